@@ -1,0 +1,2 @@
+//! ex-rundown
+#![no_std]

@@ -1,0 +1,2 @@
+//! rundown-abi
+#![no_std]

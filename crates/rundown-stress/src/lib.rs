@@ -1,0 +1,2 @@
+//! rundown-stress
+#![no_std]
