@@ -1,4 +1,5 @@
-//! The container that QEMU passes to the kernel as its initrd: the driver, what its INF says, and the configuration.
+//! The container that QEMU passes to the kernel as its initrd: the driver, and what its INF says. The run's configuration
+//! (processors, seed, mode, ...) is needed before there is a heap, and travels on the kernel's command line.
 //!
 //! ```text
 //! 0   8  magic "RUNDLAB\x01"
@@ -13,54 +14,6 @@ use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
 const VERSION: u32 = 1;
-
-/// How many instructions can be watched at once: the processor has four breakpoint registers, DR0 to DR3.
-pub const MAXIMUM_WATCHED: usize = 4;
-
-/// How the scheduler chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// All processors run freely; only the clock preempts.
-    #[default]
-    Smp,
-    /// As [`Mode::Smp`], with seeded random preemption and delays at every kernel call.
-    Chaos,
-}
-
-impl Mode {
-    /// The name on the command line and in the report.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Smp => "smp",
-            Self::Chaos => "chaos",
-        }
-    }
-}
-
-/// What the user chose for this run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Config {
-    /// Virtual processors.
-    pub cpus: u32,
-    /// What every random choice of the run grows from.
-    pub seed: u64,
-    /// How the scheduler chooses.
-    pub mode: Mode,
-    /// `KUSER_SHARED_DATA.ProcessorFeatures[35]`: the driver may use MONITORX and MWAITX, which the kernel emulates.
-    pub monitorx: bool,
-    /// `KUSER_SHARED_DATA.UnparkedProcessorCount`.
-    pub unparked: u16,
-    /// `KUSER_SHARED_DATA.CyclesPerYield`, in TSC cycles per PAUSE.
-    pub cycles_per_yield: u16,
-    /// Seconds of wall-clock time after which the host gives up; the kernel's own watchdog acts earlier.
-    pub timeout_seconds: u32,
-    /// Addresses of the driver's `mov r64, cr8` instructions that are to be counted, relative to its image base; the
-    /// first [`Config::watched`] entries count.
-    pub watch: [u32; MAXIMUM_WATCHED],
-    /// How many entries of [`Config::watch`] are in use, at most [`MAXIMUM_WATCHED`].
-    pub watched: usize,
-}
 
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +38,6 @@ pub enum Value<'a> {
 /// Everything that the kernel is told before it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot<'a> {
-    /// What the user chose.
-    pub config: Config,
     /// The driver's file name, for messages: `rundown.sys`.
     pub driver_name: &'a str,
     /// The service's name from the INF's `AddService`; its key is `\Registry\Machine\System\CurrentControlSet\Services\<this>`.
@@ -117,14 +68,13 @@ macro_rules! tags {
 }
 
 tags! {
-    CONFIG = 1 "the configuration",
-    DRIVER_NAME = 2 "the driver's name",
-    SERVICE = 3 "the service's name",
-    HARDWARE_ID = 4 "the hardware id",
-    CLASS = 5 "the setup class",
-    SECURITY = 6 "the security descriptor",
-    PARAMETER = 7 "a registry value",
-    DRIVER = 8 "the driver's file",
+    DRIVER_NAME = 1 "the driver's name",
+    SERVICE = 2 "the service's name",
+    HARDWARE_ID = 3 "the hardware id",
+    CLASS = 4 "the setup class",
+    SECURITY = 5 "the security descriptor",
+    PARAMETER = 6 "a registry value",
+    DRIVER = 7 "the driver's file",
 }
 
 impl Boot<'_> {
@@ -137,7 +87,6 @@ impl Boot<'_> {
             records.put_u32(length_u32(bytes.len()));
             records.put_bytes(bytes);
         };
-        record(CONFIG, &encode_config(&self.config));
         record(DRIVER_NAME, self.driver_name.as_bytes());
         record(SERVICE, self.service.as_bytes());
         record(HARDWARE_ID, self.hardware_id.as_bytes());
@@ -175,7 +124,6 @@ impl<'a> Boot<'a> {
         let length = reader.u32("the boot container")? as usize;
         let mut records = Reader::new(reader.bytes(length, "the boot container")?);
 
-        let mut config = None;
         let [
             mut driver_name,
             mut service,
@@ -191,7 +139,6 @@ impl<'a> Boot<'a> {
             let length = records.u32(name)? as usize;
             let body = records.bytes(length, name)?;
             match tag {
-                CONFIG => once(&mut config, decode_config(body)?, name)?,
                 DRIVER_NAME => once(&mut driver_name, text(body, name)?, name)?,
                 SERVICE => once(&mut service, text(body, name)?, name)?,
                 HARDWARE_ID => once(&mut hardware_id, text(body, name)?, name)?,
@@ -202,7 +149,6 @@ impl<'a> Boot<'a> {
             }
         }
         Ok(Self {
-            config: found(config, CONFIG)?,
             driver_name: found(driver_name, DRIVER_NAME)?,
             service: found(service, SERVICE)?,
             hardware_id: found(hardware_id, HARDWARE_ID)?,
@@ -227,56 +173,6 @@ fn found<T>(place: Option<T>, tag: u32) -> Result<T> {
 
 fn text<'a>(bytes: &'a [u8], name: &'static str) -> Result<&'a str> {
     core::str::from_utf8(bytes).map_err(|_| WireError::Text(name))
-}
-
-fn encode_config(config: &Config) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.put_u32(config.cpus);
-    out.put_u64(config.seed);
-    out.put_u8(match config.mode {
-        Mode::Smp => 0,
-        Mode::Chaos => 1,
-    });
-    out.put_flag(config.monitorx);
-    out.put_u32(u32::from(config.unparked));
-    out.put_u32(u32::from(config.cycles_per_yield));
-    out.put_u32(config.timeout_seconds);
-    for address in &config.watch[..config.watched.min(MAXIMUM_WATCHED)] {
-        out.put_u32(*address);
-    }
-    out
-}
-
-fn decode_config(bytes: &[u8]) -> Result<Config> {
-    const ITEM: &str = "the configuration";
-    let mut reader = Reader::new(bytes);
-    let mut config = Config {
-        cpus: reader.u32(ITEM)?,
-        seed: reader.u64(ITEM)?,
-        mode: match reader.u8(ITEM)? {
-            0 => Mode::Smp,
-            1 => Mode::Chaos,
-            other => return Err(WireError::Value("the mode", u64::from(other))),
-        },
-        monitorx: reader.flag("the MONITORX flag")?,
-        unparked: half(reader.u32(ITEM)?, "the unparked processor count")?,
-        cycles_per_yield: half(reader.u32(ITEM)?, "the cycles per yield")?,
-        timeout_seconds: reader.u32(ITEM)?,
-        ..Config::default()
-    };
-    while !reader.is_empty() {
-        let address = reader.u32("a watched address")?;
-        *config
-            .watch
-            .get_mut(config.watched)
-            .ok_or(WireError::Trailing(ITEM))? = address;
-        config.watched += 1;
-    }
-    Ok(config)
-}
-
-fn half(value: u32, item: &'static str) -> Result<u16> {
-    u16::try_from(value).map_err(|_| WireError::Value(item, u64::from(value)))
 }
 
 fn encode_parameter(parameter: &Parameter<'_>) -> Vec<u8> {
@@ -319,17 +215,6 @@ mod tests {
 
     fn sample() -> Boot<'static> {
         Boot {
-            config: Config {
-                cpus: 4,
-                seed: 0xDEAD_BEEF_0000_0007,
-                mode: Mode::Chaos,
-                monitorx: true,
-                unparked: 4,
-                cycles_per_yield: 140,
-                timeout_seconds: 60,
-                watch: [0x1000, 0x2004, 0, 0],
-                watched: 2,
-            },
             driver_name: "rundown.sys",
             service: "rundown",
             hardware_id: "Root\\Rundown",
@@ -406,7 +291,7 @@ mod tests {
         empty.put_bytes(MAGIC);
         empty.put_u32(VERSION);
         empty.put_u32(0);
-        assert_eq!(Boot::decode(&empty), Err(WireError::Missing("the configuration")));
+        assert_eq!(Boot::decode(&empty), Err(WireError::Missing("the driver's name")));
 
         let mut twice = Vec::new();
         twice.put_bytes(MAGIC);
@@ -417,18 +302,5 @@ mod tests {
             twice.put_u32(0);
         }
         assert_eq!(Boot::decode(&twice), Err(WireError::Twice("the service's name")));
-    }
-
-    #[test]
-    fn five_watched_addresses_are_refused() {
-        let mut config = encode_config(&Config {
-            watched: 4,
-            ..Config::default()
-        });
-        config.put_u32(0x5000);
-        assert_eq!(
-            decode_config(&config),
-            Err(WireError::Trailing("the configuration"))
-        );
     }
 }

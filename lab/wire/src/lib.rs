@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | the initrd that QEMU hands to the kernel | host to guest, once | [`boot`] |
 //! | COM1, length-prefixed frames | both ways | [`frame`], with [`counters`] inside |
-//! | the debug console (port 0xE9), lines of text | guest to host | lines that the kernel writes and `rundown-lab` reads |
+//! | the debug console (port 0xE9), lines of text | guest to host | [`dump`] |
 //!
 //! [`sddl`] is here because both ends read the device's security descriptor: the host refuses a bad one before
 //! the boot, the guest's I/O manager checks every open against it.
@@ -22,6 +22,7 @@ mod codec;
 
 pub mod boot;
 pub mod counters;
+pub mod dump;
 pub mod frame;
 pub mod sddl;
 

@@ -1,0 +1,1 @@
+pub fn serve(_: &crate::cli::Serve) -> std::process::ExitCode { todo!() }
