@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
 /// Exit codes, as `--help` lists them.
@@ -33,25 +33,8 @@ An example, typed by a person (the GUID is the driver's device interface):
   3 0x00000000 -
 The protocol and the report are described in docs/lab-pipe.md.";
 
-/// Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it.
-#[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Boot the machine, start the driver's device, and serve requests on standard input and output.
-    #[command(after_help = AFTER_HELP)]
-    Serve(Serve),
-}
-
 /// How the kernel schedules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Processors run freely; random quanta and rare delays.
     Smp,
@@ -60,7 +43,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As the kernel's command line and the report have it.
+    /// As the command lines and the report have it.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Smp => "smp",
@@ -69,61 +53,134 @@ impl Mode {
     }
 }
 
-/// Options of `serve`.
-#[derive(Debug, Clone, Args)]
+/// What `serve` was asked for; each field is the option of its name.
+#[derive(Debug, Clone)]
+#[allow(
+    missing_docs,
+    reason = "`command` says for each option what it is, to the user too"
+)]
 pub struct Serve {
-    /// The lab's kernel [default: rundown-lab-kernel beside this program]
-    #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// The driver [default: rundown.sys beside this program]
-    #[arg(long, value_name = "FILE.sys")]
     pub driver: Option<PathBuf>,
-    /// The driver's symbols [default: the driver's name with .pdb, if there is such a file]
-    #[arg(long, value_name = "FILE.pdb")]
     pub pdb: Option<PathBuf>,
-    /// The driver's stamped INF [default: the driver's name with .inf]
-    #[arg(long, value_name = "FILE.inf")]
     pub inf: Option<PathBuf>,
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub cpus: u32,
-    /// Seed of everything random; the same seed and mode repeat a run [default: from the clock]
-    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// How hard the kernel provokes
-    #[arg(long, value_enum, default_value_t = Mode::Smp)]
     pub mode: Mode,
-    /// Whether the driver is told that the processor has MONITORX (KUSER_SHARED_DATA.ProcessorFeatures[35])
-    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub monitorx: u8,
-    /// KUSER_SHARED_DATA.UnparkedProcessorCount [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
     pub unparked: Option<u16>,
-    /// KUSER_SHARED_DATA.CyclesPerYield, in TSC cycles [default: the kernel's, 140]
-    #[arg(long, value_name = "N")]
     pub cycles_per_yield: Option<u16>,
-    /// The machine's RAM
-    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=4096))]
     pub memory: u32,
-    /// Count, by IRQL, the reads of CR8 in the driver's functions whose name contains this; at most four instructions
-    #[arg(long, value_name = "SUBSTRING")]
     pub watch_cr8: Option<String>,
-    /// Wall-clock limit of the whole run
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: u32,
-    /// Write the report there, as JSON
-    #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
-    /// Keep the kernel's log there
-    #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Let gdb connect to this TCP port of 127.0.0.1; the machine waits for it, and the time limit runs on
-    #[arg(long, value_name = "PORT")]
     pub gdb: Option<u16>,
+}
+
+/// An option that takes a value; its name is its id.
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// The command line's definition.
+fn command() -> Command {
+    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
+    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
+    let serve = Command::new("serve")
+        .about("Boot the machine, start the driver's device, and serve requests on standard input and output")
+        .after_help(AFTER_HELP)
+        .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
+        .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
+        .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
+        .arg(path("inf", "FILE.inf", "The driver's stamped INF [default: the driver's name with .inf]"))
+        .arg(option("cpus", "N", "Virtual processors, 1 to 8").default_value("2").value_parser(between(1, 8)))
+        .arg(
+            option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")
+                .value_parser(value_parser!(u64)),
+        )
+        .arg(
+            option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call")
+                .default_value("smp")
+                .value_parser(["smp", "chaos"]),
+        )
+        .arg(
+            option("monitorx", "0|1", "Whether the driver is told that there is MONITORX (ProcessorFeatures[35])")
+                .default_value("1")
+                .value_parser(value_parser!(u8).range(0..=1)),
+        )
+        .arg(
+            option("unparked", "N", "KUSER_SHARED_DATA.UnparkedProcessorCount [default: the number of processors]")
+                .value_parser(value_parser!(u16).range(1..)),
+        )
+        .arg(
+            option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
+                .value_parser(value_parser!(u16)),
+        )
+        .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
+        .arg(option(
+            "watch-cr8",
+            "SUBSTRING",
+            "Count, by IRQL, the reads of CR8 in the driver's functions whose name contains this; at most four instructions",
+        ))
+        .arg(
+            option("timeout", "SECONDS", "Wall-clock limit of the whole run")
+                .default_value("300")
+                .value_parser(between(1, 86_400)),
+        )
+        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
+        .arg(path("log", "FILE", "Keep the kernel's log there"))
+        .arg(
+            option("gdb", "PORT", "Let gdb connect to this port of 127.0.0.1; the machine waits for it")
+                .value_parser(value_parser!(u16).range(1..)),
+        );
+    Command::new("rundown-lab")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it",
+        )
+        .after_help(AFTER_HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve)
+}
+
+/// Reads the command line; on a wrong one, or for `--help`, this program ends here.
+#[must_use]
+pub fn parse() -> Serve {
+    from_matches(&command().get_matches())
+}
+
+fn from_matches(matches: &ArgMatches) -> Serve {
+    let (_, serve) = matches.subcommand().expect("clap demands the only subcommand");
+    let path = |name| serve.get_one::<PathBuf>(name).cloned();
+    let number = |name| *serve.get_one::<u32>(name).expect("it has a default");
+    Serve {
+        kernel: path("kernel"),
+        driver: path("driver"),
+        pdb: path("pdb"),
+        inf: path("inf"),
+        cpus: number("cpus"),
+        seed: serve.get_one("seed").copied(),
+        mode: match serve.get_one::<String>("mode").map(String::as_str) {
+            Some("chaos") => Mode::Chaos,
+            _ => Mode::Smp,
+        },
+        monitorx: *serve.get_one("monitorx").expect("it has a default"),
+        unparked: serve.get_one("unparked").copied(),
+        cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
+        memory: number("memory"),
+        watch_cr8: serve.get_one("watch-cr8").cloned(),
+        timeout: number("timeout"),
+        report: path("report"),
+        log: path("log"),
+        gdb: serve.get_one("gdb").copied(),
+    }
 }
 
 impl Serve {
     /// The one command that repeats a run.
+    #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
         let mut words = vec!["rundown-lab serve".to_owned()];
         let mut path = |name: &str, value: &Option<PathBuf>| {
@@ -135,7 +192,11 @@ impl Serve {
         path("driver", &self.driver);
         path("pdb", &self.pdb);
         path("inf", &self.inf);
-        words.push(format!("--cpus {} --seed {seed} --mode {}", self.cpus, self.mode.name()));
+        words.push(format!(
+            "--cpus {} --seed {seed} --mode {}",
+            self.cpus,
+            self.mode.name()
+        ));
         if self.monitorx == 0 {
             words.push("--monitorx 0".into());
         }
@@ -152,45 +213,65 @@ impl Serve {
     }
 }
 
+/// [`parse`] for tests: the words of a command line.
+#[cfg(test)]
+pub(crate) fn parse_words(words: &str) -> Result<Serve, clap::Error> {
+    command()
+        .try_get_matches_from(words.split(' '))
+        .map(|matches| from_matches(&matches))
+}
+
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=,@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-
-    fn serve(words: &str) -> Result<Serve, clap::Error> {
-        let Command::Serve(serve) = Cli::try_parse_from(words.split(' '))?.command;
-        Ok(serve)
-    }
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn defaults_and_limits() {
-        let defaults = serve("rundown-lab serve").unwrap();
-        assert_eq!((defaults.cpus, defaults.mode, defaults.monitorx), (2, Mode::Smp, 1));
-        for wrong in ["--cpus 0", "--cpus 9", "--monitorx 2", "--timeout 0", "--mode fast", "--seed x", "--watch"] {
-            assert!(serve(&format!("rundown-lab serve {wrong}")).is_err(), "{wrong}");
+        let defaults = parse_words("rundown-lab serve").unwrap();
+        assert_eq!(
+            (defaults.cpus, defaults.mode, defaults.monitorx),
+            (2, Mode::Smp, 1)
+        );
+        for wrong in [
+            "--cpus 0",
+            "--cpus 9",
+            "--monitorx 2",
+            "--timeout 0",
+            "--mode fast",
+            "--seed x",
+            "--watch",
+        ] {
+            assert!(
+                parse_words(&format!("rundown-lab serve {wrong}")).is_err(),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = serve("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
             "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql"
         );
-        assert_eq!(serve(&command).unwrap().seed, Some(99));
+        assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");
     }
 }

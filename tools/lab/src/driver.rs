@@ -23,15 +23,23 @@ impl DriverFile {
     /// # Errors
     /// One line that names the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|e| format!("cannot read the driver {}: {e}", path.display()))?;
-        let pdb = check(&bytes).map_err(|e| format!("{} is not a driver that the lab can load: {e}", path.display()))?;
-        Ok(Self { path: path.to_owned(), bytes, pdb })
+        let bytes =
+            std::fs::read(path).map_err(|e| format!("cannot read the driver {}: {e}", path.display()))?;
+        let pdb = check(&bytes)
+            .map_err(|e| format!("{} is not a driver that the lab can load: {e}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            pdb,
+        })
     }
 
     /// The file's name without its folder: `rundown.sys`.
     #[must_use]
     pub fn name(&self) -> String {
-        self.path.file_name().map_or_else(|| "driver.sys".into(), |name| name.to_string_lossy().into_owned())
+        self.path
+            .file_name()
+            .map_or_else(|| "driver.sys".into(), |name| name.to_string_lossy().into_owned())
     }
 }
 
@@ -50,17 +58,25 @@ fn check(bytes: &[u8]) -> Result<Option<([u8; 16], u32)>, String> {
     let headers = file.nt_headers();
     let machine = headers.file_header().machine.get(LE);
     if machine != IMAGE_FILE_MACHINE_AMD64 {
-        return Err(format!("its machine type is {}; the machine is x86-64 (0x8664)", machine_name(machine)));
+        return Err(format!(
+            "its machine type is {}; the machine is x86-64 (0x8664)",
+            machine_name(machine)
+        ));
     }
     let optional = headers.optional_header();
     let subsystem = optional.subsystem.get(LE);
     if subsystem != IMAGE_SUBSYSTEM_NATIVE {
-        return Err(format!("its subsystem is {}; a driver's is NATIVE (1)", subsystem_name(subsystem)));
+        return Err(format!(
+            "its subsystem is {}; a driver's is NATIVE (1)",
+            subsystem_name(subsystem)
+        ));
     }
     if optional.address_of_entry_point.get(LE) == 0 {
         return Err("it has no entry point".into());
     }
-    let pdb = file.pdb_info().map_err(|e| format!("its debug directory cannot be read: {e}"))?;
+    let pdb = file
+        .pdb_info()
+        .map_err(|e| format!("its debug directory cannot be read: {e}"))?;
     Ok(pdb.map(|info| (info.guid(), info.age())))
 }
 

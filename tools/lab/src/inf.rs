@@ -66,7 +66,10 @@ impl std::error::Error for InfError {}
 type Result<T> = std::result::Result<T, InfError>;
 
 fn error<T>(line: impl Into<Option<usize>>, text: impl Into<String>) -> Result<T> {
-    Err(InfError { line: line.into(), text: text.into() })
+    Err(InfError {
+        line: line.into(),
+        text: text.into(),
+    })
 }
 
 impl DriverInf {
@@ -75,7 +78,8 @@ impl DriverInf {
     /// # Errors
     /// One line that begins with the path.
     pub fn read(path: &Path) -> std::result::Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|e| format!("cannot read the INF {}: {e}", path.display()))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| format!("cannot read the INF {}: {e}", path.display()))?;
         Self::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
     }
 
@@ -93,12 +97,18 @@ impl DriverInf {
             .find_map(|section| section.named("AddService").next())
             .ok_or_else(|| InfError {
                 line: None,
-                text: format!("[{}.NT.Services] with an AddService directive is missing", model.install_section),
+                text: format!(
+                    "[{}.NT.Services] with an AddService directive is missing",
+                    model.install_section
+                ),
             })?;
         let service = field(service_entry, 0);
         let service_section = field(service_entry, 2);
         if service.is_empty() || service_section.is_empty() {
-            return error(service_entry.line, "AddService names no service or no service-install section");
+            return error(
+                service_entry.number,
+                "AddService names no service or no service-install section",
+            );
         }
 
         let mut parameters = Vec::new();
@@ -121,7 +131,10 @@ impl DriverInf {
 /// Bytes to text.
 fn decode(bytes: &[u8]) -> Result<String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        let units: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| unit([pair[0], pair[1]]))
+            .collect();
         String::from_utf16(&units).or_else(|_| error(None, "is not valid UTF-16"))
     };
     match bytes {
@@ -130,7 +143,7 @@ fn decode(bytes: &[u8]) -> Result<String> {
         [0xEF, 0xBB, 0xBF, rest @ ..] | rest => match std::str::from_utf8(rest) {
             Ok(text) => Ok(text.to_owned()),
             Err(e) => error(
-                rest[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1,
+                rest[..e.valid_up_to()].split(|&b| b == b'\n').count(),
                 "is neither ASCII, UTF-8 nor UTF-16 with a byte order mark",
             ),
         },
@@ -140,18 +153,20 @@ fn decode(bytes: &[u8]) -> Result<String> {
 /// One directive: `key = value, value, ...`, or only values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
-    line: usize,
+    number: usize,
     key: Option<String>,
     values: Vec<String>,
 }
 
-/// A value by its place; an absent one is empty, as SetupAPI has it.
+/// A value by its place; an absent one is empty, as `SetupAPI` has it.
 fn field(line: &Line, index: usize) -> String {
     line.values.get(index).cloned().unwrap_or_default()
 }
 
 fn root_is(line: &Line, root: &str) -> bool {
-    line.values.first().is_some_and(|value| value.eq_ignore_ascii_case(root))
+    line.values
+        .first()
+        .is_some_and(|value| value.eq_ignore_ascii_case(root))
 }
 
 /// All lines of all sections with one name: an INF may open a section again.
@@ -162,7 +177,9 @@ struct Section {
 
 impl Section {
     fn named<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Line> {
-        self.lines.iter().filter(move |line| line.key.as_deref().is_some_and(|k| k.eq_ignore_ascii_case(key)))
+        self.lines
+            .iter()
+            .filter(move |line| line.key.as_deref().is_some_and(|k| k.eq_ignore_ascii_case(key)))
     }
 }
 
@@ -208,22 +225,32 @@ impl File {
     /// Replaces `%name%` by the text of `[Strings]`. A directory id (`%13%`) stays as it is; a variable of stampinf (`$ARCH$`) is an error,
     /// since the file is then a template.
     fn substitute(&mut self) -> Result<()> {
-        let strings: HashMap<String, String> = self.sections.get("strings").map_or_else(HashMap::new, |section| {
-            section.lines.iter().filter_map(|l| Some((l.key.as_ref()?.to_ascii_lowercase(), field(l, 0)))).collect()
-        });
+        let strings: HashMap<String, String> =
+            self.sections.get("strings").map_or_else(HashMap::new, |section| {
+                section
+                    .lines
+                    .iter()
+                    .filter_map(|l| Some((l.key.as_ref()?.to_ascii_lowercase(), field(l, 0))))
+                    .collect()
+            });
         for (name, section) in &mut self.sections {
             if name.contains("$arch$") {
-                return error(None, format!("[{name}] still contains $ARCH$: this is a template (.inx), give the stamped .inf"));
+                return error(
+                    None,
+                    format!(
+                        "[{name}] still contains $ARCH$: this is a template (.inx), give the stamped .inf"
+                    ),
+                );
             }
             if name == "strings" {
                 continue;
             }
             for line in &mut section.lines {
                 if let Some(key) = &line.key {
-                    line.key = Some(expand(key, &strings, line.line)?);
+                    line.key = Some(expand(key, &strings, line.number)?);
                 }
                 for value in &mut line.values {
-                    *value = expand(value, &strings, line.line)?;
+                    *value = expand(value, &strings, line.number)?;
                 }
             }
         }
@@ -258,21 +285,42 @@ impl File {
         let mut other_ids = Vec::new();
         for manufacturer in &manufacturers.lines {
             let models = field(manufacturer, 0);
-            let decorations = manufacturer.values.iter().skip(1).filter(|d| d.to_ascii_lowercase().starts_with("nt"));
-            let names = decorations.map(|d| format!("{models}.{d}")).chain([models.clone()]);
-            for line in names.filter_map(|name| self.section(&name)).flat_map(|section| &section.lines) {
+            let decorations = manufacturer
+                .values
+                .iter()
+                .skip(1)
+                .filter(|d| d.to_ascii_lowercase().starts_with("nt"));
+            let names = decorations
+                .map(|d| format!("{models}.{d}"))
+                .chain([models.clone()]);
+            for line in names
+                .filter_map(|name| self.section(&name))
+                .flat_map(|section| &section.lines)
+            {
                 for id in line.values.iter().skip(1) {
                     if id.to_ascii_lowercase().starts_with("root\\") {
-                        return Ok(Model { install_section: field(line, 0), hardware_id: id.clone() });
+                        return Ok(Model {
+                            install_section: field(line, 0),
+                            hardware_id: id.clone(),
+                        });
                     }
                     other_ids.push(id.clone());
                 }
             }
         }
         if other_ids.is_empty() {
-            return error(None, "[Manufacturer] leads to no models section with a hardware id");
+            return error(
+                None,
+                "[Manufacturer] leads to no models section with a hardware id",
+            );
         }
-        error(None, format!("no hardware id begins with Root\\; found: {}. The lab has only a root-enumerated device", other_ids.join(", ")))
+        error(
+            None,
+            format!(
+                "no hardware id begins with Root\\; found: {}. The lab has only a root-enumerated device",
+                other_ids.join(", ")
+            ),
+        )
     }
 
     /// The lines of all add-registry sections that `section` names.
@@ -287,34 +335,53 @@ impl File {
 
     /// `HKR,,Security,,"<SDDL>"` of the device (`X.HW`), else of the setup class (`[ClassInstall32]`).
     fn security(&self, install_section: &str) -> Result<Option<String>> {
-        let of_device = self.decorated(install_section, ".HW").flat_map(|hw| self.add_registry(Some(hw)));
-        let of_class = self.decorated("ClassInstall32", "").flat_map(|class| self.add_registry(Some(class)));
+        let of_device = self
+            .decorated(install_section, ".HW")
+            .flat_map(|hw| self.add_registry(Some(hw)));
+        let of_class = self
+            .decorated("ClassInstall32", "")
+            .flat_map(|class| self.add_registry(Some(class)));
         let Some(line) = of_device.chain(of_class).find(|line| {
-            root_is(line, "HKR") && field(line, 1).is_empty() && field(line, 2).eq_ignore_ascii_case("Security")
+            root_is(line, "HKR")
+                && field(line, 1).is_empty()
+                && field(line, 2).eq_ignore_ascii_case("Security")
         }) else {
             return Ok(None);
         };
         let sddl = field(line, 4);
         match lab_wire::sddl::SecurityDescriptor::parse(&sddl) {
             Ok(_) => Ok(Some(sddl)),
-            Err(e) => error(line.line, format!("the device's security descriptor \"{sddl}\" is wrong: {e}")),
+            Err(e) => error(
+                line.number,
+                format!("the device's security descriptor \"{sddl}\" is wrong: {e}"),
+            ),
         }
     }
 
     fn kmdf(&self, install_section: &str) -> Result<Option<(u32, u32)>> {
-        let Some(service) = self.decorated(install_section, ".Wdf").find_map(|wdf| wdf.named("KmdfService").next()) else {
+        let Some(service) = self
+            .decorated(install_section, ".Wdf")
+            .find_map(|wdf| wdf.named("KmdfService").next())
+        else {
             return Ok(None);
         };
         let section = field(service, 1);
         let version = self.single(&section, "KmdfLibraryVersion")?;
-        let parts = version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let parts = version
+            .split_once('.')
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         match parts {
             Some(version) => Ok(Some(version)),
             None if version.contains('$') => error(
                 None,
-                format!("KmdfLibraryVersion is still {version}: this is a template (.inx), give the stamped .inf"),
+                format!(
+                    "KmdfLibraryVersion is still {version}: this is a template (.inx), give the stamped .inf"
+                ),
             ),
-            None => error(None, format!("KmdfLibraryVersion is not a version number: {version}")),
+            None => error(
+                None,
+                format!("KmdfLibraryVersion is not a version number: {version}"),
+            ),
         }
     }
 }
@@ -324,16 +391,16 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut continued = false;
     for (index, raw) in text.lines().enumerate() {
-        let content = without_comment(raw).trim_end();
-        let (content, continues) = match content.strip_suffix('\\') {
+        let line = without_comment(raw).trim_end();
+        let (content, goes_on) = match line.strip_suffix('\\') {
             Some(head) => (head, true),
-            None => (content, false),
+            None => (line, false),
         };
         match lines.last_mut() {
             Some((_, last)) if continued => last.push_str(content.trim_start()),
             _ => lines.push((index + 1, content.to_owned())),
         }
-        continued = continues;
+        continued = goes_on;
     }
     lines
 }
@@ -374,7 +441,11 @@ fn directive(line: usize, content: &str) -> Result<Line> {
         return error(line, "a quoted text does not end");
     }
     values.push(unquote(&content[start..]));
-    Ok(Line { line, key, values })
+    Ok(Line {
+        number: line,
+        key,
+        values,
+    })
 }
 
 /// Drops blanks around a value and its quotation marks; two inside a quoted text stand for one.
@@ -402,7 +473,9 @@ fn expand(text: &str, strings: &HashMap<String, String>, line: usize) -> Result<
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find('%') {
-        let Some(length) = rest[start + 1..].find('%') else { break };
+        let Some(length) = rest[start + 1..].find('%') else {
+            break;
+        };
         let name = &rest[start + 1..start + 1 + length];
         out.push_str(&rest[..start]);
         if name.is_empty() {
@@ -434,11 +507,20 @@ fn registry_value(line: &Line) -> Result<RegistryValue> {
         Some(FLG_ADDREG_TYPE_SZ) => RegistryData::Text(value),
         Some(FLG_ADDREG_TYPE_DWORD) => match number(&value) {
             Some(number) => RegistryData::Dword(number),
-            None => return error(line.line, format!("\"{value}\" is not a 32-bit number")),
+            None => return error(line.number, format!("\"{value}\" is not a 32-bit number")),
         },
-        _ => return error(line.line, format!("flags {flags}: the lab's registry knows REG_SZ (0x0) and REG_DWORD (0x10001)")),
+        _ => {
+            return error(
+                line.number,
+                format!("flags {flags}: the lab's registry knows REG_SZ (0x0) and REG_DWORD (0x10001)"),
+            );
+        }
     };
-    Ok(RegistryValue { key: field(line, 1), name: field(line, 2), data })
+    Ok(RegistryValue {
+        key: field(line, 1),
+        name: field(line, 2),
+        data,
+    })
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -514,7 +596,11 @@ ClassName  = "Rundown devices"
             service: "rundown".into(),
             security: Some("D:P(A;;GA;;;SY)(A;;GA;;;BA)".into()),
             parameters: vec![
-                RegistryValue { key: "Parameters".into(), name: "SpinCycles".into(), data: RegistryData::Dword(10240) },
+                RegistryValue {
+                    key: "Parameters".into(),
+                    name: "SpinCycles".into(),
+                    data: RegistryData::Dword(10240),
+                },
                 RegistryValue {
                     key: "Parameters".into(),
                     name: "Greeting".into(),
@@ -528,17 +614,30 @@ ClassName  = "Rundown devices"
     #[test]
     fn ascii_utf8_and_utf16() {
         assert_eq!(DriverInf::parse(INF.as_bytes()), Ok(expected()));
-        assert_eq!(DriverInf::parse(format!("\u{FEFF}{INF}").as_bytes()), Ok(expected()));
+        assert_eq!(
+            DriverInf::parse(format!("\u{FEFF}{INF}").as_bytes()),
+            Ok(expected())
+        );
         let crlf = INF.replace('\n', "\r\n");
-        let little: Vec<u8> = [0xFEFF].into_iter().chain(crlf.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let little: Vec<u8> = [0xFEFF]
+            .into_iter()
+            .chain(crlf.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect();
         assert_eq!(DriverInf::parse(&little), Ok(expected()));
-        let big: Vec<u8> = [0xFEFF].into_iter().chain(crlf.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        let big: Vec<u8> = [0xFEFF]
+            .into_iter()
+            .chain(crlf.encode_utf16())
+            .flat_map(u16::to_be_bytes)
+            .collect();
         assert_eq!(DriverInf::parse(&big), Ok(expected()));
     }
 
     #[test]
     fn section_names_ignore_case_and_the_class_gives_security_where_the_device_does_not() {
-        let inf = INF.replace("[Rundown_Install.NT.HW]", "[Unused]").replace("[Service_Install]", "[SERVICE_INSTALL]");
+        let inf = INF
+            .replace("[Rundown_Install.NT.HW]", "[Unused]")
+            .replace("[Service_Install]", "[SERVICE_INSTALL]");
         let parsed = DriverInf::parse(inf.as_bytes()).unwrap();
         assert_eq!(parsed.security.as_deref(), Some("D:P(A;;GA;;;SY)"));
         assert_eq!(parsed.service, "rundown");
@@ -558,21 +657,40 @@ ClassName  = "Rundown devices"
             ("[Manufacturer]", "[Factory]", "[Manufacturer]"),
             ("AddService = ", "DelService = ", "[Rundown_Install.NT.Services]"),
             ("Class     =", "Glass     =", "Class is missing in [Version]"),
-            ("Standard.NTamd64.10.0...16299]", "Standard.NT$ARCH$.10.0...16299]", ".inx"),
+            (
+                "Standard.NTamd64.10.0...16299]",
+                "Standard.NT$ARCH$.10.0...16299]",
+                ".inx",
+            ),
             ("= 1.31", "= $KMDFVERSION$", ".inx"),
             ("%DeviceDesc%", "%Typo%", "line 19: %Typo%"),
-            (";;;BA)\"", ";;;XX)\"", "line 30: the device's security descriptor"),
+            (
+                ";;;BA)\"",
+                ";;;XX)\"",
+                "line 29: the device's security descriptor",
+            ),
             ("10240", "many", "\"many\" is not a 32-bit number"),
             ("0x00010001", "0x00020001", "REG_DWORD"),
             ("[Version]", "Version]", "line 2: a directive stands before"),
             ("[Strings]", "[Strings", "does not end with ']'"),
-            ("\"Rundown device\"", "\"Rundown device", "a quoted text does not end"),
+            (
+                "\"Rundown device\"",
+                "\"Rundown device",
+                "a quoted text does not end",
+            ),
         ] {
             assert!(INF.contains(from), "{from} is not in the sample");
-            let text = DriverInf::parse(INF.replace(from, to).as_bytes()).expect_err(to).to_string();
+            let text = DriverInf::parse(INF.replace(from, to).as_bytes())
+                .expect_err(to)
+                .to_string();
             assert!(text.contains(message), "{to}: {text}");
         }
-        assert!(DriverInf::parse(b"[Version]\n\xFF").unwrap_err().to_string().contains("line 2"));
+        assert!(
+            DriverInf::parse(b"[Version]\n\xFF")
+                .unwrap_err()
+                .to_string()
+                .contains("line 2")
+        );
     }
 
     #[test]

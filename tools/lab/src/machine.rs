@@ -47,7 +47,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoQemu => {
-                write!(f, "{QEMU} is not on PATH; install it (Debian and Ubuntu: sudo apt-get install qemu-system-x86)")
+                write!(
+                    f,
+                    "{QEMU} is not on PATH; install it (Debian and Ubuntu: sudo apt-get install qemu-system-x86)"
+                )
             }
             Self::Io(what, e) => write!(f, "cannot {what}: {e}"),
         }
@@ -69,6 +72,9 @@ impl Machine {
     ///
     /// # Errors
     /// [`StartError`] says what is missing.
+    ///
+    /// # Panics
+    /// Never: both pipes were asked for.
     pub fn start(options: &Options<'_>) -> Result<(Self, ChildStdin, ChildStdout), StartError> {
         let io = |what: &str| {
             let what = what.to_owned();
@@ -80,7 +86,9 @@ impl Machine {
             .map_err(io("make a temporary folder for the machine's files"))?;
         let container = folder.path().join("container");
         std::fs::write(&container, options.container).map_err(io("write the boot container"))?;
-        let log = options.log.map_or_else(|| folder.path().join("log"), Path::to_owned);
+        let log = options
+            .log
+            .map_or_else(|| folder.path().join("log"), Path::to_owned);
         File::create(&log).map_err(io(&format!("write the log {}", log.display())))?;
         let errors = folder.path().join("errors");
         let errors_file = File::create(&errors).map_err(io("write QEMU's messages"))?;
@@ -98,20 +106,38 @@ impl Machine {
             io::ErrorKind::NotFound => StartError::NoQemu,
             _ => StartError::Io(format!("start {QEMU}"), e),
         })?;
-        let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).expect("both were asked to be pipes");
-        Ok((Self { child, log, errors, _folder: folder }, stdin, stdout))
+        let (stdin, stdout) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .expect("both were asked to be pipes");
+        Ok((
+            Self {
+                child,
+                log,
+                errors,
+                _folder: folder,
+            },
+            stdin,
+            stdout,
+        ))
     }
 
     /// What the kernel wrote to the debug console so far.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// What QEMU itself had to say.
     #[must_use]
     pub fn messages(&self) -> String {
-        std::fs::read_to_string(&self.errors).unwrap_or_default().trim().to_owned()
+        std::fs::read_to_string(&self.errors)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
     }
 }
 
@@ -159,16 +185,42 @@ fn arguments(options: &Options<'_>, container: &Path, log: &Path) -> Vec<OsStrin
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
     let mut arguments: Vec<OsString> = [
-        "-accel", "tcg,thread=multi", "-cpu", "max", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
-        "-chardev", "stdio,id=com1,signal=off", "-serial", "chardev:com1",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-        "-device", "isa-debugcon,iobase=0xe9,chardev=console",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-display",
+        "none",
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-chardev",
+        "stdio,id=com1,signal=off",
+        "-serial",
+        "chardev:com1",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-device",
+        "isa-debugcon,iobase=0xe9,chardev=console",
     ]
     .map(OsString::from)
     .into();
-    arguments.extend(["-chardev".into(), format!("file,id=console,path={}", escaped(log)).into()]);
-    arguments.extend(["-smp".into(), options.cpus.to_string().into(), "-m".into(), options.memory.to_string().into()]);
-    arguments.extend(["-kernel".into(), options.kernel.into(), "-initrd".into(), container.into()]);
+    arguments.extend([
+        "-chardev".into(),
+        format!("file,id=console,path={}", escaped(log)).into(),
+    ]);
+    arguments.extend([
+        "-smp".into(),
+        options.cpus.to_string().into(),
+        "-m".into(),
+        options.memory.to_string().into(),
+    ]);
+    arguments.extend([
+        "-kernel".into(),
+        options.kernel.into(),
+        "-initrd".into(),
+        container.into(),
+    ]);
     arguments.extend(["-append".into(), options.command_line.clone().into()]);
     if let Some(port) = options.gdb {
         arguments.extend(["-gdb".into(), format!("tcp:127.0.0.1:{port}").into(), "-S".into()]);

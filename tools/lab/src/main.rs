@@ -1,31 +1,7 @@
-//! `rundown-lab` starts a virtual machine with the lab's kernel and a Windows driver's own `.sys` in it, carries requests between
-//! standard input and the driver, and says what came of it.
-//!
-//! ```text
-//! cli      what the user asks for             session  one run: lines in, frames out, replies back
-//! driver   the .sys, checked before the boot  pipe     the line protocol
-//! inf      what Plug and Play would know      machine  the QEMU process
-//! symbols  PDB and DWARF                      dump     the kernel's report of a bug check
-//! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
-//! report   JSON, for scripts                  explain  words, for people
-//! ```
+//! `rundown-lab`, the program; everything is in the library beside it.
 
-mod cli;
-mod driver;
-mod inf;
-mod machine;
-mod pipe;
-mod report;
-mod serve;
-mod session;
-mod symbols;
-mod watch;
-
-use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().command {
-        cli::Command::Serve(arguments) => serve::serve(&arguments),
-    }
+    rundown_lab::serve::serve(&rundown_lab::cli::parse())
 }

@@ -69,7 +69,9 @@ impl FromStr for Line {
     fn from_str(text: &str) -> Result<Self, LineError> {
         let mut words = text.split_ascii_whitespace();
         let id = next(&mut words, "a request id")?;
-        let id = id.parse().map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
+        let id = id
+            .parse()
+            .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
         let request = match next(&mut words, "open, ioctl, cancel, close or quit")? {
             "open" => Request::Open {
                 interface: guid(next(&mut words, "an interface GUID")?)?,
@@ -82,10 +84,18 @@ impl FromStr for Line {
                 capacity: number32(next(&mut words, "an output capacity")?, "an output capacity")?,
                 input: bytes(next(&mut words, "input bytes in hex, or -")?)?,
             },
-            "cancel" => Request::Cancel { target: number32(next(&mut words, "the id of an ioctl")?, "the id of an ioctl")? },
-            "close" => Request::Close { handle: number(next(&mut words, "a handle")?, "a handle")? },
+            "cancel" => Request::Cancel {
+                target: number32(next(&mut words, "the id of an ioctl")?, "the id of an ioctl")?,
+            },
+            "close" => Request::Close {
+                handle: number(next(&mut words, "a handle")?, "a handle")?,
+            },
             "quit" => Request::Quit,
-            other => return Err(LineError(format!("\"{other}\" is not a request: open, ioctl, cancel, close or quit expected"))),
+            other => {
+                return Err(LineError(format!(
+                    "\"{other}\" is not a request: open, ioctl, cancel, close or quit expected"
+                )));
+            }
         };
         match words.next() {
             None => Ok(Self { id, request }),
@@ -95,7 +105,9 @@ impl FromStr for Line {
 }
 
 fn next<'a>(words: &mut impl Iterator<Item = &'a str>, expected: &str) -> Result<&'a str, LineError> {
-    words.next().ok_or_else(|| LineError(format!("the line ends where {expected} should be")))
+    words
+        .next()
+        .ok_or_else(|| LineError(format!("the line ends where {expected} should be")))
 }
 
 /// Decimal, or hexadecimal after `0x`.
@@ -117,7 +129,11 @@ fn access(word: &str) -> Result<Access, LineError> {
         "w" => (false, true),
         "rw" => (true, true),
         "-" => (false, false),
-        other => return Err(LineError(format!("\"{other}\" is not an access: r, w, rw or - expected"))),
+        other => {
+            return Err(LineError(format!(
+                "\"{other}\" is not an access: r, w, rw or - expected"
+            )));
+        }
     };
     Ok(Access { read, write })
 }
@@ -126,7 +142,9 @@ fn caller(word: Option<&str>) -> Result<Caller, LineError> {
     match word {
         None | Some("admin") => Ok(Caller::Admin),
         Some("user") => Ok(Caller::User),
-        Some(other) => Err(LineError(format!("\"{other}\" is not a caller: admin or user expected"))),
+        Some(other) => Err(LineError(format!(
+            "\"{other}\" is not a caller: admin or user expected"
+        ))),
     }
 }
 
@@ -138,18 +156,31 @@ fn bytes(word: &str) -> Result<Vec<u8>, LineError> {
     if !word.len().is_multiple_of(2) || !word.is_ascii() {
         return Err(wrong());
     }
-    (0..word.len()).step_by(2).map(|i| u8::from_str_radix(&word[i..i + 2], 16).map_err(|_| wrong())).collect()
+    (0..word.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&word[i..i + 2], 16).map_err(|_| wrong()))
+        .collect()
 }
 
 /// A GUID in text, with or without braces, to memory order: the first three groups are little-endian.
 fn guid(word: &str) -> Result<[u8; 16], LineError> {
-    let wrong = || LineError(format!("\"{word}\" is not a GUID such as 01234567-89ab-cdef-0123-456789abcdef"));
-    let inner = word.strip_prefix('{').map_or(Some(word), |rest| rest.strip_suffix('}')).ok_or_else(wrong)?;
+    let wrong = || {
+        LineError(format!(
+            "\"{word}\" is not a GUID such as 01234567-89ab-cdef-0123-456789abcdef"
+        ))
+    };
+    let inner = word
+        .strip_prefix('{')
+        .map_or(Some(word), |rest| rest.strip_suffix('}'))
+        .ok_or_else(wrong)?;
     let groups: Vec<&str> = inner.split('-').collect();
     if groups.iter().map(|g| g.len()).ne([8, 4, 4, 4, 12]) {
         return Err(wrong());
     }
-    let mut out: [u8; 16] = bytes(&groups.concat()).ok().and_then(|b| b.try_into().ok()).ok_or_else(wrong)?;
+    let mut out: [u8; 16] = bytes(&groups.concat())
+        .ok()
+        .and_then(|b| b.try_into().ok())
+        .ok_or_else(wrong)?;
     out[..4].reverse();
     out[4..6].reverse();
     out[6..8].reverse();
@@ -168,11 +199,13 @@ pub fn hex(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "-".into();
     }
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 #[cfg(test)]
@@ -190,23 +223,49 @@ mod tests {
             Line {
                 id: 1,
                 request: Request::Open {
-                    interface: [0x67, 0x45, 0x23, 0x01, 0xAB, 0x89, 0xEF, 0xCD, 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF],
-                    access: Access { read: true, write: true },
+                    interface: [
+                        0x67, 0x45, 0x23, 0x01, 0xAB, 0x89, 0xEF, 0xCD, 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB,
+                        0xCD, 0xEF
+                    ],
+                    access: Access {
+                        read: true,
+                        write: true
+                    },
                     caller: Caller::Admin,
                 }
             }
         );
         assert!(matches!(
             line("2 open 01234567-89AB-CDEF-0123-456789ABCDEF - user").request,
-            Request::Open { access: Access { read: false, write: false }, caller: Caller::User, .. }
+            Request::Open {
+                access: Access {
+                    read: false,
+                    write: false
+                },
+                caller: Caller::User,
+                ..
+            }
         ));
         assert_eq!(
             line("3 ioctl 4 0x22e004 16 00fF"),
-            Line { id: 3, request: Request::Ioctl { handle: 4, code: 0x22_E004, capacity: 16, input: vec![0, 255] } }
+            Line {
+                id: 3,
+                request: Request::Ioctl {
+                    handle: 4,
+                    code: 0x22_E004,
+                    capacity: 16,
+                    input: vec![0, 255]
+                }
+            }
         );
         assert_eq!(
             line(" 4  ioctl 0x4 0x22e004 0 - \r").request,
-            Request::Ioctl { handle: 4, code: 0x22_E004, capacity: 0, input: vec![] }
+            Request::Ioctl {
+                handle: 4,
+                code: 0x22_E004,
+                capacity: 0,
+                input: vec![]
+            }
         );
         assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
         assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
@@ -226,8 +285,14 @@ mod tests {
             ("1 open 0123 r", "is not a GUID"),
             ("1 open {01234567-89ab-cdef-0123-456789abcdef r", "is not a GUID"),
             ("1 open 01234567-89ab-cdef-0123-456789abcdeg r", "is not a GUID"),
-            ("1 open 01234567-89ab-cdef-0123-456789abcdef x", "is not an access"),
-            ("1 open 01234567-89ab-cdef-0123-456789abcdef r root", "is not a caller"),
+            (
+                "1 open 01234567-89ab-cdef-0123-456789abcdef x",
+                "is not an access",
+            ),
+            (
+                "1 open 01234567-89ab-cdef-0123-456789abcdef r root",
+                "is not a caller",
+            ),
             ("1 ioctl 4 0x1ffffffff 0 -", "does not fit"),
             ("1 ioctl 4 0x1 0 abc", "even number"),
             ("1 ioctl 4 0x1 0 zz", "even number"),

@@ -109,7 +109,10 @@ impl From<Counters> for CountersReport {
             monitorx: c.monitorx,
             monitorx_series: c.monitorx_series,
             mwaitx: c.mwaitx,
-            cr8_reads: Cr8Reads { below_dispatch: c.cr8_below_dispatch, at_dispatch: c.cr8_at_dispatch },
+            cr8_reads: Cr8Reads {
+                below_dispatch: c.cr8_below_dispatch,
+                at_dispatch: c.cr8_at_dispatch,
+            },
             native: Native {
                 acquires: c.native_acquires,
                 refused: c.native_refused,
@@ -132,7 +135,8 @@ impl Report {
     /// # Errors
     /// One line that names the file.
     pub fn write(&self, path: &Path) -> Result<(), String> {
-        let mut text = serde_json::to_string_pretty(self).map_err(|e| format!("cannot write the report: {e}"))?;
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|e| format!("cannot write the report: {e}"))?;
         text.push('\n');
         std::fs::write(path, text).map_err(|e| format!("cannot write the report {}: {e}", path.display()))
     }
@@ -145,7 +149,12 @@ mod tests {
     /// The shape is a contract with scripts: a change here must be meant.
     #[test]
     fn json_shape() {
-        let counters = Counters { stack_event_waits: 1, cr8_at_dispatch: 2, native_late: 3, ..Counters::default() };
+        let counters = Counters {
+            stack_event_waits: 1,
+            cr8_at_dispatch: 2,
+            native_late: 3,
+            ..Counters::default()
+        };
         let report = Report {
             passed: false,
             cpus: 2,

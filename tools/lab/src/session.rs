@@ -84,13 +84,22 @@ struct Session<'a> {
     /// Requests that are not answered yet.
     outstanding: HashMap<u32, Kind>,
     findings: Vec<(u32, String)>,
-    /// The line id of `quit`, once the machine was told; the outer option says whether.
-    quitting: Option<Option<u32>>,
+    quitting: Quitting,
     ready: String,
     times: Times,
     started: Instant,
     events: Sender<Event>,
     input: Option<Box<dyn BufRead + Send>>,
+}
+
+/// Whether the machine was told to quit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quitting {
+    No,
+    /// By the line with this id, which wants an answer.
+    Asked(u32),
+    /// Because the client is gone.
+    Orphaned,
 }
 
 /// How a reply's output is written.
@@ -131,7 +140,7 @@ pub fn run(
         to_machine,
         outstanding: HashMap::new(),
         findings: Vec::new(),
-        quitting: None,
+        quitting: Quitting::No,
         ready: ends.ready,
         times: Times::default(),
         started: Instant::now(),
@@ -146,7 +155,11 @@ impl Session<'_> {
     fn serve(&mut self, events: &Receiver<Event>, limit: Duration) -> Ending {
         let mut told = false;
         loop {
-            let deadline = if self.times.boot.is_none() && !told { SLOW_BOOT.min(limit) } else { limit };
+            let deadline = if self.times.boot.is_none() && !told {
+                SLOW_BOOT.min(limit)
+            } else {
+                limit
+            };
             match events.recv_timeout(deadline.saturating_sub(self.started.elapsed())) {
                 Ok(event) => {
                     if let Some(ending) = self.handle(event) {
@@ -206,8 +219,8 @@ impl Session<'_> {
     }
 
     fn client_died(&mut self) {
-        if self.quitting.is_none() {
-            self.quitting = Some(None);
+        if self.quitting == Quitting::No {
+            self.quitting = Quitting::Orphaned;
             self.send(NO_ID, Request::ClientDeath);
             self.send(NO_ID, Request::Quit);
         }
@@ -227,11 +240,13 @@ impl Session<'_> {
         if id == NO_ID {
             return Err("request ids begin at 1".into());
         }
-        if self.quitting.is_some() {
+        if self.quitting != Quitting::No {
             return Err("the machine is already quitting".into());
         }
         if self.outstanding.contains_key(&id) {
-            return Err(format!("request {id} is not answered yet; its id cannot be used again"));
+            return Err(format!(
+                "request {id} is not answered yet; its id cannot be used again"
+            ));
         }
         let kind = match &request {
             pipe::Request::Open { .. } => Kind::Open,
@@ -239,16 +254,30 @@ impl Session<'_> {
             _ => Kind::Plain,
         };
         let request = match &request {
-            pipe::Request::Open { interface, access, caller } => {
-                Request::Open { interface: *interface, access: *access, caller: *caller }
-            }
-            pipe::Request::Ioctl { handle, code, capacity, input } => {
-                Request::Ioctl { handle: *handle, code: *code, capacity: *capacity, input }
-            }
+            pipe::Request::Open {
+                interface,
+                access,
+                caller,
+            } => Request::Open {
+                interface: *interface,
+                access: *access,
+                caller: *caller,
+            },
+            pipe::Request::Ioctl {
+                handle,
+                code,
+                capacity,
+                input,
+            } => Request::Ioctl {
+                handle: *handle,
+                code: *code,
+                capacity: *capacity,
+                input,
+            },
             pipe::Request::Cancel { target } => Request::Cancel { target: *target },
             pipe::Request::Close { handle } => Request::Close { handle: *handle },
             pipe::Request::Quit => {
-                self.quitting = Some(Some(id));
+                self.quitting = Quitting::Asked(id);
                 self.send(id, Request::Quit);
                 return Ok(());
             }
@@ -292,12 +321,15 @@ impl Session<'_> {
                     let what = format!("{findings} findings were announced, {} came", self.findings.len());
                     return Some(self.garbled(what));
                 }
-                if let Some(Some(id)) = self.quitting {
+                if let Quitting::Asked(id) = self.quitting {
                     self.say(&pipe::reply(id, 0, "-"));
                 }
                 // It says itself that all is well; a code other than that is looked at by the caller of `died`.
                 match self.machine.leave(SWITCH_OFF) {
-                    Some(_) => Some(Ending::Finished { findings: std::mem::take(&mut self.findings), counters }),
+                    Some(_) => Some(Ending::Finished {
+                        findings: std::mem::take(&mut self.findings),
+                        counters,
+                    }),
                     None => Some(Ending::Garbled("the machine did not switch itself off".into())),
                 }
             }
@@ -425,7 +457,10 @@ mod tests {
             let header = Header::decode(&header).unwrap();
             let mut body = vec![0; header.length as usize];
             self.from_host.read_exact(&mut body).unwrap();
-            (header.id, format!("{:?}", Request::decode(header, &body).unwrap()))
+            (
+                header.id,
+                format!("{:?}", Request::decode(header, &body).unwrap()),
+            )
         }
     }
 
@@ -436,21 +471,37 @@ mod tests {
     }
 
     /// Runs a session against `guest`; `input` is all that the client says before it closes its end.
-    fn play(input: &str, exit: Option<i32>, limit: Duration, guest: impl FnOnce(&mut Guest) + Send + 'static) -> Outcome {
+    fn play(
+        input: &str,
+        exit: Option<i32>,
+        limit: Duration,
+        guest: impl FnOnce(&mut Guest) + Send + 'static,
+    ) -> Outcome {
         let (from_host, com1_in) = pipe().unwrap();
         let (com1_out, to_host) = pipe().unwrap();
         let player = thread::spawn(move || guest(&mut Guest { from_host, to_host }));
         let ended = Arc::new(AtomicBool::new(false));
-        let mut machine = Played { ended: Arc::clone(&ended), exit };
+        let mut machine = Played {
+            ended: Arc::clone(&ended),
+            exit,
+        };
         let mut output = Vec::new();
         let input = Box::new(BufReader::new(io::Cursor::new(input.to_owned())));
-        let ends = Ends { input, output: &mut output, ready: "seed=7".into() };
+        let ends = Ends {
+            input,
+            output: &mut output,
+            ready: "seed=7".into(),
+        };
         let (ending, _) = run(&mut machine, (com1_in, com1_out), ends, limit);
         player.join().unwrap();
-        Outcome { ending, output: String::from_utf8(output).unwrap(), ended: ended.load(Ordering::SeqCst) }
+        Outcome {
+            ending,
+            output: String::from_utf8(output).unwrap(),
+            ended: ended.load(Ordering::SeqCst),
+        }
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[test]
     fn requests_are_carried_and_answered_out_of_order() {
@@ -459,23 +510,74 @@ mod tests {
             guest.say(0, Reply::Ready { cpus: 2 });
             let (id, open) = guest.hear();
             assert!(id == 1 && open.contains("caller: User"), "{open}");
-            assert_eq!(guest.hear().1, "Ioctl { handle: 4, code: 2236420, capacity: 8, input: [1, 2] }");
+            assert_eq!(
+                guest.hear().1,
+                "Ioctl { handle: 4, code: 2236420, capacity: 8, input: [1, 2] }"
+            );
             assert_eq!(guest.hear().1, "Cancel { target: 2 }");
             assert_eq!(guest.hear().1, "Close { handle: 4 }");
             assert_eq!(guest.hear(), (5, "Quit".into()));
-            guest.say(3, Reply::Done { status: 0, output: &[] });
-            guest.say(1, Reply::Done { status: 0, output: &4_u64.to_le_bytes() });
-            guest.say(2, Reply::Done { status: 0xC000_0120, output: &[0xAB] });
-            guest.say(4, Reply::Done { status: 0, output: &[] });
-            guest.say(5, Reply::Finding { address: 0x10, text: "left" });
-            guest.say(5, Reply::Finished { findings: 1, counters: Counters { mwaitx: 3, ..Counters::default() } });
+            guest.say(
+                3,
+                Reply::Done {
+                    status: 0,
+                    output: &[],
+                },
+            );
+            guest.say(
+                1,
+                Reply::Done {
+                    status: 0,
+                    output: &4_u64.to_le_bytes(),
+                },
+            );
+            guest.say(
+                2,
+                Reply::Done {
+                    status: 0xC000_0120,
+                    output: &[0xAB],
+                },
+            );
+            guest.say(
+                4,
+                Reply::Done {
+                    status: 0,
+                    output: &[],
+                },
+            );
+            guest.say(
+                5,
+                Reply::Finding {
+                    address: 0x10,
+                    text: "left",
+                },
+            );
+            guest.say(
+                5,
+                Reply::Finished {
+                    findings: 1,
+                    counters: Counters {
+                        mwaitx: 3,
+                        ..Counters::default()
+                    },
+                },
+            );
         });
         assert_eq!(
             outcome.output,
             "ready 1 cpus=2 seed=7\n3 0x00000000 -\n1 0x00000000 4\n2 0xC0000120 ab\n4 0x00000000 -\n5 0x00000000 -\n"
         );
-        let counters = Counters { mwaitx: 3, ..Counters::default() };
-        assert_eq!(outcome.ending, Ending::Finished { findings: vec![(0x10, "left".into())], counters });
+        let counters = Counters {
+            mwaitx: 3,
+            ..Counters::default()
+        };
+        assert_eq!(
+            outcome.ending,
+            Ending::Finished {
+                findings: vec![(0x10, "left".into())],
+                counters
+            }
+        );
     }
 
     #[test]
@@ -483,28 +585,60 @@ mod tests {
         let outcome = play("", Some(33), LONG, |guest| {
             guest.say(0, Reply::Ready { cpus: 1 });
             assert_eq!(guest.hear().1, "ClientDeath");
-            guest.say(0, Reply::Done { status: 0, output: &[] });
+            guest.say(
+                0,
+                Reply::Done {
+                    status: 0,
+                    output: &[],
+                },
+            );
             assert_eq!(guest.hear().1, "Quit");
-            guest.say(0, Reply::Finished { findings: 0, counters: Counters::default() });
+            guest.say(
+                0,
+                Reply::Finished {
+                    findings: 0,
+                    counters: Counters::default(),
+                },
+            );
         });
         assert_eq!(outcome.output, "ready 1 cpus=1 seed=7\n");
-        assert_eq!(outcome.ending, Ending::Finished { findings: vec![], counters: Counters::default() });
+        assert_eq!(
+            outcome.ending,
+            Ending::Finished {
+                findings: vec![],
+                counters: Counters::default()
+            }
+        );
     }
 
     #[test]
     fn wrong_lines_are_answered_and_do_no_harm() {
-        let outcome = play("hello\n\n0 quit\n1 close 4\n1 close 4\n2 quit\n3 close 4\n", Some(33), LONG, |guest| {
-            guest.say(0, Reply::Ready { cpus: 1 });
-            assert_eq!(guest.hear(), (1, "Close { handle: 4 }".into()));
-            assert_eq!(guest.hear(), (2, "Quit".into()));
-            // The client's last line and its end come before this, as it has no more to say.
-            thread::sleep(Duration::from_millis(100));
-            guest.say(2, Reply::Finished { findings: 0, counters: Counters::default() });
-        });
+        let outcome = play(
+            "hello\n\n0 quit\n1 close 4\n1 close 4\n2 quit\n3 close 4\n",
+            Some(33),
+            LONG,
+            |guest| {
+                guest.say(0, Reply::Ready { cpus: 1 });
+                assert_eq!(guest.hear(), (1, "Close { handle: 4 }".into()));
+                assert_eq!(guest.hear(), (2, "Quit".into()));
+                // The client's last line and its end come before this, as it has no more to say.
+                thread::sleep(Duration::from_millis(100));
+                guest.say(
+                    2,
+                    Reply::Finished {
+                        findings: 0,
+                        counters: Counters::default(),
+                    },
+                );
+            },
+        );
         let lines: Vec<&str> = outcome.output.lines().collect();
         assert_eq!(lines[1], "error \"hello\" is not a request id (a decimal number)");
         assert_eq!(lines[2], "error request ids begin at 1");
-        assert_eq!(lines[3], "error request 1 is not answered yet; its id cannot be used again");
+        assert_eq!(
+            lines[3],
+            "error request 1 is not answered yet; its id cannot be used again"
+        );
         assert_eq!(lines[4], "error the machine is already quitting");
         assert_eq!(lines[5], "2 0x00000000 -");
     }
@@ -512,7 +646,10 @@ mod tests {
     #[test]
     fn a_machine_that_dies_is_noticed_at_every_point() {
         let silent = play("", Some(35), LONG, |_| {});
-        assert_eq!((silent.ending, silent.output.as_str()), (Ending::Died(Some(35)), ""));
+        assert_eq!(
+            (silent.ending, silent.output.as_str()),
+            (Ending::Died(Some(35)), "")
+        );
         let torn = play("1 quit\n", Some(35), LONG, |guest| {
             guest.say(0, Reply::Ready { cpus: 1 });
             guest.hear();
@@ -529,11 +666,19 @@ mod tests {
         });
         assert_eq!(hung.ending, Ending::TimedOut);
         assert!(hung.ended, "the machine runs on");
-        let garbled = play("", None, LONG, |guest| guest.to_host.write_all(&[0xFF; 64]).unwrap());
+        let garbled = play("", None, LONG, |guest| {
+            guest.to_host.write_all(&[0xFF; 64]).unwrap();
+        });
         assert!(matches!(garbled.ending, Ending::Garbled(_)));
         assert!(garbled.ended, "the machine runs on");
         let liar = play("", Some(33), LONG, |guest| {
-            guest.say(0, Reply::Finished { findings: 2, counters: Counters::default() });
+            guest.say(
+                0,
+                Reply::Finished {
+                    findings: 2,
+                    counters: Counters::default(),
+                },
+            );
         });
         assert!(matches!(liar.ending, Ending::Garbled(_)));
     }

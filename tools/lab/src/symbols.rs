@@ -36,8 +36,10 @@ impl DriverSymbols {
     /// # Errors
     /// One line that names the file.
     pub fn read(path: &Path, driver: &DriverFile) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|e| format!("cannot read the PDB {}: {e}", path.display()))?;
-        let wrong = |e: &dyn std::fmt::Display| format!("{} is not a PDB that can be read: {e}", path.display());
+        let bytes =
+            std::fs::read(path).map_err(|e| format!("cannot read the PDB {}: {e}", path.display()))?;
+        let wrong =
+            |e: &dyn std::fmt::Display| format!("{} is not a PDB that can be read: {e}", path.display());
         let mut pdb = pdb::PDB::open(Cursor::new(bytes)).map_err(|e| wrong(&e))?;
         let information = pdb.pdb_information().map_err(|e| wrong(&e))?;
         if let Some((guid, _age)) = driver.pdb
@@ -49,19 +51,27 @@ impl DriverSymbols {
                 driver.path.display()
             ));
         }
-        Ok(Self { data: ContextPdbData::try_from_pdb(pdb).map_err(|e| wrong(&e))? })
+        Ok(Self {
+            data: ContextPdbData::try_from_pdb(pdb).map_err(|e| wrong(&e))?,
+        })
     }
 
     /// Calls `use_context` with the tables that answer questions. They borrow from the PDB, hence the detour.
     ///
     /// # Errors
     /// The PDB's streams may be damaged.
-    fn with_context<T>(&self, use_context: impl FnOnce(&pdb_addr2line::Context<'_, '_>) -> T) -> Result<T, String> {
+    fn with_context<T>(
+        &self,
+        use_context: impl FnOnce(&pdb_addr2line::Context<'_, '_>) -> T,
+    ) -> Result<T, String> {
         let flags = TypeFormatterFlags::NO_FUNCTION_RETURN
             | TypeFormatterFlags::NO_MEMBER_FUNCTION_STATIC
             | TypeFormatterFlags::NAME_ONLY
             | TypeFormatterFlags::NO_ARGUMENTS;
-        let context = self.data.make_context_with_formatter_flags(flags).map_err(|e| format!("the PDB is damaged: {e}"))?;
+        let context = self
+            .data
+            .make_context_with_formatter_flags(flags)
+            .map_err(|e| format!("the PDB is damaged: {e}"))?;
         Ok(use_context(&context))
     }
 
@@ -69,7 +79,10 @@ impl DriverSymbols {
     #[must_use]
     pub fn locate(&self, addresses: &[u32]) -> Vec<Vec<Location>> {
         let located = self.with_context(|context| {
-            addresses.iter().map(|&address| locations(context, address)).collect()
+            addresses
+                .iter()
+                .map(|&address| locations(context, address))
+                .collect()
         });
         located.unwrap_or_else(|_| vec![Vec::new(); addresses.len()])
     }
@@ -82,7 +95,12 @@ impl DriverSymbols {
         self.with_context(|context| {
             let mut functions: Vec<Function> = context
                 .functions()
-                .filter_map(|f| Some(Function { start: f.start_rva, end: f.end_rva? }))
+                .filter_map(|f| {
+                    Some(Function {
+                        start: f.start_rva,
+                        end: f.end_rva?,
+                    })
+                })
                 .collect();
             functions.sort_by_key(|f| f.start);
             functions.dedup();
@@ -92,10 +110,12 @@ impl DriverSymbols {
 }
 
 fn locations(context: &pdb_addr2line::Context<'_, '_>, address: u32) -> Vec<Location> {
-    let Ok(Some(found)) = context.find_frames(address) else { return Vec::new() };
+    let Ok(Some(found)) = context.find_frames(address) else {
+        return Vec::new();
+    };
     let location = |frame: pdb_addr2line::Frame<'_>| Location {
         function: frame.function,
-        file: frame.file.map(|file| file.into_owned()),
+        file: frame.file.map(std::borrow::Cow::into_owned),
         line: frame.line,
     };
     found.frames.into_iter().map(location).collect()
@@ -120,7 +140,9 @@ impl KernelSymbols {
         if let Ok(mut frames) = self.loader.find_frames(address) {
             while let Ok(Some(frame)) = frames.next() {
                 found.push(Location {
-                    function: frame.function.and_then(|f| f.demangle().ok().map(std::borrow::Cow::into_owned)),
+                    function: frame
+                        .function
+                        .and_then(|f| f.demangle().ok().map(std::borrow::Cow::into_owned)),
                     file: frame.location.as_ref().and_then(|l| l.file).map(str::to_owned),
                     line: frame.location.and_then(|l| l.line),
                 });
@@ -130,7 +152,11 @@ impl KernelSymbols {
             && let Some(symbol) = self.loader.find_symbol(address)
         {
             let function = Some(addr2line::demangle_auto(symbol.into(), None).into_owned());
-            found.push(Location { function, file: None, line: None });
+            found.push(Location {
+                function,
+                file: None,
+                line: None,
+            });
         }
         found
     }

@@ -24,10 +24,16 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
     reads.dedup();
     let located = symbols.locate(&reads);
     let named = |locations: &[crate::symbols::Location]| {
-        locations.iter().any(|l| l.function.as_ref().is_some_and(|name| name.contains(pattern)))
+        locations
+            .iter()
+            .any(|l| l.function.as_ref().is_some_and(|name| name.contains(pattern)))
     };
-    let watched: Vec<u32> =
-        reads.iter().zip(&located).filter(|(_, locations)| named(locations)).map(|(&address, _)| address).collect();
+    let watched: Vec<u32> = reads
+        .iter()
+        .zip(&located)
+        .filter(|(_, locations)| named(locations))
+        .map(|(&address, _)| address)
+        .collect();
     match watched.len() {
         0 => Err(format!(
             "no `mov r64, cr8` in a function whose name contains \"{pattern}\" ({} found elsewhere in {})",
@@ -36,7 +42,10 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
         )),
         1..=MAXIMUM => Ok(watched),
         count => {
-            let places: Vec<String> = watched.iter().map(|rva| format!("{}+{rva:#x}", driver.name())).collect();
+            let places: Vec<String> = watched
+                .iter()
+                .map(|rva| format!("{}+{rva:#x}", driver.name()))
+                .collect();
             Err(format!(
                 "{count} reads of CR8 in functions whose name contains \"{pattern}\" ({}): a processor can watch {MAXIMUM}; \
                  give --watch-cr8 a longer name",
@@ -50,7 +59,9 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
 fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
     let pe = object::read::pe::PeFile64::parse(file).ok()?;
     let address = pe.relative_address_base() + u64::from(start);
-    let section = pe.sections().find(|s| (s.address()..s.address() + s.size()).contains(&address))?;
+    let section = pe
+        .sections()
+        .find(|s| (s.address()..s.address() + s.size()).contains(&address))?;
     let data = section.data().ok()?;
     let from = usize::try_from(address - section.address()).ok()?;
     data.get(from..from + usize::try_from(end.checked_sub(start)?).ok()?)
