@@ -1,6 +1,7 @@
 //! A bare WDM driver: `DriverEntry`, then its unload routine.
 
 use alloc::boxed::Box;
+use alloc::format;
 use rundown_lab_kernel::hal::power::{self, Exit};
 use rundown_lab_kernel::ldr::{self, image::Image};
 use rundown_lab_kernel::rtl::UnicodeString;
@@ -33,8 +34,8 @@ const _: () = assert!(size_of::<DriverObject>() == 0x150);
 /// `IO_TYPE_DRIVER`.
 const IO_TYPE_DRIVER: u16 = 4;
 
-/// Runs the driver from entry to unload, and checks what it leaves behind.
-pub fn run(image: &Image) {
+/// Runs the driver from entry to unload, and checks what it leaves behind. `case` ends its registry path: a test driver reads it.
+pub(crate) fn run(image: &Image, case: u32) {
     let object = Box::leak(Box::new(DriverObject {
         kind: IO_TYPE_DRIVER,
         size: 0x150,
@@ -56,7 +57,7 @@ pub fn run(image: &Image) {
         major: [0; 28],
     }));
     let mut path: alloc::vec::Vec<u16> =
-        "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\rundown".encode_utf16().collect();
+        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\case{case}").encode_utf16().collect();
     let length = path.len() as u16 * 2;
     let registry = UnicodeString { length, maximum_length: length, buffer: path.as_mut_ptr() };
     let object: *mut DriverObject = object;

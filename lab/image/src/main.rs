@@ -37,7 +37,7 @@ fn main(config: &'static Config) {
             power::power_off(Exit::BadInput);
         }
     };
-    driver::run(&image);
+    driver::run(&image, config.case);
     image.unload();
     log!("log: passed");
     power::power_off(Exit::Passed)

@@ -49,13 +49,17 @@ fn reference(thread: Arc<Thread>) {
     REFERENCES.lock().entry(thread.address()).or_insert((thread, 0)).1 += 1;
 }
 
-/// The variable `PsThreadType`: a pointer to the thread's object type, which a driver only hands back.
+/// A pointer in a static.
 #[repr(transparent)]
-pub struct TypePointer(*const u8);
+struct Pointer<T>(*const T);
 // SAFETY: names a static that nobody writes.
-unsafe impl Sync for TypePointer {}
-static THREAD_TYPE_OBJECT: [u8; 16] = *b"Lab.Thread.Type.";
-static PS_THREAD_TYPE: TypePointer = TypePointer(THREAD_TYPE_OBJECT.as_ptr());
+unsafe impl<T> Sync for Pointer<T> {}
+
+/// The thread's object type: a driver only hands its address back.
+static THREAD_TYPE: [u8; 16] = *b"Lab.Thread.Type.";
+static THREAD_TYPE_POINTER: Pointer<[u8; 16]> = Pointer(&raw const THREAD_TYPE);
+/// The exported variable: `extern POBJECT_TYPE *PsThreadType`, so the type is two steps away.
+static PS_THREAD_TYPE: Pointer<Pointer<[u8; 16]>> = Pointer(&raw const THREAD_TYPE_POINTER);
 
 unsafe extern "win64" fn ob_reference_object_by_handle(
     handle: u64,
@@ -65,7 +69,7 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     object: *mut u64,
     _information: u64,
 ) -> i32 {
-    if !object_type.is_null() && object_type != PS_THREAD_TYPE.0 {
+    if !object_type.is_null() && object_type != THREAD_TYPE_POINTER.0.cast() {
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
     let thread = if handle == CURRENT_THREAD {

@@ -237,7 +237,8 @@ unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value:
             unsafe { string_up_to(&mut text, value as *const u8, conversion.precision) };
             Ok(())
         }
-        b'Z' if value != 0 => {
+        b'Z' if value == 0 => write!(text, "(null)"),
+        b'Z' => {
             // SAFETY: the caller promises a UNICODE_STRING (`%wZ`) or ANSI_STRING, which are laid out alike.
             let counted = unsafe { (value as *const super::UnicodeString).read() };
             if conversion.wide {
