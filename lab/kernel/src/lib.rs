@@ -30,6 +30,7 @@ pub mod chaos;
 pub mod config;
 pub mod ex;
 pub mod hal;
+pub mod io;
 pub mod judge;
 pub mod ke;
 pub mod ldr;
