@@ -25,9 +25,16 @@ fn object(address: *const Header, kinds: &[Kind]) -> &'static Header {
     if !header.kind().is_some_and(|kind| kinds.contains(&kind)) {
         // SAFETY: read above already.
         let word = unsafe { address.cast::<u64>().read_volatile() };
-        judge::bugcheck(code::BAD_DISPATCHER_OBJECT, [address as u64, word, 0, 0],
-            format_args!("{} is given {address:p}, which is no initialised object of its kind, or a damaged one",
-                pcr::current_thread().inside().map_or("a routine", |export| export.name)));
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [address as u64, word, 0, 0],
+            format_args!(
+                "{} is given {address:p}, which is no initialised object of its kind, or a damaged one",
+                pcr::current_thread()
+                    .inside()
+                    .map_or("a routine", |export| export.name)
+            ),
+        );
     }
     header
 }
@@ -35,8 +42,13 @@ fn object(address: *const Header, kinds: &[Kind]) -> &'static Header {
 const EVENTS: &[Kind] = &[Kind::NotificationEvent, Kind::SynchronizationEvent];
 const TIMERS: &[Kind] = &[Kind::NotificationTimer, Kind::SynchronizationTimer];
 const WAITABLE: &[Kind] = &[
-    Kind::NotificationEvent, Kind::SynchronizationEvent, Kind::Mutant, Kind::Semaphore, Kind::Thread,
-    Kind::NotificationTimer, Kind::SynchronizationTimer,
+    Kind::NotificationEvent,
+    Kind::SynchronizationEvent,
+    Kind::Mutant,
+    Kind::Semaphore,
+    Kind::Thread,
+    Kind::NotificationTimer,
+    Kind::SynchronizationTimer,
 ];
 
 // IRQL
@@ -44,9 +56,11 @@ const WAITABLE: &[Kind] = &[
 unsafe extern "win64" fn kf_raise_irql(new: u8) -> u8 {
     let old = irql::current();
     if new < old || new > irql::HIGH_LEVEL {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::RAISE_TO_LOWER, u64::from(old), u64::from(new), 0],
-            format_args!("KfRaiseIrql from IRQL {old} to {new}"));
+            format_args!("KfRaiseIrql from IRQL {old} to {new}"),
+        );
     }
     cpu::write_cr8(new);
     old
@@ -60,15 +74,19 @@ unsafe extern "win64" fn ke_raise_irql_to_dpc_level() -> u8 {
 unsafe extern "win64" fn ke_lower_irql(new: u8) {
     let old = irql::current();
     if new > old {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::LOWER_TO_HIGHER, u64::from(old), u64::from(new), 0],
-            format_args!("KeLowerIrql from IRQL {old} to {new}"));
+            format_args!("KeLowerIrql from IRQL {old} to {new}"),
+        );
     }
     let locks = pcr::current_thread().spin_locks.load(Relaxed);
     if new < DISPATCH_LEVEL && locks != 0 {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::SPIN_LOCK_HELD, u64::from(locks), u64::from(new), 0],
-            format_args!("KeLowerIrql to IRQL {new} with {locks} spin locks held"));
+            format_args!("KeLowerIrql to IRQL {new} with {locks} spin locks held"),
+        );
     }
     cpu::write_cr8(new);
 }
@@ -82,18 +100,31 @@ unsafe extern "win64" fn ke_get_current_irql() -> u8 {
 unsafe extern "win64" fn ke_initialize_event(event: *const Header, kind: u32, state: u8) {
     // SAFETY: the DDI asks for a KEVENT there.
     let event = unsafe { Header::at(event) };
-    let kind = if kind == 0 { Kind::NotificationEvent } else { Kind::SynchronizationEvent };
+    let kind = if kind == 0 {
+        Kind::NotificationEvent
+    } else {
+        Kind::SynchronizationEvent
+    };
     refuse_if_waited_on(event);
     event.initialize(kind, 6, i32::from(state != 0));
 }
 
 /// Initialising what somebody waits on strands the waiter.
 fn refuse_if_waited_on(header: &'static Header) {
-    let waited = sched::DISPATCHER.lock().waiters_mut().iter()
+    let waited = sched::DISPATCHER
+        .lock()
+        .waiters_mut()
+        .iter()
         .any(|waiter| waiter.objects.iter().any(|object| core::ptr::eq(*object, header)));
     if waited {
-        judge::bugcheck(code::BAD_DISPATCHER_OBJECT, [header.address(), 1, 0, 0],
-            format_args!("the driver initialises {:#x}, on which a thread waits", header.address()));
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [header.address(), 1, 0, 0],
+            format_args!(
+                "the driver initialises {:#x}, on which a thread waits",
+                header.address()
+            ),
+        );
     }
 }
 
@@ -103,8 +134,11 @@ unsafe extern "win64" fn ke_set_event(event: *const Header, _increment: i32, wai
         STACK_EVENT_SETS.fetch_add(1, Relaxed);
     }
     if wait != 0 {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION, [code::sub::WAIT_AT_DISPATCH, event as u64, 0, 0],
-            format_args!("KeSetEvent with Wait=TRUE, which the lab does not support"));
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::WAIT_AT_DISPATCH, event as u64, 0, 0],
+            format_args!("KeSetEvent with Wait=TRUE, which the lab does not support"),
+        );
     }
     SETTING.fetch_add(1, Relaxed);
     let before = event::set(object(event, EVENTS));
@@ -131,11 +165,19 @@ unsafe extern "win64" fn ke_initialize_semaphore(semaphore: *const Semaphore, co
     semaphore.limit.store(limit, Relaxed);
 }
 
-unsafe extern "win64" fn ke_release_semaphore(semaphore: *const Header, _increment: i32, count: i32, _wait: u8) -> i32 {
+unsafe extern "win64" fn ke_release_semaphore(
+    semaphore: *const Header,
+    _increment: i32,
+    count: i32,
+    _wait: u8,
+) -> i32 {
     let header = object(semaphore, &[Kind::Semaphore]);
     event::release_semaphore(Semaphore::of(header), count).unwrap_or_else(|| {
-        judge::bugcheck(code::KMODE_EXCEPTION_NOT_HANDLED, [0xFFFF_FFFF_C000_0047, semaphore as u64, count as u64, 0],
-            format_args!("KeReleaseSemaphore beyond the semaphore's limit (STATUS_SEMAPHORE_LIMIT_EXCEEDED)"))
+        judge::bugcheck(
+            code::KMODE_EXCEPTION_NOT_HANDLED,
+            [0xFFFF_FFFF_C000_0047, semaphore as u64, count as u64, 0],
+            format_args!("KeReleaseSemaphore beyond the semaphore's limit (STATUS_SEMAPHORE_LIMIT_EXCEEDED)"),
+        )
     })
 }
 
@@ -153,8 +195,11 @@ unsafe extern "win64" fn ke_initialize_mutex(mutex: *const Mutant, _level: u32) 
 unsafe extern "win64" fn ke_release_mutex(mutex: *const Header, _wait: u8) -> i32 {
     let header = object(mutex, &[Kind::Mutant]);
     event::release_mutex(Mutant::of(header)).unwrap_or_else(|| {
-        judge::bugcheck(code::MUTANT_NOT_OWNED, [mutex as u64, 0, 0, 0],
-            format_args!("KeReleaseMutex by a thread that does not own the mutex"))
+        judge::bugcheck(
+            code::MUTANT_NOT_OWNED,
+            [mutex as u64, 0, 0, 0],
+            format_args!("KeReleaseMutex by a thread that does not own the mutex"),
+        )
     })
 }
 
@@ -170,9 +215,13 @@ fn timeout(timeout: *const i64) -> Option<i64> {
 fn check_wait(object: u64, timeout: Option<i64>) {
     let irql = irql::current();
     if irql >= DISPATCH_LEVEL && timeout != Some(0) {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::WAIT_AT_DISPATCH, u64::from(irql), object, 0],
-            format_args!("a wait at IRQL {irql} that may block; at DISPATCH_LEVEL only a timeout of 0 is allowed"));
+            format_args!(
+                "a wait at IRQL {irql} that may block; at DISPATCH_LEVEL only a timeout of 0 is allowed"
+            ),
+        );
     }
 }
 
@@ -229,15 +278,27 @@ unsafe extern "win64" fn zw_yield_execution() -> i32 {
 
 unsafe extern "win64" fn ke_initialize_dpc(dpc: *const Dpc, routine: u64, context: u64) {
     // SAFETY: the DDI asks for a KDPC there.
-    unsafe { Dpc::at(dpc) }.initialize(routine, context);
+    let dpc = unsafe { Dpc::at(dpc) };
+    let address = (&raw const *dpc) as u64;
+    if pcr::online().any(|pcr| pcr.dpcs.lock().addresses().any(|queued| queued == address)) {
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [address, 2, 0, 0],
+            format_args!("the driver initialises a DPC that is queued"),
+        );
+    }
+    dpc.initialize(routine, context);
 }
 
 fn initialized_dpc(dpc: *const Dpc) -> &'static Dpc {
     // SAFETY: the DDI asks for a KDPC that stays while it is queued.
     let dpc = unsafe { Dpc::at(dpc) };
     if !dpc.is_initialized() {
-        judge::bugcheck(code::BAD_DISPATCHER_OBJECT, [(&raw const *dpc) as u64, 0, 0, 0],
-            format_args!("a DPC is used that was not initialised"));
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [(&raw const *dpc) as u64, 0, 0, 0],
+            format_args!("a DPC is used that was not initialised"),
+        );
     }
     dpc
 }
@@ -250,7 +311,10 @@ unsafe extern "win64" fn ke_remove_queue_dpc(dpc: *const Dpc) -> u8 {
     u8::from(initialized_dpc(dpc).remove())
 }
 
-unsafe extern "win64" fn ke_set_target_processor_dpc_ex(dpc: *const Dpc, number: *const ProcessorNumber) -> i32 {
+unsafe extern "win64" fn ke_set_target_processor_dpc_ex(
+    dpc: *const Dpc,
+    number: *const ProcessorNumber,
+) -> i32 {
     // SAFETY: the DDI asks for a PROCESSOR_NUMBER there.
     let number = unsafe { number.read() };
     if number.group != 0 || usize::from(number.number) >= processor::count() {
@@ -271,12 +335,28 @@ unsafe extern "win64" fn ke_flush_queued_dpcs() {
 unsafe extern "win64" fn ke_initialize_timer_ex(timer: *const Timer, kind: u32) {
     // SAFETY: the DDI asks for a KTIMER there.
     let timer = unsafe { &*timer };
-    let kind = if kind == 0 { Kind::NotificationTimer } else { Kind::SynchronizationTimer };
+    if timer::addresses().contains(&timer.header.address()) {
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [timer.header.address(), 3, 0, 0],
+            format_args!("the driver initialises a timer that is set"),
+        );
+    }
+    let kind = if kind == 0 {
+        Kind::NotificationTimer
+    } else {
+        Kind::SynchronizationTimer
+    };
     timer.header.initialize(kind, 10, 0);
 }
 
 unsafe extern "win64" fn ke_set_timer_ex(timer: *const Header, due: i64, period: i32, dpc: u64) -> u8 {
-    u8::from(timer::set(Timer::of(object(timer, TIMERS)), due, period.max(0) as u32, dpc))
+    u8::from(timer::set(
+        Timer::of(object(timer, TIMERS)),
+        due,
+        period.max(0) as u32,
+        dpc,
+    ))
 }
 
 unsafe extern "win64" fn ke_set_timer(timer: *const Header, due: i64, dpc: u64) -> u8 {
@@ -384,7 +464,11 @@ const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
 const INVALID_PROCESSOR_INDEX: u32 = u32::MAX;
 
 unsafe extern "win64" fn ke_query_active_processor_count_ex(group: u16) -> u32 {
-    if group == 0 || group == ALL_PROCESSOR_GROUPS { processor::count() as u32 } else { 0 }
+    if group == 0 || group == ALL_PROCESSOR_GROUPS {
+        processor::count() as u32
+    } else {
+        0
+    }
 }
 
 unsafe extern "win64" fn ke_query_active_processor_count(affinity: *mut u64) -> u32 {
@@ -403,7 +487,13 @@ unsafe extern "win64" fn ke_get_current_processor_number_ex(number: *mut Process
     let current = pcr::current_number();
     if !number.is_null() {
         // SAFETY: the DDI asks for a PROCESSOR_NUMBER there, or null.
-        unsafe { number.write(ProcessorNumber { group: 0, number: current as u8, reserved: 0 }) };
+        unsafe {
+            number.write(ProcessorNumber {
+                group: 0,
+                number: current as u8,
+                reserved: 0,
+            });
+        };
     }
     current as u32
 }
@@ -413,7 +503,13 @@ unsafe extern "win64" fn ke_get_processor_number_from_index(index: u32, number: 
         return STATUS_INVALID_PARAMETER;
     }
     // SAFETY: the DDI asks for a PROCESSOR_NUMBER there.
-    unsafe { number.write(ProcessorNumber { group: 0, number: index as u8, reserved: 0 }) };
+    unsafe {
+        number.write(ProcessorNumber {
+            group: 0,
+            number: index as u8,
+            reserved: 0,
+        });
+    };
     STATUS_SUCCESS
 }
 
@@ -430,16 +526,29 @@ unsafe extern "win64" fn ke_get_processor_index_from_number(number: *const Proce
 /// What `KeRevertToUser*` restores: the lab's threads have no user affinity but this.
 const USER_AFFINITY: u64 = u64::MAX;
 
-unsafe extern "win64" fn ke_set_system_group_affinity_thread(new: *const GroupAffinity, old: *mut GroupAffinity) {
+unsafe extern "win64" fn ke_set_system_group_affinity_thread(
+    new: *const GroupAffinity,
+    old: *mut GroupAffinity,
+) {
     // SAFETY: the DDI asks for a GROUP_AFFINITY there.
     let new = unsafe { new.read() };
     let mask = new.mask & processor::all();
     // A bad group or an empty mask changes nothing, says the DDI.
-    let before = if new.group == 0 && mask != 0 { processor::set_affinity(mask) } else { USER_AFFINITY };
+    let before = if new.group == 0 && mask != 0 {
+        processor::set_affinity(mask)
+    } else {
+        USER_AFFINITY
+    };
     if !old.is_null() {
         let mask = if before == USER_AFFINITY { 0 } else { before };
         // SAFETY: the DDI asks for a GROUP_AFFINITY there, or null.
-        unsafe { old.write(GroupAffinity { mask, group: 0, reserved: [0; 3] }) };
+        unsafe {
+            old.write(GroupAffinity {
+                mask,
+                group: 0,
+                reserved: [0; 3],
+            });
+        };
     }
 }
 
@@ -466,7 +575,11 @@ unsafe extern "win64" fn ke_revert_to_user_affinity_thread_ex(mask: u64) {
 unsafe extern "win64" fn ke_set_priority_thread(address: u64, priority: i32) -> i32 {
     let priority = priority.clamp(1, i32::from(thread::HIGH_PRIORITY)) as u8;
     let Some(thread) = thread::by_address(address) else {
-        judge::bugcheck(code::BAD_DISPATCHER_OBJECT, [address, 0, 0, 0], format_args!("KeSetPriorityThread of what is no live thread"));
+        judge::bugcheck(
+            code::BAD_DISPATCHER_OBJECT,
+            [address, 0, 0, 0],
+            format_args!("KeSetPriorityThread of what is no live thread"),
+        );
     };
     let mut dispatcher = sched::DISPATCHER.lock();
     let queued = dispatcher.unready(&thread);
@@ -488,7 +601,11 @@ unsafe extern "win64" fn ke_query_priority_thread(address: u64) -> i32 {
 unsafe extern "win64" fn ke_enter_region() {}
 
 unsafe extern "win64" fn ke_bug_check_ex(code: u32, first: u64, second: u64, third: u64, fourth: u64) {
-    judge::bugcheck(code, [first, second, third, fourth], format_args!("the driver called KeBugCheckEx"))
+    judge::bugcheck(
+        code,
+        [first, second, third, fourth],
+        format_args!("the driver called KeBugCheckEx"),
+    )
 }
 
 const PASSIVE: core::ops::RangeInclusive<u8> = PASSIVE_LEVEL..=PASSIVE_LEVEL;
@@ -500,7 +617,12 @@ const RAISED: core::ops::RangeInclusive<u8> = DISPATCH_LEVEL..=irql::HIGH_LEVEL;
 /// The kernel layer's exports.
 pub static EXPORTS: &[Export] = &[
     Export::function("KfRaiseIrql", ANY, kf_raise_irql as *const ()).quiet(),
-    Export::function("KeRaiseIrqlToDpcLevel", DISPATCH, ke_raise_irql_to_dpc_level as *const ()).quiet(),
+    Export::function(
+        "KeRaiseIrqlToDpcLevel",
+        DISPATCH,
+        ke_raise_irql_to_dpc_level as *const (),
+    )
+    .quiet(),
     Export::function("KeLowerIrql", ANY, ke_lower_irql as *const ()),
     Export::function("KeGetCurrentIrql", ANY, ke_get_current_irql as *const ()).quiet(),
     Export::function("KeInitializeEvent", ANY, ke_initialize_event as *const ()),
@@ -513,47 +635,170 @@ pub static EXPORTS: &[Export] = &[
     Export::function("KeReadStateSemaphore", ANY, ke_read_state_semaphore as *const ()),
     Export::function("KeInitializeMutex", ANY, ke_initialize_mutex as *const ()),
     Export::function("KeReleaseMutex", APC, ke_release_mutex as *const ()),
-    Export::function("KeWaitForSingleObject", DISPATCH, ke_wait_for_single_object as *const ()),
-    Export::function("KeWaitForMultipleObjects", DISPATCH, ke_wait_for_multiple_objects as *const ()),
-    Export::function("KeDelayExecutionThread", APC, ke_delay_execution_thread as *const ()),
+    Export::function(
+        "KeWaitForSingleObject",
+        DISPATCH,
+        ke_wait_for_single_object as *const (),
+    ),
+    Export::function(
+        "KeWaitForMultipleObjects",
+        DISPATCH,
+        ke_wait_for_multiple_objects as *const (),
+    ),
+    Export::function(
+        "KeDelayExecutionThread",
+        APC,
+        ke_delay_execution_thread as *const (),
+    ),
     Export::function("ZwYieldExecution", APC, zw_yield_execution as *const ()),
     Export::function("KeInitializeDpc", ANY, ke_initialize_dpc as *const ()),
     Export::function("KeInsertQueueDpc", ANY, ke_insert_queue_dpc as *const ()),
     Export::function("KeRemoveQueueDpc", ANY, ke_remove_queue_dpc as *const ()),
-    Export::function("KeSetTargetProcessorDpcEx", ANY, ke_set_target_processor_dpc_ex as *const ()),
+    Export::function(
+        "KeSetTargetProcessorDpcEx",
+        ANY,
+        ke_set_target_processor_dpc_ex as *const (),
+    ),
     Export::function("KeSetImportanceDpc", ANY, ke_set_importance_dpc as *const ()),
     Export::function("KeFlushQueuedDpcs", PASSIVE, ke_flush_queued_dpcs as *const ()),
-    Export::function("KeInitializeTimerEx", DISPATCH, ke_initialize_timer_ex as *const ()),
+    Export::function(
+        "KeInitializeTimerEx",
+        DISPATCH,
+        ke_initialize_timer_ex as *const (),
+    ),
     Export::function("KeSetTimerEx", DISPATCH, ke_set_timer_ex as *const ()),
     Export::function("KeSetTimer", DISPATCH, ke_set_timer as *const ()),
     Export::function("KeCancelTimer", DISPATCH, ke_cancel_timer as *const ()),
     Export::function("KeInitializeSpinLock", ANY, ke_initialize_spin_lock as *const ()),
-    Export::function("KeAcquireSpinLockRaiseToDpc", DISPATCH, ke_acquire_spin_lock_raise_to_dpc as *const ()),
+    Export::function(
+        "KeAcquireSpinLockRaiseToDpc",
+        DISPATCH,
+        ke_acquire_spin_lock_raise_to_dpc as *const (),
+    ),
     Export::function("KeReleaseSpinLock", RAISED, ke_release_spin_lock as *const ()),
-    Export::function("KeAcquireSpinLockAtDpcLevel", RAISED, ke_acquire_spin_lock_at_dpc_level as *const ()),
-    Export::function("KeReleaseSpinLockFromDpcLevel", RAISED, ke_release_spin_lock_from_dpc_level as *const ()),
-    Export::function("KeQueryPerformanceCounter", ANY, ke_query_performance_counter as *const ()).quiet(),
-    Export::function("KeQueryPerformanceCounter", ANY, ke_query_performance_counter as *const ()).of(HAL).quiet(),
-    Export::function("KeQuerySystemTimePrecise", ANY, ke_query_system_time_precise as *const ()).quiet(),
+    Export::function(
+        "KeAcquireSpinLockAtDpcLevel",
+        RAISED,
+        ke_acquire_spin_lock_at_dpc_level as *const (),
+    ),
+    Export::function(
+        "KeReleaseSpinLockFromDpcLevel",
+        RAISED,
+        ke_release_spin_lock_from_dpc_level as *const (),
+    ),
+    Export::function(
+        "KeQueryPerformanceCounter",
+        ANY,
+        ke_query_performance_counter as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeQueryPerformanceCounter",
+        ANY,
+        ke_query_performance_counter as *const (),
+    )
+    .of(HAL)
+    .quiet(),
+    Export::function(
+        "KeQuerySystemTimePrecise",
+        ANY,
+        ke_query_system_time_precise as *const (),
+    )
+    .quiet(),
     Export::function("KeQueryInterruptTime", ANY, ke_query_interrupt_time as *const ()).quiet(),
-    Export::function("KeQueryInterruptTimePrecise", ANY, ke_query_interrupt_time_precise as *const ()).quiet(),
+    Export::function(
+        "KeQueryInterruptTimePrecise",
+        ANY,
+        ke_query_interrupt_time_precise as *const (),
+    )
+    .quiet(),
     Export::function("KeQueryTimeIncrement", ANY, ke_query_time_increment as *const ()).quiet(),
-    Export::function("KeStallExecutionProcessor", ANY, ke_stall_execution_processor as *const ()).quiet(),
-    Export::function("KeStallExecutionProcessor", ANY, ke_stall_execution_processor as *const ()).of(HAL).quiet(),
+    Export::function(
+        "KeStallExecutionProcessor",
+        ANY,
+        ke_stall_execution_processor as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeStallExecutionProcessor",
+        ANY,
+        ke_stall_execution_processor as *const (),
+    )
+    .of(HAL)
+    .quiet(),
     Export::function("KeYieldProcessorEx", ANY, ke_yield_processor_ex as *const ()).quiet(),
-    Export::function("KeQueryActiveProcessorCountEx", ANY, ke_query_active_processor_count_ex as *const ()).quiet(),
-    Export::function("KeQueryMaximumProcessorCountEx", ANY, ke_query_active_processor_count_ex as *const ()).quiet(),
-    Export::function("KeQueryActiveProcessorCount", ANY, ke_query_active_processor_count as *const ()).quiet(),
-    Export::function("KeQueryActiveGroupCount", ANY, ke_query_active_group_count as *const ()).quiet(),
-    Export::function("KeGetCurrentProcessorNumberEx", ANY, ke_get_current_processor_number_ex as *const ()).quiet(),
-    Export::function("KeGetProcessorNumberFromIndex", ANY, ke_get_processor_number_from_index as *const ()).quiet(),
-    Export::function("KeGetProcessorIndexFromNumber", ANY, ke_get_processor_index_from_number as *const ()).quiet(),
-    Export::function("KeSetSystemGroupAffinityThread", APC, ke_set_system_group_affinity_thread as *const ()),
-    Export::function("KeRevertToUserGroupAffinityThread", APC, ke_revert_to_user_group_affinity_thread as *const ()),
-    Export::function("KeSetSystemAffinityThreadEx", APC, ke_set_system_affinity_thread_ex as *const ()),
-    Export::function("KeRevertToUserAffinityThreadEx", APC, ke_revert_to_user_affinity_thread_ex as *const ()),
-    Export::function("KeSetPriorityThread", DISPATCH, ke_set_priority_thread as *const ()),
-    Export::function("KeQueryPriorityThread", DISPATCH, ke_query_priority_thread as *const ()),
+    Export::function(
+        "KeQueryActiveProcessorCountEx",
+        ANY,
+        ke_query_active_processor_count_ex as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeQueryMaximumProcessorCountEx",
+        ANY,
+        ke_query_active_processor_count_ex as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeQueryActiveProcessorCount",
+        ANY,
+        ke_query_active_processor_count as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeQueryActiveGroupCount",
+        ANY,
+        ke_query_active_group_count as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeGetCurrentProcessorNumberEx",
+        ANY,
+        ke_get_current_processor_number_ex as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeGetProcessorNumberFromIndex",
+        ANY,
+        ke_get_processor_number_from_index as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeGetProcessorIndexFromNumber",
+        ANY,
+        ke_get_processor_index_from_number as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeSetSystemGroupAffinityThread",
+        APC,
+        ke_set_system_group_affinity_thread as *const (),
+    ),
+    Export::function(
+        "KeRevertToUserGroupAffinityThread",
+        APC,
+        ke_revert_to_user_group_affinity_thread as *const (),
+    ),
+    Export::function(
+        "KeSetSystemAffinityThreadEx",
+        APC,
+        ke_set_system_affinity_thread_ex as *const (),
+    ),
+    Export::function(
+        "KeRevertToUserAffinityThreadEx",
+        APC,
+        ke_revert_to_user_affinity_thread_ex as *const (),
+    ),
+    Export::function(
+        "KeSetPriorityThread",
+        DISPATCH,
+        ke_set_priority_thread as *const (),
+    ),
+    Export::function(
+        "KeQueryPriorityThread",
+        DISPATCH,
+        ke_query_priority_thread as *const (),
+    ),
     Export::function("KeEnterCriticalRegion", APC, ke_enter_region as *const ()).quiet(),
     Export::function("KeLeaveCriticalRegion", APC, ke_enter_region as *const ()).quiet(),
     Export::function("KeEnterGuardedRegion", APC, ke_enter_region as *const ()).quiet(),
