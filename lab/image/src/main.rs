@@ -10,23 +10,13 @@ mod selftest;
 
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::{self, Exit};
-use rundown_lab_kernel::ldr::{export, image::Image};
-use rundown_lab_kernel::{ex, judge, ke, log, monitor, ob, ps, rtl, step};
+use rundown_lab_kernel::ldr::image::Image;
+use rundown_lab_kernel::{judge, log, monitor, step};
 
 rundown_lab_kernel::entry!(main);
 
 fn main(config: &'static Config) {
-    for table in [
-        ke::exports::EXPORTS,
-        ob::EXPORTS,
-        ps::EXPORTS,
-        rtl::EXPORTS,
-        ex::pool::EXPORTS,
-        ex::rundown::EXPORTS,
-        ex::rundown_cache_aware::EXPORTS,
-    ] {
-        export::register(table);
-    }
+    rundown_lab_kernel::register_exports();
     if config.selftest {
         let failed = selftest::run(config);
         power::power_off(if failed == 0 {

@@ -4,6 +4,11 @@
 #![no_std]
 #![no_main]
 #![allow(non_snake_case, reason = "NT's names")]
+#![allow(
+    unused_unsafe,
+    reason = "`check!` is used inside and outside of unsafe blocks"
+)]
+#![allow(unconditional_recursion, reason = "case 8")]
 
 use core::arch::asm;
 use core::ffi::c_void;
@@ -79,12 +84,16 @@ unsafe extern "system" {
     fn ExReleaseRundownProtection(word: *mut u64);
     fn ExWaitForRundownProtectionRelease(word: *mut u64);
     fn ExReInitializeRundownProtection(word: *mut u64);
-    // For the compiler's own calls.
+    static PsThreadType: *const *const c_void;
+}
+
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+#[allow(dead_code, reason = "for the compiler's own calls")]
+unsafe extern "system" {
     fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
     fn memset(target: *mut u8, value: i32, count: usize) -> *mut u8;
     fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32;
     fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
-    static PsThreadType: *const *const c_void;
 }
 
 /// What the compiler asks for where floating point is used.
@@ -169,7 +178,7 @@ unsafe fn run(case: u32) -> i32 {
                 KeAcquireSpinLockRaiseToDpc(&mut lock);
                 KeAcquireSpinLockAtDpcLevel(&mut lock);
             }
-            10 => return generations(200_000, Mutant::LoadStore),
+            10 => return generations(10_000, Mutant::LoadStore),
             11 => return generations(20_000, Mutant::None),
             12 => core::ptr::with_exposed_provenance_mut::<u64>(0xFFFF_F780_0000_0008).write_volatile(1),
             13 => KeBugCheckEx(0xDEAD, 1, 2, 3, 4),
@@ -506,9 +515,6 @@ unsafe fn generations(count: u64, defect: Mutant) -> i32 {
             WORD.store(2, SeqCst);
             TURN.store(generation, SeqCst);
             wait(&WORD);
-            if generation.is_multiple_of(1_000) {
-                DbgPrint(c"%I64u generations\n".as_ptr().cast(), generation);
-            }
         }
         TURN.store(u64::MAX, SeqCst);
         join(thread);
