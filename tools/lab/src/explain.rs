@@ -54,12 +54,12 @@ fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fm
     for (index, parameter) in dump.parameters.iter().enumerate() {
         writeln!(out, "BUGCHECK_P{}:    {parameter:x}", index + 1)?;
     }
-    if !dump.registers.is_empty() {
+    if dump.register("rip").is_some_and(|rip| rip != 0) {
         writeln!(out, "CONTEXT:")?;
         for line in dump.registers.chunks(4) {
             let line: Vec<String> = line
                 .iter()
-                .map(|(name, value)| format!("{name:>6}={value:016x}"))
+                .map(|(name, value)| format!("{name:>8}={value:016x}"))
                 .collect();
             writeln!(out, "{}", line.join(""))?;
         }
@@ -130,8 +130,11 @@ fn write_thread(
             "STACK_TEXT:     (return addresses found by scanning; some may be stale)"
         )?,
     }
-    for frame in &frames {
-        write_frame(out, frame)?;
+    for same in frames.chunk_by(|one, next| one.address == next.address) {
+        write_frame(out, &same[0])?;
+        if same.len() > 1 {
+            writeln!(out, "  ... {} more of the same", same.len() - 1)?;
+        }
     }
     Ok(())
 }
