@@ -2,13 +2,14 @@
 
 use crate::report::{Bugcheck, StackFrame};
 use crate::stack::{self, Frame, Images, Method};
-use lab_wire::dump::{Dump, Thread};
+use lab_wire::dump::{Dump, Leak, Thread};
 use std::fmt::Write as _;
 
 /// Other threads shown with their stacks; a hang may have many more.
 const THREADS_SHOWN: usize = 8;
 
 /// A bug check in the report's shape, and in words.
+#[must_use]
 pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -25,6 +26,24 @@ pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
         stack: frames.iter().flat_map(entries).collect(),
     };
     (bugcheck, text)
+}
+
+/// One line for each pool block that was not freed.
+#[must_use]
+pub fn leaks(dump: &Dump, images: &Images<'_>) -> Vec<String> {
+    let line = |leak: &Leak| {
+        let caller = stack::resolve(dump, leak.caller, true, images);
+        let place = caller
+            .locations
+            .last()
+            .and_then(|location| location.function.clone());
+        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
+        format!(
+            "{} bytes with tag '{}', allocated by {place}",
+            leak.size, leak.tag
+        )
+    };
+    dump.leaks.iter().map(line).collect()
 }
 
 /// One entry for each function at an address.
@@ -64,18 +83,8 @@ fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fm
             writeln!(out, "{}", line.join(""))?;
         }
     }
-    if !dump.leaks.is_empty() {
-        writeln!(out, "LEAKED_POOL:")?;
-    }
-    for leak in &dump.leaks {
-        let caller = stack::resolve(dump, leak.caller, true, images);
-        let place = caller.locations.last().and_then(|l| l.function.clone());
-        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
-        writeln!(
-            out,
-            "  {:6} bytes, tag '{}', allocated by {place}",
-            leak.size, leak.tag
-        )?;
+    for (index, leak) in leaks(dump, images).iter().enumerate() {
+        writeln!(out, "{:15} {leak}", if index == 0 { "LEAKED_POOL:" } else { "" })?;
     }
     let Some((guilty, others)) = dump.threads.split_first() else {
         return writeln!(

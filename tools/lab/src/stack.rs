@@ -1,6 +1,6 @@
 //! Who called whom on a dumped stack.
 //!
-//! A stack goes through two kinds of code: the driver's, which `.pdata` and `.xdata` describe, and the kernel's, which `.eh_frame`
+//! A stack goes through two kinds of code: the driver's, which `.pdata` and `.xdata` describe, and the kernel's, which `.debug_frame`
 //! does. `framehop` follows both. Where it loses its way, every word that is a plausible return address is listed
 //! instead, and the report says so.
 
@@ -255,6 +255,10 @@ impl ModuleSectionInfo<Vec<u8>> for Sections<'_> {
     }
 
     fn section_data(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        // The kernel's own code is in .debug_frame only; what lies in .eh_frame is a rest of the core library's.
+        if name == b".eh_frame" && self.file.section_by_name(".debug_frame").is_some() {
+            return None;
+        }
         self.file
             .section_by_name_bytes(name)?
             .data()
