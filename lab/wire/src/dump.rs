@@ -92,7 +92,10 @@ impl Dump {
             })?;
             (leaks, bug_line)
         };
-        let mut dump = Self { leaks, ..bug(bug_line)? };
+        let mut dump = Self {
+            leaks,
+            ..bug(bug_line)?
+        };
         for line in lines {
             // A line that cannot be read is left out: the rest is worth having.
             let Some((kind, rest)) = line.split_once(": ") else {
@@ -106,7 +109,7 @@ impl Dump {
                 "reg" => {
                     dump.registers = assignments(rest)
                         .filter_map(|(k, v)| Some((k.into(), number(v)?)))
-                        .collect()
+                        .collect();
                 }
                 "thread" => dump.threads.extend(thread(rest)),
                 "stack" => {
