@@ -150,7 +150,7 @@ unsafe extern "win64" fn timer_create(
                 callback: require(config.evt_timer as *const u8, "EvtTimerFunc") as u64,
                 period: config.period,
                 serialized: config.automatic_serialization != 0,
-                timer: memory(),
+                ktimer: memory(),
                 kdpc: memory(),
                 running: AtomicUsize::new(0),
             });
