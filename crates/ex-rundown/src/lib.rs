@@ -14,13 +14,12 @@
 //! # type Nt = rundown_std::Std;
 //! let reference = RundownRef::<Nt>::new();
 //!
-//! assert!(reference.acquire());
-//! // ... use the object ...
-//! // SAFETY: this thread acquired the reference above and releases it once.
-//! unsafe { reference.release() };
+//! if let Some(_guard) = reference.try_acquire() {
+//!     // ... use the object: it stays until the guard is dropped ...
+//! }
 //!
 //! assert_eq!(reference.wait(), WayOut::Drained);
-//! assert!(!reference.acquire(), "the object is gone");
+//! assert!(reference.try_acquire().is_none(), "the object is gone");
 //! ```
 //!
 //! # Properties
@@ -84,6 +83,8 @@
 )]
 pub mod arch;
 mod check;
+#[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
+mod guard;
 mod irql;
 #[allow(
     unsafe_code,
@@ -105,6 +106,7 @@ pub mod wait_block;
 mod word;
 
 pub use check::{Check, Misuse, Parity, Strict};
+pub use guard::RundownGuard;
 pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
 pub use platform::Platform;
 pub use rundown_ref::RundownRef;

@@ -6,7 +6,7 @@ use core::{
 };
 
 use crate::{
-    AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
+    AtomicUsize, Check, Misuse, Platform, RundownGuard, State, Strict, WayOut, arch,
     wait_block::WaitBlock,
     word::{self, ACTIVE},
 };
@@ -183,6 +183,25 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         }
     }
 
+    /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident; so is the guard's drop.
+    #[inline]
+    pub fn try_acquire(&self) -> Option<RundownGuard<'_, P, C>> {
+        self.acquire().then(|| RundownGuard::new(self))
+    }
+
+    /// Runs `body` under protection; `None`, without running it, when run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    #[inline]
+    pub fn protect<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
+        let _guard = self.try_acquire()?;
+        Some(body())
+    }
+
     /// Begins run-down and waits until every reference is given back (`ExWaitForRundownProtectionRelease`).
     ///
     /// From its first moment every acquire is refused, and that stays so when it has returned. On a reference that
@@ -195,7 +214,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it. Like NT's it also works at `DISPATCH_LEVEL`, beyond what the
     /// documentation allows, where it polls with no deadline: its holders must run on other processors, and for
     /// less time than the DPC watchdog grants.
-    #[expect(clippy::must_use_candidate, reason = "how it ended is for those who count")]
+    #[allow(clippy::must_use_candidate, reason = "how it ended is for those who count")]
     pub fn wait(&self) -> WayOut {
         // Success: AcqRel, Acquire for the references released on the word before, Release as every exchange that
         // begins run-down. Failure: Acquire, since an old value of 1 returns at once.
