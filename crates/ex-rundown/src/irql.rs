@@ -24,6 +24,21 @@ pub struct AtMostApcLevel {
 }
 
 impl AtMostApcLevel {
+    /// Takes the caller's word for it, as a framework callback with `WdfExecutionLevelPassive` can give it.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    ///
+    /// # Safety
+    /// This thread runs at or below `APC_LEVEL` for as long as the proof lives, but for stretches that borrow it
+    /// mutably.
+    #[must_use]
+    pub const unsafe fn assume() -> Self {
+        Self {
+            this_thread: PhantomData,
+        }
+    }
+
     /// Reads the IRQL and gives the proof when it is low enough.
     ///
     /// # IRQL

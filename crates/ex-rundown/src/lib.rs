@@ -85,6 +85,7 @@ pub mod arch;
 mod check;
 #[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
 mod guard;
+#[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
 #[allow(
     unsafe_code,

@@ -17,6 +17,6 @@ mod tally;
 mod thread;
 
 pub use reference::Reference;
-pub use run::{MAX_HOLDERS, Plan, Run};
-pub use tally::{Tally, Waits};
+pub use run::{Plan, Run};
+pub use tally::{Holder, Tally, Waits};
 pub use thread::Thread;

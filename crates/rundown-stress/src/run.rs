@@ -1,8 +1,11 @@
 //! One run: a reference, its object, its holders and its owner.
 
-use core::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Relaxed, Release},
+use core::{
+    ops::Deref,
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use ex_rundown::WayOut;
@@ -11,11 +14,8 @@ use crate::{
     Reference, Tally, Thread,
     canary::Canary,
     random::Random,
-    tally::{HolderSlot, OwnerSlot},
+    tally::{Holder, Owner},
 };
-
-/// Holders that a run has room for.
-pub const MAX_HOLDERS: usize = 64;
 
 /// How long things last, and at which IRQL. All times are drawn anew each time, evenly from 0 to the bound.
 #[derive(Clone, Copy, Debug)]
@@ -32,30 +32,31 @@ pub struct Plan {
 
 /// Keeps the reference's cache line to itself.
 #[derive(Debug)]
-#[repr(align(128))]
-struct OwnLines<R>(R);
+#[repr(align(64))]
+struct OwnLine<R>(R);
 
-/// A run over the reference `R`. It lives in memory that is shared by its threads and resident.
+/// A run over the reference `R`, with its holders' counters in `H`. It lives in memory that is shared by its threads
+/// and resident.
 #[derive(Debug)]
-pub struct Run<R> {
-    reference: OwnLines<R>,
+pub struct Run<R, H> {
+    reference: OwnLine<R>,
     plan: Plan,
     canary: Canary,
     over: AtomicBool,
-    owner: OwnerSlot,
-    holders: [HolderSlot; MAX_HOLDERS],
+    owner: Owner,
+    holders: H,
 }
 
-impl<R: Reference> Run<R> {
-    /// A run that has not begun, over a live reference.
-    pub const fn new(reference: R, plan: Plan) -> Self {
+impl<R: Reference, H: Deref<Target = [Holder]>> Run<R, H> {
+    /// A run that has not begun, over a live reference, with as many holders as `holders` has room for.
+    pub const fn new(reference: R, holders: H, plan: Plan) -> Self {
         Self {
-            reference: OwnLines(reference),
+            reference: OwnLine(reference),
             plan,
             canary: Canary::new(),
             over: AtomicBool::new(false),
-            owner: OwnerSlot::new(),
-            holders: [const { HolderSlot::new() }; MAX_HOLDERS],
+            owner: Owner::new(),
+            holders,
         }
     }
 
@@ -78,7 +79,7 @@ impl<R: Reference> Run<R> {
     /// `PASSIVE_LEVEL`.
     ///
     /// # Panics
-    /// When `index` is not below [`MAX_HOLDERS`].
+    /// When there is no such holder.
     pub fn hold<T: Thread>(&self, index: usize, thread: &mut T) {
         let slot = &self.holders[index];
         let mut random = Random::new(self.plan.seed, index as u64 + 1);
@@ -100,7 +101,7 @@ impl<R: Reference> Run<R> {
     }
 
     /// What a holder does under protection.
-    fn inside<T: Thread>(&self, slot: &HolderSlot, cycles: u64) {
+    fn inside<T: Thread>(&self, slot: &Holder, cycles: u64) {
         // Relaxed: like the canary's, these are ordered by the reference or not at all.
         slot.inside.store(true, Relaxed);
         let before = self.canary.generation();
@@ -158,7 +159,7 @@ impl<R: Reference> Run<R> {
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     pub fn tally(&self) -> Tally {
-        let sum = |field: fn(&HolderSlot) -> u64| self.holders.iter().map(field).sum();
+        let sum = |field: fn(&Holder) -> u64| self.holders.iter().map(field).sum();
         Tally {
             acquires: sum(|slot| slot.acquires.get()),
             refused: sum(|slot| slot.refused.get()),

@@ -23,10 +23,10 @@ impl Counter {
     }
 }
 
-/// One holder's counters, on cache lines of their own (two, for the adjacent-line prefetcher).
+/// One holder's counters, on a cache line of their own.
 #[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct HolderSlot {
+#[repr(align(64))]
+pub struct Holder {
     /// True while the holder is between a granted acquire and its release.
     pub(crate) inside: AtomicBool,
     pub(crate) acquires: Counter,
@@ -34,8 +34,16 @@ pub(crate) struct HolderSlot {
     pub(crate) poisoned: Counter,
 }
 
-impl HolderSlot {
-    pub(crate) const fn new() -> Self {
+impl Default for Holder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Holder {
+    /// All zero, and outside.
+    #[must_use]
+    pub const fn new() -> Self {
         Self {
             inside: AtomicBool::new(false),
             acquires: Counter::new(),
@@ -47,8 +55,8 @@ impl HolderSlot {
 
 /// The owner's counters.
 #[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct OwnerSlot {
+#[repr(align(64))]
+pub(crate) struct Owner {
     pub(crate) generations: Counter,
     pub(crate) contested: Counter,
     pub(crate) inside: Counter,
@@ -60,7 +68,7 @@ pub(crate) struct OwnerSlot {
     late: Counter,
 }
 
-impl OwnerSlot {
+impl Owner {
     pub(crate) const fn new() -> Self {
         Self {
             generations: Counter::new(),

@@ -8,7 +8,7 @@ use std::{
 
 use ex_rundown::{DISPATCH_LEVEL, Platform, RundownRef, WayOut};
 use rundown_std::{Settings, Std};
-use rundown_stress::{Plan, Reference, Run, Tally, Thread};
+use rundown_stress::{Holder, Plan, Reference, Run, Tally, Thread};
 
 struct HostThread;
 
@@ -37,8 +37,12 @@ const PLAN: Plan = Plan {
     seed: 1,
 };
 
+fn holders(count: usize) -> Vec<Holder> {
+    (0..count).map(|_| Holder::new()).collect()
+}
+
 fn run<R: Reference>(reference: R, plan: Plan, generations: u64) -> Tally {
-    let run = Run::new(reference, plan);
+    let run = Run::new(reference, holders(3), plan);
     let start = Instant::now();
     thread::scope(|scope| {
         for index in 0..3 {
@@ -136,7 +140,7 @@ fn a_grant_after_run_down_is_found() {
 
 #[test]
 fn a_run_can_be_stopped() {
-    let run = Run::new(RundownRef::<Std>::new(), PLAN);
+    let run = Run::new(RundownRef::<Std>::new(), holders(1), PLAN);
     thread::scope(|scope| {
         scope.spawn(|| run.hold(0, &mut HostThread));
         scope.spawn(|| run.own(&mut HostThread, || false));
