@@ -1,0 +1,50 @@
+//! The one place that knows loom: its atomics stand in for the real ones under `--cfg loom`.
+
+#[cfg(not(loom))]
+pub use core::sync::atomic::{AtomicU32, AtomicUsize};
+#[cfg(loom)]
+pub use loom::sync::atomic::{AtomicU32, AtomicUsize};
+
+/// The lifetime of a wait block, as loom can see it.
+///
+/// A releaser [touches](Frame::touch) the frame before it reaches into the block, and the waiter
+/// [ends](Frame::end) it when it is about to return. loom then demands that every touch happens before the end,
+/// which is the invariant that a block on a stack lives by. Without loom there is nothing here.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Frame;
+
+#[cfg(not(loom))]
+impl Frame {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline]
+    #[expect(clippy::unused_self, reason = "loom's counterpart uses it")]
+    pub(crate) const fn touch(&self) {}
+
+    #[inline]
+    #[expect(clippy::unused_self, reason = "loom's counterpart uses it")]
+    pub(crate) const fn end(&self) {}
+}
+
+/// See the counterpart without loom.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Frame(loom::cell::UnsafeCell<()>);
+
+#[cfg(loom)]
+impl Frame {
+    pub(crate) fn new() -> Self {
+        Self(loom::cell::UnsafeCell::new(()))
+    }
+
+    pub(crate) fn touch(&self) {
+        self.0.with(|_| ());
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
