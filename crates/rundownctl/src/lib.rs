@@ -90,7 +90,7 @@ pub fn carry_out(cli: &Cli, mut target: Box<dyn Target>, interrupted: &AtomicBoo
         }
         Command::Stress(options) => {
             let run = Run::new(options);
-            let outcome = run.carry_out(target, options.json, interrupted);
+            let outcome = run.carry_out(target, interrupted);
             let last = outcome.result.as_ref();
             match (&outcome.error, options.json) {
                 (None, true) => println!("{}", show::stress_json(&run, last)),

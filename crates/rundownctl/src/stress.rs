@@ -70,13 +70,13 @@ impl Run {
 
     /// Starts the run, follows it to its end and ends the target.
     #[must_use]
-    pub fn carry_out(&self, mut target: Box<dyn Target>, quiet: bool, interrupted: &AtomicBool) -> Outcome {
+    pub fn carry_out(&self, mut target: Box<dyn Target>, interrupted: &AtomicBool) -> Outcome {
         let mut outcome = Outcome {
             result: None,
             error: None,
             interrupted: false,
         };
-        let progress = Progress::new(quiet);
+        let progress = Progress::new();
         let followed = self.follow(&mut *target, interrupted, &progress, &mut outcome);
         progress.clear();
         outcome.error = followed.and_then(|()| target.finish()).err();
@@ -118,22 +118,21 @@ impl Run {
     }
 }
 
-/// The line that tells how far the run is: redrawn on a terminal, else one line a second.
+/// The line that tells how far the run is, on standard error: redrawn on a terminal, else one line a second.
 struct Progress {
     bar: Option<ProgressBar>,
-    quiet: bool,
 }
 
 impl Progress {
-    fn new(quiet: bool) -> Self {
-        let bar = (!quiet && stderr().is_terminal()).then(|| {
+    fn new() -> Self {
+        let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
                 bar.set_style(style);
             }
             bar
         });
-        Self { bar, quiet }
+        Self { bar }
     }
 
     fn show(&self, result: &StressResult, shown: &mut Instant) {
@@ -141,7 +140,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_message(line);
             bar.tick();
-        } else if !self.quiet && shown.elapsed() >= LINE {
+        } else if shown.elapsed() >= LINE {
             *shown = Instant::now();
             eprintln!("{line}");
         }

@@ -140,7 +140,7 @@ fn stress(driver: Driver, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Driv
         panic!("{command:?}")
     };
     let driver = Rc::new(RefCell::new(driver));
-    let outcome = Run::new(&options).carry_out(Box::new(Fake(Rc::clone(&driver))), true, interrupted);
+    let outcome = Run::new(&options).carry_out(Box::new(Fake(Rc::clone(&driver))), interrupted);
     (outcome, driver)
 }
 
