@@ -151,7 +151,7 @@ impl Scenario {
         let mut options = vec!["--arm".to_owned(), self.arm.name().to_owned()];
         match self.way {
             Some(Way::Mwaitx | Way::Pause) => {
-                options.extend(["--spin-cycles".to_owned(), LONG_SPIN.to_string()])
+                options.extend(["--spin-cycles".to_owned(), LONG_SPIN.to_string()]);
             }
             Some(Way::Dispatch) => options.extend(["--waiter".to_owned(), "dispatch".to_owned()]),
             Some(Way::Event) | None => {}
@@ -169,7 +169,7 @@ mod tests {
         for arm in Arm::ALL {
             let goals: Vec<Goal> = Scenario::all(2)
                 .filter(|s| s.arm == arm)
-                .map(|s| s.goal())
+                .map(Scenario::goal)
                 .collect();
             assert!(goals.iter().map(|goal| goal.acquires).sum::<u64>() >= DEMAND.acquires);
             assert!(goals.iter().map(|goal| goal.generations).sum::<u64>() >= DEMAND.generations);
