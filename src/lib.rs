@@ -1,6 +1,6 @@
 //! The rundown driver: NT run-down protection in Rust beside NT's own, to be stressed from user mode.
 //!
-//! A thin KMDF shell. [`driver`] and [`device`] are what PnP sees, [`queue`] takes requests, [`ioctl`] checks them
+//! A thin KMDF shell. [`driver`] and [`device`] are what Plug and Play sees, [`queue`] takes requests, [`ioctl`] checks them
 //! and calls the engine, and [`kernel`] is the NT side of each seam that the crates below leave open.
 //!
 //! Everything runs at `PASSIVE_LEVEL` but the parts of a stress run that ask for `DISPATCH_LEVEL`, and everything

@@ -247,7 +247,7 @@ impl AnyRun {
 impl Body for Worker {
     fn run(&self, thread: &mut CurrentThread) {
         if let Some(processor) = self.processor {
-            thread.stay_on(processor);
+            CurrentThread::stay_on(processor);
         }
         match &self.shared.run {
             AnyRun::Ours(run) => self.work(run, thread),

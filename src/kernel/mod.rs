@@ -9,6 +9,7 @@ mod shared_data;
 pub(crate) mod spin_budget;
 mod thread;
 pub(crate) mod version;
+mod wait;
 mod wait_lock;
 
 use wdk_sys::NTSTATUS;

@@ -4,11 +4,14 @@ use core::ptr;
 
 use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, arch, wait_block::WaitBlock};
 use wdk_sys::{
-    FALSE, KEVENT,
-    ntddk::{KeBugCheckEx, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject},
+    KEVENT,
+    ntddk::{KeBugCheckEx, KeInitializeEvent, KeSetEvent},
 };
 
-use super::{shared_data, spin_budget};
+use super::{
+    shared_data, spin_budget,
+    wait::{self, NO},
+};
 
 /// The bugcheck code of a detected misuse: "RDNP". Its parameters: the [`Misuse`], the word, 0, 0.
 const RUNDOWN_PROTECTION_MISUSE: u32 = u32::from_be_bytes(*b"RDNP");
@@ -80,26 +83,18 @@ unsafe impl Platform for Nt {
 
     unsafe fn initialize_event(event: *mut KEVENT) {
         // SAFETY: valid for writes and in place, says the caller; not signalled.
-        unsafe { KeInitializeEvent(event, wdk_sys::_EVENT_TYPE::SynchronizationEvent, FALSE as u8) };
+        unsafe { KeInitializeEvent(event, wdk_sys::_EVENT_TYPE::SynchronizationEvent, NO) };
     }
 
     unsafe fn set_event(event: *const KEVENT) {
         // SAFETY: initialised and in place until the waiter runs, says the caller. Wait = FALSE: nothing follows.
-        unsafe { KeSetEvent(event.cast_mut(), 0, FALSE as u8) };
+        unsafe { KeSetEvent(event.cast_mut(), 0, NO) };
     }
 
     unsafe fn wait_for_event(event: *const KEVENT, _level: &AtMostApcLevel) {
         // KernelMode: the stack, with the block in it, must not be paged out under the releaser.
         // SAFETY: initialised, says the caller; without a time-out and not alertable it ends by the event only.
-        let _ = unsafe {
-            KeWaitForSingleObject(
-                event.cast_mut().cast(),
-                wdk_sys::_KWAIT_REASON::Executive,
-                wdk_sys::_MODE::KernelMode as i8,
-                FALSE as u8,
-                ptr::null_mut(),
-            )
-        };
+        let _ = unsafe { wait::for_object(event.cast_mut().cast(), ptr::null_mut()) };
     }
 
     #[cold]

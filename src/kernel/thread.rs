@@ -5,16 +5,19 @@ use core::{mem, ptr};
 use ex_rundown::{AtMostApcLevel, arch};
 use rundown_stress::Thread;
 use wdk_sys::{
-    FALSE, GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER,
-    PVOID, STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
+    GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, PVOID,
+    STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
         KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetSystemGroupAffinityThread,
-        KeWaitForSingleObject, ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread,
-        PsTerminateSystemThread, ZwClose,
+        ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
+        ZwClose,
     },
 };
 
-use super::{PoolBox, check, size_of_u32};
+use super::{
+    PoolBox, check, size_of_u32,
+    wait::{self, KERNEL_MODE},
+};
 
 /// What a thread does. The thread owns it, and drops it when it is done.
 pub(crate) trait Body: Send {
@@ -69,7 +72,7 @@ impl SystemThread {
                 handle,
                 THREAD_ALL_ACCESS,
                 ptr::null_mut(),
-                wdk_sys::_MODE::KernelMode as i8,
+                KERNEL_MODE,
                 &raw mut object,
                 ptr::null_mut(),
             )
@@ -94,16 +97,8 @@ impl SystemThread {
     }
 
     fn wait(&self, timeout: *mut LARGE_INTEGER) -> i32 {
-        // SAFETY: by the invariant; the time-out is null or valid.
-        unsafe {
-            KeWaitForSingleObject(
-                self.object,
-                wdk_sys::_KWAIT_REASON::Executive,
-                wdk_sys::_MODE::KernelMode as i8,
-                FALSE as u8,
-                timeout,
-            )
-        }
+        // SAFETY: by the invariant; the callers' time-outs are null or valid.
+        unsafe { wait::for_object(self.object, timeout) }
     }
 }
 
@@ -138,11 +133,11 @@ pub(crate) struct CurrentThread {
 }
 
 impl CurrentThread {
-    /// Keeps the thread on the processor with this index, over all groups, until it ends.
+    /// Keeps the calling thread on the processor with this index, over all groups, until it ends.
     ///
     /// # IRQL
     /// `<= APC_LEVEL`.
-    pub(crate) fn stay_on(&mut self, processor: u32) {
+    pub(crate) fn stay_on(processor: u32) {
         let mut number = PROCESSOR_NUMBER::default();
         // SAFETY: the number is written.
         if check(unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) }).is_err() {
