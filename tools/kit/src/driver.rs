@@ -206,7 +206,7 @@ impl Environment {
             ("AR_x86_64_pc_windows_msvc", llvm.program("llvm-lib").into()),
             ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", llvm.program("lld-link").into()),
             // Takes the place of the flags in .cargo/config.toml, which are among them.
-            ("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\u{1f}").into()),
+            ("CARGO_ENCODED_RUSTFLAGS", rustflags().into()),
             ("RUSTC_WRAPPER", wrapper.into()),
             (wrapper::STAND_INS_VARIABLE, kit.join("stand-ins").into()),
             (wrapper::CHAINED_VARIABLE, caller),
@@ -218,16 +218,30 @@ impl Environment {
     }
 }
 
-const RUSTFLAGS: &[&str] = &[
-    "-Ctarget-feature=+crt-static",
-    "-Ccontrol-flow-guard",
+const RUSTFLAGS: &[&str] = &["-Ctarget-feature=+crt-static", "-Ccontrol-flow-guard"];
+
+/// What the linker is told beyond wdk-build's arguments.
+pub const LINK_ARGUMENTS: &[&str] = &[
     // The checksum, which the loader of boot drivers verifies.
-    "-Clink-arg=/RELEASE",
+    "/RELEASE",
     // The same bytes from the same sources.
-    "-Clink-arg=/Brepro",
-    // lld writes a section of its own for it, with which StartService fails (windows-drivers-rs, issue 182).
-    "-Clink-arg=/MERGE:.retplne=INIT",
+    "/Brepro",
+    // Otherwise a section of its own, with which StartService fails (windows-drivers-rs, issue 182).
+    "/MERGE:.retplne=INIT",
+    // lld ignores /KERNEL, by which Microsoft's linker marks sections as not to be paged (P, in lld's letters) and
+    // INIT as discardable (D).
+    "/SECTION:.text,ERP",
+    "/SECTION:.rdata,RP",
+    "/SECTION:.data,RWP",
+    "/SECTION:.pdata,RP",
+    "/SECTION:INIT,ERD",
 ];
+
+/// In cargo's encoding, in which a flag may have spaces.
+fn rustflags() -> String {
+    let link = LINK_ARGUMENTS.iter().map(|argument| format!("-Clink-arg={argument}"));
+    RUSTFLAGS.iter().map(|&flag| flag.to_owned()).chain(link).collect::<Vec<_>>().join("\u{1f}")
+}
 
 /// Builds the compiler wrapper, for the host and without itself.
 fn build_wrapper(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Error> {

@@ -11,7 +11,7 @@
 pub mod driver;
 pub mod error;
 pub mod inf;
-//pub mod pe;
+pub mod pe;
 pub mod sha256;
 pub mod sysroot;
 pub mod toolchain;
