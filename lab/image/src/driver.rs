@@ -48,7 +48,11 @@ pub(crate) fn run(image: &Image, case: u32) {
         pad3: 0,
         section: 0,
         extension: 0,
-        name: UnicodeString { length: 0, maximum_length: 0, buffer: core::ptr::null_mut() },
+        name: UnicodeString {
+            length: 0,
+            maximum_length: 0,
+            buffer: core::ptr::null_mut(),
+        },
         hardware: 0,
         fast_io: 0,
         initialize: image.entry,
@@ -57,9 +61,15 @@ pub(crate) fn run(image: &Image, case: u32) {
         major: [0; 28],
     }));
     let mut path: alloc::vec::Vec<u16> =
-        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\case{case}").encode_utf16().collect();
+        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\case{case}")
+            .encode_utf16()
+            .collect();
     let length = path.len() as u16 * 2;
-    let registry = UnicodeString { length, maximum_length: length, buffer: path.as_mut_ptr() };
+    let registry = UnicodeString {
+        length,
+        maximum_length: length,
+        buffer: path.as_mut_ptr(),
+    };
     let object: *mut DriverObject = object;
     let status = judge::call_driver("DriverEntry", || {
         // SAFETY: a driver's entry point takes its object and its registry path.

@@ -82,6 +82,15 @@ impl Config {
         }
     }
 
+    /// The watched addresses of a driver that lies at `base`; 0 for none.
+    pub fn watched(&self, base: u64) -> [u64; 4] {
+        let mut addresses = [0; 4];
+        for (address, offset) in addresses.iter_mut().zip(&self.watch[..self.watch_count]) {
+            *address = base + offset;
+        }
+        addresses
+    }
+
     fn set(&mut self, word: &str) -> Option<()> {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -137,7 +146,9 @@ pub(crate) fn install(line: &[u8], module: &'static [u8]) -> &'static Config {
     for word in line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
         let word = core::str::from_utf8(word).unwrap_or("not UTF-8");
         if config.set(word).is_none() {
-            log!("bad-input: the kernel's command line has '{word}', which it does not know; see config.rs for the keys");
+            log!(
+                "bad-input: the kernel's command line has '{word}', which it does not know; see config.rs for the keys"
+            );
             power::power_off(power::Exit::BadInput);
         }
     }

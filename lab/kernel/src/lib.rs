@@ -12,8 +12,8 @@
 //! The library boots and then calls what the image named with [`entry!`], in the first thread, at `PASSIVE_LEVEL`.
 //!
 //! # Trying it
-//! Build the image for `x86_64-unknown-none`, then run its self-test (no driver needed; `run-selftest.sh` in `lab/image`
-//! repeats it over processors, seeds and modes):
+//! `kernel/tests/selftest.sh` boots the image many times: the kernel's own tests on 1 to 8 processors, and a test driver with
+//! one offence per case (`kernel/tests/driver.rs`). By hand, from `lab/`:
 //! ```text
 //! cargo build --release --target x86_64-unknown-none -p rundown-lab-image
 //! timeout 60 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 4 -m 256 -display none -nodefaults -no-reboot \
@@ -30,6 +30,7 @@ pub mod chaos;
 pub mod config;
 pub mod ex;
 pub mod hal;
+pub mod io;
 pub mod judge;
 pub mod ke;
 pub mod ldr;
@@ -42,6 +43,22 @@ pub mod ps;
 pub mod rng;
 pub mod rtl;
 pub mod step;
+
+/// Registers every export of ntoskrnl.exe and HAL.dll that the kernel itself has.
+pub fn register_exports() {
+    let tables = [
+        ob::EXPORTS,
+        ps::EXPORTS,
+        rtl::EXPORTS,
+        ex::pool::EXPORTS,
+        ex::rundown::EXPORTS,
+        ex::rundown_cache_aware::EXPORTS,
+    ];
+    ke::exports::TABLES
+        .into_iter()
+        .chain(tables)
+        .for_each(ldr::export::register);
+}
 
 /// Names the function that the kernel calls once it is up, in the first thread: `fn(&'static Config)`.
 #[macro_export]

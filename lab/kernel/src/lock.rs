@@ -19,27 +19,44 @@ unsafe impl<T: Send> Sync for IrqLock<T> {}
 impl<T> IrqLock<T> {
     /// A lock around `value`, free.
     pub const fn new(value: T) -> Self {
-        Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self {
+            held: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Takes the lock, spinning with interrupts disabled.
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let interrupts = cpu::disable_interrupts();
         // Acquire: pairs with the Release in `release`.
-        while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        while self
+            .held
+            .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             while self.held.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
             }
         }
-        IrqGuard { lock: self, interrupts }
+        IrqGuard {
+            lock: self,
+            interrupts,
+        }
     }
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let interrupts = cpu::disable_interrupts();
         // Acquire: as in `lock`.
-        if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            Some(IrqGuard { lock: self, interrupts })
+        if self
+            .held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+        {
+            Some(IrqGuard {
+                lock: self,
+                interrupts,
+            })
         } else {
             cpu::restore_interrupts(interrupts);
             None

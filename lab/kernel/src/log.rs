@@ -1,6 +1,6 @@
 //! The log: lines of text on port 0xE9, which QEMU's `-debugcon` writes to the host.
 //!
-//! The first word names a line's kind: `log:` for people, `dbg:` the driver's own DbgPrint, `bad-input:` an input that
+//! The first word names a line's kind: `log:` for people, `dbg:` the driver's own `DbgPrint`, `bad-input:` an input that
 //! was refused, `bug:`, `reg:`, `module:`, `thread:`, `stack:`, `code:`, `leak:` and `end:` a report (see [`crate::judge`]).
 
 use crate::hal::{cpu, nmi};
@@ -36,12 +36,19 @@ pub fn text(prefix: &str, text: &[u8]) {
     impl fmt::Display for Printable<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.iter().try_for_each(|&byte| {
-                f.write_char(if (0x20..0x7F).contains(&byte) { byte as char } else { '.' })
+                f.write_char(if (0x20..0x7F).contains(&byte) {
+                    byte as char
+                } else {
+                    '.'
+                })
             })
         }
     }
     for text in text.split(|&byte| byte == b'\n').filter(|text| !text.is_empty()) {
-        line(format_args!("{prefix} {}", Printable(text.strip_suffix(b"\r").unwrap_or(text))));
+        line(format_args!(
+            "{prefix} {}",
+            Printable(text.strip_suffix(b"\r").unwrap_or(text))
+        ));
     }
 }
 

@@ -4,9 +4,9 @@
 //! double word differs from what was noted, or, with ECX bit 1 set, when EBX cycles are over; interrupts may end neither here,
 //! but are taken. Watching one double word instead of the whole line misses stores beside it, which the driver may not rely on.
 
+use crate::hal::cpu;
 use crate::hal::pcr;
 use crate::hal::trap::{RESUME_FLAG, TrapFrame};
-use crate::hal::cpu;
 use crate::ldr::image;
 use crate::rng;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -49,8 +49,17 @@ pub fn emulate(frame: &mut TrapFrame) -> bool {
         [0x0F, 0x01, 0xFB] => {
             MWAITX.fetch_add(1, Relaxed);
             thread.waited.store(true, Relaxed);
-            let limit = if frame.rcx & TIMER == 0 { LONGEST } else { (frame.rbx & 0xFFFF_FFFF).min(LONGEST) };
-            wait(thread.monitor.swap(0, Relaxed), thread.monitored.load(Relaxed), limit, frame.interrupts());
+            let limit = if frame.rcx & TIMER == 0 {
+                LONGEST
+            } else {
+                (frame.rbx & 0xFFFF_FFFF).min(LONGEST)
+            };
+            wait(
+                thread.monitor.swap(0, Relaxed),
+                thread.monitored.load(Relaxed),
+                limit,
+                frame.interrupts(),
+            );
         }
         _ => return false,
     }

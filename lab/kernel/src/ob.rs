@@ -22,7 +22,10 @@ struct Handles {
     next: u64,
 }
 
-static HANDLES: IrqLock<Handles> = IrqLock::new(Handles { open: BTreeMap::new(), next: FIRST_HANDLE });
+static HANDLES: IrqLock<Handles> = IrqLock::new(Handles {
+    open: BTreeMap::new(),
+    next: FIRST_HANDLE,
+});
 /// Addresses of objects to which the driver holds counted references, and how many.
 static REFERENCES: IrqLock<BTreeMap<u64, (Arc<Thread>, usize)>> = IrqLock::new(BTreeMap::new());
 
@@ -37,7 +40,12 @@ pub fn open_handle(thread: Arc<Thread>, caller: u64) -> u64 {
 
 /// Handles that are open, with the callers that opened them.
 pub fn open_handles() -> Vec<(u64, u64)> {
-    HANDLES.lock().open.iter().map(|(&handle, &(_, caller))| (handle, caller)).collect()
+    HANDLES
+        .lock()
+        .open
+        .iter()
+        .map(|(&handle, &(_, caller))| (handle, caller))
+        .collect()
 }
 
 /// Objects that the driver still holds references to.
@@ -77,7 +85,9 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     } else {
         HANDLES.lock().open.get(&handle).map(|(thread, _)| thread.clone())
     };
-    let Some(thread) = thread else { return STATUS_INVALID_HANDLE };
+    let Some(thread) = thread else {
+        return STATUS_INVALID_HANDLE;
+    };
     let address = thread.address();
     reference(thread);
     // SAFETY: the DDI asks for room for a pointer; if it is bad, the fault is the driver's.
@@ -86,7 +96,11 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
 }
 
 unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
-    let known = REFERENCES.lock().get(&object).map(|(thread, _)| thread.clone()).or_else(|| thread::by_address(object));
+    let known = REFERENCES
+        .lock()
+        .get(&object)
+        .map(|(thread, _)| thread.clone())
+        .or_else(|| thread::by_address(object));
     let Some(thread) = known else { bad_object(object) };
     reference(thread);
     1
@@ -100,7 +114,11 @@ unsafe extern "win64" fn obf_dereference_object(object: u64) -> i64 {
     };
     entry.1 -= 1;
     let left = entry.1;
-    let last = if left == 0 { references.remove(&object) } else { None };
+    let last = if left == 0 {
+        references.remove(&object)
+    } else {
+        None
+    };
     drop(references);
     // Without the lock: this may be the last reference, which frees the thread's stack.
     drop(last);
@@ -108,22 +126,32 @@ unsafe extern "win64" fn obf_dereference_object(object: u64) -> i64 {
 }
 
 fn bad_object(object: u64) -> ! {
-    judge::bugcheck(code::BAD_DISPATCHER_OBJECT, [object, 0, 0, 0],
-        format_args!("the driver references or dereferences {object:#x}, to which it holds no reference"))
+    judge::bugcheck(
+        code::BAD_DISPATCHER_OBJECT,
+        [object, 0, 0, 0],
+        format_args!("the driver references or dereferences {object:#x}, to which it holds no reference"),
+    )
 }
 
 unsafe extern "win64" fn zw_close(handle: u64) -> i32 {
     let closed = HANDLES.lock().open.remove(&handle);
     if closed.is_none() {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION, [code::sub::BAD_HANDLE, handle, 0, 0],
-            format_args!("the driver closes {handle:#x}, which is no open handle"));
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::BAD_HANDLE, handle, 0, 0],
+            format_args!("the driver closes {handle:#x}, which is no open handle"),
+        );
     }
     STATUS_SUCCESS
 }
 
 /// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[
-    Export::function("ObReferenceObjectByHandle", 0..=0, ob_reference_object_by_handle as *const ()),
+    Export::function(
+        "ObReferenceObjectByHandle",
+        0..=0,
+        ob_reference_object_by_handle as *const (),
+    ),
     Export::function("ObfReferenceObject", 0..=2, obf_reference_object as *const ()),
     Export::function("ObfDereferenceObject", 0..=2, obf_dereference_object as *const ()),
     Export::function("ZwClose", 0..=0, zw_close as *const ()),

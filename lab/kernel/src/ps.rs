@@ -24,7 +24,9 @@ unsafe extern "win64" fn ps_create_system_thread(
 ) -> i32 {
     let start = move || {
         // SAFETY: the driver named this KSTART_ROUTINE, which takes its context.
-        judge::call_driver("thread routine", || unsafe { ldr::call(routine, [context, 0, 0, 0]) });
+        judge::call_driver("thread routine", || unsafe {
+            ldr::call(routine, [context, 0, 0, 0])
+        });
     };
     let Some(thread) = thread::try_spawn("driver", Origin::Driver, Box::new(start)) else {
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -43,8 +45,11 @@ unsafe extern "win64" fn ps_terminate_system_thread(status: i32) -> i32 {
     let thread = pcr::current_thread();
     let locks = thread.spin_locks.load(Relaxed);
     if irql::current() != irql::PASSIVE_LEVEL || locks != 0 {
-        judge::bugcheck(code::DRIVER_VERIFIER_DETECTED_VIOLATION, [code::sub::SPIN_LOCK_HELD, u64::from(locks), 0, 0],
-            format_args!("a thread ends itself with {locks} spin locks held"));
+        judge::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::SPIN_LOCK_HELD, u64::from(locks), 0, 0],
+            format_args!("a thread ends itself with {locks} spin locks held"),
+        );
     }
     thread.leave();
     sched::terminate(status)
@@ -64,10 +69,28 @@ unsafe extern "win64" fn ps_get_current_process_id() -> u64 {
 
 /// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[
-    Export::function("PsCreateSystemThread", 0..=0, ps_create_system_thread as *const ()),
-    Export::function("PsTerminateSystemThread", 0..=0, ps_terminate_system_thread as *const ()),
+    Export::function(
+        "PsCreateSystemThread",
+        0..=0,
+        ps_create_system_thread as *const (),
+    ),
+    Export::function(
+        "PsTerminateSystemThread",
+        0..=0,
+        ps_terminate_system_thread as *const (),
+    ),
     Export::function("PsGetCurrentThread", 0..=15, ps_get_current_thread as *const ()).quiet(),
     Export::function("KeGetCurrentThread", 0..=15, ps_get_current_thread as *const ()).quiet(),
-    Export::function("PsGetCurrentThreadId", 0..=15, ps_get_current_thread_id as *const ()).quiet(),
-    Export::function("PsGetCurrentProcessId", 0..=15, ps_get_current_process_id as *const ()).quiet(),
+    Export::function(
+        "PsGetCurrentThreadId",
+        0..=15,
+        ps_get_current_thread_id as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "PsGetCurrentProcessId",
+        0..=15,
+        ps_get_current_process_id as *const (),
+    )
+    .quiet(),
 ];

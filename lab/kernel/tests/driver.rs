@@ -4,6 +4,11 @@
 #![no_std]
 #![no_main]
 #![allow(non_snake_case, reason = "NT's names")]
+#![allow(
+    unused_unsafe,
+    reason = "`check!` is used inside and outside of unsafe blocks"
+)]
+#![allow(unconditional_recursion, reason = "case 8")]
 
 use core::arch::asm;
 use core::ffi::c_void;
@@ -30,11 +35,21 @@ unsafe extern "system" {
     fn ExFreePoolWithTag(block: *mut u8, tag: u32);
     fn KeInitializeEvent(event: *mut Event, kind: u32, state: u8);
     fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
-    fn KeWaitForSingleObject(object: *mut c_void, reason: u32, mode: u8, alertable: u8, timeout: *const i64) -> i32;
+    fn KeWaitForSingleObject(
+        object: *mut c_void,
+        reason: u32,
+        mode: u8,
+        alertable: u8,
+        timeout: *const i64,
+    ) -> i32;
     fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> i32;
     fn KfRaiseIrql(irql: u8) -> u8;
     fn KeLowerIrql(irql: u8);
-    fn KeInitializeDpc(dpc: *mut Dpc, routine: unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64), context: *mut c_void);
+    fn KeInitializeDpc(
+        dpc: *mut Dpc,
+        routine: unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64),
+        context: *mut c_void,
+    );
     fn KeInsertQueueDpc(dpc: *mut Dpc, first: u64, second: u64) -> u8;
     fn KeInitializeTimerEx(timer: *mut Timer, kind: u32);
     fn KeSetTimerEx(timer: *mut Timer, due: i64, period: i32, dpc: *mut Dpc) -> u8;
@@ -43,9 +58,24 @@ unsafe extern "system" {
     fn KeAcquireSpinLockAtDpcLevel(lock: *mut u64);
     fn KeReleaseSpinLock(lock: *mut u64, irql: u8);
     fn KeBugCheckEx(code: u32, a: u64, b: u64, c: u64, d: u64) -> !;
-    fn PsCreateSystemThread(handle: *mut u64, access: u32, attributes: u64, process: u64, client: u64, routine: unsafe extern "system" fn(*mut c_void), context: *mut c_void) -> i32;
+    fn PsCreateSystemThread(
+        handle: *mut u64,
+        access: u32,
+        attributes: u64,
+        process: u64,
+        client: u64,
+        routine: unsafe extern "system" fn(*mut c_void),
+        context: *mut c_void,
+    ) -> i32;
     fn PsTerminateSystemThread(status: i32) -> i32;
-    fn ObReferenceObjectByHandle(handle: u64, access: u32, kind: *const c_void, mode: u8, object: *mut *mut c_void, information: u64) -> i32;
+    fn ObReferenceObjectByHandle(
+        handle: u64,
+        access: u32,
+        kind: *const c_void,
+        mode: u8,
+        object: *mut *mut c_void,
+        information: u64,
+    ) -> i32;
     fn ObfDereferenceObject(object: *mut c_void) -> i64;
     fn ZwClose(handle: u64) -> i32;
     fn ZwYieldExecution() -> i32;
@@ -54,12 +84,16 @@ unsafe extern "system" {
     fn ExReleaseRundownProtection(word: *mut u64);
     fn ExWaitForRundownProtectionRelease(word: *mut u64);
     fn ExReInitializeRundownProtection(word: *mut u64);
-    // For the compiler's own calls.
+    static PsThreadType: *const *const c_void;
+}
+
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+#[allow(dead_code, reason = "for the compiler's own calls")]
+unsafe extern "system" {
     fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
     fn memset(target: *mut u8, value: i32, count: usize) -> *mut u8;
     fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32;
     fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
-    static PsThreadType: *const *const c_void;
 }
 
 /// What the compiler asks for where floating point is used.
@@ -81,7 +115,13 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 macro_rules! check {
     ($condition:expr) => {
         if !$condition {
-            unsafe { DbgPrint(c"line %u: %s\n".as_ptr().cast(), line!(), concat!(stringify!($condition), "\0").as_ptr()) };
+            unsafe {
+                DbgPrint(
+                    c"line %u: %s\n".as_ptr().cast(),
+                    line!(),
+                    concat!(stringify!($condition), "\0").as_ptr(),
+                )
+            };
             return FAILED;
         }
     };
@@ -92,10 +132,22 @@ unsafe extern "system" fn unload(_driver: *mut c_void) {}
 #[unsafe(no_mangle)]
 unsafe extern "system" fn DriverEntry(driver: *mut c_void, path: *const UnicodeString) -> i32 {
     // DriverUnload is at 0x68.
-    unsafe { driver.cast::<u8>().add(0x68).cast::<u64>().write(unload as *const () as u64) };
+    unsafe {
+        driver
+            .cast::<u8>()
+            .add(0x68)
+            .cast::<u64>()
+            .write(unload as *const () as u64)
+    };
     let path = unsafe { core::slice::from_raw_parts((*path).buffer, (*path).length as usize / 2) };
-    let digits = path.iter().rev().take_while(|unit| (48..58).contains(*unit)).count();
-    let case = path[path.len() - digits..].iter().fold(0, |number, unit| number * 10 + u32::from(unit - 48));
+    let digits = path
+        .iter()
+        .rev()
+        .take_while(|unit| (48..58).contains(*unit))
+        .count();
+    let case = path[path.len() - digits..]
+        .iter()
+        .fold(0, |number, unit| number * 10 + u32::from(unit - 48));
     unsafe { run(case) }
 }
 
@@ -126,7 +178,7 @@ unsafe fn run(case: u32) -> i32 {
                 KeAcquireSpinLockRaiseToDpc(&mut lock);
                 KeAcquireSpinLockAtDpcLevel(&mut lock);
             }
-            10 => return generations(200_000, Mutant::LoadStore),
+            10 => return generations(10_000, Mutant::LoadStore),
             11 => return generations(20_000, Mutant::None),
             12 => core::ptr::with_exposed_provenance_mut::<u64>(0xFFFF_F780_0000_0008).write_volatile(1),
             13 => KeBugCheckEx(0xDEAD, 1, 2, 3, 4),
@@ -255,7 +307,18 @@ unsafe fn join(thread: *mut c_void) {
 
 unsafe fn good() -> i32 {
     unsafe {
-        DbgPrint(c"%s has %d processors, 0x%08x %5.3d|%-4u|%I64x %wZ\n".as_ptr().cast(), c"lab".as_ptr(), KeQueryActiveProcessorCountEx(0xFFFF), 0xABC_u32, 7_i32, 9_u32, 1_u64 << 40, core::ptr::null::<u8>());
+        DbgPrint(
+            c"%s has %d processors, 0x%08x %5.3d|%-4u|%I64x %wZ\n"
+                .as_ptr()
+                .cast(),
+            c"lab".as_ptr(),
+            KeQueryActiveProcessorCountEx(0xFFFF),
+            0xABC_u32,
+            7_i32,
+            9_u32,
+            1_u64 << 40,
+            core::ptr::null::<u8>(),
+        );
         let block = ExAllocatePool2(NON_PAGED, 100, TAG);
         check!(!block.is_null() && (0..100).all(|index| *block.add(index) == 0));
         ExFreePoolWithTag(block, TAG);
@@ -397,7 +460,12 @@ unsafe fn wait(word: &AtomicU64) {
         Ok(_) | Err(1) => return,
         Err(value) => value,
     };
-    let mut block = Block { count: AtomicU64::new(0), event: Event([0; 3]), flag: AtomicU32::new(1), upper: AtomicU32::new(0) };
+    let mut block = Block {
+        count: AtomicU64::new(0),
+        event: Event([0; 3]),
+        flag: AtomicU32::new(1),
+        upper: AtomicU32::new(0),
+    };
     let named = (&raw mut block) as u64 | 1;
     loop {
         block.count.store(value >> 1, SeqCst);
@@ -447,9 +515,6 @@ unsafe fn generations(count: u64, defect: Mutant) -> i32 {
             WORD.store(2, SeqCst);
             TURN.store(generation, SeqCst);
             wait(&WORD);
-            if generation.is_multiple_of(1_000) {
-                DbgPrint(c"%I64u generations\n".as_ptr().cast(), generation);
-            }
         }
         TURN.store(u64::MAX, SeqCst);
         join(thread);

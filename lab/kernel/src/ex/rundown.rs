@@ -11,12 +11,12 @@
 //! | `1` | run down |
 //! | `B \| 1` | run-down has begun, `B` is the waiter's block |
 
+use crate::config;
 use crate::hal::cpu;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::{Header, Kind};
 use crate::ke::{event, wait};
 use crate::ldr::export::Export;
-use crate::config;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bit 0: run-down has begun.
@@ -124,7 +124,12 @@ pub(super) fn acquire(word: &AtomicU64, references: u64) -> bool {
             return false;
         }
         // Acquire: pairs with the Release of a re-initialisation.
-        match word.compare_exchange_weak(value, value.wrapping_add(references * REFERENCE), Ordering::Acquire, Ordering::Acquire) {
+        match word.compare_exchange_weak(
+            value,
+            value.wrapping_add(references * REFERENCE),
+            Ordering::Acquire,
+            Ordering::Acquire,
+        ) {
             Ok(_) => {
                 COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
                 return true;
@@ -139,7 +144,12 @@ pub(super) fn release(word: &AtomicU64, references: u64) {
     // Acquire: the block that the word may name was written before it was published.
     let mut value = word.load(Ordering::Acquire);
     while value & ACTIVE == 0 {
-        match word.compare_exchange_weak(value, value.wrapping_sub(references * REFERENCE), Ordering::Release, Ordering::Acquire) {
+        match word.compare_exchange_weak(
+            value,
+            value.wrapping_sub(references * REFERENCE),
+            Ordering::Release,
+            Ordering::Acquire,
+        ) {
             Ok(_) => return,
             Err(now) => value = now,
         }
@@ -189,7 +199,11 @@ fn wait_for_release(word: &AtomicU64) {
     if let Some(way) = spin(ended) {
         return count(way);
     }
-    count(if block.sleep() { &COUNTERS.event } else { &COUNTERS.late });
+    count(if block.sleep() {
+        &COUNTERS.event
+    } else {
+        &COUNTERS.late
+    });
 }
 
 /// Spins within the budget; the counter of the way out if the flag was cleared meanwhile.
@@ -250,7 +264,11 @@ export!(ex_wait(word) { wait_for_release(word); });
 /// comparison needs them.
 pub static EXPORTS: &[Export] = &[
     Export::function("ExInitializeRundownProtection", 0..=2, ex_initialize as *const ()),
-    Export::function("ExReInitializeRundownProtection", 0..=2, ex_reinitialize as *const ()),
+    Export::function(
+        "ExReInitializeRundownProtection",
+        0..=2,
+        ex_reinitialize as *const (),
+    ),
     Export::function("ExRundownCompleted", 0..=2, ex_completed as *const ()),
     Export::function("ExAcquireRundownProtection", 0..=2, ex_acquire as *const ()),
     Export::function("ExAcquireRundownProtectionEx", 0..=2, ex_acquire_ex as *const ()),

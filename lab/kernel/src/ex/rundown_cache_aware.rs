@@ -40,7 +40,8 @@ impl CacheAware {
 
     fn initialize(&self, pool_to_free: u64) {
         let behind = (&raw const *self) as u64 + size_of::<Self>() as u64;
-        self.slots.store(behind.next_multiple_of(stride()), Ordering::Relaxed);
+        self.slots
+            .store(behind.next_multiple_of(stride()), Ordering::Relaxed);
         self.pool_to_free.store(pool_to_free, Ordering::Relaxed);
         self.stride.store(stride() as u32, Ordering::Relaxed);
         self.number.store(processor::count() as u32, Ordering::Relaxed);
@@ -66,17 +67,27 @@ impl CacheAware {
     fn wait(&self) {
         // No spinning: with the flag set the last releaser would not set the event.
         let block = WaitBlock::new(0, 0);
-        block.wake.initialize(crate::ke::object::Kind::SynchronizationEvent, 6, 0);
+        block
+            .wake
+            .initialize(crate::ke::object::Kind::SynchronizationEvent, 6, 0);
         let named = (&raw const block) as u64 | ACTIVE;
         // AcqRel: publishes the block; acquires what was released on the slot.
-        let sum = self.slots().map(|slot| slot.swap(named, Ordering::AcqRel)).fold(0, u64::wrapping_add);
+        let sum = self
+            .slots()
+            .map(|slot| slot.swap(named, Ordering::AcqRel))
+            .fold(0, u64::wrapping_add);
         let references = sum >> 1;
         if references == 0 {
             rundown::COUNTERS.drained.fetch_add(1, Ordering::Relaxed);
             return;
         }
         // The count only went down until now. AcqRel: pairs with the releasers' subtractions.
-        if block.count.fetch_add(references, Ordering::AcqRel).wrapping_add(references) != 0 {
+        if block
+            .count
+            .fetch_add(references, Ordering::AcqRel)
+            .wrapping_add(references)
+            != 0
+        {
             block.sleep_on_event();
             rundown::COUNTERS.event.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -101,7 +112,9 @@ unsafe extern "win64" fn ex_size_of() -> u64 {
 
 unsafe extern "win64" fn ex_allocate(_pool_type: u32, tag: u32) -> *const CacheAware {
     let caller = pcr::current_thread().caller();
-    let Some(memory) = pool::allocate(size(), Tag(tag), true, Placement::Block, caller) else { return core::ptr::null() };
+    let Some(memory) = pool::allocate(size(), Tag(tag), true, Placement::Block, caller) else {
+        return core::ptr::null();
+    };
     let this = memory.cast::<CacheAware>().cast_const();
     // SAFETY: the block is large enough, zeroed, and the caller's alone.
     unsafe { CacheAware::at(this) }.initialize(memory as u64);
@@ -126,15 +139,51 @@ export!(ex_reinitialize(this) { this.slots().for_each(|slot| { slot.swap(0, Orde
 
 /// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[
-    Export::function("ExSizeOfRundownProtectionCacheAware", 0..=1, ex_size_of as *const ()),
-    Export::function("ExAllocateCacheAwareRundownProtection", 0..=1, ex_allocate as *const ()),
-    Export::function("ExInitializeRundownProtectionCacheAware", 0..=1, ex_initialize as *const ()),
+    Export::function(
+        "ExSizeOfRundownProtectionCacheAware",
+        0..=1,
+        ex_size_of as *const (),
+    ),
+    Export::function(
+        "ExAllocateCacheAwareRundownProtection",
+        0..=1,
+        ex_allocate as *const (),
+    ),
+    Export::function(
+        "ExInitializeRundownProtectionCacheAware",
+        0..=1,
+        ex_initialize as *const (),
+    ),
     Export::function("ExFreeCacheAwareRundownProtection", 0..=1, ex_free as *const ()),
-    Export::function("ExAcquireRundownProtectionCacheAware", 0..=2, ex_acquire as *const ()),
-    Export::function("ExAcquireRundownProtectionCacheAwareEx", 0..=2, ex_acquire_ex as *const ()),
-    Export::function("ExReleaseRundownProtectionCacheAware", 0..=2, ex_release as *const ()),
-    Export::function("ExReleaseRundownProtectionCacheAwareEx", 0..=2, ex_release_ex as *const ()),
-    Export::function("ExWaitForRundownProtectionReleaseCacheAware", 0..=1, ex_wait as *const ()),
+    Export::function(
+        "ExAcquireRundownProtectionCacheAware",
+        0..=2,
+        ex_acquire as *const (),
+    ),
+    Export::function(
+        "ExAcquireRundownProtectionCacheAwareEx",
+        0..=2,
+        ex_acquire_ex as *const (),
+    ),
+    Export::function(
+        "ExReleaseRundownProtectionCacheAware",
+        0..=2,
+        ex_release as *const (),
+    ),
+    Export::function(
+        "ExReleaseRundownProtectionCacheAwareEx",
+        0..=2,
+        ex_release_ex as *const (),
+    ),
+    Export::function(
+        "ExWaitForRundownProtectionReleaseCacheAware",
+        0..=1,
+        ex_wait as *const (),
+    ),
     Export::function("ExRundownCompletedCacheAware", 0..=1, ex_completed as *const ()),
-    Export::function("ExReInitializeRundownProtectionCacheAware", 0..=1, ex_reinitialize as *const ()),
+    Export::function(
+        "ExReInitializeRundownProtectionCacheAware",
+        0..=1,
+        ex_reinitialize as *const (),
+    ),
 ];

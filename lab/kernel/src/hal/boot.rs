@@ -2,7 +2,7 @@
 
 use super::{apic, clock, descriptors, pcr, serial};
 use crate::config::{self, Config};
-use crate::{ke, log, mm, rng, step};
+use crate::{ke, log, mm, rng};
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
@@ -79,7 +79,9 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
     descriptors::initialize(0);
     serial::initialize();
     let info = read_physical::<StartInfo>(start_info);
-    let module = if info.module_count == 0 { &[][..] } else {
+    let module = if info.module_count == 0 {
+        &[][..]
+    } else {
         let module = read_physical::<Module>(info.module_list);
         slice_physical(module.address, module.size as usize)
     };
@@ -98,9 +100,13 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
         start_processor(number);
     }
     mm::paging::drop_identity_map();
-    step::install_breakpoints();
-    log!("log: rundown-lab kernel: cpus={} seed={} mode={} tsc={} MHz", config.cpus, config.seed, config.mode.name(),
-        clock::cycles_per_second() / 1_000_000);
+    log!(
+        "log: rundown-lab kernel: cpus={} seed={} mode={} tsc={} MHz",
+        config.cpus,
+        config.seed,
+        config.mode.name(),
+        clock::cycles_per_second() / 1_000_000
+    );
     ke::thread::spawn("System", move || rundown_lab_main(config));
     ke::sched::idle()
 }
@@ -113,19 +119,24 @@ fn start_processor(number: usize) {
     // SAFETY: the page below 1 MiB is left out of the page allocator; the source is the image's own section.
     unsafe { core::ptr::copy_nonoverlapping(source, target, size) };
     let stack = ke::thread::Stack::new().expect("boot has memory for one stack per processor");
-    // SAFETY: only boot touches these words, and one processor starts at a time.
-    unsafe { (&raw mut trampoline_cr3).write_volatile(mm::paging::root()) };
-    // SAFETY: as above.
-    unsafe { (&raw mut trampoline_stack).write_volatile(stack.top()) };
-    // SAFETY: as above.
-    unsafe { (&raw mut trampoline_number).write_volatile(number as u64) };
+    for (word, value) in [
+        (&raw mut trampoline_cr3, mm::paging::root()),
+        (&raw mut trampoline_stack, stack.top()),
+        (&raw mut trampoline_number, number as u64),
+    ] {
+        // SAFETY: only boot touches these words, while the lower half is still mapped, and one processor starts at a time.
+        unsafe { word.write_volatile(value) };
+    }
     // The idle thread owns its stack for ever.
     core::mem::forget(stack);
     apic::start_processor(number, TRAMPOLINE_PAGE);
     let start = clock::interrupt_time();
     // Acquire: pairs with the Release in `start_application_processor`.
     while !pcr::of(number).online.load(Ordering::Acquire) {
-        assert!(clock::interrupt_time() - start < 10 * clock::UNITS_PER_SECOND, "processor {number} did not start");
+        assert!(
+            clock::interrupt_time() - start < 10 * clock::UNITS_PER_SECOND,
+            "processor {number} did not start"
+        );
         core::hint::spin_loop();
     }
 }
@@ -138,9 +149,7 @@ extern "C" fn start_application_processor(number: usize) -> ! {
     rng::seed(number, config::get().seed);
     apic::initialize();
     ke::sched::adopt_idle_thread();
-    step::install_breakpoints();
     // Release: everything above is visible to whoever sees this processor.
     pcr::of(number).online.store(true, Ordering::Release);
     ke::sched::idle()
 }
-

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Units of 100 ns in a second.
 pub const UNITS_PER_SECOND: u64 = 10_000_000;
 /// 2026-01-01 in NT's time, units of 100 ns since 1601: the machine has no clock that matters, and runs repeat.
-const BOOT_SYSTEM_TIME: u64 = 134_117_280_000_000_000;
+pub const BOOT_SYSTEM_TIME: u64 = 134_117_280_000_000_000;
 const PIT_HZ: u64 = 1_193_182;
 const CALIBRATION_PIT_TICKS: u16 = 5_966; // 5 ms
 const MEASUREMENTS: usize = 4;
@@ -18,7 +18,10 @@ static START: AtomicU64 = AtomicU64::new(0);
 /// shortest of a few counts.
 pub fn calibrate() {
     let cycles = (0..MEASUREMENTS).map(|_| measure()).min().unwrap_or(1);
-    CYCLES_PER_SECOND.store(cycles * PIT_HZ / u64::from(CALIBRATION_PIT_TICKS), Ordering::Relaxed);
+    CYCLES_PER_SECOND.store(
+        cycles * PIT_HZ / u64::from(CALIBRATION_PIT_TICKS),
+        Ordering::Relaxed,
+    );
     START.store(cpu::rdtsc(), Ordering::Relaxed);
 }
 

@@ -31,7 +31,9 @@ impl FxArea {
     /// Makes this the processor's state.
     pub fn restore(&self) {
         // SAFETY: the area was written by FXSAVE64 or `initial`, so no reserved bit of MXCSR is set.
-        unsafe { asm!("fxrstor64 [{}]", in(reg) &raw const *self, options(nostack, readonly, preserves_flags)) };
+        unsafe {
+            asm!("fxrstor64 [{}]", in(reg) &raw const *self, options(nostack, readonly, preserves_flags));
+        };
     }
 }
 

@@ -39,7 +39,7 @@ static IDT: Boot<InterruptDescriptorTable> = Boot(UnsafeCell::new(InterruptDescr
 pub fn initialize(number: usize) {
     let tables = TABLES[number].0.get().cast::<Tables>();
     // SAFETY: this processor is the only user of its element, and no reference to it exists yet.
-    let tss = unsafe { &mut *(&raw mut (*tables).tss) };
+    let tss = unsafe { &mut (*tables).tss };
     *tss = TaskStateSegment::new();
     for (index, ist) in [DOUBLE_FAULT_IST, NMI_IST].into_iter().enumerate() {
         // SAFETY: only the address of the stack is taken, inside the static.
@@ -47,11 +47,11 @@ pub fn initialize(number: usize) {
         tss.interrupt_stack_table[ist as usize] = VirtAddr::from_ptr(stack.wrapping_add(1));
     }
     // SAFETY: as for `tss`, another field.
-    let gdt = unsafe { &mut *(&raw mut (*tables).gdt) };
+    let gdt = unsafe { &mut (*tables).gdt };
     *gdt = GlobalDescriptorTable::new();
     gdt.append(Descriptor::kernel_code_segment());
     // SAFETY: the TSS lies in a static and is not written again.
-    let tss = unsafe { &*(&raw const (*tables).tss) };
+    let tss = unsafe { &(*tables).tss };
     let task = gdt.append(Descriptor::tss_segment(tss));
     gdt.load_static();
     // SAFETY: the selector names the TSS descriptor that was just added.

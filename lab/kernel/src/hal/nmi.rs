@@ -1,8 +1,10 @@
-//! What one processor may ask of another at any time, by NMI: to flush its TLB, and to stand still for good.
+//! What one processor may ask of another at any time, by NMI: to flush its TLB, to reload its breakpoints, and to stand
+//! still for good.
 //!
 //! The handler takes no lock and runs on its own stack, so it may interrupt anything.
 
 use super::{apic, cpu, pcr, trap::TrapFrame};
+use crate::step;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -56,6 +58,7 @@ pub(super) fn interrupt(frame: &TrapFrame) {
     }
     let generation = GENERATION.load(Ordering::SeqCst);
     cpu::flush_tlb();
+    step::load_breakpoints();
     // Release: the flush above happened before a sender sees this.
     this.flushed.fetch_max(generation, Ordering::Release);
 }

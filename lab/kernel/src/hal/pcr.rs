@@ -43,8 +43,8 @@ pub struct Pcr {
     pub frozen: [AtomicU64; 2],
     /// Clock ticks so far.
     pub ticks: AtomicU64,
-    /// The emulated monitor of code that runs above threads.
-    pub level: AtomicU32,
+    /// The breakpoint generation that its debug registers hold (`step`).
+    pub breakpoints: AtomicU32,
 }
 
 impl Pcr {
@@ -66,7 +66,7 @@ impl Pcr {
             online: AtomicBool::new(false),
             frozen: [const { AtomicU64::new(0) }; 2],
             ticks: AtomicU64::new(0),
-            level: AtomicU32::new(0),
+            breakpoints: AtomicU32::new(0),
         }
     }
 

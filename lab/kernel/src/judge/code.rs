@@ -23,6 +23,10 @@ codes! {
     SPIN_LOCK_ALREADY_OWNED = 0xF;
     /// Released without holding it: the lock, its word.
     SPIN_LOCK_NOT_OWNED = 0x10;
+    /// An IRP was sent on more often than it has stack locations: the IRP.
+    NO_MORE_IRP_STACK_LOCATIONS = 0x35;
+    /// An IRP was completed twice, or was none: its address.
+    MULTIPLE_IRP_COMPLETE_REQUESTS = 0x44;
     /// A mutex is released by a thread that does not own it.
     MUTANT_NOT_OWNED = 0x46;
     /// An exception that nobody handled: its status, RIP, two parameters of its own.
@@ -44,10 +48,14 @@ codes! {
     DRIVER_VERIFIER_DETECTED_VIOLATION = 0xC4;
     /// A callback came back at another IRQL.
     IRQL_UNEXPECTED_VALUE = 0xC8;
+    /// Driver Verifier's I/O checks: 4 no device object, 6 completed as pending, 7 completed with a cancel routine set, or of [`sub`].
+    DRIVER_VERIFIER_IOMANAGER_VIOLATION = 0xC9;
     /// Memory of an unloaded driver was used.
     DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS = 0xCE;
     /// The driver touched bad memory at a raised IRQL: address, IRQL, operation, RIP.
     DRIVER_IRQL_NOT_LESS_OR_EQUAL = 0xD1;
+    /// The framework's: the first parameter is the offence, as the bug check's page lists them, or of [`sub`].
+    WDF_VIOLATION = 0x10D;
     /// Too long in a DPC (0) or at a raised IRQL (1): milliseconds, limit, DPC routine or RIP.
     DPC_WATCHDOG_VIOLATION = 0x133;
     /// `__fastfail` or a damaged structure: its code.
@@ -62,6 +70,8 @@ codes! {
     RUN_TIMEOUT = 0x1AB0_0003;
     /// Calls an export that the lab does not have: caller.
     LAB_MISSING_EXPORT = 0x1AB0_0004;
+    /// A request is not completed though it was cancelled, or its handle closed: its control code, milliseconds.
+    REQUEST_NOT_COMPLETED = 0x1AB0_0006;
     /// Uses a dispatcher object that is not initialised, or damaged: the object, its first word.
     BAD_DISPATCHER_OBJECT = 0x1AB0_0005;
 }
@@ -82,6 +92,18 @@ pub mod sub {
     pub const LOWER_TO_HIGHER: u64 = 0x31;
     /// Freed memory holds a timer, a DPC or a lock that is in use.
     pub const FREED_IN_USE: u64 = 0x1AB3;
+    /// A dispatch routine returned neither STATUS_PENDING nor with its IRP completed: what it returned.
+    pub const NOT_COMPLETED: u64 = 0x1AB4;
+    /// A device is deleted while it is open, attached, or attached to: the device.
+    pub const BAD_DEVICE_DELETION: u64 = 0x1AB5;
+    /// Unloaded with a device, symbolic link or IRP alive: what (1 device, 2 link, 3 IRP), how many.
+    pub const IO_OBJECT_LEAKED: u64 = 0x1AB6;
+    /// Unloaded with framework objects alive: how many, the first one's handle.
+    pub const WDF_OBJECT_LEAKED: u64 = 0x1AB7;
+    /// More bytes are said to be written than the output buffer holds: bytes, its length.
+    pub const INFORMATION_TOO_LARGE: u64 = 0x1AB8;
+    /// A framework routine was used against its rules: the handle.
+    pub const WDF_RULE: u64 = 0x1AB9;
     /// A handle that is not one.
     pub const BAD_HANDLE: u64 = 0xF6;
     /// DDI compliance: at or below `APC_LEVEL` only.

@@ -37,7 +37,11 @@ pub fn examine_sleepers() {
     let mut suspect = None;
     let mut hanging = None;
     let mut dispatcher = DISPATCHER.lock();
-    for waiter in dispatcher.waiters_mut().iter_mut().filter(|waiter| waiter.by_driver && !waiter.has_timeout()) {
+    for waiter in dispatcher
+        .waiters_mut()
+        .iter_mut()
+        .filter(|waiter| waiter.by_driver && !waiter.has_timeout())
+    {
         let [event] = waiter.objects[..] else { continue };
         let milliseconds = (now - waiter.since) / 10_000;
         if !is_stack(event.address()) {
@@ -46,7 +50,12 @@ pub fn examine_sleepers() {
         let (low, high) = waiter.thread.stack().unwrap_or((0, 0));
         if milliseconds > grace && !waiter.examined && SETTING.load(Relaxed) == 0 && event.signal() == 0 {
             waiter.examined = true;
-            suspect = Some(Suspect { event: event.address(), milliseconds, low, high });
+            suspect = Some(Suspect {
+                event: event.address(),
+                milliseconds,
+                low,
+                high,
+            });
         }
         if milliseconds > hang {
             hanging = Some((event.address(), milliseconds));
@@ -57,24 +66,42 @@ pub fn examine_sleepers() {
         examine(&suspect);
     }
     if let Some((event, milliseconds)) = hanging {
-        bugcheck(code::STACK_WAIT_TIMEOUT, [event, milliseconds, hang, 0], format_args!(
-            "a thread of the driver's has waited {milliseconds} ms on an event on its stack ({event:#x}); references may never have been released"));
+        bugcheck(
+            code::STACK_WAIT_TIMEOUT,
+            [event, milliseconds, hang, 0],
+            format_args!(
+                "a thread of the driver's has waited {milliseconds} ms on an event on its stack ({event:#x}); references may never have been released"
+            ),
+        );
     }
 }
 
 fn examine(suspect: &Suspect) {
     let block = suspect.event - 8;
-    let (Some(count), Some(flag)) = (paging::peek(block), paging::peek(block + 0x20)) else { return };
+    let (Some(count), Some(flag)) = (paging::peek(block), paging::peek(block + 0x20)) else {
+        return;
+    };
     if count != 0 || flag & 1 != 0 {
         return;
     }
-    let Some(word) = find_word(block | 1, suspect) else { return };
+    let Some(word) = find_word(block | 1, suspect) else {
+        return;
+    };
     let (waits, sets) = (STACK_EVENT_WAITS.load(Relaxed), STACK_EVENT_SETS.load(Relaxed));
-    bugcheck(code::LOST_WAKEUP, [suspect.event, word, suspect.milliseconds, sets], format_args!(
-        "LOST_WAKEUP: the wait block {block:#x} of the run-down word {word:#x} has Count 0 and SpinFlag 0, its waiter sleeps for \
+    bugcheck(
+        code::LOST_WAKEUP,
+        [suspect.event, word, suspect.milliseconds, sets],
+        format_args!(
+            "LOST_WAKEUP: the wait block {block:#x} of the run-down word {word:#x} has Count 0 and SpinFlag 0, its waiter sleeps for \
          {} ms, and nobody sets its event; {sets} events were set for {waits} sleeping waits of this boot ({})",
-        suspect.milliseconds,
-        if sets == 0 { "no sleeping wait was ever woken" } else { "earlier sleeping waits were woken" }));
+            suspect.milliseconds,
+            if sets == 0 {
+                "no sleeping wait was ever woken"
+            } else {
+                "earlier sleeping waits were woken"
+            }
+        ),
+    );
 }
 
 /// The address of a word with this value in memory that the driver can have put it into.
@@ -95,7 +122,10 @@ fn find_word(value: u64, suspect: &Suspect) -> Option<u64> {
     let (start, bytes) = heap::range();
     search(start, bytes);
     thread::for_each(|thread| {
-        if let Some((low, high)) = thread.stack().filter(|stack| *stack != (suspect.low, suspect.high)) {
+        if let Some((low, high)) = thread
+            .stack()
+            .filter(|stack| *stack != (suspect.low, suspect.high))
+        {
             search(low, high - low);
         }
     });

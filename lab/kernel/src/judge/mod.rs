@@ -56,14 +56,24 @@ pub fn irql_violation(export: &Export, irql: u8, caller: u64) -> ! {
         bugcheck(
             code::IRQL_NOT_GREATER_OR_EQUAL,
             [caller, u64::from(irql), u64::from(least), 0],
-            format_args!("{} called at IRQL {irql}; it needs IRQL {least} or above", export.name),
+            format_args!(
+                "{} called at IRQL {irql}; it needs IRQL {least} or above",
+                export.name
+            ),
         );
     }
-    let rule = if most < irql::DISPATCH_LEVEL { code::sub::IRQL_APC_LTE } else { code::sub::IRQL_DISPATCH };
+    let rule = if most < irql::DISPATCH_LEVEL {
+        code::sub::IRQL_APC_LTE
+    } else {
+        code::sub::IRQL_DISPATCH
+    };
     bugcheck(
         code::DRIVER_VERIFIER_DETECTED_VIOLATION,
         [rule, u64::from(irql), u64::from(most), caller],
-        format_args!("{} called at IRQL {irql}; it may be called at IRQL {most} or below", export.name),
+        format_args!(
+            "{} called at IRQL {irql}; it may be called at IRQL {most} or below",
+            export.name
+        ),
     )
 }
 
@@ -77,7 +87,10 @@ pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
 }
 
 fn check_return(what: &str, irql: u8, locks: u32) {
-    let (irql_now, locks_now) = (irql::current(), pcr::current_thread().spin_locks.load(Ordering::Relaxed));
+    let (irql_now, locks_now) = (
+        irql::current(),
+        pcr::current_thread().spin_locks.load(Ordering::Relaxed),
+    );
     if irql_now != irql {
         bugcheck(
             code::IRQL_UNEXPECTED_VALUE,
@@ -107,14 +120,19 @@ fn report(
     let this = pcr::current_number() as u32 + 1;
     if REPORTING.load(Ordering::Relaxed) == this {
         // A fault inside a report: what has been written must do.
-        log!("end: bug (the report itself failed: {code:#010x} {first:#x} {second:#x} {third:#x} {fourth:#x}: {text})");
+        log!(
+            "end: bug (the report itself failed: {code:#010x} {first:#x} {second:#x} {third:#x} {fourth:#x}: {text})"
+        );
         power_off(exit);
     }
     if !nmi::freeze_others() {
         cpu::halt_for_ever();
     }
     REPORTING.store(this, Ordering::Relaxed);
-    log!("bug: {code:#010x} {} {first:#x} {second:#x} {third:#x} {fourth:#x} {text}", code::name(code));
+    log!(
+        "bug: {code:#010x} {} {first:#x} {second:#x} {third:#x} {fourth:#x} {text}",
+        code::name(code)
+    );
     let (base, size) = image::driver();
     if base != 0 {
         log!("module: driver {base:#x} {size:#x}");
@@ -123,24 +141,47 @@ fn report(
         log!(
             "reg: rip={:#x} rsp={:#x} rflags={:#x} rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x} rsi={:#x} rdi={:#x} rbp={:#x} \
              r8={:#x} r9={:#x} r10={:#x} r11={:#x} r12={:#x} r13={:#x} r14={:#x} r15={:#x} cr2={:#x} cr8={irql:#x}",
-            frame.rip, frame.rsp, frame.rflags, frame.rax, frame.rbx, frame.rcx, frame.rdx, frame.rsi, frame.rdi, frame.rbp,
-            frame.r8, frame.r9, frame.r10, frame.r11, frame.r12, frame.r13, frame.r14, frame.r15, cpu::read_cr2(),
+            frame.rip,
+            frame.rsp,
+            frame.rflags,
+            frame.rax,
+            frame.rbx,
+            frame.rcx,
+            frame.rdx,
+            frame.rsi,
+            frame.rdi,
+            frame.rbp,
+            frame.r8,
+            frame.r9,
+            frame.r10,
+            frame.r11,
+            frame.r12,
+            frame.r13,
+            frame.r14,
+            frame.r15,
+            cpu::read_cr2(),
         );
         frame.rsp
     } else {
         let rsp: u64;
         // SAFETY: reads a register.
         unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
-        log!("reg: rip={:#x} rsp={rsp:#x} cr8={irql:#x}", pcr::current_thread().caller());
+        log!(
+            "reg: rip={:#x} rsp={rsp:#x} cr8={irql:#x}",
+            pcr::current_thread().caller()
+        );
         rsp
     };
     details();
     let guilty = pcr::current_thread();
     report_thread(guilty, rsp);
     let whole = thread::try_for_each(|thread| {
-        if !core::ptr::eq(&raw const **thread, guilty) && (thread.origin == Origin::Driver || thread.caller() != 0) {
+        if !core::ptr::eq(&raw const **thread, guilty)
+            && (thread.origin == Origin::Driver || thread.caller() != 0)
+        {
             let rsp = match thread.state() {
-                State::Running => pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen[0].load(Ordering::Relaxed),
+                State::Running => pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen[0]
+                    .load(Ordering::Relaxed),
                 _ => thread.saved_rsp(),
             };
             report_thread(thread, rsp);
@@ -157,13 +198,23 @@ fn report_thread(thread: &Thread, rsp: u64) {
     let (low, high) = thread.stack().unwrap_or((0, 0));
     log!(
         "thread: {} {:?} {:?} cpu={} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x}",
-        thread.id, thread.origin, thread.state(), thread.processor.load(Ordering::Relaxed),
-        thread.inside().map_or("-", |export| export.name), thread.caller(),
+        thread.id,
+        thread.origin,
+        thread.state(),
+        thread.processor.load(Ordering::Relaxed),
+        thread.inside().map_or("-", |export| export.name),
+        thread.caller(),
     );
     let mut address = rsp.max(low) & !7;
     while address < high {
         let words = [0, 8, 16, 24].map(|offset| paging::peek(address + offset).unwrap_or(0));
-        log!("stack: {address:#x} {:#x} {:#x} {:#x} {:#x}", words[0], words[1], words[2], words[3]);
+        log!(
+            "stack: {address:#x} {:#x} {:#x} {:#x} {:#x}",
+            words[0],
+            words[1],
+            words[2],
+            words[3]
+        );
         address += 32;
     }
 }

@@ -27,8 +27,14 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
         if ticks > limit {
             let in_dpc = this.in_dpc.load(Relaxed);
             let what = if in_dpc { "a DPC routine" } else { "the driver" };
-            bugcheck_at(frame, code::DPC_WATCHDOG_VIOLATION, [u64::from(!in_dpc), ticks, limit, frame.rip],
-                format_args!("{what} stayed at DISPATCH_LEVEL or above for {ticks} ms; the limit is {limit} ms"));
+            bugcheck_at(
+                frame,
+                code::DPC_WATCHDOG_VIOLATION,
+                [u64::from(!in_dpc), ticks, limit, frame.rip],
+                format_args!(
+                    "{what} stayed at DISPATCH_LEVEL or above for {ticks} ms; the limit is {limit} ms"
+                ),
+            );
         }
     } else {
         this.raised_ticks.store(0, Relaxed);
@@ -39,8 +45,11 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
     let seconds = clock::interrupt_time() / clock::UNITS_PER_SECOND;
     let timeout = config::get().timeout;
     if timeout != 0 && seconds >= timeout {
-        bugcheck(code::RUN_TIMEOUT, [seconds, 0, 0, 0],
-            format_args!("the run took {seconds} s, its limit; the threads below say where they are"));
+        bugcheck(
+            code::RUN_TIMEOUT,
+            [seconds, 0, 0, 0],
+            format_args!("the run took {seconds} s, its limit; the threads below say where they are"),
+        );
     }
     if this.ticks.load(Relaxed).is_multiple_of(SLEEPERS) {
         lost_wakeup::examine_sleepers();

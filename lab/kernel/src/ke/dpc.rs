@@ -94,10 +94,20 @@ impl Dpc {
         let queued = {
             let mut queue = pcr::of(target).dpcs.lock();
             // The exchange decides between two processors that queue it on different queues.
-            let fresh = self.data.compare_exchange(0, target as u64 + 1, Relaxed, Relaxed).is_ok();
+            let fresh = self
+                .data
+                .compare_exchange(0, target as u64 + 1, Relaxed, Relaxed)
+                .is_ok();
             if fresh {
-                self.arguments.iter().zip(arguments).for_each(|(slot, argument)| slot.store(argument, Relaxed));
-                if self.importance.load(Relaxed) == HIGH_IMPORTANCE { queue.0.push_front(self) } else { queue.0.push_back(self) }
+                self.arguments
+                    .iter()
+                    .zip(arguments)
+                    .for_each(|(slot, argument)| slot.store(argument, Relaxed));
+                if self.importance.load(Relaxed) == HIGH_IMPORTANCE {
+                    queue.0.push_front(self);
+                } else {
+                    queue.0.push_back(self);
+                }
             }
             fresh
         };
@@ -110,9 +120,13 @@ impl Dpc {
 
     /// Takes it off its queue; whether it was on one.
     pub fn remove(&'static self) -> bool {
-        let Some(target) = (self.data.load(Relaxed) as usize).checked_sub(1) else { return false };
+        let Some(target) = (self.data.load(Relaxed) as usize).checked_sub(1) else {
+            return false;
+        };
         let mut queue = pcr::of(target).dpcs.lock();
-        let Some(index) = queue.0.iter().position(|queued| core::ptr::eq(*queued, self)) else { return false };
+        let Some(index) = queue.0.iter().position(|queued| core::ptr::eq(*queued, self)) else {
+            return false;
+        };
         queue.0.remove(index);
         self.data.store(0, Relaxed);
         true
@@ -149,7 +163,12 @@ pub(super) fn retire() {
 /// Waits until every DPC that is queued now has run.
 pub fn flush() {
     for pcr in pcr::online() {
-        while pcr.in_dpc.load(Relaxed) || !pcr.dpcs.lock().is_empty() {
+        // Both are looked at under the lock under which a DPC leaves the queue and `in_dpc` is set.
+        let busy = || {
+            let queue = pcr.dpcs.lock();
+            pcr.in_dpc.load(Relaxed) || !queue.is_empty()
+        };
+        while busy() {
             sched::yield_now();
             super::wait::sleep(1);
         }

@@ -23,7 +23,9 @@ pub fn reset(event: &Header) -> i32 {
 pub fn release_semaphore(semaphore: &'static Semaphore, count: i32) -> Option<i32> {
     let mut dispatcher = DISPATCHER.lock();
     let before = semaphore.header.signal();
-    let after = before.checked_add(count).filter(|&after| count > 0 && after <= semaphore.limit.load(Relaxed))?;
+    let after = before
+        .checked_add(count)
+        .filter(|&after| count > 0 && after <= semaphore.limit.load(Relaxed))?;
     semaphore.header.set_signal(after);
     dispatcher.satisfy(&semaphore.header);
     Some(before)

@@ -127,7 +127,8 @@ impl Header {
 
     /// Whether a wait by `thread` would be satisfied.
     pub fn satisfies(&self, thread: u64) -> bool {
-        self.signal() > 0 || (self.kind() == Some(Kind::Mutant) && Mutant::of(self).owner.load(Relaxed) == thread)
+        self.signal() > 0
+            || (self.kind() == Some(Kind::Mutant) && Mutant::of(self).owner.load(Relaxed) == thread)
     }
 
     /// Takes what a satisfied wait takes.

@@ -54,18 +54,29 @@ impl Dispatcher {
         let affinity = thread.affinity.load(Relaxed);
         let last = thread.processor.load(Relaxed);
         let queue = &mut self.ready[usize::from(priority)];
-        if front { queue.push_front(thread) } else { queue.push_back(thread) }
+        if front {
+            queue.push_front(thread);
+        } else {
+            queue.push_back(thread);
+        }
         let idle = self.idle & affinity;
         if idle != 0 {
-            let target = if idle >> last & 1 != 0 { last as usize } else { idle.trailing_zeros() as usize };
+            let target = if idle >> last & 1 != 0 {
+                last as usize
+            } else {
+                idle.trailing_zeros() as usize
+            };
             self.idle &= !(1 << target);
             request(target);
             return;
         }
-        let lower = pcr::online().filter(|pcr| affinity >> pcr.number() & 1 != 0).find(|pcr| {
-            // SAFETY: a running thread is in the thread table; it leaves that only after a switch, under this lock.
-            unsafe { pcr.current.load(Relaxed).as_ref() }.is_some_and(|thread| thread.priority.load(Relaxed) < priority)
-        });
+        let lower = pcr::online()
+            .filter(|pcr| affinity >> pcr.number() & 1 != 0)
+            .find(|pcr| {
+                // SAFETY: a running thread is in the thread table; it leaves that only after a switch, under this lock.
+                unsafe { pcr.current.load(Relaxed).as_ref() }
+                    .is_some_and(|thread| thread.priority.load(Relaxed) < priority)
+            });
         if let Some(pcr) = lower {
             request(pcr.number());
         }
@@ -74,7 +85,9 @@ impl Dispatcher {
     /// Takes the first thread of at least `priority` that may run on processor `number`.
     fn pick(&mut self, number: usize, priority: usize) -> Option<Arc<Thread>> {
         self.ready[priority..].iter_mut().rev().find_map(|queue| {
-            let index = queue.iter().position(|thread| thread.affinity.load(Relaxed) >> number & 1 != 0)?;
+            let index = queue
+                .iter()
+                .position(|thread| thread.affinity.load(Relaxed) >> number & 1 != 0)?;
             queue.remove(index)
         })
     }
@@ -82,7 +95,9 @@ impl Dispatcher {
     /// Takes a ready thread out of its queue, to put it into another.
     pub fn unready(&mut self, thread: &Thread) -> Option<Arc<Thread>> {
         self.ready.iter_mut().find_map(|queue| {
-            let index = queue.iter().position(|ready| core::ptr::eq(Arc::as_ptr(ready), thread))?;
+            let index = queue
+                .iter()
+                .position(|ready| core::ptr::eq(Arc::as_ptr(ready), thread))?;
             queue.remove(index)
         })
     }
@@ -115,7 +130,8 @@ pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
         }
         return;
     }
-    if reason != Reason::Block && !is_idle
+    if reason != Reason::Block
+        && !is_idle
         && let Some(current) = thread::by_address(current.address())
     {
         dispatcher.ready(current, reason == Reason::Preempt && allowed);
@@ -187,7 +203,11 @@ pub fn dispatch_interrupt() {
     dpc::retire();
     let this = pcr::this();
     if this.reschedule.swap(false, Relaxed) {
-        let reason = if this.quantum.load(Relaxed) == 0 { Reason::Yield } else { Reason::Preempt };
+        let reason = if this.quantum.load(Relaxed) == 0 {
+            Reason::Yield
+        } else {
+            Reason::Preempt
+        };
         reschedule(DISPATCHER.lock(), reason);
     }
     cpu::write_cr8(irql);

@@ -230,7 +230,10 @@ impl Thread {
     /// The driver's address that the innermost export returns to, or 0.
     pub fn caller(&self) -> u64 {
         let depth = self.depth.load(Ordering::Relaxed) as usize;
-        depth.checked_sub(1).and_then(|index| self.callers.get(index)).map_or(0, |slot| slot.load(Ordering::Relaxed))
+        depth
+            .checked_sub(1)
+            .and_then(|index| self.callers.get(index))
+            .map_or(0, |slot| slot.load(Ordering::Relaxed))
     }
 
     /// The innermost export that it is inside.
@@ -278,7 +281,10 @@ pub fn try_spawn(name: &'static str, origin: Origin, start: Box<dyn FnOnce() + S
 
 /// Calls `f` for every thread, for a report on a frozen machine; false if the table was being changed.
 pub fn try_for_each(mut f: impl FnMut(&Arc<Thread>)) -> bool {
-    THREADS.try_lock().map(|threads| threads.iter().for_each(&mut f)).is_some()
+    THREADS
+        .try_lock()
+        .map(|threads| threads.iter().for_each(&mut f))
+        .is_some()
 }
 
 /// Calls `f` for every thread that has not been reaped.
@@ -288,12 +294,20 @@ pub fn for_each(mut f: impl FnMut(&Arc<Thread>)) {
 
 /// How many threads of the driver's have not ended.
 pub fn live_driver_threads() -> usize {
-    THREADS.lock().iter().filter(|thread| thread.origin == Origin::Driver && thread.state() != State::Dead).count()
+    THREADS
+        .lock()
+        .iter()
+        .filter(|thread| thread.origin == Origin::Driver && thread.state() != State::Dead)
+        .count()
 }
 
 /// The `Arc` of a thread in the table.
 pub fn by_address(address: u64) -> Option<Arc<Thread>> {
-    THREADS.lock().iter().find(|thread| thread.address() == address).cloned()
+    THREADS
+        .lock()
+        .iter()
+        .find(|thread| thread.address() == address)
+        .cloned()
 }
 
 /// Takes a thread from the table that has been switched away from for the last time.

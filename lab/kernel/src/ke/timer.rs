@@ -26,7 +26,10 @@ pub fn cancel(timer: &'static Timer) -> bool {
 }
 
 fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
-    let index = dispatcher.timers.iter().position(|set| core::ptr::eq(*set, timer));
+    let index = dispatcher
+        .timers
+        .iter()
+        .position(|set| core::ptr::eq(*set, timer));
     if let Some(index) = index {
         dispatcher.timers.remove(index);
         timer.header.set_inserted(false);
@@ -51,7 +54,9 @@ pub(super) fn expire(dispatcher: &mut Dispatcher) {
             dispatcher.timers.remove(index);
             timer.header.set_inserted(false);
         } else {
-            timer.due.store(now + period * clock::UNITS_PER_SECOND / 1000, Relaxed);
+            timer
+                .due
+                .store(now + period * clock::UNITS_PER_SECOND / 1000, Relaxed);
             index += 1;
         }
         timer.header.set_signal(1);
@@ -70,5 +75,10 @@ pub fn pending() -> usize {
 
 /// The addresses of the timers that are set.
 pub fn addresses() -> alloc::vec::Vec<u64> {
-    DISPATCHER.lock().timers.iter().map(|timer| timer.header.address()).collect()
+    DISPATCHER
+        .lock()
+        .timers
+        .iter()
+        .map(|timer| timer.header.address())
+        .collect()
 }

@@ -40,7 +40,9 @@ impl Waiter {
 fn satisfy(objects: &[&'static Header], all: bool, thread: u64) -> Option<i32> {
     if all {
         objects.iter().all(|object| object.satisfies(thread)).then(|| {
-            objects.iter().for_each(|object| object.consume(thread));
+            for object in objects {
+                object.consume(thread);
+            }
             STATUS_SUCCESS
         })
     } else {
@@ -52,11 +54,10 @@ fn satisfy(objects: &[&'static Header], all: bool, thread: u64) -> Option<i32> {
 
 /// When a wait ends: NT's timeouts are relative if negative, else absolute system time, in units of 100 ns.
 pub fn deadline(timeout: i64) -> u64 {
-    let now = clock::interrupt_time();
     if timeout < 0 {
-        now.saturating_add(timeout.unsigned_abs())
+        clock::interrupt_time().saturating_add(timeout.unsigned_abs())
     } else {
-        (timeout as u64).saturating_sub(clock::system_time() - now)
+        (timeout as u64).saturating_sub(clock::BOOT_SYSTEM_TIME)
     }
 }
 
@@ -106,8 +107,11 @@ impl Dispatcher {
         while index < self.waiters.len() && object.signal() > 0 {
             let waiter = &self.waiters[index];
             let concerned = waiter.objects.iter().any(|waited| core::ptr::eq(*waited, object));
-            let status =
-                if concerned { satisfy(&waiter.objects, waiter.all, waiter.thread.address()) } else { None };
+            let status = if concerned {
+                satisfy(&waiter.objects, waiter.all, waiter.thread.address())
+            } else {
+                None
+            };
             match status {
                 Some(status) => self.end_wait(index, status),
                 None => index += 1,
@@ -126,7 +130,10 @@ impl Dispatcher {
         let now = clock::interrupt_time();
         let mut index = 0;
         while index < self.waiters.len() {
-            if self.waiters[index].deadline.is_some_and(|deadline| deadline <= now) {
+            if self.waiters[index]
+                .deadline
+                .is_some_and(|deadline| deadline <= now)
+            {
                 self.end_wait(index, STATUS_TIMEOUT);
             } else {
                 index += 1;

@@ -8,7 +8,7 @@ use crate::hal::pcr;
 use crate::judge::{self, code};
 use crate::lock::IrqLock;
 use crate::mm::{self, PAGE, frames, paging};
-use crate::{chaos, ke::irql};
+use crate::{chaos, ke::irql, step};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -63,17 +63,29 @@ struct Binding {
 impl Export {
     /// A function that may be called at these IRQLs.
     pub const fn function(name: &'static str, irql: RangeInclusive<u8>, function: *const ()) -> Self {
-        Self { name, module: NTOSKRNL, kind: Kind::Function(function), irql, chaos: true }
+        Self {
+            name,
+            module: NTOSKRNL,
+            kind: Kind::Function(function),
+            irql,
+            chaos: true,
+        }
     }
 
     /// A variable.
     pub const fn data(name: &'static str, data: *const ()) -> Self {
-        Self { kind: Kind::Data(data), ..Self::function(name, 0..=15, data) }
+        Self {
+            kind: Kind::Data(data),
+            ..Self::function(name, 0..=15, data)
+        }
     }
 
     /// A function that traps when called.
     pub const fn trap(name: &'static str) -> Self {
-        Self { kind: Kind::Trap, ..Self::function(name, 0..=15, core::ptr::null()) }
+        Self {
+            kind: Kind::Trap,
+            ..Self::function(name, 0..=15, core::ptr::null())
+        }
     }
 
     /// The same, from another module.
@@ -92,7 +104,12 @@ impl Export {
 }
 
 static TABLES: IrqLock<Vec<&'static [Export]>> = IrqLock::new(Vec::new());
-static THUNKS: IrqLock<Thunks> = IrqLock::new(Thunks { bound: BTreeMap::new(), page: 0, frame: 0, used: PAGE });
+static THUNKS: IrqLock<Thunks> = IrqLock::new(Thunks {
+    bound: BTreeMap::new(),
+    page: 0,
+    frame: 0,
+    used: PAGE,
+});
 
 /// Adds a table of exports; later tables do not hide earlier ones.
 pub fn register(table: &'static [Export]) {
@@ -101,7 +118,11 @@ pub fn register(table: &'static [Export]) {
 
 /// Every registered export.
 pub fn for_each(mut f: impl FnMut(&'static Export)) {
-    TABLES.lock().iter().flat_map(|table| table.iter()).for_each(&mut f);
+    TABLES
+        .lock()
+        .iter()
+        .flat_map(|table| table.iter())
+        .for_each(&mut f);
 }
 
 /// The export of that name; `module` in any case, as PE images write it.
@@ -141,14 +162,22 @@ pub fn bind(export: &'static Export) -> Option<u64> {
         return Some(binding.thunk);
     }
     if thunks.used + THUNK_SIZE > PAGE {
-        let page = if thunks.page == 0 { THUNK_PAGES } else { thunks.page + PAGE };
+        let page = if thunks.page == 0 {
+            THUNK_PAGES
+        } else {
+            thunks.page + PAGE
+        };
         thunks.frame = frames::allocate()?;
         paging::map_frame(page, thunks.frame, paging::Protection::ReadExecute).then_some(())?;
         thunks.page = page;
         thunks.used = 0;
     }
     let thunk = thunks.page + thunks.used;
-    let binding: &'static Binding = Box::leak(Box::new(Binding { export, thunk, calls: AtomicU64::new(0) }));
+    let binding: &'static Binding = Box::leak(Box::new(Binding {
+        export,
+        thunk,
+        calls: AtomicU64::new(0),
+    }));
     // mov rax, binding; mov r11, shim; jmp r11
     let mut bytes = [0xCC_u8; THUNK_SIZE as usize];
     bytes[..2].copy_from_slice(&[0x48, 0xB8]);
@@ -166,7 +195,11 @@ pub fn bind(export: &'static Export) -> Option<u64> {
 
 /// Calls `f` with every export that was bound and how often it has been called through its thunk.
 pub fn for_each_bound(mut f: impl FnMut(&'static Export, u64)) {
-    THUNKS.lock().bound.values().for_each(|binding| f(binding.export, binding.calls.load(Ordering::Relaxed)));
+    THUNKS
+        .lock()
+        .bound
+        .values()
+        .for_each(|binding| f(binding.export, binding.calls.load(Ordering::Relaxed)));
 }
 
 /// Whether `rip` lies in a thunk.
@@ -231,7 +264,13 @@ unsafe extern "C" fn shim() {
 /// The end of the shim when single steps go on: the processor traps after the instruction that follows POPFQ.
 #[unsafe(naked)]
 unsafe extern "C" fn shim_end() {
-    naked_asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "ret", ".balign 32, 0xCC")
+    naked_asm!(
+        "pushfq",
+        "or qword ptr [rsp], 0x100",
+        "popfq",
+        "ret",
+        ".balign 32, 0xCC"
+    )
 }
 
 /// The way in: what to call.
@@ -246,7 +285,10 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
         judge::bugcheck(
             code::LAB_MISSING_EXPORT,
             [caller, 0, 0, 0],
-            format_args!("the driver calls {}, which the lab does not implement", export.name),
+            format_args!(
+                "the driver calls {}, which the lab does not implement",
+                export.name
+            ),
         );
     };
     pcr::current_thread().enter(export, caller);
@@ -264,5 +306,5 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
         chaos::delay_point();
     }
     thread.leave();
-    thread.burst.load(Ordering::Relaxed) != 0
+    step::provoke_return(thread)
 }

@@ -40,7 +40,10 @@ impl fmt::Display for LoadError {
                 names.iter().try_for_each(|name| write!(f, " {name}"))
             }
             Self::Relocation(kind, place) => {
-                write!(f, "relocation type {kind} at offset {place:#x} is not supported; x64 images have DIR64 only")
+                write!(
+                    f,
+                    "relocation type {kind} at offset {place:#x} is not supported; x64 images have DIR64 only"
+                )
             }
             Self::NoMemory => write!(f, "the machine has not enough memory for the image"),
             Self::AlreadyLoaded => write!(f, "a driver is loaded already"),
@@ -117,12 +120,21 @@ impl Image {
             .filter(|section| section.characteristics & pe::WRITE != 0)
             .map(|section| (base + u64::from(section.address), u64::from(section.size)))
             .collect();
-        Ok(Self { base, size, entry: base + u64::from(headers.entry), sections })
+        Ok(Self {
+            base,
+            size,
+            entry: base + u64::from(headers.entry),
+            sections,
+        })
     }
 
     /// Unmaps the discardable sections, as NT does after `DriverEntry`: a later call into INIT faults.
     pub fn discard_initialization(&self) {
-        for section in self.sections.iter().filter(|section| section.characteristics & pe::DISCARDABLE != 0) {
+        for section in self
+            .sections
+            .iter()
+            .filter(|section| section.characteristics & pe::DISCARDABLE != 0)
+        {
             let pages = u64::from(section.size).div_ceil(PAGE);
             paging::unmap(self.base + u64::from(section.address), pages);
         }
@@ -138,13 +150,21 @@ impl Image {
 }
 
 /// Copies the sections, applies relocations, binds imports, sets the security cookie.
-fn fill(memory: &mut [u8], file: &[u8], headers: &Headers<'_>, sections: &[Section], base: u64) -> Result<(), LoadError> {
+fn fill(
+    memory: &mut [u8],
+    file: &[u8],
+    headers: &Headers<'_>,
+    sections: &[Section],
+    base: u64,
+) -> Result<(), LoadError> {
     let count = (headers.headers_size as usize).min(file.len()).min(memory.len());
     memory[..count].copy_from_slice(&file[..count]);
     for section in sections {
         let count = section.file_size.min(section.size) as usize;
         let start = section.file_offset as usize;
-        let bytes = file.get(start..start + count).ok_or(PeError::Truncated("sections"))?;
+        let bytes = file
+            .get(start..start + count)
+            .ok_or(PeError::Truncated("sections"))?;
         memory[section.address as usize..][..count].copy_from_slice(bytes);
     }
     relocate(memory, headers, base)?;
@@ -154,7 +174,9 @@ fn fill(memory: &mut [u8], file: &[u8], headers: &Headers<'_>, sections: &[Secti
 
 fn write(memory: &mut [u8], offset: u64, value: u64) -> Result<(), PeError> {
     let start = offset as usize;
-    let slot = memory.get_mut(start..start.saturating_add(8)).ok_or(PeError::Truncated("image"))?;
+    let slot = memory
+        .get_mut(start..start.saturating_add(8))
+        .ok_or(PeError::Truncated("image"))?;
     slot.copy_from_slice(&value.to_le_bytes());
     Ok(())
 }
@@ -224,7 +246,11 @@ fn bind_imports(memory: &mut [u8], headers: &Headers<'_>) -> Result<(), LoadErro
             }
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(LoadError::MissingImports(missing)) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(LoadError::MissingImports(missing))
+    }
 }
 
 /// Gives the image a security cookie, if its load configuration names one.
@@ -249,14 +275,25 @@ fn set_cookie(memory: &mut [u8], headers: &Headers<'_>, base: u64) -> Result<(),
 }
 
 fn protect(base: u64, headers: &Headers<'_>, sections: &[Section]) {
-    paging::protect(base, u64::from(headers.headers_size).div_ceil(PAGE), Protection::ReadOnly);
+    paging::protect(
+        base,
+        u64::from(headers.headers_size).div_ceil(PAGE),
+        Protection::ReadOnly,
+    );
     for section in sections.iter().filter(|section| section.size != 0) {
-        let protection = match (section.characteristics & pe::WRITE != 0, section.characteristics & pe::EXECUTE != 0) {
+        let protection = match (
+            section.characteristics & pe::WRITE != 0,
+            section.characteristics & pe::EXECUTE != 0,
+        ) {
             (false, false) => Protection::ReadOnly,
             (true, false) => Protection::ReadWrite,
             (false, true) => Protection::ReadExecute,
             (true, true) => Protection::ReadWriteExecute,
         };
-        paging::protect(base + u64::from(section.address), u64::from(section.size).div_ceil(PAGE), protection);
+        paging::protect(
+            base + u64::from(section.address),
+            u64::from(section.size).div_ceil(PAGE),
+            protection,
+        );
     }
 }

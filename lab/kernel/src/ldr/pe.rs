@@ -50,7 +50,10 @@ pub trait Read {
 impl Read for [u8] {
     fn bytes<const N: usize>(&self, offset: u64, what: &'static str) -> Result<[u8; N], PeError> {
         let start = usize::try_from(offset).map_err(|_| PeError::Truncated(what))?;
-        let bytes = start.checked_add(N).and_then(|end| self.get(start..end)).ok_or(PeError::Truncated(what))?;
+        let bytes = start
+            .checked_add(N)
+            .and_then(|end| self.get(start..end))
+            .ok_or(PeError::Truncated(what))?;
         bytes.try_into().map_err(|_| PeError::Truncated(what))
     }
 }
@@ -60,9 +63,16 @@ impl Read for [u8] {
 /// # Errors
 /// When it does not end, or is not ASCII.
 pub fn name(image: &[u8], offset: u64) -> Result<&str, PeError> {
-    let rest = usize::try_from(offset).ok().and_then(|offset| image.get(offset..)).ok_or(PeError::Truncated("names"))?;
-    let end = rest.iter().position(|&byte| byte == 0).ok_or(PeError::Truncated("names"))?;
-    core::str::from_utf8(&rest[..end]).map_err(|_| PeError::NotADriver("a name's first byte", u64::from(rest[0])))
+    let rest = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| image.get(offset..))
+        .ok_or(PeError::Truncated("names"))?;
+    let end = rest
+        .iter()
+        .position(|&byte| byte == 0)
+        .ok_or(PeError::Truncated("names"))?;
+    core::str::from_utf8(&rest[..end])
+        .map_err(|_| PeError::NotADriver("a name's first byte", u64::from(rest[0])))
 }
 
 /// `IMAGE_DIRECTORY_ENTRY_IMPORT`.
@@ -120,7 +130,11 @@ impl<'a> Headers<'a> {
     /// When the file is not a whole PE32+ kernel-mode image for x64.
     pub fn parse(file: &'a [u8]) -> Result<Self, PeError> {
         let expect = |what, value: u64, expected: u64| {
-            if value == expected { Ok(()) } else { Err(PeError::NotADriver(what, value)) }
+            if value == expected {
+                Ok(())
+            } else {
+                Err(PeError::NotADriver(what, value))
+            }
         };
         expect("the DOS signature", u64::from(file.u16(0, "DOS header")?), 0x5A4D)?;
         let pe = u64::from(file.u32(0x3C, "DOS header")?);
@@ -129,9 +143,17 @@ impl<'a> Headers<'a> {
         let optional = pe + 24;
         let optional_size = u64::from(file.u16(pe + 20, "PE header")?);
         let u32 = |offset| file.u32(optional + offset, "optional header");
-        expect("the optional header's magic", u64::from(file.u16(optional, "optional header")?), 0x20B)?;
+        expect(
+            "the optional header's magic",
+            u64::from(file.u16(optional, "optional header")?),
+            0x20B,
+        )?;
         expect("the section alignment", u64::from(u32(32)?), 0x1000)?;
-        expect("the subsystem", u64::from(file.u16(optional + 68, "optional header")?), 1)?;
+        expect(
+            "the subsystem",
+            u64::from(file.u16(optional + 68, "optional header")?),
+            1,
+        )?;
         let image_size = u32(56)?;
         if image_size == 0 || image_size > 64 << 20 {
             return Err(PeError::NotADriver("the image's size", u64::from(image_size)));
@@ -147,6 +169,9 @@ impl<'a> Headers<'a> {
             section_table: optional + optional_size,
             section_count: file.u16(pe + 6, "PE header")?,
         };
+        if headers.headers_size > headers.image_size {
+            return Err(PeError::NotADriver("the headers' size", u64::from(headers.headers_size)));
+        }
         if headers.entry == 0 || headers.entry >= headers.image_size {
             return Err(PeError::NotADriver("the entry point", u64::from(headers.entry)));
         }
@@ -162,7 +187,10 @@ impl<'a> Headers<'a> {
             return Ok((0, 0));
         }
         let entry = self.directories + index as u64 * 8;
-        Ok((self.file.u32(entry, "data directories")?, self.file.u32(entry + 4, "data directories")?))
+        Ok((
+            self.file.u32(entry, "data directories")?,
+            self.file.u32(entry + 4, "data directories")?,
+        ))
     }
 
     /// The sections.
@@ -178,8 +206,15 @@ impl<'a> Headers<'a> {
                 file_offset: u32(20)?,
                 characteristics: u32(36)?,
             };
-            if section.address.checked_add(section.size.max(section.file_size)).is_none_or(|end| end > self.image_size) {
-                return Err(PeError::NotADriver("a section's end, beyond the image; its start", u64::from(section.address)));
+            if section
+                .address
+                .checked_add(section.size.max(section.file_size))
+                .is_none_or(|end| end > self.image_size)
+            {
+                return Err(PeError::NotADriver(
+                    "a section's end, beyond the image; its start",
+                    u64::from(section.address),
+                ));
             }
             Ok(section)
         })

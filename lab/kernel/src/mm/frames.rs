@@ -18,8 +18,11 @@ struct Frames {
     free_pages: u64,
 }
 
-static FRAMES: IrqLock<Frames> =
-    IrqLock::new(Frames { ranges: [(0, 0); MAX_RANGES], freed: None, free_pages: 0 });
+static FRAMES: IrqLock<Frames> = IrqLock::new(Frames {
+    ranges: [(0, 0); MAX_RANGES],
+    freed: None,
+    free_pages: 0,
+});
 
 unsafe extern "C" {
     static kernel_end: u8;
@@ -31,13 +34,20 @@ pub(super) fn initialize(map: &[MemoryRange], module: (u64, u64)) {
     let mut frames = FRAMES.lock();
     let mut count = 0;
     for range in map.iter().filter(|range| range.kind == 1) {
-        let mut pieces = [(range.address.max(FIRST), (range.address + range.size).min(LIMIT)), (0, 0), (0, 0)];
+        let mut pieces = [
+            (range.address.max(FIRST), (range.address + range.size).min(LIMIT)),
+            (0, 0),
+            (0, 0),
+        ];
         for hole in [kernel, module] {
             for index in 0..pieces.len() {
                 let (start, end) = pieces[index];
                 if hole.0 < end && start < hole.1 {
                     pieces[index] = (start, hole.0.max(start));
-                    let free = pieces.iter().position(|piece| piece.0 >= piece.1).unwrap_or(index);
+                    let free = pieces
+                        .iter()
+                        .position(|piece| piece.0 >= piece.1)
+                        .unwrap_or(index);
                     pieces[free] = (hole.1.min(end), end);
                     break;
                 }
@@ -73,7 +83,10 @@ pub fn allocate() -> Option<u64> {
 /// Takes `bytes` of contiguous memory for good: the kernel's heap.
 pub(super) fn allocate_contiguous(bytes: u64) -> Option<u64> {
     let mut frames = FRAMES.lock();
-    let range = frames.ranges.iter_mut().find(|range| range.1 - range.0 >= bytes)?;
+    let range = frames
+        .ranges
+        .iter_mut()
+        .find(|range| range.1 - range.0 >= bytes)?;
     range.0 += bytes;
     let start = range.0 - bytes;
     frames.free_pages -= bytes / PAGE;

@@ -33,7 +33,11 @@ pub(super) fn initialize() {
     let bytes = (frames::free_pages() * PAGE / 4).min(MAX_HEAP) & !(PAGE - 1);
     let start = frames::allocate_contiguous(bytes).expect("a quarter of memory is contiguous at boot");
     // SAFETY: the range was taken from the page allocator for good.
-    let claimed = unsafe { HEAP.0.lock().claim(Span::from_base_size(physical(start), bytes as usize)) };
+    let claimed = unsafe {
+        HEAP.0
+            .lock()
+            .claim(Span::from_base_size(physical(start), bytes as usize))
+    };
     claimed.expect("the heap's first range is far larger than its bookkeeping");
     RANGE.lock().replace((physical(start) as u64, bytes));
 }

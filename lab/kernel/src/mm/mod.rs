@@ -39,7 +39,11 @@ pub fn physical(address: u64) -> *mut u8 {
 /// Takes over the memory that the map calls RAM, except the first MiB, the kernel and the module.
 pub(crate) fn initialize(ranges: &[MemoryRange], module: &[u8]) {
     paging::initialize();
-    let module_start = if module.is_empty() { 0 } else { module.as_ptr() as u64 - DIRECT_MAP };
+    let module_start = if module.is_empty() {
+        0
+    } else {
+        module.as_ptr() as u64 - DIRECT_MAP
+    };
     frames::initialize(ranges, (module_start, module_start + module.len() as u64));
     heap::initialize();
 }

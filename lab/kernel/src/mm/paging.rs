@@ -86,7 +86,9 @@ pub fn map_frame(address: u64, frame: u64, protection: Protection) -> bool {
     // SAFETY: callers map only their own region's addresses, to pages that they own.
     let mapped = unsafe { tables.map_to(page(address), frame, protection.flags(), &mut TableFrames) };
     // A page that was not present is never cached, so no flush is due.
-    mapped.map(x86_64::structures::paging::mapper::MapperFlush::ignore).is_ok()
+    mapped
+        .map(x86_64::structures::paging::mapper::MapperFlush::ignore)
+        .is_ok()
 }
 
 /// Unmaps pages and frees them, after every processor has forgotten them.
@@ -132,12 +134,14 @@ pub fn protect(address: u64, pages: u64, protection: Protection) {
 
 /// Whether `address` is mapped.
 pub fn is_mapped(address: u64) -> bool {
-    let Ok(virtual_address) = VirtAddr::try_new(address) else { return false };
+    let Ok(virtual_address) = VirtAddr::try_new(address) else {
+        return false;
+    };
     // The tables' lock may be held by whoever faulted; a frozen machine reads them without.
     match TABLES.try_lock() {
-        Some(tables) => tables
-            .as_ref()
-            .is_some_and(|tables| matches!(tables.translate(virtual_address), TranslateResult::Mapped { .. })),
+        Some(tables) => tables.as_ref().is_some_and(|tables| {
+            matches!(tables.translate(virtual_address), TranslateResult::Mapped { .. })
+        }),
         None => walk(address),
     }
 }
@@ -146,9 +150,9 @@ pub fn is_mapped(address: u64) -> bool {
 fn walk(address: u64) -> bool {
     let mut table = root();
     for shift in [39, 30, 21, 12] {
-        let index = (address >> shift & 511) as usize;
+        let index = address >> shift & 511;
         // SAFETY: every present entry names a table or page below 4 GiB, which the direct map covers.
-        let entry = unsafe { physical(table).cast::<u64>().add(index).read_volatile() };
+        let entry = unsafe { physical(table + index * 8).cast::<u64>().read_volatile() };
         if entry & 1 == 0 {
             return false;
         }
@@ -168,4 +172,3 @@ pub fn peek(address: u64) -> Option<u64> {
     // SAFETY: mapped a moment ago, and the machine is frozen or the caller holds what keeps it mapped.
     Some(unsafe { (address as *const u64).read_volatile() })
 }
-

@@ -37,7 +37,15 @@ pub struct Tag(pub u32);
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.to_le_bytes().iter().try_for_each(|&byte| {
-            write!(f, "{}", if byte.is_ascii_graphic() { byte as char } else { '.' })
+            write!(
+                f,
+                "{}",
+                if byte.is_ascii_graphic() {
+                    byte as char
+                } else {
+                    '.'
+                }
+            )
         })
     }
 }
@@ -79,8 +87,11 @@ struct Pool {
 }
 
 static REGION: Region = Region::new(POOL);
-static BLOCKS: IrqLock<Pool> =
-    IrqLock::new(Pool { blocks: BTreeMap::new(), freed: [(0, Tag(0), 0); REMEMBERED], next: 0 });
+static BLOCKS: IrqLock<Pool> = IrqLock::new(Pool {
+    blocks: BTreeMap::new(),
+    freed: [(0, Tag(0), 0); REMEMBERED],
+    next: 0,
+});
 /// Allocations so far.
 pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -105,7 +116,15 @@ pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u
     }
     // SAFETY: as above; `address + size` is at most `end`.
     unsafe { ((address + size) as *mut u8).write_bytes(SLACK, (end - address - size) as usize) };
-    let block = Block { address, size, tag, caller, time: clock::interrupt_time(), base, pages };
+    let block = Block {
+        address,
+        size,
+        tag,
+        caller,
+        time: clock::interrupt_time(),
+        base,
+        pages,
+    };
     BLOCKS.lock().blocks.insert(address, block);
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     Some(address as *mut u8)
@@ -120,7 +139,9 @@ pub fn free(address: u64, tag: Option<Tag>, caller: u64) -> Result<(), FreeError
         let mut pool = BLOCKS.lock();
         let Some(&block) = pool.blocks.get(&address) else {
             let freed_before = pool.freed.iter().find(|freed| freed.0 == address && address != 0);
-            return Err(FreeError::NotAllocated { freed_before: freed_before.map(|freed| (freed.1, freed.2)) });
+            return Err(FreeError::NotAllocated {
+                freed_before: freed_before.map(|freed| (freed.1, freed.2)),
+            });
         };
         if tag.is_some_and(|tag| tag != block.tag) {
             return Err(FreeError::WrongTag(block));

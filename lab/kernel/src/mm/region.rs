@@ -21,7 +21,11 @@ pub struct Region(IrqLock<Ranges>);
 impl Region {
     /// A region that begins at `start`, with an unmapped page before its first range.
     pub const fn new(start: u64) -> Self {
-        Self(IrqLock::new(Ranges { next: start + PAGE, resting: VecDeque::new(), free: BTreeMap::new() }))
+        Self(IrqLock::new(Ranges {
+            next: start + PAGE,
+            resting: VecDeque::new(),
+            free: BTreeMap::new(),
+        }))
     }
 
     /// The start of a range of `pages`, unmapped, with unmapped pages around it.

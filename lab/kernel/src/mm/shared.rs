@@ -40,10 +40,10 @@ static PHYSICAL: AtomicU64 = AtomicU64::new(0);
 fn write<T>(offset: usize, value: T) {
     let page = physical(PHYSICAL.load(Ordering::Relaxed));
     // SAFETY: the page belongs to this module, the offsets above are inside it; readers read volatile, as they do on NT.
-    unsafe { page.add(offset).cast::<T>().write_unaligned(value) };
+    unsafe { page.wrapping_add(offset).cast::<T>().write_unaligned(value) };
 }
 
-/// Writes a KSYSTEM_TIME: second high word, low word, first high word, so that a reader sees a torn one.
+/// Writes a `KSYSTEM_TIME`: second high word, low word, first high word, so that a reader sees a torn one.
 fn write_time(offset: usize, value: u64) {
     let high = (value >> 32) as u32;
     write(offset + 8, high);
@@ -57,7 +57,10 @@ pub fn initialize(config: &Config) {
     PHYSICAL.store(frame, Ordering::Relaxed);
     // SAFETY: the page was just allocated.
     unsafe { physical(frame).write_bytes(0, PAGE as usize) };
-    write(TICK_COUNT_MULTIPLIER, ((1000_u64 << 24) / TICKS_PER_SECOND) as u32);
+    write(
+        TICK_COUNT_MULTIPLIER,
+        ((1000_u64 << 24) / TICKS_PER_SECOND) as u32,
+    );
     write(NT_BUILD_NUMBER, BUILD);
     write(NT_PRODUCT_TYPE, 1_u32);
     write(NT_MAJOR_VERSION, 10_u32);
@@ -71,7 +74,10 @@ pub fn initialize(config: &Config) {
     write(UNPARKED_PROCESSOR_COUNT, config.unparked);
     write(ACTIVE_PROCESSOR_COUNT, config.cpus as u32);
     tick();
-    assert!(paging::map_frame(ADDRESS, frame, Protection::ReadOnly), "boot has memory for page tables");
+    assert!(
+        paging::map_frame(ADDRESS, frame, Protection::ReadOnly),
+        "boot has memory for page tables"
+    );
 }
 
 /// Brings the times up to date; the boot processor's clock calls it.

@@ -60,19 +60,26 @@ unsafe extern "win64" fn rtl_compare_memory(left: *const u8, right: *const u8, c
     let left = unsafe { core::slice::from_raw_parts(left, count) };
     // SAFETY: as above.
     let right = unsafe { core::slice::from_raw_parts(right, count) };
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
 }
 
 unsafe extern "win64" fn rtl_init_unicode_string(string: *mut UnicodeString, source: *const u16) {
     let mut length = 0_u16;
     if !source.is_null() {
         // SAFETY: the DDI: `source` is terminated by a zero; every unit up to it can be read.
-        while length < 0x7FFE && unsafe { source.add(usize::from(length)).read() } != 0 {
+        while length < 0x7FFE && unsafe { source.wrapping_add(usize::from(length)).read() } != 0 {
             length += 1;
         }
     }
     let maximum_length = if source.is_null() { 0 } else { length * 2 + 2 };
-    let value = UnicodeString { length: length * 2, maximum_length, buffer: source.cast_mut() };
+    let value = UnicodeString {
+        length: length * 2,
+        maximum_length,
+        buffer: source.cast_mut(),
+    };
     // SAFETY: the DDI: a UNICODE_STRING can be written there.
     unsafe { string.write(value) };
 }
@@ -87,11 +94,17 @@ unsafe extern "win64" fn rtl_copy_unicode_string(target: *mut UnicodeString, sou
     };
     let length = source.length.min(target.maximum_length);
     // SAFETY: both buffers are at least `length` bytes, by their strings' lengths.
-    unsafe { ptr::copy(source.buffer.cast::<u8>(), target.buffer.cast::<u8>(), usize::from(length)) };
+    unsafe {
+        ptr::copy(
+            source.buffer.cast::<u8>(),
+            target.buffer.cast::<u8>(),
+            usize::from(length),
+        );
+    };
     target.length = length;
     if target.maximum_length - length >= 2 {
         // SAFETY: there is room for one more unit.
-        unsafe { target.buffer.add(usize::from(length / 2)).write(0) };
+        unsafe { target.buffer.wrapping_add(usize::from(length / 2)).write(0) };
     }
 }
 
@@ -103,17 +116,20 @@ unsafe extern "win64" fn rtl_get_version(info: *mut u32) -> i32 {
     // SAFETY: the DDI: an RTL_OSVERSIONINFOW that begins with its size.
     let size = unsafe { info.read() };
     // SAFETY: the structure's first 276 bytes, after the size, are for this routine to write.
-    unsafe { info.add(1).write_bytes(0, (OS_VERSION_INFO / 4 - 1) as usize) };
+    unsafe {
+        info.wrapping_add(1)
+            .write_bytes(0, (OS_VERSION_INFO / 4 - 1) as usize);
+    };
     for (index, value) in [10, 0, mm::shared::BUILD, 2].into_iter().enumerate() {
         // SAFETY: as above.
-        unsafe { info.add(index + 1).write(value) };
+        unsafe { info.wrapping_add(index + 1).write(value) };
     }
     if size >= OS_VERSION_INFO_EX {
         const VER_NT_WORKSTATION: u32 = 1;
         // SAFETY: the caller says that the structure is the longer one.
-        unsafe { info.add(69).write(0) };
+        unsafe { info.wrapping_add(69).write(0) };
         // SAFETY: as above; suite mask 0, product type, reserved.
-        unsafe { info.add(70).write(VER_NT_WORKSTATION << 16) };
+        unsafe { info.wrapping_add(70).write(VER_NT_WORKSTATION << 16) };
     }
     0
 }
@@ -144,7 +160,12 @@ macro_rules! debug_print {
 debug_print!(dbg_print() format a, b, c, d, e, f, g, h, i, j, k);
 debug_print!(dbg_print_ex(component, level) format a, b, c, d, e, f, g, h, i);
 
-unsafe extern "win64" fn v_dbg_print_ex(_component: u32, _level: u32, format: *const u8, arguments: *const u64) -> i32 {
+unsafe extern "win64" fn v_dbg_print_ex(
+    _component: u32,
+    _level: u32,
+    format: *const u8,
+    arguments: *const u64,
+) -> i32 {
     let mut output = printf::Output::new();
     // SAFETY: the DDI: a va_list, whose words lie one behind the other; as many are read as the format asks for.
     unsafe { printf::format_list(&mut output, format, arguments) };
@@ -168,7 +189,11 @@ unsafe extern "win64" fn v_dbg_print_ex_with_prefix(
 }
 
 unsafe extern "win64" fn dbg_break_point() {
-    judge::bugcheck(code::KMODE_EXCEPTION_NOT_HANDLED, [0xFFFF_FFFF_8000_0003, 0, 0, 0], format_args!("the driver called DbgBreakPoint"))
+    judge::bugcheck(
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        [0xFFFF_FFFF_8000_0003, 0, 0, 0],
+        format_args!("the driver called DbgBreakPoint"),
+    )
 }
 
 unsafe extern "win64" fn rtl_assert(assertion: *const u8, _file: *const u8, line: u32, _message: u64) {
@@ -176,7 +201,11 @@ unsafe extern "win64" fn rtl_assert(assertion: *const u8, _file: *const u8, line
     // SAFETY: the routine takes a terminated text.
     unsafe { printf::string(&mut output, assertion) };
     log::text("dbg: assertion failed:", output.as_bytes());
-    judge::bugcheck(code::KMODE_EXCEPTION_NOT_HANDLED, [0xFFFF_FFFF_C000_0420, u64::from(line), 0, 0], format_args!("an assertion failed"))
+    judge::bugcheck(
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        [0xFFFF_FFFF_C000_0420, u64::from(line), 0, 0],
+        format_args!("an assertion failed"),
+    )
 }
 
 /// What `ntoskrnl.exe` exports of this.
@@ -186,14 +215,32 @@ pub static EXPORTS: &[Export] = &[
     Export::function("memset", 0..=15, memset as *const ()).quiet(),
     Export::function("memcmp", 0..=15, memcmp as *const ()).quiet(),
     Export::function("RtlCompareMemory", 0..=15, rtl_compare_memory as *const ()).quiet(),
-    Export::function("RtlInitUnicodeString", 0..=2, rtl_init_unicode_string as *const ()).quiet(),
-    Export::function("RtlCopyUnicodeString", 0..=2, rtl_copy_unicode_string as *const ()).quiet(),
+    Export::function(
+        "RtlInitUnicodeString",
+        0..=2,
+        rtl_init_unicode_string as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "RtlCopyUnicodeString",
+        0..=2,
+        rtl_copy_unicode_string as *const (),
+    )
+    .quiet(),
     Export::function("RtlGetVersion", 0..=0, rtl_get_version as *const ()),
-    Export::function("MmGetSystemRoutineAddress", 0..=0, mm_get_system_routine_address as *const ()),
+    Export::function(
+        "MmGetSystemRoutineAddress",
+        0..=0,
+        mm_get_system_routine_address as *const (),
+    ),
     Export::function("DbgPrint", 0..=13, dbg_print as *const ()),
     Export::function("DbgPrintEx", 0..=13, dbg_print_ex as *const ()),
     Export::function("vDbgPrintEx", 0..=13, v_dbg_print_ex as *const ()),
-    Export::function("vDbgPrintExWithPrefix", 0..=13, v_dbg_print_ex_with_prefix as *const ()),
+    Export::function(
+        "vDbgPrintExWithPrefix",
+        0..=13,
+        v_dbg_print_ex_with_prefix as *const (),
+    ),
     Export::function("DbgBreakPoint", 0..=15, dbg_break_point as *const ()),
     Export::function("RtlAssert", 0..=15, rtl_assert as *const ()),
     // The lab has no structured exceptions: what would be raised is a bug check already.

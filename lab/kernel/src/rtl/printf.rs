@@ -15,7 +15,10 @@ impl Output {
     /// An empty message.
     #[allow(clippy::new_without_default, reason = "a buffer, made where it is filled")]
     pub const fn new() -> Self {
-        Self { bytes: [0; LONGEST], length: 0 }
+        Self {
+            bytes: [0; LONGEST],
+            length: 0,
+        }
     }
 
     /// Its bytes.
@@ -89,7 +92,7 @@ pub unsafe fn string(output: &mut Output, text: *const u8) {
     }
     for index in 0..LONGEST {
         // SAFETY: the caller promises that all bytes up to the zero can be read.
-        let byte = unsafe { text.add(index).read() };
+        let byte = unsafe { text.wrapping_add(index).read() };
         if byte == 0 {
             break;
         }
@@ -98,6 +101,10 @@ pub unsafe fn string(output: &mut Output, text: *const u8) {
 }
 
 #[derive(Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "the flags of a conversion are independent of each other"
+)]
 struct Conversion {
     left: bool,
     zeros: bool,
@@ -146,7 +153,10 @@ impl Format {
     }
 
     fn conversion(&mut self, arguments: &mut impl Arguments) -> Conversion {
-        let mut conversion = Conversion { bits: 32, ..Conversion::default() };
+        let mut conversion = Conversion {
+            bits: 32,
+            ..Conversion::default()
+        };
         loop {
             match self.peek() {
                 b'-' => conversion.left = true,
@@ -246,7 +256,13 @@ unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value:
                 unsafe { wide_string(&mut text, counted.buffer, usize::from(counted.length / 2)) };
             } else {
                 // SAFETY: as above.
-                unsafe { string_up_to(&mut text, counted.buffer.cast(), Some(usize::from(counted.length))) };
+                unsafe {
+                    string_up_to(
+                        &mut text,
+                        counted.buffer.cast(),
+                        Some(usize::from(counted.length)),
+                    );
+                };
             }
             Ok(())
         }
@@ -255,7 +271,11 @@ unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value:
     let padding = conversion.width.saturating_sub(text.length);
     let zeros = conversion.zeros && !conversion.left;
     let is_number = !matches!(kind, b's' | b'S' | b'Z' | b'c' | b'C');
-    let digits = conversion.precision.filter(|_| is_number).unwrap_or(0).saturating_sub(text.length);
+    let digits = conversion
+        .precision
+        .filter(|_| is_number)
+        .unwrap_or(0)
+        .saturating_sub(text.length);
     if !conversion.left {
         (0..padding.saturating_sub(digits)).for_each(|_| output.push(if zeros { b'0' } else { b' ' }));
     }
@@ -274,7 +294,7 @@ unsafe fn string_up_to(output: &mut Output, text: *const u8, limit: Option<usize
     };
     for index in 0..limit.min(LONGEST) {
         // SAFETY: the caller promises `limit` bytes, or fewer and a zero.
-        let byte = unsafe { text.add(index).read() };
+        let byte = unsafe { text.wrapping_add(index).read() };
         if byte == 0 {
             break;
         }
@@ -290,7 +310,7 @@ unsafe fn wide_string(output: &mut Output, text: *const u16, limit: usize) {
     }
     for index in 0..limit.min(LONGEST) {
         // SAFETY: the caller promises units up to a zero or the limit.
-        let unit = unsafe { text.add(index).read() };
+        let unit = unsafe { text.wrapping_add(index).read() };
         if unit == 0 {
             break;
         }
