@@ -23,6 +23,8 @@ pub struct Dump {
     pub registers: Vec<(String, u64)>,
     /// `thread:` with its `stack:` lines; the guilty one first.
     pub threads: Vec<Thread>,
+    /// `leak:`: what the driver did not free, if that is what it is about.
+    pub leaks: Vec<Leak>,
     /// Whether `end:` was reached.
     pub complete: bool,
 }
@@ -50,6 +52,17 @@ pub struct Thread {
     pub stack_start: u64,
     /// Its stack from there up, word by word.
     pub stack: Vec<u64>,
+}
+
+/// A pool block that the driver did not free.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leak {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its tag, as text.
+    pub tag: String,
+    /// The return address of the call that allocated it.
+    pub caller: u64,
 }
 
 impl Thread {
@@ -93,6 +106,7 @@ impl Dump {
                         stack(thread, rest);
                     }
                 }
+                "leak" => dump.leaks.extend(leak(rest)),
                 "end" => {
                     dump.complete = true;
                     break;
@@ -161,6 +175,18 @@ fn thread(line: &str) -> Option<Thread> {
     Some(thread)
 }
 
+/// `ADDRESS SIZE TAG CALLER`; a tag may contain blanks, as `'Irp '` does.
+fn leak(line: &str) -> Option<Leak> {
+    let (_address, rest) = line.split_once(' ')?;
+    let (size, rest) = rest.split_once(' ')?;
+    let (tag, caller) = rest.rsplit_once(' ')?;
+    Some(Leak {
+        size: number(size)?,
+        tag: tag.to_string(),
+        caller: number(caller)?,
+    })
+}
+
 /// `ADDRESS WORD WORD WORD WORD`; lines follow one another without a gap, or the later ones are left out.
 fn stack(thread: &mut Thread, line: &str) {
     let mut numbers = line.split_ascii_whitespace().map_while(number);
@@ -198,6 +224,7 @@ thread: 7 Driver Running cpu=1 rsp=0xffff900000005000 low=0xffff900000000000 hig
 stack: 0xffff900000005000 0x1 0x2 0x3 0x4
 stack: 0xffff900000005020 0x5 0x6 0x7 0x8
 thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff80010001111
+leak: 0xffffa00000003fc0 0x40 Rund 0xfffff80010001222
 end: bug
 log: later
 ";
@@ -217,6 +244,14 @@ log: later
         assert_eq!(dump.driver, (0xFFFF_F800_1000_0000, 0x9000));
         assert_eq!(dump.register("cr8"), Some(2));
         assert_eq!(dump.register("rbx"), None);
+        assert_eq!(
+            dump.leaks,
+            vec![Leak {
+                size: 0x40,
+                tag: "Rund".to_string(),
+                caller: 0xFFFF_F800_1000_1222
+            }]
+        );
         assert!(dump.complete);
         let [first, second] = &dump.threads[..] else {
             panic!("two threads")

@@ -236,17 +236,8 @@ pub enum Reply<'a> {
         /// Its output.
         output: &'a [u8],
     },
-    /// Something that was left behind when the driver was unloaded; id of the quit. One frame for each.
-    Finding {
-        /// The address of the driver's code that made it, relative to the image base; 0 if unknown.
-        address: u32,
-        /// One line for people.
-        text: &'a str,
-    },
     /// The last frame of a run: the driver is unloaded and the machine powers off.
     Finished {
-        /// How many [`Reply::Finding`]s there were.
-        findings: u32,
         /// What the kernel counted.
         counters: Counters,
     },
@@ -256,8 +247,7 @@ const READY: u32 = 0x101;
 const REFUSED: u32 = 0x102;
 const NOT_STARTED: u32 = 0x103;
 const DONE: u32 = 0x104;
-const FINDING: u32 = 0x105;
-const FINISHED: u32 = 0x106;
+const FINISHED: u32 = 0x105;
 
 impl<'a> Reply<'a> {
     /// The frame's bytes.
@@ -283,13 +273,7 @@ impl<'a> Reply<'a> {
                 body.put_bytes(output);
                 DONE
             }
-            Self::Finding { address, text } => {
-                body.put_u32(address);
-                body.put_text(text);
-                FINDING
-            }
-            Self::Finished { findings, counters } => {
-                body.put_u32(findings);
+            Self::Finished { counters } => {
                 counters.encode(&mut body);
                 FINISHED
             }
@@ -319,12 +303,7 @@ impl<'a> Reply<'a> {
                 status: reader.u32(ITEM)?,
                 output: reader.remainder(),
             },
-            FINDING => Self::Finding {
-                address: reader.u32(ITEM)?,
-                text: reader.text(ITEM)?,
-            },
             FINISHED => Self::Finished {
-                findings: reader.u32(ITEM)?,
                 counters: Counters::decode(&mut reader)?,
             },
             other => return Err(WireError::Value("a reply's kind", u64::from(other))),
@@ -373,7 +352,7 @@ mod tests {
         Request::Quit,
     ];
 
-    fn replies() -> [Reply<'static>; 6] {
+    fn replies() -> [Reply<'static>; 5] {
         [
             Reply::Ready { cpus: 2 },
             Reply::Refused {
@@ -387,12 +366,7 @@ mod tests {
                 status: 0,
                 output: b"xyz",
             },
-            Reply::Finding {
-                address: 0x1234,
-                text: "16 bytes with tag 'Rund'",
-            },
             Reply::Finished {
-                findings: 1,
                 counters: Counters {
                     mwaitx: 3,
                     ..Counters::default()

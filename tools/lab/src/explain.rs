@@ -64,6 +64,19 @@ fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fm
             writeln!(out, "{}", line.join(""))?;
         }
     }
+    if !dump.leaks.is_empty() {
+        writeln!(out, "LEAKED_POOL:")?;
+    }
+    for leak in &dump.leaks {
+        let caller = stack::resolve(dump, leak.caller, true, images);
+        let place = caller.locations.last().and_then(|l| l.function.clone());
+        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
+        writeln!(
+            out,
+            "  {:6} bytes, tag '{}', allocated by {place}",
+            leak.size, leak.tag
+        )?;
+    }
     let Some((guilty, others)) = dump.threads.split_first() else {
         return writeln!(
             out,

@@ -21,10 +21,8 @@ pub struct Report {
     pub boot_milliseconds: Option<u64>,
     /// How the machine died, if it did.
     pub bugcheck: Option<Bugcheck>,
-    /// What was left behind at unload.
-    pub leaks: u32,
-    /// One line for each of them.
-    pub findings: Vec<String>,
+    /// Pool blocks that the driver had not freed when it was unloaded.
+    pub leaks: usize,
     /// What the kernel counted by itself; zeroes if the machine died first.
     pub counters: CountersReport,
 }
@@ -176,7 +174,6 @@ mod tests {
                 }],
             }),
             leaks: 0,
-            findings: vec![],
             counters: counters.into(),
         };
         assert_eq!(
@@ -188,7 +185,7 @@ mod tests {
                     "stack": [{"module": "rundown.sys", "function": "rundown::queue::evt", "file": "src/queue.rs", "line": 9,
                         "address": "0xfffff80010001234"}]
                 },
-                "leaks": 0, "findings": [],
+                "leaks": 0,
                 "counters": {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},

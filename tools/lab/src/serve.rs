@@ -5,7 +5,7 @@ use crate::driver::DriverFile;
 use crate::explain;
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
-use crate::report::{CountersReport, Report};
+use crate::report::{Bugcheck, CountersReport, Report};
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::Images;
 use crate::symbols::{DriverSymbols, KernelSymbols};
@@ -22,6 +22,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const KMDF: (u32, u32) = (1, 31);
 /// The kernel gives up by itself at the limit and says where everybody is; this much later nothing is to be expected of it any more.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The bug check for a machine that had to be ended from outside: code and name of the kernel's own time limit.
+const RUN_TIMEOUT: (&str, &str) = ("0x1AB00003", "RUN_TIMEOUT");
 
 /// Why there was no run, with the exit code.
 struct Failure(u8, String);
@@ -229,9 +232,13 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
             .map(|boot| u64::try_from(boot.as_millis()).unwrap_or(u64::MAX)),
         bugcheck: None,
         leaks: 0,
-        findings: Vec::new(),
         counters: CountersReport::default(),
     }
+}
+
+/// The last line on the pipe. Nobody may be listening any more, which is all right.
+fn last_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// A run that is over.
@@ -246,47 +253,38 @@ impl Run<'_> {
     /// Fills the report, tells people, and gives the exit code.
     fn judge(&mut self, ending: Ending, machine: &Machine) -> u8 {
         match ending {
-            Ending::Finished { findings, counters } => {
+            Ending::Finished { counters } => {
                 self.report.counters = counters.into();
-                self.report.leaks = u32::try_from(findings.len()).unwrap_or(u32::MAX);
-                self.report.findings = findings
-                    .iter()
-                    .map(|(address, text)| self.finding(*address, text))
-                    .collect();
-                self.report.passed = findings.is_empty();
-                if self.report.passed {
-                    return exit::PASSED;
-                }
-                for finding in &self.report.findings {
-                    eprintln!("rundown-lab: left behind: {finding}");
-                }
-                self.repeat();
-                exit::DRIVER_FAILED
+                self.report.passed = true;
+                exit::PASSED
             }
             Ending::Refused(reason) => {
-                eprintln!(
-                    "rundown-lab: {} cannot be loaded: {reason}",
-                    self.inputs.driver.path.display()
-                );
+                let text = format!("{} cannot be loaded: {reason}", self.inputs.driver.path.display());
+                eprintln!("rundown-lab: {text}");
+                last_line(&format!("error {text}"));
                 exit::BAD_INPUT
             }
             Ending::NotStarted { status, stage } => {
-                let text = format!("{stage} returned {status:#010X}; the device was not started")
-                    .replacen("0X", "0x", 1);
+                let text = format!("the device was not started: {stage} returned 0x{status:08X}");
                 eprintln!("rundown-lab: {text}");
-                self.report.findings.push(text);
+                last_line(&format!("error {text}"));
                 self.repeat();
                 exit::DRIVER_FAILED
             }
             Ending::Died(code) => self.died(code, machine),
             Ending::TimedOut => {
-                let limit = self.arguments.timeout;
-                let text = format!(
-                    "the run took longer than {limit} s (--timeout), and the kernel no longer reacted"
-                );
-                Self::dead("0x00000000 LAB_TIMEOUT", &text);
-                self.report.findings.push(text);
-                self.repeat();
+                let seconds = self.arguments.timeout;
+                let bugcheck = Bugcheck {
+                    code: RUN_TIMEOUT.0.into(),
+                    name: RUN_TIMEOUT.1.into(),
+                    parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
+                    text: format!(
+                        "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted"
+                    ),
+                    stack: Vec::new(),
+                };
+                eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
+                self.dead(bugcheck);
                 exit::DRIVER_FAILED
             }
             Ending::Interrupted(signal) => {
@@ -325,10 +323,9 @@ impl Run<'_> {
             kernel_symbols: kernel_symbols.as_ref(),
         };
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
-        Self::dead(&format!("{} {}", bugcheck.code, bugcheck.name), &dump.text);
         eprint!("{text}");
-        self.report.bugcheck = Some(bugcheck);
-        self.repeat();
+        self.report.leaks = dump.leaks.len();
+        self.dead(bugcheck);
         // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
         if code == Some(39) {
             exit::LAB_FAILED
@@ -337,21 +334,14 @@ impl Run<'_> {
         }
     }
 
-    /// The last line on the pipe. Nobody may be listening any more, which is all right.
-    fn dead(what: &str, text: &str) {
-        let _ = writeln!(std::io::stdout(), "bugcheck {what} {text}");
-    }
-
-    fn finding(&self, address: u32, text: &str) -> String {
-        let symbols = self.inputs.symbols.as_ref().filter(|_| address != 0);
-        let place = symbols
-            .and_then(|s| s.locate(&[address - 1]).pop()?.pop())
-            .and_then(|location| location.function);
-        match (place, address) {
-            (Some(function), _) => format!("{text}, from {function}"),
-            (None, 0) => text.to_owned(),
-            (None, _) => format!("{text}, from {}+{address:#x}", self.inputs.driver.name()),
-        }
+    /// Tells the client how the machine died, and everybody else how to see it again.
+    fn dead(&mut self, bugcheck: Bugcheck) {
+        last_line(&format!(
+            "bugcheck {} {} {}",
+            bugcheck.code, bugcheck.name, bugcheck.text
+        ));
+        self.report.bugcheck = Some(bugcheck);
+        self.repeat();
     }
 
     fn repeat(&self) {

@@ -21,8 +21,6 @@ const NO_ID: u32 = 0;
 pub enum Ending {
     /// The driver was unloaded and everything was counted.
     Finished {
-        /// What was left behind: the address that made it, relative to the image base, and a line for people.
-        findings: Vec<(u32, String)>,
         /// What the kernel counted.
         counters: Counters,
     },
@@ -83,7 +81,6 @@ struct Session<'a> {
     to_machine: Sender<Vec<u8>>,
     /// Requests that are not answered yet.
     outstanding: HashMap<u32, Kind>,
-    findings: Vec<(u32, String)>,
     quitting: Quitting,
     ready: String,
     times: Times,
@@ -139,7 +136,6 @@ pub fn run(
         output: ends.output,
         to_machine,
         outstanding: HashMap::new(),
-        findings: Vec::new(),
         quitting: Quitting::No,
         ready: ends.ready,
         times: Times::default(),
@@ -312,24 +308,12 @@ impl Session<'_> {
                 self.say(&pipe::reply(id, status, &text));
                 None
             }
-            Reply::Finding { address, text } => {
-                self.findings.push((address, text.to_owned()));
-                None
-            }
-            Reply::Finished { findings, counters } => {
-                if findings as usize != self.findings.len() {
-                    let what = format!("{findings} findings were announced, {} came", self.findings.len());
-                    return Some(self.garbled(what));
-                }
+            Reply::Finished { counters } => {
                 if let Quitting::Asked(id) = self.quitting {
                     self.say(&pipe::reply(id, 0, "-"));
                 }
-                // It says itself that all is well; a code other than that is looked at by the caller of `died`.
                 match self.machine.leave(SWITCH_OFF) {
-                    Some(_) => Some(Ending::Finished {
-                        findings: std::mem::take(&mut self.findings),
-                        counters,
-                    }),
+                    Some(_) => Some(Ending::Finished { counters }),
                     None => Some(Ending::Garbled("the machine did not switch itself off".into())),
                 }
             }
@@ -547,15 +531,7 @@ mod tests {
             );
             guest.say(
                 5,
-                Reply::Finding {
-                    address: 0x10,
-                    text: "left",
-                },
-            );
-            guest.say(
-                5,
                 Reply::Finished {
-                    findings: 1,
                     counters: Counters {
                         mwaitx: 3,
                         ..Counters::default()
@@ -571,13 +547,7 @@ mod tests {
             mwaitx: 3,
             ..Counters::default()
         };
-        assert_eq!(
-            outcome.ending,
-            Ending::Finished {
-                findings: vec![(0x10, "left".into())],
-                counters
-            }
-        );
+        assert_eq!(outcome.ending, Ending::Finished { counters });
     }
 
     #[test]
@@ -596,7 +566,6 @@ mod tests {
             guest.say(
                 0,
                 Reply::Finished {
-                    findings: 0,
                     counters: Counters::default(),
                 },
             );
@@ -605,7 +574,6 @@ mod tests {
         assert_eq!(
             outcome.ending,
             Ending::Finished {
-                findings: vec![],
                 counters: Counters::default()
             }
         );
@@ -626,7 +594,6 @@ mod tests {
                 guest.say(
                     2,
                     Reply::Finished {
-                        findings: 0,
                         counters: Counters::default(),
                     },
                 );
@@ -671,15 +638,5 @@ mod tests {
         });
         assert!(matches!(garbled.ending, Ending::Garbled(_)));
         assert!(garbled.ended, "the machine runs on");
-        let liar = play("", Some(33), LONG, |guest| {
-            guest.say(
-                0,
-                Reply::Finished {
-                    findings: 2,
-                    counters: Counters::default(),
-                },
-            );
-        });
-        assert!(matches!(liar.ending, Ending::Garbled(_)));
     }
 }

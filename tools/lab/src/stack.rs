@@ -192,7 +192,9 @@ fn follows_call(driver: &[u8], offset: u64) -> bool {
     })
 }
 
-fn resolve(dump: &Dump, address: u64, returns: bool, images: &Images<'_>) -> Frame {
+/// What is at `address`; a return address stands for the call before it.
+#[must_use]
+pub fn resolve(dump: &Dump, address: u64, returns: bool, images: &Images<'_>) -> Frame {
     // A return address may belong to the next line, or even function; the call is before it.
     let probe = if returns { address - 1 } else { address };
     if contains(dump, address) {
