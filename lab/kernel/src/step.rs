@@ -2,8 +2,9 @@
 //!
 //! QEMU's TCG takes interrupts only between translation blocks, so a window inside straight-line code (a test-and-clear that
 //! was wrongly split into a load and a store) never opens by itself. In chaos mode a clock tick that interrupts the driver
-//! often sets TF for a burst of instructions; each step may delay that thread for several spin budgets, or give its turn away.
-//! A burst pauses in exports and goes on behind them (`ldr::export`).
+//! often sets TF for a burst of instructions, and so do some returns from exports, behind which drivers do what matters; each
+//! step may delay that thread for several spin budgets, or give its turn away. A burst pauses in exports and goes on behind
+//! them (`ldr::export`).
 
 use crate::chaos::LONGEST_DELAY;
 use crate::config::{self, Mode};
@@ -11,6 +12,7 @@ use crate::hal::trap::{RESUME_FLAG, TRAP_FLAG, TrapFrame};
 use crate::hal::{cpu, pcr};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::sched;
+use crate::ke::thread::Thread;
 use crate::ldr::{export, image};
 use crate::rng;
 use core::arch::asm;
@@ -19,8 +21,13 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// One tick in so many that hit the driver begins a burst.
 const BURST_TICKS: u64 = 2;
 const LONGEST_BURST: u64 = 4_000;
+/// One return from an export in so many begins a short burst.
+const BURST_RETURNS: u64 = 12;
+const LONGEST_SHORT_BURST: u64 = 200;
 /// One step in so many delays.
-const DELAY_STEPS: u64 = 48;
+const DELAY_STEPS: u64 = 24;
+/// One delay in so many is long.
+const LONG_DELAYS: u64 = 16;
 
 /// Steps made.
 pub static STEPS: AtomicU64 = AtomicU64::new(0);
@@ -41,6 +48,17 @@ pub fn provoke(frame: &mut TrapFrame) {
     }
     pcr::current_thread().burst.store(1 + rng::below(LONGEST_BURST) as u32, Relaxed);
     frame.rflags |= TRAP_FLAG;
+}
+
+/// The export shim's part in chaos mode: whether the driver is stepped through behind this return.
+pub fn provoke_return(thread: &Thread) -> bool {
+    if config::get().mode != Mode::Chaos {
+        return false;
+    }
+    if thread.burst.load(Relaxed) == 0 && rng::one_in(BURST_RETURNS) {
+        thread.burst.store(1 + rng::below(LONGEST_SHORT_BURST) as u32, Relaxed);
+    }
+    thread.burst.load(Relaxed) != 0
 }
 
 /// Chooses what is watched: addresses of `mov r64, cr8` in the driver, four at most. Every processor takes them up
@@ -109,7 +127,8 @@ fn step(frame: &mut TrapFrame) {
     if below_dispatch && rng::one_in(2) {
         sched::yield_now();
     } else {
-        cpu::stall(rng::below(LONGEST_DELAY));
+        let factor = if rng::one_in(LONG_DELAYS) { 16 } else { 1 };
+        cpu::stall(rng::below(LONGEST_DELAY * factor));
     }
     cpu::disable_interrupts();
 }

@@ -8,14 +8,16 @@ use crate::mm::pool;
 use crate::{log, ob};
 
 /// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, then pool.
-///
-/// Waits for threads that have only their last instructions to run, since a driver cannot wait for more.
 pub fn check() {
+    let mut live = None;
     thread::for_each(|thread| {
         if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
-            leaked(3, thread.address(), format_args!("the driver unloads while its thread {} runs", thread.id));
+            live = Some((thread.address(), thread.id));
         }
     });
+    if let Some((address, id)) = live {
+        leaked(3, address, format_args!("the driver unloads while its thread {id} runs"));
+    }
     dpc::flush();
     let base = image::driver().0;
     if let Some(&timer) = timer::addresses().first() {

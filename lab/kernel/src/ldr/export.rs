@@ -8,7 +8,7 @@ use crate::hal::pcr;
 use crate::judge::{self, code};
 use crate::lock::IrqLock;
 use crate::mm::{self, PAGE, frames, paging};
-use crate::{chaos, ke::irql};
+use crate::{chaos, ke::irql, step};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -264,5 +264,5 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
         chaos::delay_point();
     }
     thread.leave();
-    thread.burst.load(Ordering::Relaxed) != 0
+    step::provoke_return(thread)
 }
