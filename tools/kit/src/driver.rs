@@ -112,7 +112,7 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> 
     let environment = Environment::prepare(workspace, toolchain)?;
     let mut cargo = toolchain.cargo(Target::Driver);
     environment.apply(&mut cargo);
-    cargo.arg("build");
+    cargo.arg("build"); if env::var_os("KIT_TIMINGS").is_some() { cargo.arg("--timings"); }
     run(workspace, profile, &mut cargo)?;
 
     let output = workspace.cargo_output(profile);
