@@ -227,8 +227,16 @@ impl Sysroot {
             (BUFFER_OVERFLOW, km.join("BufferOverflowFastFailK.lib")),
         ] {
             let source = scratch.join(library.with_extension("c").file_name().unwrap_or_default());
-            if stale(&library, write(&source, text.as_bytes())? || self.headers_changed)? {
-                self.compile(llvm, &source, &library)?;
+            let mut clang = self.library_compiler(llvm, &source);
+            let changed = write(&source, text.as_bytes())?
+                | write(&source.with_extension("command"), format!("{clang:?}").as_bytes())?;
+            if stale(&library, changed || self.headers_changed)? {
+                run(&mut clang)?;
+                run(Command::new(llvm.program("llvm-lib"))
+                    .current_dir(&scratch)
+                    .arg("/nologo")
+                    .arg(format!("/out:{}", library.display()))
+                    .arg(source.with_extension("obj").file_name().unwrap_or_default()))?;
             }
         }
         Ok(())
@@ -255,25 +263,24 @@ impl Sysroot {
         clang
     }
 
-    /// Compiles one C file into a static library, with Control Flow Guard as the driver itself.
-    fn compile(&self, llvm: &Llvm, source: &Path, library: &Path) -> Result<(), Error> {
+    /// clang, set up to compile one C file beside itself, with Control Flow Guard as the driver itself.
+    fn library_compiler(&self, llvm: &Llvm, source: &Path) -> Command {
+        let file = source.file_name().unwrap_or_default().display();
         let object = source.with_extension("obj");
-        let folder = source.parent().unwrap_or(Path::new("."));
-        run(self
-            .compiler(llvm)
-            // Names within the folder, so that the objects do not depend on where it lies.
-            .current_dir(folder)
+        let object = object.file_name().unwrap_or_default().display();
+        let mut clang = self.compiler(llvm);
+        clang
             .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard"])
-            .arg(format!("-ffile-prefix-map={}=/kit", folder.display()))
-            .arg("-c")
-            .arg(source.file_name().unwrap_or_default())
-            .arg("-o")
-            .arg(&object))?;
-        run(Command::new(llvm.program("llvm-lib"))
-            .current_dir(folder)
-            .arg("/nologo")
-            .arg(format!("/out:{}", library.display()))
-            .arg(object.file_name().unwrap_or_default()))
+            // The object depends neither on where the folder lies nor on the command line.
+            .current_dir(source.parent().unwrap_or(Path::new(".")))
+            .arg(format!("-ffile-prefix-map={}=/wdk", self.root.display()))
+            .args([
+                "-gno-codeview-command-line",
+                "-Xclang",
+                &format!("-object-file-name={object}"),
+            ])
+            .args(["-c", &file.to_string(), "-o", &object.to_string()]);
+        clang
     }
 }
 
@@ -325,7 +332,8 @@ fn stale(library: &Path, changed: bool) -> Result<bool, Error> {
     Ok(changed || !present)
 }
 
-fn link(target: &Path, path: &Path) -> Result<(), Error> {
+/// Makes `path` a symbolic link to `target`, unless it is one.
+pub(crate) fn link(target: &Path, path: &Path) -> Result<(), Error> {
     if fs::read_link(path).is_ok_and(|present| present == target) {
         return Ok(());
     }
