@@ -215,6 +215,9 @@ impl Environment {
         if sysroot.headers_changed {
             forget_generated(&workspace.target)?;
         }
+        if sysroot.libraries_changed {
+            forget_linked(workspace)?;
+        }
         let programs = build_programs(&workspace.repository, toolchain)?;
 
         // cc and rustc decide by the name what a program is: a compiler that takes MSVC's options, lld for Windows.
@@ -336,6 +339,21 @@ fn forget_generated(target: &Path) -> Result<(), Error> {
             } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             }
+        }
+    }
+    Ok(())
+}
+
+/// cargo does not see when a library of the WDK changes; an image that is missing it links anew.
+fn forget_linked(workspace: &Workspace) -> Result<(), Error> {
+    for profile in [Profile::Dev, Profile::Release] {
+        let image = workspace
+            .cargo_output(profile)
+            .join("deps")
+            .join(PACKAGE)
+            .with_extension("dll");
+        if image.exists() {
+            fs::remove_file(&image).map_err(Error::file("remove", &image))?;
         }
     }
     Ok(())

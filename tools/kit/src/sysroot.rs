@@ -137,6 +137,8 @@ pub struct Sysroot {
     root: PathBuf,
     /// Whether a header was written anew: what was generated from the old ones is stale then.
     pub(crate) headers_changed: bool,
+    /// Whether a library was made anew: what was linked with the old one is stale then.
+    pub(crate) libraries_changed: bool,
 }
 
 impl Sysroot {
@@ -200,7 +202,7 @@ impl Sysroot {
         Ok(())
     }
 
-    fn libraries(&self, llvm: &Llvm) -> Result<(), Error> {
+    fn libraries(&mut self, llvm: &Llvm) -> Result<(), Error> {
         let km = self.root.join("Lib").join(VERSION).join("km/x64");
         let kmdf = self.root.join("Lib/wdf/kmdf/x64/1.31");
         let scratch = self.root.join("Lib/source");
@@ -215,6 +217,7 @@ impl Sysroot {
         ] {
             let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
             if stale(&library, write(&source, definition.as_bytes())?)? {
+                self.libraries_changed = true;
                 run(Command::new(llvm.program("llvm-dlltool"))
                     .args(["-m", "i386:x86-64", "-d"])
                     .arg(&source)
@@ -231,6 +234,7 @@ impl Sysroot {
             let changed = write(&source, text.as_bytes())?
                 | write(&source.with_extension("command"), format!("{clang:?}").as_bytes())?;
             if stale(&library, changed || self.headers_changed)? {
+                self.libraries_changed = true;
                 run(&mut clang)?;
                 run(Command::new(llvm.program("llvm-lib"))
                     .current_dir(&scratch)
