@@ -151,6 +151,7 @@ impl Sysroot {
         let mut sysroot = Self {
             root: root.to_path_buf(),
             headers_changed: false,
+            libraries_changed: false,
         };
         sysroot.headers()?;
         sysroot.libraries(llvm)?;
