@@ -108,7 +108,21 @@ impl Gate {
         run: impl FnOnce(&Progress) -> Result<Tally>,
     ) -> bool {
         let name = name.into();
-        let progress = Progress::begin(name.clone());
+        self.run(Progress::begin(&name), name, run)
+    }
+
+    /// As [`Gate::step`], for one whose parts show their own progress.
+    pub(super) fn group(&mut self, name: impl Into<String>, run: impl FnOnce() -> Result<Tally>) -> bool {
+        let name = name.into();
+        self.run(Progress::begin_group(&name), name, |_| run())
+    }
+
+    fn run(
+        &mut self,
+        progress: Progress,
+        name: String,
+        run: impl FnOnce(&Progress) -> Result<Tally>,
+    ) -> bool {
         let started = Instant::now();
         let tally = run(&progress).unwrap_or_else(|error| Tally::one(Some(format!("{error:#}"))));
         let passed = tally.failures.is_empty();
