@@ -4,7 +4,15 @@
 
 use crate::AtomicUsize;
 
-/// Fetches the word's cache line for writing, ahead of the locked instruction.
+/// Fetches the word's cache line for writing, ahead of the locked instruction (`prefetchw`).
+///
+/// # IRQL
+/// Any.
+///
+/// ```
+/// # use ex_rundown::{AtomicUsize, arch};
+/// arch::prefetch_for_write(&AtomicUsize::new(0));
+/// ```
 #[inline]
 pub fn prefetch_for_write(word: &AtomicUsize) {
     // `_mm_prefetch` with the ET0 hint becomes prefetcht0 on baseline x86-64, hence the instruction itself.
@@ -22,6 +30,11 @@ pub fn prefetch_for_write(word: &AtomicUsize) {
 ///
 /// # IRQL
 /// Any.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")]
+/// assert_ne!(ex_rundown::arch::timestamp(), 0);
+/// ```
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[must_use]
@@ -37,6 +50,29 @@ pub fn timestamp() -> u64 {
 ///
 /// # Safety
 /// The processor has `MONITORX` (CPUID `8000_0001h`, ECX bit 29), and `address` is readable.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")]
+/// # {
+/// use ex_rundown::{AtomicU32, arch};
+/// # use std::sync::atomic::Ordering::Acquire;
+///
+/// fn doze_while_set(flag: &AtomicU32, has_monitorx: bool) {
+///     while flag.load(Acquire) != 0 {
+///         if has_monitorx {
+///             // SAFETY: the processor has it, and the flag is readable.
+///             unsafe { arch::monitorx(flag.as_ptr()) };
+///             if flag.load(Acquire) == 0 {
+///                 return;
+///             }
+///             // SAFETY: the processor has it.
+///             unsafe { arch::mwaitx(1_000) };
+///         }
+///     }
+/// }
+/// doze_while_set(&AtomicU32::new(0), false);
+/// # }
+/// ```
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub unsafe fn monitorx(address: *const u32) {
@@ -54,6 +90,12 @@ pub unsafe fn monitorx(address: *const u32) {
 ///
 /// # Safety
 /// The processor has `MWAITX` (CPUID `8000_0001h`, ECX bit 29).
+///
+/// ```
+/// // See [`monitorx`]: the flag is read between the two.
+/// # #[cfg(target_arch = "x86_64")]
+/// let doze: unsafe fn(u32) = ex_rundown::arch::mwaitx;
+/// ```
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub unsafe fn mwaitx(cycles: u32) {

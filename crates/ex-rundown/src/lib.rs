@@ -77,21 +77,41 @@
 #![cfg_attr(not(loom), no_std)]
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code, reason = "it owns raw memory of the platform's pool")]
+mod allocated;
 #[allow(
     unsafe_code,
     reason = "instructions that the language does not have: prefetchw, MONITORX, MWAITX, rdtsc"
 )]
 pub mod arch;
+#[allow(
+    unsafe_code,
+    reason = "the slots are reached through NT's layout, a pointer and a stride"
+)]
+mod cache_aware;
 mod check;
+#[allow(unsafe_code, reason = "as `rundown_ref`")]
+mod counted;
 #[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
 mod guard;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
+mod memory;
 #[allow(
     unsafe_code,
     reason = "the seam's event functions take pointers into a wait block"
 )]
 mod platform;
+#[allow(unsafe_code, reason = "guards rely on it, so it is an unsafe trait")]
+mod protection;
+#[cfg(not(loom))]
+#[allow(unsafe_code, reason = "a C driver's word is taken on trust")]
+mod raw;
+#[allow(
+    unsafe_code,
+    reason = "the data is reached under a protection that the compiler cannot see"
+)]
+mod rundown;
 #[allow(
     unsafe_code,
     reason = "an unbalanced release reaches a dead stack frame: the contract is the caller's"
@@ -104,13 +124,22 @@ mod sync;
     reason = "a releaser reaches the waiter's stack through the pointer in the word"
 )]
 pub mod wait_block;
+#[allow(unsafe_code, reason = "as `rundown_ref`")]
+mod wide;
 mod word;
 
+pub use allocated::AllocatedCacheAwareRundownRef;
+pub use cache_aware::CacheAwareRundownRef;
 pub use check::{Check, Misuse, Parity, Strict};
-pub use guard::RundownGuard;
+pub use guard::{CountedGuard, Guard, RundownGuard};
 pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
-pub use platform::Platform;
+pub use memory::MemoryError;
+pub use platform::{Platform, PoolPlatform, ProcessorPlatform};
+pub use protection::Protection;
+pub use rundown::{Held, Rundown};
 pub use rundown_ref::RundownRef;
 pub use spin::WayOut;
+pub(crate) use sync::AtomicPtr;
 pub use sync::{AtomicU32, AtomicUsize};
+pub use wide::WideRundownRef;
 pub use word::{ACTIVE, COUNT_INC, State};

@@ -1,8 +1,17 @@
 //! The seam between the primitive and the system that it runs on.
 
+use core::ptr::NonNull;
+
 use crate::{AtMostApcLevel, AtomicU32, Irql, Misuse};
 
 /// What the primitive needs from a system: the NT kernel in a driver, threads in a test.
+///
+/// ```
+/// use ex_rundown::{PASSIVE_LEVEL, Platform};
+/// use rundown_std::Std;
+///
+/// assert_eq!(Std::current_irql(), PASSIVE_LEVEL);
+/// ```
 ///
 /// # Safety
 ///
@@ -87,4 +96,71 @@ pub unsafe trait Platform: 'static {
     /// # IRQL
     /// Any.
     fn misuse(misuse: Misuse, word: usize) -> !;
+}
+
+/// What the [cache-aware reference](crate::CacheAwareRundownRef) needs besides.
+///
+/// # Safety
+///
+/// [`ProcessorPlatform::cache_line`] is a power of two, at least a pointer's size, and like
+/// [`ProcessorPlatform::processor_count`] the same at each call.
+///
+/// ```
+/// use ex_rundown::ProcessorPlatform;
+/// use rundown_std::Std;
+///
+/// assert!(Std::processor_count() >= 1);
+/// ```
+pub unsafe trait ProcessorPlatform: Platform {
+    /// The number of the processor that this runs on (`KeGetCurrentProcessorNumberEx`). It may be another one by
+    /// the time that the caller looks at it, and any number is allowed: it is reduced to the slots that there are.
+    ///
+    /// # IRQL
+    /// Any.
+    fn processor_number() -> u32;
+
+    /// How many processors there can be (`KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS)`).
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn processor_count() -> u32;
+
+    /// The bytes that two processors can write without disturbing each other: the largest cache line
+    /// (`KeGetRecommendedSharedDataAlignment`).
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn cache_line() -> usize;
+}
+
+/// What an [allocated](crate::AllocatedCacheAwareRundownRef) cache-aware reference needs besides.
+///
+/// # Safety
+///
+/// Memory from [`PoolPlatform::allocate`] is resident, is aligned as its type says, and belongs to the caller until
+/// [`PoolPlatform::free`].
+///
+/// ```
+/// use ex_rundown::PoolPlatform;
+/// use rundown_std::Std;
+///
+/// let memory = Std::allocate(64).expect("64 bytes");
+/// // SAFETY: from `allocate`, with the same size, once.
+/// unsafe { Std::free(memory, 64) };
+/// ```
+pub unsafe trait PoolPlatform: ProcessorPlatform {
+    /// `bytes` of non-paged pool; `None` when there is none.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    fn allocate(bytes: usize) -> Option<NonNull<usize>>;
+
+    /// Frees it.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    ///
+    /// # Safety
+    /// `memory` came from `allocate` with the same `bytes` and is not used any more.
+    unsafe fn free(memory: NonNull<usize>, bytes: usize);
 }

@@ -6,7 +6,7 @@ use core::{
 };
 
 use crate::{
-    AtomicUsize, Check, Misuse, Platform, RundownGuard, State, Strict, WayOut, arch,
+    AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
     wait_block::WaitBlock,
     word::{self, ACTIVE},
 };
@@ -21,9 +21,18 @@ use crate::{
 /// 2. While it is `P | 1` and a wait is going on, `P` points to a live wait block, whose count is the number of
 ///    references outstanding.
 /// 3. Under [`Strict`], `P | 1` means that a wait is going on.
+///
+/// ```
+/// use ex_rundown::RundownRef;
+/// # type Nt = rundown_std::Std;
+/// let reference = RundownRef::<Nt>::new();
+/// assert_eq!(reference.protect(|| "used"), Some("used"));
+/// reference.wait();
+/// assert_eq!(reference.protect(|| "used"), None);
+/// ```
 #[repr(transparent)]
 pub struct RundownRef<P, C = Strict> {
-    word: AtomicUsize,
+    pub(crate) word: AtomicUsize,
     policy: PhantomData<fn() -> (P, C)>,
 }
 
@@ -40,6 +49,14 @@ impl<P, C> RundownRef<P, C> {
     ///
     /// # IRQL
     /// Any.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// use ex_rundown::{RundownRef, State};
+    ///
+    /// static DEVICE: RundownRef<Nt> = RundownRef::new();
+    /// assert_eq!(DEVICE.state(), State::Live(0));
+    /// ```
     #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> Self {
@@ -63,6 +80,15 @@ impl<P, C> RundownRef<P, C> {
     ///
     /// # IRQL
     /// Any.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// static DEVICE: RundownRef<Nt> = RundownRef::new_run_down();
+    /// assert!(!DEVICE.acquire());
+    /// DEVICE.reinitialize();
+    /// assert!(DEVICE.try_acquire().is_some());
+    /// ```
     #[cfg(not(loom))]
     #[must_use]
     pub const fn new_run_down() -> Self {
@@ -76,6 +102,14 @@ impl<P, C> RundownRef<P, C> {
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// let _guard = reference.try_acquire();
+    /// assert_eq!(reference.state(), State::Live(1));
+    /// ```
     #[must_use]
     pub fn state(&self) -> State {
         State::of(self.word.load(Relaxed))
@@ -102,6 +136,17 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// if reference.acquire() {
+    ///     // ... use the object ...
+    ///     // SAFETY: acquired above, and released once.
+    ///     unsafe { reference.release() };
+    /// }
+    /// ```
     #[inline]
     #[must_use = "without the reference the object may go away at any time"]
     pub fn acquire(&self) -> bool {
@@ -132,6 +177,18 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     ///
     /// # Safety
     /// The caller owns a reference from [`acquire`](Self::acquire), its own or one handed to it, and gives it up.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert!(reference.acquire());
+    /// std::thread::scope(|scope| {
+    ///     // SAFETY: acquired above; this thread is handed the reference and releases it once.
+    ///     scope.spawn(|| unsafe { reference.release() });
+    ///     reference.wait();
+    /// });
+    /// ```
     #[inline]
     pub unsafe fn release(&self) {
         arch::prefetch_for_write(&self.word);
@@ -159,7 +216,9 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         loop {
             let block = match State::of(value) {
                 State::Live(0) if C::CHECKED => P::misuse(Misuse::ReleaseWithoutAcquire, value),
-                State::RunDown if C::CHECKED => P::misuse(Misuse::ReleaseAfterRundown, value),
+                // Under both policies: NT goes on with the null pointer and crashes, which in Rust would be
+                // undefined behaviour.
+                State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
                 State::Live(_) => match self.word.compare_exchange_weak(
                     value,
                     word::released(value),
@@ -173,33 +232,12 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
                         continue;
                     }
                 },
-                // NT goes on with the null pointer.
-                State::RunDown => 0,
                 State::Waiting(block) => block,
             };
             // SAFETY: invariant 2: the caller's reference is one of those that the block counts, since it was
             // not released on the word.
             return unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), 1) };
         }
-    }
-
-    /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL` if the word is resident; so is the guard's drop.
-    #[inline]
-    pub fn try_acquire(&self) -> Option<RundownGuard<'_, P, C>> {
-        self.acquire().then(|| RundownGuard::new(self))
-    }
-
-    /// Runs `body` under protection; `None`, without running it, when run-down has begun.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL` if the word is resident.
-    #[inline]
-    pub fn protect<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
-        let _guard = self.try_acquire()?;
-        Some(body())
     }
 
     /// Begins run-down and waits until every reference is given back (`ExWaitForRundownProtectionRelease`).
@@ -214,6 +252,14 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it. Like NT's it also works at `DISPATCH_LEVEL`, beyond what the
     /// documentation allows, where it polls with no deadline: its holders must run on other processors, and for
     /// less time than the DPC watchdog grants.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, WayOut};
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert_eq!(reference.wait(), WayOut::Drained);
+    /// assert_eq!(reference.wait(), WayOut::Drained, "a second wait has no effect and is not an error");
+    /// ```
     #[allow(clippy::must_use_candidate, reason = "how it ended is for those who count")]
     pub fn wait(&self) -> WayOut {
         // Success: AcqRel, Acquire for the references released on the word before, Release as every exchange that
@@ -230,7 +276,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     #[cold]
     #[inline(never)]
     fn wait_slow(&self, mut value: usize) -> WayOut {
-        let block = WaitBlock::<P::Event>::new();
+        let block = WaitBlock::<P::Event>::spinning();
         let published = block.word();
         let references = loop {
             if C::CHECKED && matches!(State::of(value), State::Waiting(_)) {
@@ -262,6 +308,15 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     ///
     /// # IRQL
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// reference.wait();
+    /// reference.completed();
+    /// assert_eq!(reference.state(), State::RunDown);
+    /// ```
     pub fn completed(&self) {
         self.replace(State::RunDown, Misuse::CompletedInUse);
     }
@@ -270,6 +325,15 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     ///
     /// # IRQL
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// reference.wait();
+    /// reference.reinitialize();
+    /// assert!(reference.try_acquire().is_some());
+    /// ```
     pub fn reinitialize(&self) {
         self.replace(State::Live(0), Misuse::ReinitializedInUse);
     }
@@ -282,3 +346,8 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         }
     }
 }
+
+crate::protection::protection!(
+    RundownRef<P: Platform, C>,
+    "let reference = ex_rundown::RundownRef::<Nt>::new();"
+);

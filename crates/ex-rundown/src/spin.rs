@@ -5,6 +5,12 @@ use core::sync::atomic::Ordering::Acquire;
 use crate::{AtomicU32, Platform};
 
 /// How a wait ended.
+///
+/// ```
+/// use ex_rundown::{RundownRef, WayOut};
+/// # type Nt = rundown_std::Std;
+/// assert_eq!(RundownRef::<Nt>::new().wait(), WayOut::Drained);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WayOut {
     /// No reference was outstanding, or the object had been run down before.

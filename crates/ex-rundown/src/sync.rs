@@ -1,7 +1,11 @@
 //! The one place that knows loom: its atomics stand in for the real ones under `--cfg loom`.
 
 #[cfg(not(loom))]
+pub(crate) use core::sync::atomic::AtomicPtr;
+#[cfg(not(loom))]
 pub use core::sync::atomic::{AtomicU32, AtomicUsize};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::AtomicPtr;
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicUsize};
 

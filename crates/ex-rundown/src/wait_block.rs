@@ -22,6 +22,13 @@ use crate::{
 };
 
 /// A wait block. `E` is the platform's event.
+///
+/// ```
+/// use ex_rundown::wait_block::WaitBlock;
+///
+/// # #[cfg(target_pointer_width = "64")]
+/// assert_eq!(size_of::<WaitBlock<[u64; 3]>>(), 0x28, "with an event of a KEVENT's size");
+/// ```
 #[derive(Debug)]
 #[repr(C)]
 pub struct WaitBlock<E> {
@@ -46,11 +53,21 @@ const _: () = {
 
 impl<E> WaitBlock<E> {
     /// A block that is not yet published: no count, and the waiter spins.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn spinning() -> Self {
+        Self::with_flag(SPINNING)
+    }
+
+    /// A block that is not yet published: no count, and the waiter does not spin. The last releaser finds the bit
+    /// clear and sets the event.
+    pub(crate) fn not_spinning() -> Self {
+        Self::with_flag(0)
+    }
+
+    fn with_flag(flag: u32) -> Self {
         Self {
             count: AtomicUsize::new(0),
             wake_event: UnsafeCell::new(MaybeUninit::uninit()),
-            spin_flag: AtomicU32::new(SPINNING),
+            spin_flag: AtomicU32::new(flag),
             spin_flag_high: 0,
             frame: Frame::new(),
         }
@@ -63,6 +80,11 @@ impl<E> WaitBlock<E> {
         State::Waiting((&raw const *self).expose_provenance()).word()
     }
 
+    /// The block's address, for a pointer that publishes it.
+    pub(crate) fn address(&self) -> *mut () {
+        (&raw const *self).cast_mut().cast()
+    }
+
     /// The block behind a word that is [`State::Waiting`].
     pub(crate) fn from_word(block: usize) -> *const Self {
         core::ptr::with_exposed_provenance(block)
@@ -72,6 +94,20 @@ impl<E> WaitBlock<E> {
     pub(crate) fn set_count(&self, references: usize) {
         // Ordered by the exchange that publishes the block.
         self.count.store(references, Relaxed);
+    }
+
+    /// Adds references to wait for, when the block was published before they were known and its releasers may have
+    /// brought the count below zero. `true` when all of them are released: then none of them touches the block
+    /// again, because none of them found itself the last.
+    pub(crate) fn add_to_count(&self, references: usize) -> bool {
+        // Acquire: when this reaches zero, what the holders did reaches the waiter by no other path. Release: it
+        // publishes the event to the last releaser where that was initialised before.
+        self.count.fetch_add(references, AcqRel).wrapping_add(references) == 0
+    }
+
+    /// The waiter is about to return without having waited: nobody may touch the block any more.
+    pub(crate) fn end(&self) {
+        self.frame.end();
     }
 
     /// Clears bit 0 of the flag and says whether it was set. Of the waiter's and the last releaser's call exactly
@@ -97,6 +133,32 @@ impl<E> WaitBlock<E> {
         way_out
     }
 
+    /// Adds `references` to a block that is [not spinning](Self::not_spinning) and published, and sleeps until the
+    /// last of them is released.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, or references that are all released; else a [misuse](Misuse::WaitAtDispatchLevel).
+    pub(crate) fn wait_asleep<P: Platform<Event = E>>(&self, references: usize) -> WayOut {
+        let event = self.wake_event.get().cast::<E>();
+        // SAFETY: until the count is complete no releaser is the last, and only the last touches the event. The
+        // block does not move: it is published.
+        unsafe { P::initialize_event(event) };
+        let way_out = if self.add_to_count(references) {
+            WayOut::Late
+        } else {
+            let Some(level) = AtMostApcLevel::check::<P>() else {
+                P::misuse(Misuse::WaitAtDispatchLevel, self.word());
+            };
+            // SAFETY: initialised, and its one waiter is this one. The flag is clear, so the last releaser sets it.
+            unsafe { P::wait_for_event(event, &level) };
+            WayOut::Event
+        };
+        // SAFETY: initialised above, and the last releaser is done with it, if there was one.
+        unsafe { core::ptr::drop_in_place(event) };
+        self.frame.end();
+        way_out
+    }
+
     fn sleep_unless_handed_over<P: Platform<Event = E>>(&self, level: &AtMostApcLevel) -> WayOut {
         let event = self.wake_event.get().cast::<E>();
         // SAFETY: while the flag is set no releaser touches the event, and the block does not move: it is
@@ -117,6 +179,9 @@ impl<E> WaitBlock<E> {
     }
 
     /// Gives back `references` of those that the waiter waits for, and hands over with the last.
+    ///
+    /// Under an unchecked `C` the count may be below zero, as it is while it is not
+    /// [complete](Self::add_to_count).
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.

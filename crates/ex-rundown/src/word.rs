@@ -1,12 +1,30 @@
 //! The word's values and its transitions, as pure functions.
 
 /// `EX_RUNDOWN_ACTIVE`: set from the moment in which run-down begins.
+///
+/// ```
+/// # use ex_rundown::{ACTIVE, State};
+/// assert_eq!(State::RunDown.word(), ACTIVE);
+/// ```
 pub const ACTIVE: usize = 1;
 
 /// `EX_RUNDOWN_COUNT_INC`: what one reference adds to the word.
+///
+/// ```
+/// # use ex_rundown::{COUNT_INC, State};
+/// assert_eq!(State::Live(1).word(), COUNT_INC);
+/// ```
 pub const COUNT_INC: usize = 2;
 
 /// What a word says.
+///
+/// ```
+/// use ex_rundown::{ACTIVE, COUNT_INC, State};
+///
+/// assert_eq!(State::of(3 * COUNT_INC), State::Live(3));
+/// assert_eq!(State::of(ACTIVE), State::RunDown);
+/// assert_eq!(State::of(0x1000 | ACTIVE), State::Waiting(0x1000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Run-down has not begun; so many references are outstanding.
@@ -19,7 +37,12 @@ pub enum State {
 }
 
 impl State {
-    /// Decodes a word.
+    /// Decodes a word. Every word has one meaning.
+    ///
+    /// ```
+    /// # use ex_rundown::State;
+    /// assert_eq!(State::of(0), State::Live(0));
+    /// ```
     #[must_use]
     pub const fn of(word: usize) -> Self {
         if word & ACTIVE == 0 {
@@ -32,6 +55,11 @@ impl State {
     }
 
     /// The word that says this.
+    ///
+    /// ```
+    /// # use ex_rundown::State;
+    /// assert_eq!(State::Live(2).word(), 4);
+    /// ```
     #[must_use]
     pub const fn word(self) -> usize {
         match self {
@@ -65,9 +93,37 @@ pub(crate) const fn released(word: usize) -> usize {
     word.wrapping_sub(COUNT_INC)
 }
 
+/// What `count` references add to the word in NT, which computes it in 32 bits: from 2^31 on the top is lost.
+#[inline]
+pub(crate) const fn truncated(count: u32) -> usize {
+    count.wrapping_mul(2) as usize
+}
+
+/// What `count` references add to the word; `None` when no word can hold so many.
+#[inline]
+pub(crate) const fn exact(count: u32) -> Option<usize> {
+    (count as usize).checked_mul(COUNT_INC)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_truncated_as_in_nt() {
+        for (count, amount) in [
+            (0, 0),
+            (1, 2),
+            (0x7FFF_FFFF, 0xFFFF_FFFE),
+            (0x8000_0000, 0),
+            (0x8000_0001, 2),
+        ] {
+            assert_eq!(truncated(count), amount);
+        }
+        for count in (0..1 << 12).chain([0x7FFF_FFFF]) {
+            assert_eq!(exact(count), Some(truncated(count)), "the same below 2^31");
+        }
+    }
 
     #[test]
     fn a_state_is_its_word() {

@@ -11,6 +11,11 @@
 mod event;
 #[allow(unsafe_code, reason = "`Platform` is an unsafe trait")]
 mod platform;
+#[allow(
+    unsafe_code,
+    reason = "the C library keeps the processor's number in the thread's control block"
+)]
+mod processor;
 mod settings;
 
 pub use platform::Std;

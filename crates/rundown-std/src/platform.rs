@@ -1,10 +1,17 @@
 //! The seam, answered by std.
 
-use std::{hint, sync::OnceLock, time::Instant};
+use std::{
+    alloc::{self, Layout},
+    hint,
+    ptr::NonNull,
+    sync::OnceLock,
+    thread,
+    time::Instant,
+};
 
-use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform};
+use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform};
 
-use crate::{Settings, event::Event};
+use crate::{Settings, event::Event, processor};
 
 /// std's threads as a platform; see [`Settings`] for what it claims about the machine.
 #[derive(Debug)]
@@ -74,5 +81,51 @@ unsafe impl Platform for Std {
     /// Always: a test expects it, or has found a bug.
     fn misuse(misuse: Misuse, word: usize) -> ! {
         panic!("misuse of run-down protection: {misuse:?} (word {word:#x})")
+    }
+}
+
+/// The cache line of every x86-64 and nearly every ARM64 processor is 64 bytes, and its neighbour is often fetched
+/// with it.
+const CACHE_LINE: usize = 128;
+
+// SAFETY: the cache line is a constant, and the processors are counted once.
+unsafe impl ProcessorPlatform for Std {
+    #[inline]
+    fn processor_number() -> u32 {
+        Settings::current().processor.unwrap_or_else(processor::number)
+    }
+
+    /// At least the processors that this process may use: numbers beyond are reduced.
+    fn processor_count() -> u32 {
+        static COUNT: OnceLock<u32> = OnceLock::new();
+        *COUNT.get_or_init(|| {
+            let count = thread::available_parallelism().map_or(1, usize::from);
+            u32::try_from(count).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn cache_line() -> usize {
+        CACHE_LINE
+    }
+}
+
+/// How the pool's memory is laid out; `None` for a size that no memory has.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(1), align_of::<usize>()).ok()
+}
+
+// SAFETY: user memory is as resident as it gets; it is aligned as a pointer, and the global allocator gives it once.
+unsafe impl PoolPlatform for Std {
+    fn allocate(bytes: usize) -> Option<NonNull<usize>> {
+        // SAFETY: the layout is not empty.
+        let memory = NonNull::new(unsafe { alloc::alloc(layout(bytes)?) })?;
+        // The layout has a word's alignment.
+        Some(memory.cast())
+    }
+
+    unsafe fn free(memory: NonNull<usize>, bytes: usize) {
+        let layout = layout(bytes).expect("the size that was allocated");
+        // SAFETY: from `allocate`, with the same layout, says the caller.
+        unsafe { alloc::dealloc(memory.as_ptr().cast(), layout) };
     }
 }

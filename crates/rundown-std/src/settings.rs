@@ -21,6 +21,8 @@ pub struct Settings {
     pub monitorx: bool,
     /// `KUSER_SHARED_DATA.CyclesPerYield`.
     pub cycles_per_yield: u16,
+    /// The processor that the thread claims to run on; `None` for the one that it does run on.
+    pub processor: Option<u32>,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
         unparked_processors: 2,
         monitorx: false,
         cycles_per_yield: 40,
+        processor: None,
     };
 
     /// Those of the calling thread.

@@ -132,6 +132,8 @@ impl Error {
 }
 
 fn list(findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|finding| format!("line {}: {} [{}]", finding.line, finding.what, finding.rule));
+    let lines = findings
+        .iter()
+        .map(|finding| format!("line {}: {} [{}]", finding.line, finding.what, finding.rule));
     lines.collect::<Vec<_>>().join("\n  ")
 }

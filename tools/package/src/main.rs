@@ -72,9 +72,14 @@ fn run(arguments: &[&str]) -> Result<String, Failure> {
         }
         ["lint", file] => linted(file),
         ["rules"] => {
-            let lines: Vec<String> = RULES.iter().map(|(rule, asks)| format!("{rule:16} {asks}")).collect();
-            Ok(lines.join("
-"))
+            let lines: Vec<String> = RULES
+                .iter()
+                .map(|(rule, asks)| format!("{rule:16} {asks}"))
+                .collect();
+            Ok(lines.join(
+                "
+",
+            ))
         }
         ["natvis", natvis, pdb] => {
             natvis::check(natvis.as_ref(), pdb.as_ref())?;
@@ -122,7 +127,10 @@ fn inputs(options: &[&str]) -> Result<Inputs, Failure> {
 
 fn made(package: &rundown_package::Package) -> String {
     let warnings = package.warnings.iter().map(|warning| {
-        format!("\nwarning: line {}: {} [{}]", warning.line, warning.what, warning.rule)
+        format!(
+            "\nwarning: line {}: {} [{}]",
+            warning.line, warning.what, warning.rule
+        )
     });
     let first = format!("{}: made and verified", package.folder.display());
     std::iter::once(first).chain(warnings).collect()
@@ -134,8 +142,11 @@ fn linted(file: &str) -> Result<String, Failure> {
     let inf = Inf::parse(&text).map_err(|error| Failure::NotGood(format!("{file}: {error}")))?;
     let findings = lint(&text, &inf);
     let lines = findings.iter().map(|finding| {
-        format!("
-{file}:{}: {:?} {}: {}", finding.line, finding.severity, finding.rule, finding.what)
+        format!(
+            "
+{file}:{}: {:?} {}: {}",
+            finding.line, finding.severity, finding.rule, finding.what
+        )
     });
     let lines = lines.collect::<Vec<_>>().concat();
     if findings.iter().any(|finding| finding.severity == Severity::Error) {

@@ -171,3 +171,28 @@ fn references_files_and_ids_are_found() {
     ];
     assert_eq!(followed, sections.into());
 }
+
+/// The driver's own INF, stamped as the kit and stampinf do.
+#[test]
+fn our_own_inf_keeps_every_rule() {
+    let inx = include_str!("../../../inf/rundown.inx");
+    let stamped: String = inx
+        .replace("$ARCH$", "amd64")
+        .replace("$KMDFVERSION$", "1.31")
+        .lines()
+        .map(|line| {
+            if line.starts_with("DriverVer") {
+                "DriverVer = 01/31/2026,0.1.0.0"
+            } else {
+                line
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\r\n");
+    assert_eq!(findings(&stamped), []);
+    assert!(findings(inx).iter().any(|(rule, ..)| *rule == "unstamped"));
+    let inf = Inf::parse(&stamped).unwrap();
+    let resolved = Resolved::new(&inf);
+    assert_eq!(resolved.hardware_ids(), [r"Root\Rundown"]);
+    assert_eq!(resolved.source_files(), ["rundown.sys"]);
+}

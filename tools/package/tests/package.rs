@@ -126,7 +126,7 @@ fn a_package_is_made_verified_and_every_change_to_it_detected() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&said.stdout).to_ascii_lowercase();
-    let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hash.map(|byte| format!("{byte:02x}")).concat();
     assert!(said.contains(&text), "{said}");
     assert!(said.contains("page hash"), "{said}");
 

@@ -478,7 +478,8 @@ impl<'a> Lint<'a> {
                 .value(&section.name, "KmdfLibraryVersion")
                 .unwrap_or_default();
             if version
-                .strip_prefix("1.").is_none_or(|minor| minor.parse::<u8>().is_err())
+                .strip_prefix("1.")
+                .is_none_or(|minor| minor.parse::<u8>().is_err())
             {
                 self.error(
                     "kmdf",

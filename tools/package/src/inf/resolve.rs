@@ -173,7 +173,9 @@ impl<'a> Resolved<'a> {
 
     fn manufacturer(&mut self, entry: &Entry) {
         // `manufacturer` alone stands for `manufacturer = manufacturer`.
-        let Some(models) = entry.values.first() else { return };
+        let Some(models) = entry.values.first() else {
+            return;
+        };
         let base = self.expanded(models);
         let decorations: Vec<String> = entry
             .values
@@ -225,10 +227,11 @@ impl<'a> Resolved<'a> {
                 let name = format!("{name}{suffix}");
                 // An install section may be left out or empty; its parts count only beside it, or alone for `.NT`.
                 if let Some(section) = self.inf.section(&name)
-                    && part {
-                        self.mark(entry.line, "models", &name, *kind);
-                        self.walk(section, *kind);
-                    }
+                    && part
+                {
+                    self.mark(entry.line, "models", &name, *kind);
+                    self.walk(section, *kind);
+                }
             }
         }
         if !found {

@@ -54,7 +54,8 @@ fn walk(other: Option<(&str, &str, i64, &str)>) -> Report {
                 }
                 _ => good(step),
             };
-            lines += &json!({"step": step, "command": "x", "exit": exit, "seconds": 0.5, "output": output}).to_string();
+            lines += &json!({"step": step, "command": "x", "exit": exit, "seconds": 0.5, "output": output})
+                .to_string();
             lines += "\n";
         }
     }

@@ -1,0 +1,17 @@
+//! Configures the driver's linking, and puts its INF where Microsoft's tools look for it.
+
+use std::{fs, path::Path};
+
+const SOURCE: &str = "inf/rundown.inx";
+/// `cargo wdk build` and wdk-build's cargo-make tasks want `<package>.inx` beside the manifest (git-ignored there).
+const COPY: &str = "rundown.inx";
+
+fn main() -> Result<(), wdk_build::ConfigError> {
+    println!("cargo::rerun-if-changed={SOURCE}");
+    // Cargo compares time stamps: a copy that is written without need would make every build run this again.
+    let source = fs::read(SOURCE).unwrap_or_else(|error| panic!("cannot read {SOURCE}: {error}"));
+    if fs::read(Path::new(COPY)).ok().as_deref() != Some(&source[..]) {
+        fs::write(COPY, source).unwrap_or_else(|error| panic!("cannot write {COPY}: {error}"));
+    }
+    wdk_build::configure_wdk_binary_build()
+}
