@@ -8,15 +8,19 @@ use super::Record;
 /// The first build with KMDF 1.31: Windows 10, version 2004.
 const FIRST_BUILD: u64 = 19_041;
 
+const STORE: &str = "the driver store refused the package: mostly the certificate is missing in one of the two stores of the \
+                     local machine; %windir%\\INF\\setupapi.dev.log names the reason";
+const TEST_SIGNING: &str = "test signing is off: bcdedit, and a reboot, with Secure Boot off";
+
 /// What to look for in what a tool printed, and what it means. The table of docs/windows.md, in short.
 const KNOWN: &[(&str, &str)] = &[
+    ("0xE0000247", STORE),
+    ("0xe0000247", STORE),
+    // devcon prints it as a signed number.
+    ("-536870329", STORE),
     (
-        "0xE0000247",
-        "the catalogue's signer is not trusted: the certificate is not in both stores of the local machine",
-    ),
-    (
-        "0xe0000247",
-        "the catalogue's signer is not trusted: the certificate is not in both stores of the local machine",
+        "0xE0000242",
+        "the signer is a trusted root, but not a trusted publisher: the second store is missing",
     ),
     (
         "0x800B0109",
@@ -26,17 +30,12 @@ const KNOWN: &[(&str, &str)] = &[
         "0x800b0109",
         "the certificate is not among the trusted roots of the local machine",
     ),
+    ("0x00000241", TEST_SIGNING),
+    ("0x241", TEST_SIGNING),
+    ("577", TEST_SIGNING),
     (
-        "0x00000241",
-        "test signing is off: bcdedit, and a reboot, with Secure Boot off",
-    ),
-    (
-        "0x241",
-        "test signing is off: bcdedit, and a reboot, with Secure Boot off",
-    ),
-    (
-        "577",
-        "test signing is off: bcdedit, and a reboot, with Secure Boot off",
+        "Secure Boot",
+        "Secure Boot is on; turn it off in the machine's settings",
     ),
     (
         "0xC0000428",

@@ -100,7 +100,7 @@ fn each_known_failure_is_explained() {
     let system = r#"{"caption":"Windows 11","build":26100,"secure_boot":true,"processors":2}"#;
     assert!(why("system", 0, system).contains("Secure Boot"));
     assert!(why("boot-options", 0, "NOEXECUTE=OPTIN").contains("test signing"));
-    assert!(why("install", 2, "devcon.exe failed. 0xE0000247").contains("both stores"));
+    assert!(why("install", 2, "devcon.exe failed. 0xE0000247").contains("two stores"));
     assert!(why("install", 2, "devcon.exe failed.").contains("exit code 2"));
     assert!(why("install", 1, "reboot").contains("reboot"));
     for (code, word) in [(10, "refused to start"), (39, "imports"), (52, "signature")] {
