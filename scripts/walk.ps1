@@ -46,7 +46,9 @@ $ErrorActionPreference = 'Continue'
 
 $HardwareId = 'Root\Rundown'
 $Inf = Join-Path $PSScriptRoot 'rundown.inf'
-$Certificate = Join-Path $PSScriptRoot 'rundown-test.cer'
+# Ours, or wdk-build's.
+$Certificate = 'rundown-test.cer', 'WDRLocalTestCert.cer' | ForEach-Object { Join-Path $PSScriptRoot $_ } |
+    Where-Object { Test-Path $_ } | Select-Object -First 1
 $Client = Join-Path $PSScriptRoot 'rundownctl.exe'
 
 # ---- recording ----
@@ -178,7 +180,11 @@ if (-not $identity.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrat
     Write-Error 'This is not an elevated PowerShell: "Run as administrator", then again.'
     exit 2
 }
-foreach ($file in $Inf, $Certificate, $Client) {
+if (-not $Certificate) {
+    Write-Error "There is no rundown-test.cer here: run this script in the folder of a package."
+    exit 2
+}
+foreach ($file in $Inf, $Client) {
     if (-not (Test-Path $file)) {
         Write-Error "$file is missing: run this script in the folder of a package."
         exit 2
