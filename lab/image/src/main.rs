@@ -1,4 +1,5 @@
-//! The bootable image: what the kernel does with its module, or its self-test.
+//! The bootable image: what the kernel does with its module, or its self-test. A boot container is served ([`serve`]); a bare
+//! driver runs from entry to unload ([`driver`]).
 
 #![no_std]
 #![no_main]
@@ -7,7 +8,10 @@ extern crate alloc;
 
 mod driver;
 mod selftest;
+mod serve;
 
+use lab_wire::WireError;
+use lab_wire::boot::Boot;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::{self, Exit};
 use rundown_lab_kernel::ldr::image::Image;
@@ -28,6 +32,15 @@ fn main(config: &'static Config) {
     if config.module.is_empty() {
         log!("bad-input: no driver: QEMU was started without -initrd");
         power::power_off(Exit::BadInput);
+    }
+    match Boot::decode(config.module) {
+        Ok(boot) => serve::run(config, &boot),
+        // Any other module is a driver by itself: the kernel's own tests boot like that.
+        Err(WireError::Magic(_)) => {}
+        Err(error) => {
+            log!("bad-input: the module: {error}");
+            power::power_off(Exit::BadInput);
+        }
     }
     let image = match Image::load(config.module) {
         Ok(image) => image,

@@ -55,6 +55,8 @@ pub struct Config {
     pub timeout: u64,
     /// Whether to test the kernel itself (`selftest`).
     pub selftest: bool,
+    /// One in so many of the driver's allocations fails, 0 for none (`fail=`).
+    pub fail: u64,
     /// A test's case (`case=`): what a specimen or self-test should do.
     pub case: u32,
     /// The module that came with `-initrd`; empty if none did.
@@ -77,6 +79,7 @@ impl Config {
             raised: 20_000,
             timeout: 0,
             selftest: false,
+            fail: 0,
             case: 0,
             module,
         }
@@ -117,6 +120,7 @@ impl Config {
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "selftest" => self.selftest = true,
+            "fail" => self.fail = number(value)?,
             "case" => self.case = number(value)?.try_into().ok()?,
             _ => return None,
         }

@@ -74,5 +74,9 @@ macro_rules! entry {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    judge::lab_failure(format_args!("{info}"))
+    // In one line: the report is read line by line.
+    match info.location() {
+        Some(place) => judge::lab_failure(format_args!("panicked at {place}: {}", info.message())),
+        None => judge::lab_failure(format_args!("panicked: {}", info.message())),
+    }
 }

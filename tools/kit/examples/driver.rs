@@ -17,7 +17,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let route = [("--debian", Route::Debian), ("--installed", Route::Installed)]
         .into_iter()
         .find_map(|(name, route)| has(name).then_some(route));
-    let profile = if has("--dev") { Profile::Dev } else { Profile::Release };
+    let profile = if has("--dev") {
+        Profile::Dev
+    } else {
+        Profile::Release
+    };
 
     let repository = env::current_dir()?;
     let mut workspace = Workspace::new(&repository);

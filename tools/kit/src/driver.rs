@@ -1,9 +1,11 @@
 //! Builds the driver: `rundown.sys`, its symbols, its stamped INF.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use crate::{
@@ -55,11 +57,16 @@ impl Workspace {
     /// As it is, with another target folder, which must lie below the repository.
     #[must_use]
     pub fn with_target(self, target: &Path) -> Self {
-        Self { target: target.to_path_buf(), ..self }
+        Self {
+            target: target.to_path_buf(),
+            ..self
+        }
     }
 
     fn artefacts(&self, profile: Profile) -> PathBuf {
-        self.artefacts.clone().unwrap_or_else(|| self.cargo_output(profile))
+        self.artefacts
+            .clone()
+            .unwrap_or_else(|| self.cargo_output(profile))
     }
 
     fn cargo_output(&self, profile: Profile) -> PathBuf {
@@ -112,8 +119,8 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> 
     let environment = Environment::prepare(workspace, toolchain)?;
     let mut cargo = toolchain.cargo(Target::Driver);
     environment.apply(&mut cargo);
-    cargo.arg("build");
-    run(workspace, profile, &mut cargo)?;
+    cargo.arg("build").args(selection(workspace, profile));
+    run(workspace, &mut cargo, "the driver does not compile for Windows")?;
 
     let output = workspace.cargo_output(profile);
     let folder = workspace.artefacts(profile);
@@ -143,25 +150,42 @@ pub fn clippy(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) ->
     let environment = Environment::prepare(workspace, toolchain)?;
     let mut cargo = toolchain.clippy(Target::Driver);
     environment.apply(&mut cargo);
-    run(workspace, profile, cargo.args(["--no-deps"]))
+    cargo
+        .arg("--no-deps")
+        .args(selection(workspace, profile))
+        .args(["--", "--deny", "warnings"]);
+    run(workspace, &mut cargo, "clippy has complaints about the driver")
 }
 
-fn run(workspace: &Workspace, profile: Profile, cargo: &mut Command) -> Result<(), Error> {
-    let is_clippy = cargo.get_args().any(|argument| argument == "clippy");
-    cargo
-        .current_dir(&workspace.sources)
-        .args(["--package", PACKAGE, "--locked", "--profile", profile.name(), "--target-dir"])
-        .arg(&workspace.target);
-    if is_clippy {
-        cargo.args(["--", "--deny", "warnings"]);
-    }
+/// Runs cargo over the driver's package; `what` says for people what failed.
+fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Error> {
     // Standard output may be the caller's, for a program to read.
-    let output = cargo.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).status();
-    let status = output.map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
+    let status = cargo
+        .current_dir(&workspace.sources)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::new(format!("{} does not compile for Windows; see cargo's messages above", PACKAGE)))
+    Err(Error::new(format!("{what}; see cargo's messages above")))
+}
+
+/// What cargo builds and lints alike.
+fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "--package",
+        PACKAGE,
+        "--locked",
+        "--profile",
+        profile.name(),
+        "--target-dir",
+    ]
+    .map(Into::into)
+    .into();
+    arguments.push((&workspace.target).into());
+    arguments
 }
 
 /// The version of the workspace's packages, from its manifest.
@@ -172,11 +196,16 @@ fn version(sources: &Path) -> Result<String, Error> {
         .skip_while(|line| line.trim() != "[workspace.package]")
         .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
         .map(str::to_owned)
-        .ok_or_else(|| Error::new(format!("{} has no version in [workspace.package]", manifest.display())))
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{} has no version in [workspace.package]",
+                manifest.display()
+            ))
+        })
 }
 
 /// What cargo has to find in its environment.
-struct Environment(Vec<(&'static str, std::ffi::OsString)>);
+struct Environment(Vec<(&'static str, OsString)>);
 
 impl Environment {
     fn prepare(workspace: &Workspace, toolchain: &Toolchain) -> Result<Self, Error> {
@@ -195,16 +224,26 @@ impl Environment {
                 .map_err(Error::file("make the link", &clang_cl))?;
         }
         let caller = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].map(env::var_os);
-        let caller = caller.into_iter().flatten().find(|value| !value.is_empty()).unwrap_or_default();
+        let caller = caller
+            .into_iter()
+            .flatten()
+            .find(|value| !value.is_empty())
+            .unwrap_or_default();
 
         Ok(Self(vec![
             ("WDKContentRoot", sysroot.root().into()),
             ("BINDGEN_EXTRA_CLANG_ARGS", MINGW_COMPATIBILITY.into()),
             ("LIBCLANG_PATH", llvm.libraries().into()),
             ("CC_x86_64_pc_windows_msvc", clang_cl.into()),
-            ("CFLAGS_x86_64_pc_windows_msvc", format!("/clang:{MINGW_COMPATIBILITY} -w").into()),
+            (
+                "CFLAGS_x86_64_pc_windows_msvc",
+                format!("/clang:{MINGW_COMPATIBILITY} -w").into(),
+            ),
             ("AR_x86_64_pc_windows_msvc", llvm.program("llvm-lib").into()),
-            ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", llvm.program("lld-link").into()),
+            (
+                "CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER",
+                llvm.program("lld-link").into(),
+            ),
             // Takes the place of the flags in .cargo/config.toml, which are among them.
             ("CARGO_ENCODED_RUSTFLAGS", rustflags().into()),
             ("RUSTC_WRAPPER", wrapper.into()),
@@ -239,8 +278,15 @@ pub const LINK_ARGUMENTS: &[&str] = &[
 
 /// In cargo's encoding, in which a flag may have spaces.
 fn rustflags() -> String {
-    let link = LINK_ARGUMENTS.iter().map(|argument| format!("-Clink-arg={argument}"));
-    RUSTFLAGS.iter().map(|&flag| flag.to_owned()).chain(link).collect::<Vec<_>>().join("\u{1f}")
+    let link = LINK_ARGUMENTS
+        .iter()
+        .map(|argument| format!("-Clink-arg={argument}"));
+    RUSTFLAGS
+        .iter()
+        .map(|&flag| flag.to_owned())
+        .chain(link)
+        .collect::<Vec<_>>()
+        .join("\u{1f}")
 }
 
 /// Builds the compiler wrapper, for the host and without itself.
@@ -250,15 +296,26 @@ fn build_wrapper(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Er
     let target = repository.join("target/tools");
     let status = toolchain
         .host_cargo()
-        .args(["build", "--quiet", "--locked", "--package", "rundown-kit", "--bin", NAME, "--manifest-path"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "rundown-kit",
+            "--bin",
+            NAME,
+            "--manifest-path",
+        ])
         .arg(&tools)
         .arg("--target-dir")
         .arg(&target)
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .status()
         .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
     if !status.success() {
-        return Err(Error::new(format!("{NAME} does not compile; see cargo's messages above")));
+        return Err(Error::new(format!(
+            "{NAME} does not compile; see cargo's messages above"
+        )));
     }
     Ok(target.join("debug").join(NAME))
 }
@@ -268,7 +325,9 @@ fn forget_generated(target: &Path) -> Result<(), Error> {
     let name = "cached_function_info_map.json";
     let mut folders = vec![target.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             if path.file_name().is_some_and(|found| found == name) {

@@ -21,29 +21,45 @@ impl Stamp {
     /// For a package of `version` (three numbers, as cargo has them), dated by `SOURCE_DATE_EPOCH` where it is set.
     #[must_use]
     pub fn new(version: &str) -> Self {
-        let date = env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.trim().parse().ok()).map(date);
-        Self { version: format!("{version}.0"), date: date.unwrap_or_else(|| FIXED_DATE.to_owned()) }
+        let date = env::var("SOURCE_DATE_EPOCH")
+            .ok()
+            .and_then(|seconds| seconds.trim().parse().ok())
+            .map(date);
+        Self {
+            version: format!("{version}.0"),
+            date: date.unwrap_or_else(|| FIXED_DATE.to_owned()),
+        }
     }
 }
 
-/// Replaces `$ARCH$` and `$KMDFVERSION$` and completes DriverVer.
+/// Replaces `$ARCH$` and `$KMDFVERSION$` and completes `DriverVer`.
 ///
 /// # Errors
 ///
-/// If the text is not ASCII, has not exactly one DriverVer, or keeps a variable that is not known here.
+/// If the text is not ASCII, has not exactly one `DriverVer`, or keeps a variable that is not known here.
 pub fn stamp(inx: &str, stamp: &Stamp) -> Result<String, String> {
     if !inx.is_ascii() {
-        return Err("is not ASCII, which Windows would read in the installing machine's code page".to_owned());
+        return Err(
+            "is not ASCII, which Windows would read in the installing machine's code page".to_owned(),
+        );
     }
     let mut stamped = 0;
     let mut inf = String::with_capacity(inx.len() + 64);
     for line in inx.lines() {
-        let (text, comment) = line.find(';').map_or((line, ""), |position| line.split_at(position));
-        if text.split('=').next().is_some_and(|key| key.trim().eq_ignore_ascii_case("DriverVer")) {
+        let (text, comment) = line
+            .find(';')
+            .map_or((line, ""), |position| line.split_at(position));
+        if text
+            .split('=')
+            .next()
+            .is_some_and(|key| key.trim().eq_ignore_ascii_case("DriverVer"))
+        {
             stamped += 1;
-            inf.push_str(&format!("DriverVer = {},{}", stamp.date, stamp.version));
+            inf.extend(["DriverVer = ", &stamp.date, ",", &stamp.version]);
         } else {
-            let text = text.replace("$ARCH$", "amd64").replace("$KMDFVERSION$", KMDF_VERSION);
+            let text = text
+                .replace("$ARCH$", "amd64")
+                .replace("$KMDFVERSION$", KMDF_VERSION);
             if let Some(variable) = text.split('$').nth(1)
                 && variable != "WINDOWS NT"
             {
@@ -54,7 +70,11 @@ pub fn stamp(inx: &str, stamp: &Stamp) -> Result<String, String> {
         }
         inf.push_str("\r\n");
     }
-    if stamped == 1 { Ok(inf) } else { Err(format!("has {stamped} lines DriverVer, not one")) }
+    if stamped == 1 {
+        Ok(inf)
+    } else {
+        Err(format!("has {stamped} lines DriverVer, not one"))
+    }
 }
 
 /// The civil date, UTC, of a number of seconds since 1970 (the days since 1 March of year 0, in eras of 400 years).
@@ -65,7 +85,11 @@ fn date(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{month:02}/{day:02}/{year}")
 }
@@ -75,7 +99,10 @@ mod tests {
     use super::*;
 
     fn sample() -> Stamp {
-        Stamp { version: "1.2.3.0".to_owned(), date: "02/29/2024".to_owned() }
+        Stamp {
+            version: "1.2.3.0".to_owned(),
+            date: "02/29/2024".to_owned(),
+        }
     }
 
     #[test]
@@ -88,10 +115,22 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_stamp() {
-        assert!(stamp("DriverVer=\nProvider=\u{e9}\n", &sample()).unwrap_err().contains("ASCII"));
+        assert!(
+            stamp("DriverVer=\nProvider=\u{e9}\n", &sample())
+                .unwrap_err()
+                .contains("ASCII")
+        );
         assert!(stamp("Provider=x\n", &sample()).unwrap_err().contains("0 lines"));
-        assert!(stamp("DriverVer=\nDriverVer=\n", &sample()).unwrap_err().contains("2 lines"));
-        assert!(stamp("DriverVer=\nX=$UMDFVERSION$\n", &sample()).unwrap_err().contains("$UMDFVERSION$"));
+        assert!(
+            stamp("DriverVer=\nDriverVer=\n", &sample())
+                .unwrap_err()
+                .contains("2 lines")
+        );
+        assert!(
+            stamp("DriverVer=\nX=$UMDFVERSION$\n", &sample())
+                .unwrap_err()
+                .contains("$UMDFVERSION$")
+        );
     }
 
     #[test]

@@ -9,9 +9,10 @@ use object::{
     pe::{
         IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
         IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, IMAGE_DLLCHARACTERISTICS_GUARD_CF,
-        IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT, IMAGE_FILE_MACHINE_AMD64,
-        IMAGE_FILE_RELOCS_STRIPPED, IMAGE_REL_BASED_ABSOLUTE, IMAGE_REL_BASED_DIR64, IMAGE_SCN_MEM_DISCARDABLE,
-        IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_NOT_PAGED, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageOptionalHeader64, ImageSectionHeader,
+        IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
+        IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_RELOCS_STRIPPED, IMAGE_REL_BASED_ABSOLUTE,
+        IMAGE_REL_BASED_DIR64, IMAGE_SCN_MEM_DISCARDABLE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_NOT_PAGED,
+        IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageOptionalHeader64, ImageSectionHeader,
     },
     read::{
         Object as _,
@@ -65,10 +66,22 @@ pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
         ("entry", image.entry(&symbols)),
         ("imports", image.imports()),
         ("relocations", image.relocations()),
-        ("dynamic-base", image.flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE")),
-        ("nx-compat", image.flag(IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT")),
-        ("high-entropy", image.flag(IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, "HIGH_ENTROPY_VA")),
-        ("force-integrity", image.flag(IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY")),
+        (
+            "dynamic-base",
+            image.flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
+        ),
+        (
+            "nx-compat",
+            image.flag(IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT"),
+        ),
+        (
+            "high-entropy",
+            image.flag(IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, "HIGH_ENTROPY_VA"),
+        ),
+        (
+            "force-integrity",
+            image.flag(IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY"),
+        ),
         ("control-flow-guard", image.control_flow_guard()),
         ("checksum", image.checksum()),
         ("section-alignment", image.section_alignment()),
@@ -77,7 +90,10 @@ pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
         ("pdb-identity", image.pdb_identity(&symbols)),
         ("pdb-symbols", symbols.named()),
     ];
-    Ok(checks.into_iter().map(|(name, result)| Check { name, result }).collect())
+    Ok(checks
+        .into_iter()
+        .map(|(name, result)| Check { name, result })
+        .collect())
 }
 
 /// The checksum of a PE image, by the algorithm of `CheckSumMappedFile` (imagehlp): the 16-bit ones'-complement sum of
@@ -132,7 +148,11 @@ impl<'a> Image<'a> {
 
     fn machine(&self) -> Result<String, String> {
         let machine = self.file.nt_headers().file_header().machine.get(LE);
-        if machine == IMAGE_FILE_MACHINE_AMD64 { Ok("AMD64".into()) } else { Err(format!("{machine:#06x}, not AMD64")) }
+        if machine == IMAGE_FILE_MACHINE_AMD64 {
+            Ok("AMD64".into())
+        } else {
+            Err(format!("{machine:#06x}, not AMD64"))
+        }
     }
 
     fn subsystem(&self) -> Result<String, String> {
@@ -140,7 +160,9 @@ impl<'a> Image<'a> {
         if subsystem == IMAGE_SUBSYSTEM_NATIVE {
             Ok("NATIVE".into())
         } else {
-            Err(format!("{subsystem}, not NATIVE (1): Windows loads no driver of another subsystem"))
+            Err(format!(
+                "{subsystem}, not NATIVE (1): Windows loads no driver of another subsystem"
+            ))
         }
     }
 
@@ -148,13 +170,20 @@ impl<'a> Image<'a> {
         let entry = self.optional().address_of_entry_point.get(LE);
         match symbols.0.get(ENTRY) {
             Some(&address) if address == entry => Ok(format!("{ENTRY} at {entry:#x}")),
-            Some(address) => Err(format!("the image starts at {entry:#x}, {ENTRY} lies at {address:#x}")),
-            None => Err(format!("the symbols have no {ENTRY}, which binds the driver to the framework")),
+            Some(address) => Err(format!(
+                "the image starts at {entry:#x}, {ENTRY} lies at {address:#x}"
+            )),
+            None => Err(format!(
+                "the symbols have no {ENTRY}, which binds the driver to the framework"
+            )),
         }
     }
 
     fn imports(&self) -> Result<String, String> {
-        let allowed = [sysroot::exports(sysroot::NTOSKRNL), sysroot::exports(sysroot::WDFLDR)];
+        let allowed = [
+            sysroot::exports(sysroot::NTOSKRNL),
+            sysroot::exports(sysroot::WDFLDR),
+        ];
         let trouble = |error: object::Error| format!("unreadable: {error}");
         let table = self.file.import_table().map_err(trouble)?.ok_or("none at all")?;
         let mut descriptors = table.descriptors().map_err(trouble)?;
@@ -162,8 +191,13 @@ impl<'a> Image<'a> {
         while let Some(descriptor) = descriptors.next().map_err(trouble)? {
             let library = table.name(descriptor.name.get(LE)).map_err(trouble)?;
             let library = String::from_utf8_lossy(library);
-            let names = allowed.iter().find(|(name, _)| name.eq_ignore_ascii_case(&library)).map(|(_, names)| names);
-            let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE)).map_err(trouble)?;
+            let names = allowed
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(&library))
+                .map(|(_, names)| names);
+            let mut thunks = table
+                .thunks(descriptor.original_first_thunk.get(LE))
+                .map_err(trouble)?;
             while let Some(thunk) = thunks.next::<object::pe::ImageNtHeaders64>().map_err(trouble)? {
                 count += 1;
                 if thunk.is_ordinal() {
@@ -185,7 +219,8 @@ impl<'a> Image<'a> {
     }
 
     fn relocations(&self) -> Result<String, String> {
-        let stripped = self.file.nt_headers().file_header().characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED;
+        let stripped =
+            self.file.nt_headers().file_header().characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED;
         if stripped != 0 {
             return Err("stripped: the image cannot be loaded but at its preferred address".into());
         }
@@ -204,12 +239,19 @@ impl<'a> Image<'a> {
                     IMAGE_REL_BASED_DIR64 => count += 1,
                     IMAGE_REL_BASED_ABSOLUTE => {}
                     other => {
-                        return Err(format!("type {other} at {:#x}, not DIR64", relocation.virtual_address));
+                        return Err(format!(
+                            "type {other} at {:#x}, not DIR64",
+                            relocation.virtual_address
+                        ));
                     }
                 }
             }
         }
-        if count == 0 { Err("none".into()) } else { Ok(format!("{count}, all DIR64")) }
+        if count == 0 {
+            Err("none".into())
+        } else {
+            Ok(format!("{count}, all DIR64"))
+        }
     }
 
     fn flag(&self, flag: u16, name: &str) -> Result<String, String> {
@@ -231,7 +273,10 @@ impl<'a> Image<'a> {
             .map_err(|error| format!("unreadable load configuration: {error}"))?;
         // IMAGE_LOAD_CONFIG_DIRECTORY64.
         let pointer = |offset: usize| {
-            bytes.get(offset..offset + 8).and_then(|field| field.try_into().ok()).map_or(0, u64::from_le_bytes)
+            bytes
+                .get(offset..offset + 8)
+                .and_then(|field| field.try_into().ok())
+                .map_or(0, u64::from_le_bytes)
         };
         let (check, dispatch, table, count) = (pointer(112), pointer(120), pointer(128), pointer(136));
         if check == 0 || dispatch == 0 {
@@ -245,7 +290,11 @@ impl<'a> Image<'a> {
 
     fn checksum(&self) -> Result<String, String> {
         let (stored, right) = (self.optional().check_sum.get(LE), checksum(self.bytes)?);
-        if stored == right { Ok(format!("{stored:#x}")) } else { Err(format!("{stored:#x}, right is {right:#x}")) }
+        if stored == right {
+            Ok(format!("{stored:#x}"))
+        } else {
+            Err(format!("{stored:#x}, right is {right:#x}"))
+        }
     }
 
     fn section_alignment(&self) -> Result<String, String> {
@@ -253,7 +302,9 @@ impl<'a> Image<'a> {
         if alignment >= 4096 {
             Ok(format!("{alignment}"))
         } else {
-            Err(format!("{alignment}: memory integrity (HVCI) wants sections on pages of their own, 4096"))
+            Err(format!(
+                "{alignment}: memory integrity (HVCI) wants sections on pages of their own, 4096"
+            ))
         }
     }
 
@@ -268,7 +319,9 @@ impl<'a> Image<'a> {
                 return Err("INIT is not discardable".into());
             }
             // What Microsoft's linker sets under /KERNEL on all that must stay resident.
-            if [".text", ".rdata", ".data", ".pdata"].contains(&&*name) && rights & IMAGE_SCN_MEM_NOT_PAGED == 0 {
+            if [".text", ".rdata", ".data", ".pdata"].contains(&&*name)
+                && rights & IMAGE_SCN_MEM_NOT_PAGED == 0
+            {
                 return Err(format!("{name} may be paged out"));
             }
             listed.push(format!("{name} {rights:#010x}"));
@@ -285,12 +338,18 @@ impl<'a> Image<'a> {
     }
 
     fn pdb_identity(&self, symbols: &Symbols) -> Result<String, String> {
-        let Some(info) = self.file.pdb_info().map_err(|error| format!("unreadable debug directory: {error}"))? else {
+        let Some(info) = self
+            .file
+            .pdb_info()
+            .map_err(|error| format!("unreadable debug directory: {error}"))?
+        else {
             return Err("the image names no PDB".into());
         };
         let name = String::from_utf8_lossy(info.path());
         if name.contains(['/', '\\']) {
-            return Err(format!("the image names its PDB by a path of the building machine, {name}"));
+            return Err(format!(
+                "the image names its PDB by a path of the building machine, {name}"
+            ));
         }
         if info.guid() == symbols.1 {
             Ok(format!("{name}, age {}", info.age()))

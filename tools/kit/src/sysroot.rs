@@ -14,7 +14,7 @@
 //! second build finds nothing to do.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -54,9 +54,17 @@ const BUFFER_OVERFLOW: &str = include_str!("../sysroot/lib/buffer_overflow.c");
 /// If `definition` has no LIBRARY line: the files are part of this crate.
 #[must_use]
 pub fn exports(definition: &str) -> (&str, Vec<&str>) {
-    let mut lines = definition.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(';'));
-    let library = lines.find_map(|line| line.strip_prefix("LIBRARY ")).expect("the kit's definitions name a library");
-    let names = lines.filter(|line| *line != "EXPORTS").filter_map(|line| line.split_whitespace().next()).collect();
+    let mut lines = definition
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(';'));
+    let library = lines
+        .find_map(|line| line.strip_prefix("LIBRARY "))
+        .expect("the kit's definitions name a library");
+    let names = lines
+        .filter(|line| *line != "EXPORTS")
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     (library, names)
 }
 
@@ -71,7 +79,13 @@ impl Llvm {
     pub const RELEASE: u32 = 19;
 
     /// Debian's packages with what the kit needs of LLVM and of mingw-w64.
-    pub const PACKAGES: &'static [&'static str] = &["clang-19", "libclang1-19", "llvm-19", "lld-19", "mingw-w64-common"];
+    pub const PACKAGES: &'static [&'static str] = &[
+        "clang-19",
+        "libclang1-19",
+        "llvm-19",
+        "lld-19",
+        "mingw-w64-common",
+    ];
 
     /// Finds LLVM where Debian and Ubuntu, and apt.llvm.org, install it.
     ///
@@ -79,7 +93,9 @@ impl Llvm {
     ///
     /// If a program or the headers are missing; the message names the packages.
     pub fn find() -> Result<Self, Error> {
-        let llvm = Self { folder: PathBuf::from(format!("/usr/lib/llvm-{}", Self::RELEASE)) };
+        let llvm = Self {
+            folder: PathBuf::from(format!("/usr/lib/llvm-{}", Self::RELEASE)),
+        };
         let wanted = [
             llvm.program("clang"),
             llvm.program("lld-link"),
@@ -87,8 +103,11 @@ impl Llvm {
             llvm.program("llvm-lib"),
             Path::new(MINGW_HEADERS).join("ddk/wdm.h"),
         ];
-        let missing: Vec<_> =
-            wanted.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|path| !path.exists())
+            .map(|path| path.display().to_string())
+            .collect();
         if missing.is_empty() {
             return Ok(llvm);
         }
@@ -127,7 +146,10 @@ impl Sysroot {
     ///
     /// If a file cannot be written, mingw-w64's wdm.h is not as expected, or a tool of LLVM fails.
     pub fn prepare(root: &Path, llvm: &Llvm) -> Result<Self, Error> {
-        let mut sysroot = Self { root: root.to_path_buf(), headers_changed: false };
+        let mut sysroot = Self {
+            root: root.to_path_buf(),
+            headers_changed: false,
+        };
         sysroot.headers()?;
         sysroot.libraries(llvm)?;
         Ok(sysroot)
@@ -192,7 +214,7 @@ impl Sysroot {
             (WDFLDR, kmdf.join("WdfLdr.lib")),
         ] {
             let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
-            if write(&source, definition.as_bytes())? || !library.exists() {
+            if stale(&library, write(&source, definition.as_bytes())?)? {
                 run(Command::new(llvm.program("llvm-dlltool"))
                     .args(["-m", "i386:x86-64", "-d"])
                     .arg(&source)
@@ -205,30 +227,43 @@ impl Sysroot {
             (BUFFER_OVERFLOW, km.join("BufferOverflowFastFailK.lib")),
         ] {
             let source = scratch.join(library.with_extension("c").file_name().unwrap_or_default());
-            if write(&source, text.as_bytes())? || self.headers_changed || !library.exists() {
+            if stale(&library, write(&source, text.as_bytes())? || self.headers_changed)? {
                 self.compile(llvm, &source, &library)?;
             }
         }
         Ok(())
     }
 
+    /// clang, set up to compile C for the kernel with these headers; the caller names what to compile.
+    #[must_use]
+    pub fn compiler(&self, llvm: &Llvm) -> Command {
+        let mut clang = Command::new(llvm.program("clang"));
+        clang
+            .args([
+                "--target=x86_64-pc-windows-msvc",
+                MINGW_COMPATIBILITY,
+                "-fms-extensions",
+                "-fno-builtin",
+            ])
+            .args(["-D_WIN64", "-D_AMD64_", "-DAMD64", "-D_KERNEL_MODE"])
+            .args(["-DKMDF_VERSION_MAJOR=1", "-DKMDF_VERSION_MINOR=31"])
+            .args(["-Wall", "-Werror"]);
+        // As system folders: mingw-w64's headers have warnings of their own.
+        for folder in [self.km().join("crt"), self.km(), self.shared(), self.kmdf()] {
+            clang.arg("-isystem").arg(folder);
+        }
+        clang
+    }
+
     /// Compiles one C file into a static library, with Control Flow Guard as the driver itself.
     fn compile(&self, llvm: &Llvm, source: &Path, library: &Path) -> Result<(), Error> {
         let object = source.with_extension("obj");
         let folder = source.parent().unwrap_or(Path::new("."));
-        run(Command::new(llvm.program("clang"))
+        run(self
+            .compiler(llvm)
             // Names within the folder, so that the objects do not depend on where it lies.
             .current_dir(folder)
-            .args(["--target=x86_64-pc-windows-msvc", MINGW_COMPATIBILITY, "-fms-extensions", "-fno-builtin"])
-            .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard", "-Wall", "-Werror"])
-            .args(["-D_WIN64", "-D_AMD64_", "-DAMD64", "-D_KERNEL_MODE"])
-            .args(["-DKMDF_VERSION_MAJOR=1", "-DKMDF_VERSION_MINOR=31"])
-            // As system folders: mingw-w64's headers have warnings of their own.
-            .args([self.km().join("crt"), self.km(), self.shared(), self.kmdf()].map(|folder| {
-                let mut argument = OsString::from("-isystem");
-                argument.push(folder);
-                argument
-            }))
+            .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard"])
             .arg(format!("-ffile-prefix-map={}=/kit", folder.display()))
             .arg("-c")
             .arg(source.file_name().unwrap_or_default())
@@ -256,7 +291,9 @@ fn align_objects(wdm: &str) -> Result<String, String> {
             continue;
         }
         if text.matches(&plain).count() != 1 {
-            return Err(format!("does not define struct {name} once, as mingw-w64 10 does"));
+            return Err(format!(
+                "does not define struct {name} once, as mingw-w64 10 does"
+            ));
         }
         text = text.replace(&plain, &aligned);
     }
@@ -279,6 +316,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Whether a library has to be made; one whose source changed is removed first, so that a failure leaves none.
+fn stale(library: &Path, changed: bool) -> Result<bool, Error> {
+    let present = library.exists();
+    if present && changed {
+        fs::remove_file(library).map_err(Error::file("remove", library))?;
+    }
+    Ok(changed || !present)
+}
+
 fn link(target: &Path, path: &Path) -> Result<(), Error> {
     if fs::read_link(path).is_ok_and(|present| present == target) {
         return Ok(());
@@ -291,9 +337,81 @@ fn link(target: &Path, path: &Path) -> Result<(), Error> {
 
 fn run(command: &mut Command) -> Result<(), Error> {
     let program = command.get_program().display().to_string();
-    let output = command.output().map_err(|error| Error::new(format!("cannot run {program}: {error}")))?;
+    let output = command
+        .output()
+        .map_err(|error| Error::new(format!("cannot run {program}: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(Error::new(format!("{program} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr))))
+    Err(Error::new(format!(
+        "{program} failed ({}):\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn export_lists_are_read_without_comments() {
+        let (library, names) = exports("; text\nLIBRARY x.sys\nEXPORTS\n; more\nFirst\nSecond CONSTANT\n\n");
+        assert_eq!((library, names), ("x.sys", vec!["First", "Second"]));
+    }
+
+    #[test]
+    fn export_lists_name_each_routine_once() {
+        for definition in [NTOSKRNL, WDFLDR] {
+            let (_, mut names) = exports(definition);
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+
+    #[test]
+    fn no_inline_of_the_wdk_is_an_import() {
+        // wdm.h defines these for x64 as FORCEINLINE functions or macros.
+        let (_, names) = exports(NTOSKRNL);
+        for inline in [
+            "CTL_CODE",
+            "IoGetCurrentIrpStackLocation",
+            "KeInitializeSpinLock",
+            "KeMemoryBarrier",
+            "KeAcquireSpinLock",
+            "KeRaiseIrql",
+            "KeGetCurrentProcessorNumber",
+            "KeQueryTickCount",
+            "KeQueryInterruptTime",
+            "KeQuerySystemTime",
+            "ObReferenceObject",
+            "ObDereferenceObject",
+            "RtlZeroMemory",
+            "ExAllocatePoolZero",
+        ] {
+            assert!(!names.contains(&inline), "{inline}");
+        }
+    }
+
+    #[test]
+    fn device_objects_and_irps_are_aligned() {
+        let wdm = "a;\ntypedef struct _DEVICE_OBJECT {\n};\ntypedef struct _IRP {\n};\n";
+        let aligned = align_objects(wdm).unwrap();
+        assert!(aligned.contains("typedef struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) _IRP {\n"));
+        assert!(
+            aligned.contains("typedef struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) _DEVICE_OBJECT {\n")
+        );
+        assert_eq!(
+            align_objects(&aligned).as_ref(),
+            Ok(&aligned),
+            "a corrected header stays as it is"
+        );
+        assert!(
+            align_objects("typedef struct _IRP {")
+                .unwrap_err()
+                .contains("_DEVICE_OBJECT")
+        );
+    }
 }

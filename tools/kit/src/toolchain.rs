@@ -83,7 +83,9 @@ impl Toolchain {
             Some(Route::Debian) => debian(),
             None => installed(targets).or_else(|first| {
                 debian().map_err(|second| {
-                    Error::new(format!("no Rust toolchain for the driver.\n  {first}\n  {second}"))
+                    Error::new(format!(
+                        "no Rust toolchain for the driver.\n  {first}\n  {second}"
+                    ))
                 })
             }),
         }
@@ -124,13 +126,17 @@ impl Toolchain {
                 clear_build_settings(&mut command);
                 command
                     .env_remove("RUSTUP_TOOLCHAIN")
+                    // The cargo around this program points it to its own toolchain's libraries.
+                    .env_remove("LD_LIBRARY_PATH")
                     .env("RUSTC", DEBIAN_RUSTC)
                     .env("RUSTDOC", "/usr/bin/rustdoc")
                     .env("PATH", path_without_rustup());
                 command
             }
         };
-        command.env_remove("CARGO_BUILD_TARGET").env_remove("CARGO_TARGET_DIR");
+        command
+            .env_remove("CARGO_BUILD_TARGET")
+            .env_remove("CARGO_TARGET_DIR");
         command
     }
 
@@ -147,7 +153,11 @@ impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.route {
             Route::Installed => write!(f, "{}, targets installed", self.version),
-            Route::Debian => write!(f, "{}, Debian's, standard library built from source", self.version),
+            Route::Debian => write!(
+                f,
+                "{}, Debian's, standard library built from source",
+                self.version
+            ),
         }
     }
 }
@@ -172,7 +182,10 @@ fn installed(targets: &[Target]) -> Result<Toolchain, Error> {
         targets.iter().map(|target| target.triple()).filter(has).collect()
     };
     if missing().is_empty() {
-        return Ok(Toolchain { route: Route::Installed, version });
+        return Ok(Toolchain {
+            route: Route::Installed,
+            version,
+        });
     }
 
     let command = format!("rustup target add {}", missing().join(" "));
@@ -193,9 +206,14 @@ fn installed(targets: &[Target]) -> Result<Toolchain, Error> {
         .status()
         .map_err(|error| Error::new(format!("cannot run {command}: {error}")))?;
     if status.success() && missing().is_empty() {
-        return Ok(Toolchain { route: Route::Installed, version });
+        return Ok(Toolchain {
+            route: Route::Installed,
+            version,
+        });
     }
-    Err(Error::new(format!("the targets could not be added. With access to rustup's server: {command}")))
+    Err(Error::new(format!(
+        "the targets could not be added. With access to rustup's server: {command}"
+    )))
 }
 
 /// Debian's set, if all of it is there.
@@ -206,18 +224,28 @@ fn debian() -> Result<Toolchain, Error> {
             return Err(Error::new(format!("Debian's toolchain lacks {file}. {install}")));
         }
     }
-    let version = ask(Command::new(DEBIAN_RUSTC).env_remove("RUSTUP_TOOLCHAIN").arg("--version"))?;
+    let version = ask(Command::new(DEBIAN_RUSTC)
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .arg("--version"))?;
     // Debian's ordinary rustc and rust-src do not suffice: they are older than the project's rust-version.
     let source = Path::new(DEBIAN_LIBRARY).join("Cargo.lock");
     if !source.exists() {
-        return Err(Error::new(format!("Debian's toolchain lacks {}. {install}", source.display())));
+        return Err(Error::new(format!(
+            "Debian's toolchain lacks {}. {install}",
+            source.display()
+        )));
     }
-    Ok(Toolchain { route: Route::Debian, version })
+    Ok(Toolchain {
+        route: Route::Debian,
+        version,
+    })
 }
 
 /// The program that cargo or the caller's environment names, else the one on the path.
 fn current(variable: &str, program: &str) -> std::ffi::OsString {
-    env::var_os(variable).filter(|value| !value.is_empty()).unwrap_or_else(|| program.into())
+    env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| program.into())
 }
 
 /// Compiler flags of the environment would replace the ones that a driver needs, and wrappers are chained by the kit.
@@ -240,7 +268,8 @@ fn clear_build_settings(command: &mut Command) {
 fn path_without_rustup() -> std::ffi::OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let kept = env::split_paths(&path).filter(|folder| {
-        let toolchain = folder.join("cargo").exists() && *folder != Path::new("/usr/bin") && *folder != Path::new("/bin");
+        let toolchain =
+            folder.join("cargo").exists() && *folder != Path::new("/usr/bin") && *folder != Path::new("/bin");
         !toolchain && !folder.join("rustup").exists()
     });
     let system = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
@@ -256,17 +285,126 @@ fn path_without_rustup() -> std::ffi::OsString {
 /// What a program prints.
 fn ask(command: &mut Command) -> Result<String, Error> {
     let what = format!("{} {}", command.get_program().display(), args(command));
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Error::new(format!("cannot run {what}: {error}. Is Rust installed (https://rustup.rs)?")))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+        Error::new(format!(
+            "cannot run {what}: {error}. Is Rust installed (https://rustup.rs)?"
+        ))
+    })?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::new(format!("{what} failed ({}): {}", output.status, why.trim())));
+        return Err(Error::new(format!(
+            "{what} failed ({}): {}",
+            output.status,
+            why.trim()
+        )));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn args(command: &Command) -> String {
-    command.get_args().map(|argument| argument.display().to_string()).collect::<Vec<_>>().join(" ")
+    command
+        .get_args()
+        .map(|argument| argument.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain(route: Route) -> Toolchain {
+        Toolchain {
+            route,
+            version: "rustc 1.2.3".to_owned(),
+        }
+    }
+
+    fn variable(command: &Command, name: &str) -> Option<String> {
+        command
+            .get_envs()
+            .find(|(found, _)| *found == name)?
+            .1
+            .map(|value| value.display().to_string())
+    }
+
+    #[test]
+    fn installed_targets_need_nothing_unstable() {
+        let cargo = toolchain(Route::Installed).cargo(Target::Driver);
+        assert_eq!(
+            variable(&cargo, "CARGO_BUILD_TARGET").as_deref(),
+            Some("x86_64-pc-windows-msvc")
+        );
+        assert_eq!(variable(&cargo, "RUSTC_BOOTSTRAP"), None);
+        assert_eq!(args(&cargo), "");
+    }
+
+    #[test]
+    fn debian_builds_the_standard_library_and_keeps_to_its_own_programs() {
+        for (target, library) in [
+            (Target::Driver, "-Zbuild-std=core,alloc"),
+            (Target::Bare, "-Zbuild-std=core,alloc"),
+            (Target::WindowsUser, "-Zbuild-std=std,panic_abort"),
+        ] {
+            let cargo = toolchain(Route::Debian).cargo(target);
+            assert_eq!(cargo.get_program(), DEBIAN_CARGO);
+            assert_eq!(variable(&cargo, "RUSTC").as_deref(), Some(DEBIAN_RUSTC));
+            assert_eq!(variable(&cargo, "RUSTC_BOOTSTRAP").as_deref(), Some("1"));
+            assert!(args(&cargo).starts_with(library), "{}", args(&cargo));
+            let path = variable(&cargo, "PATH").unwrap();
+            let folders: Vec<_> = env::split_paths(&path).collect();
+            assert_eq!(folders[0], Path::new("/usr/bin"));
+            // rustup's folder may be last, where it keeps cargo from putting it first.
+            let rustup = folders.iter().position(|folder| folder.join("rustup").exists());
+            assert!(
+                rustup.is_none_or(|position| position + 1 == folders.len()),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn flags_and_wrappers_of_the_environment_do_not_reach_the_build() {
+        for route in [Route::Installed, Route::Debian] {
+            let cargo = toolchain(route).host_cargo();
+            for name in [
+                "RUSTFLAGS",
+                "CARGO_ENCODED_RUSTFLAGS",
+                "RUSTC_WRAPPER",
+                "CARGO_BUILD_TARGET",
+            ] {
+                assert!(
+                    cargo
+                        .get_envs()
+                        .any(|(found, value)| found == name && value.is_none()),
+                    "{route:?} {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn packages_are_those_of_the_route() {
+        let installed = packages(Route::Installed);
+        let debian = packages(Route::Debian);
+        assert!(
+            installed
+                .iter()
+                .all(|package| debian.contains(package) && !package.contains("rust"))
+        );
+        assert!(debian.contains(&"rustc-web") && debian.contains(&"rust-web-src"));
+    }
+
+    #[test]
+    fn a_program_that_fails_is_named_with_its_arguments() {
+        let failed = ask(Command::new("false").arg("--version"))
+            .unwrap_err()
+            .to_string();
+        assert!(failed.starts_with("false --version failed"), "{failed}");
+        let missing = ask(&mut Command::new("/nowhere/rustc")).unwrap_err().to_string();
+        assert!(
+            missing.contains("cannot run /nowhere/rustc") && missing.contains("rustup.rs"),
+            "{missing}"
+        );
+    }
 }

@@ -33,7 +33,10 @@ struct Replacement {
 
 enum Source {
     /// One file in place of the whole crate, whose root file has this SHA-256.
-    StandIn { root_sha256: &'static str, text: &'static str },
+    StandIn {
+        root_sha256: &'static str,
+        text: &'static str,
+    },
     /// The crate's own files, with some lines changed in those that are listed.
     Edited(&'static [Edit]),
 }
@@ -63,7 +66,10 @@ static REPLACEMENTS: &[Replacement] = &[
             Edit {
                 file: "cargo_make.rs",
                 sha256: "171382c8cec8af77ebaa0a0c8c2ebdffddfed52f3da786742c16f2f22de77f22",
-                changes: &[("std::os::windows::fs::symlink_file(", "std::os::unix::fs::symlink(")],
+                changes: &[(
+                    "std::os::windows::fs::symlink_file(",
+                    "std::os::unix::fs::symlink(",
+                )],
             },
         ]),
     },
@@ -130,7 +136,9 @@ fn wrap(mut arguments: Vec<OsString>) -> Result<ExitCode, Refusal> {
         let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
         if let Some(replacement) = find(invocation.crate_name, &version)? {
             let folder = env::var_os(STAND_INS_VARIABLE).ok_or_else(|| {
-                Refusal(format!("{STAND_INS_VARIABLE} is not set; the kit sets it when it runs cargo"))
+                Refusal(format!(
+                    "{STAND_INS_VARIABLE} is not set; the kit sets it when it runs cargo"
+                ))
             })?;
             let root = replacement.materialise(Path::new(invocation.root), Path::new(&folder))?;
             let position = invocation.root_position;
@@ -142,13 +150,18 @@ fn wrap(mut arguments: Vec<OsString>) -> Result<ExitCode, Refusal> {
         arguments.insert(0, chained);
     }
     let Some((program, rest)) = arguments.split_first() else {
-        return Err(Refusal("is run by cargo, with the compiler and its arguments".into()));
+        return Err(Refusal(
+            "is run by cargo, with the compiler and its arguments".into(),
+        ));
     };
     let status = Command::new(program)
         .args(rest)
         .status()
         .map_err(|error| Refusal(format!("cannot run {}: {error}", program.display())))?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// What matters of a compiler's command line; queries (`-vV`, `--print`) and Windows targets have none.
@@ -179,13 +192,19 @@ impl<'a> Invocation<'a> {
             Path::new(argument).extension() == Some(OsStr::new("rs"))
                 && !argument.as_encoded_bytes().starts_with(b"-")
         })?;
-        Some(Self { crate_name, root, root_position })
+        Some(Self {
+            crate_name,
+            root,
+            root_position,
+        })
     }
 }
 
 /// The replacement for a crate, or `None` where it needs none.
 fn find(crate_name: &str, version: &str) -> Result<Option<&'static Replacement>, Refusal> {
-    let Some(replacement) = REPLACEMENTS.iter().find(|replacement| replacement.crate_name == crate_name)
+    let Some(replacement) = REPLACEMENTS
+        .iter()
+        .find(|replacement| replacement.crate_name == crate_name)
     else {
         return Ok(None);
     };
@@ -213,7 +232,9 @@ impl Replacement {
                 Ok(copy)
             }
             Source::Edited(edits) => {
-                let own = root.parent().ok_or_else(|| Refusal(format!("{} has no folder", root.display())))?;
+                let own = root
+                    .parent()
+                    .ok_or_else(|| Refusal(format!("{} has no folder", root.display())))?;
                 self.copy(own, &folder, Path::new(""), edits)?;
                 Ok(folder.join(root.file_name().unwrap_or_default()))
             }
@@ -235,7 +256,10 @@ impl Replacement {
             if let Some(edit) = edits.iter().find(|edit| Path::new(edit.file) == inside) {
                 self.expect(&path, &bytes, edit.sha256)?;
                 bytes = edit.apply(&bytes).ok_or_else(|| {
-                    Refusal(format!("{} lacks a line that the kit has to change", path.display()))
+                    Refusal(format!(
+                        "{} lacks a line that the kit has to change",
+                        path.display()
+                    ))
                 })?;
             }
             write_if_different(&folder.join(name), &bytes)?;
@@ -288,4 +312,155 @@ fn write_if_different(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&unfinished, bytes).map_err(trouble)?;
     fs::rename(&unfinished, path).map_err(trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = env::temp_dir().join(format!("rundown-kit-wrapper-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn sha256(text: &str) -> &'static str {
+        Box::leak(sha256::hex(text.as_bytes()).into_boxed_str())
+    }
+
+    #[test]
+    fn finds_crate_and_root_as_cargo_and_clippy_pass_them() {
+        for line in [
+            "rustc --crate-name windows --edition=2021 /r/windows-0.62.2/src/lib.rs --crate-type lib",
+            "clippy-driver rustc --crate-name windows --edition=2021 /r/windows-0.62.2/src/lib.rs --cap-lints allow",
+            "rustc --crate-name=windows /r/windows-0.62.2/src/lib.rs --target x86_64-unknown-linux-gnu",
+        ] {
+            let arguments = arguments(line);
+            let invocation = Invocation::of(&arguments).unwrap();
+            assert_eq!(invocation.crate_name, "windows", "{line}");
+            assert_eq!(invocation.root, "/r/windows-0.62.2/src/lib.rs", "{line}");
+            assert_eq!(arguments[invocation.root_position], invocation.root);
+        }
+    }
+
+    #[test]
+    fn leaves_queries_and_windows_targets_alone() {
+        for line in [
+            "rustc -vV",
+            "rustc - --crate-name ___ --print=file-names --crate-type bin",
+            "rustc --crate-name windows src/lib.rs --target x86_64-pc-windows-msvc",
+            "rustc --crate-name windows src/lib.rs --target=x86_64-pc-windows-gnu",
+        ] {
+            assert!(Invocation::of(&arguments(line)).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn replaces_known_versions_only() {
+        assert!(find("wdk_build", "0.6.0").unwrap().is_some());
+        assert!(find("windows", "0.62.2").unwrap().is_some());
+        for other in [
+            "wdk_sys",
+            "windows_sys",
+            "windows_core",
+            "build_script_build",
+            "serde",
+        ] {
+            assert!(find(other, "0.6.0").unwrap().is_none(), "{other}");
+        }
+        let Err(Refusal(message)) = find("wdk_build", "0.7.0") else {
+            panic!("0.7.0 is not known")
+        };
+        assert!(
+            message.contains("wdk_build 0.7.0") && message.contains("0.6.0"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn stand_in_takes_the_place_of_the_file_it_was_made_for() {
+        let folder = folder("stand-in");
+        let root = folder.join("lib.rs");
+        fs::write(&root, "#![cfg(windows)]").unwrap();
+        let known = |root_sha256| Replacement {
+            crate_name: "windows",
+            version: "1.2.3",
+            source: Source::StandIn {
+                root_sha256,
+                text: "// stand-in",
+            },
+        };
+
+        let copy = known(sha256("#![cfg(windows)]"))
+            .materialise(&root, &folder.join("out"))
+            .unwrap();
+        assert_eq!(fs::read_to_string(copy).unwrap(), "// stand-in");
+
+        let Refusal(message) = known(sha256("something else"))
+            .materialise(&root, &folder.join("out"))
+            .unwrap_err();
+        assert!(
+            message.contains("lib.rs is not the file of windows 1.2.3"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn edited_copy_keeps_every_other_file() {
+        let folder = folder("edited");
+        let own = folder.join("src");
+        fs::create_dir_all(own.join("metadata")).unwrap();
+        for (file, text) in [
+            ("lib.rs", "mod utils;"),
+            ("utils.rs", "a b a"),
+            ("metadata/utils.rs", "a"),
+        ] {
+            fs::write(own.join(file), text).unwrap();
+        }
+        let edits = |sha256, find| -> &'static [Edit] {
+            let changes: &'static [(&str, &str)] = Box::leak(Box::new([(find, "c")]));
+            Box::leak(Box::new([Edit {
+                file: "utils.rs",
+                sha256,
+                changes,
+            }]))
+        };
+        let known = |edits| Replacement {
+            crate_name: "x",
+            version: "1.0.0",
+            source: Source::Edited(edits),
+        };
+        let out = folder.join("out");
+
+        let root = known(edits(sha256("a b a"), "a"))
+            .materialise(&own.join("lib.rs"), &out)
+            .unwrap();
+        assert_eq!(root, out.join("x-1.0.0/lib.rs"));
+        let text = |file: &str| fs::read_to_string(out.join("x-1.0.0").join(file)).unwrap();
+        assert_eq!(
+            [text("lib.rs"), text("utils.rs"), text("metadata/utils.rs")],
+            ["mod utils;", "c b c", "a"]
+        );
+
+        let stale = known(edits(sha256("a"), "a")).materialise(&own.join("lib.rs"), &out);
+        assert!(stale.unwrap_err().0.contains("is not the file of x 1.0.0"));
+        let lacking = known(edits(sha256("a b a"), "d")).materialise(&own.join("lib.rs"), &out);
+        assert!(lacking.unwrap_err().0.contains("lacks a line"));
+    }
+
+    #[test]
+    fn equal_files_are_not_written_again() {
+        let file = folder("unchanged").join("file");
+        write_if_different(&file, b"text").unwrap();
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        write_if_different(&file, b"text").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+        write_if_different(&file, b"other").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"other");
+    }
 }

@@ -43,7 +43,14 @@ fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
     let path = |extension: &str| folder.join(name).with_extension(extension);
     fs::write(path("c"), source).unwrap();
     run(Command::new(llvm.program("clang"))
-        .args(["--target=x86_64-pc-windows-msvc", "-O2", "-gcodeview", "-Xclang", "-cfguard", "-c"])
+        .args([
+            "--target=x86_64-pc-windows-msvc",
+            "-O2",
+            "-gcodeview",
+            "-Xclang",
+            "-cfguard",
+            "-c",
+        ])
         .arg(path("c"))
         .arg("-o")
         .arg(path("obj")));
@@ -53,26 +60,57 @@ fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
     linker
         .current_dir(&folder)
         .arg(path("obj"))
-        .args(["BufferOverflowFastFailK", "ntoskrnl"].map(|file| lib(&format!("10.0.26100.0/km/x64/{file}.lib"))))
+        .args(
+            ["BufferOverflowFastFailK", "ntoskrnl"]
+                .map(|file| lib(&format!("10.0.26100.0/km/x64/{file}.lib"))),
+        )
         .args(["WdfLdr", "WdfDriverEntry"].map(|file| lib(&format!("wdf/kmdf/x64/1.31/{file}.lib"))))
-        .args(["/NOLOGO", "/DLL", "/DRIVER", "/NODEFAULTLIB", "/SUBSYSTEM:NATIVE", "/ENTRY:FxDriverEntry", "/NXCOMPAT"])
-        .args(["/DYNAMICBASE", "/INTEGRITYCHECK", "/DEBUG", "/PDBALTPATH:%_PDB%", "/GUARD:CF", "/OPT:REF,ICF"])
+        .args([
+            "/NOLOGO",
+            "/DLL",
+            "/DRIVER",
+            "/NODEFAULTLIB",
+            "/SUBSYSTEM:NATIVE",
+            "/ENTRY:FxDriverEntry",
+            "/NXCOMPAT",
+        ])
+        .args([
+            "/DYNAMICBASE",
+            "/INTEGRITYCHECK",
+            "/DEBUG",
+            "/PDBALTPATH:%_PDB%",
+            "/GUARD:CF",
+            "/OPT:REF,ICF",
+        ])
         .args(LINK_ARGUMENTS)
         .args(arguments)
         .arg(format!("/OUT:{name}.sys"));
     run(&mut linker);
-    Fixture { image: fs::read(path("sys")).unwrap(), symbols: fs::read(path("pdb")).unwrap() }
+    Fixture {
+        image: fs::read(path("sys")).unwrap(),
+        symbols: fs::read(path("pdb")).unwrap(),
+    }
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The names of the checks that fail.
 fn failing(image: &[u8], symbols: &[u8]) -> Vec<&'static str> {
     let checks = pe::check_bytes(image, symbols).unwrap_or_else(|error| panic!("{error}"));
-    checks.into_iter().filter(|check| check.result.is_err()).map(|check| check.name).collect()
+    checks
+        .into_iter()
+        .filter(|check| check.result.is_err())
+        .map(|check| check.name)
+        .collect()
 }
 
 /// Damages a copy, puts the checksum right again, and expects exactly `name` to fail.
@@ -100,7 +138,7 @@ fn optional_header(image: &[u8]) -> usize {
     file_header(image) + 20
 }
 
-/// Clears a bit of DllCharacteristics.
+/// Clears a bit of `DllCharacteristics`.
 fn clear(image: &mut [u8], flag: u16) {
     let position = optional_header(image) + 70;
     let flags = u16::from_le_bytes(image[position..position + 2].try_into().unwrap()) & !flag;
@@ -112,12 +150,18 @@ fn section(image: &[u8], name: &str) -> usize {
     let table = optional_header(image) + 240;
     let mut padded = [0; 8];
     padded[..name.len()].copy_from_slice(name.as_bytes());
-    (0..16).map(|index| table + 40 * index).find(|&header| image[header..header + 8] == padded).unwrap()
+    (0..16)
+        .map(|index| table + 40 * index)
+        .find(|&header| image[header..header + 8] == padded)
+        .unwrap()
 }
 
 /// Where a text lies in the file; it has to be there once.
 fn find(image: &[u8], text: &[u8]) -> usize {
-    let mut positions = image.windows(text.len()).enumerate().filter(|(_, window)| *window == text);
+    let mut positions = image
+        .windows(text.len())
+        .enumerate()
+        .filter(|(_, window)| *window == text);
     let position = positions.next().unwrap().0;
     assert_eq!(positions.count(), 0);
     position
@@ -304,7 +348,15 @@ fn symbols_of_another_program() {
 #[test]
 fn not_an_image_at_all() {
     for bytes in [&b""[..], b"MZ", &FIXTURE.image[..0x90], &[0; 4096]] {
-        assert!(pe::check_bytes(bytes, &FIXTURE.symbols).unwrap_err().contains("not a 64-bit PE image"));
+        assert!(
+            pe::check_bytes(bytes, &FIXTURE.symbols)
+                .unwrap_err()
+                .contains("not a 64-bit PE image")
+        );
     }
-    assert!(pe::check_bytes(&FIXTURE.image, b"no PDB").unwrap_err().contains("PDB"));
+    assert!(
+        pe::check_bytes(&FIXTURE.image, b"no PDB")
+            .unwrap_err()
+            .contains("PDB")
+    );
 }

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn main() -> ExitCode {
     eprintln!(
         "xtask: the lab and the kit run on x86-64 Linux. Here the container does it:\n  \
-         podman build -t rundown . && podman run --rm -it -v \"$PWD\":/rundown rundown cargo xtask lab"
+         podman build -t rundown . && podman run --rm -it -v \"$PWD\":/rundown -v rundown-target:/rundown/target rundown cargo xtask lab"
     );
     ExitCode::FAILURE
 }

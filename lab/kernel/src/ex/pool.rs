@@ -5,7 +5,7 @@ use crate::judge::{self, code};
 use crate::ke::{irql, timer};
 use crate::ldr::export::Export;
 use crate::mm::pool::{self, FreeError, Placement, Tag};
-use crate::{hal, lock::IrqLock, rng};
+use crate::{config, hal, rng};
 
 /// `POOL_FLAG_UNINITIALIZED`.
 const UNINITIALIZED: u64 = 0x2;
@@ -25,14 +25,6 @@ const KNOWN_REQUIRED: u64 = 0x3FF;
 const POOL_TYPE_CACHE_ALIGNED: u32 = 4;
 const POOL_TYPE_PAGED: u32 = 1;
 
-/// One in so many allocations fails, 0 for none.
-static FAILURES: IrqLock<u64> = IrqLock::new(0);
-
-/// Lets one in `n` allocations of the driver's fail, at random; 0 for none.
-pub fn fail_one_in(n: u64) {
-    *FAILURES.lock() = n;
-}
-
 fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) -> *mut u8 {
     let caller = pcr::current_thread().caller();
     let level = irql::current();
@@ -50,7 +42,7 @@ fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) 
             format_args!("a pool allocation of 0 bytes"),
         );
     }
-    let failures = *FAILURES.lock();
+    let failures = config::get().fail;
     if failures != 0 && rng::one_in(failures) {
         return core::ptr::null_mut();
     }

@@ -8,35 +8,45 @@ pub const UNITS_PER_SECOND: u64 = 10_000_000;
 /// 2026-01-01 in NT's time, units of 100 ns since 1601: the machine has no clock that matters, and runs repeat.
 pub const BOOT_SYSTEM_TIME: u64 = 134_117_280_000_000_000;
 const PIT_HZ: u64 = 1_193_182;
-const CALIBRATION_PIT_TICKS: u16 = 5_966; // 5 ms
-const MEASUREMENTS: usize = 4;
+/// How long the PIT is watched, ticks of its clock; it counts 65,536 of them down (55 ms).
+const CALIBRATION_TICKS: u16 = 12_000;
+/// Tries for one reading of both clocks; the one that took the fewest cycles counts.
+const TRIES: usize = 16;
 
 static CYCLES_PER_SECOND: AtomicU64 = AtomicU64::new(1_000_000_000);
 static START: AtomicU64 = AtomicU64::new(0);
 
-/// Measures the TSC against PIT channel 2, and starts time. On a busy host a measurement can only be too long, so the
-/// shortest of a few counts.
+/// Measures the TSC against PIT channel 2, and starts time. A busy host may stop this processor at any moment, so both
+/// clocks are read together, several times at each end, and the closest pair is used.
 pub fn calibrate() {
-    let cycles = (0..MEASUREMENTS).map(|_| measure()).min().unwrap_or(1);
-    CYCLES_PER_SECOND.store(
-        cycles * PIT_HZ / u64::from(CALIBRATION_PIT_TICKS),
-        Ordering::Relaxed,
-    );
-    START.store(cpu::rdtsc(), Ordering::Relaxed);
-}
-
-fn measure() -> u64 {
-    // Gate on, speaker off; channel 2, mode 0: its output goes up when the count ends.
+    // Gate on, speaker off; channel 2, low then high byte, mode 0: counts down once, from 65,535.
     cpu::out8(0x61, cpu::in8(0x61) & !2 | 1);
     cpu::out8(0x43, 0xB0);
-    let [low, high] = CALIBRATION_PIT_TICKS.to_le_bytes();
-    cpu::out8(0x42, low);
-    cpu::out8(0x42, high);
-    let start = cpu::rdtsc();
-    while cpu::in8(0x61) & 0x20 == 0 {
-        core::hint::spin_loop();
-    }
-    cpu::rdtsc() - start
+    cpu::out8(0x42, 0xFF);
+    cpu::out8(0x42, 0xFF);
+    let (start, first) = read_both();
+    let (end, last) = loop {
+        let (end, last) = read_both();
+        if first.wrapping_sub(last) >= CALIBRATION_TICKS {
+            break (end, last);
+        }
+    };
+    let ticks = u64::from(first.wrapping_sub(last));
+    CYCLES_PER_SECOND.store((end - start) * PIT_HZ / ticks, Ordering::Relaxed);
+    START.store(end, Ordering::Relaxed);
+}
+
+/// The TSC and the PIT's count at nearly the same moment.
+fn read_both() -> (u64, u16) {
+    let read = |_| {
+        let before = cpu::rdtsc();
+        cpu::out8(0x43, 0x80); // latch channel 2
+        let count = u16::from_le_bytes([cpu::in8(0x42), cpu::in8(0x42)]);
+        let after = cpu::rdtsc();
+        (after - before, before + (after - before) / 2, count)
+    };
+    let (_, time, count) = (0..TRIES).map(read).min().unwrap_or((0, 0, 0));
+    (time, count)
 }
 
 /// TSC cycles in a second.

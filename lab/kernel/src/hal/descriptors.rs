@@ -46,14 +46,14 @@ pub fn initialize(number: usize) {
         let stack = unsafe { &raw const (*tables).stacks[index] };
         tss.interrupt_stack_table[ist as usize] = VirtAddr::from_ptr(stack.wrapping_add(1));
     }
-    // SAFETY: as for `tss`, another field.
-    let gdt = unsafe { &mut (*tables).gdt };
+    // SAFETY: as for `tss`, another field; like it, it lies in a static.
+    let gdt: &'static mut GlobalDescriptorTable = unsafe { &mut (*tables).gdt };
     *gdt = GlobalDescriptorTable::new();
     gdt.append(Descriptor::kernel_code_segment());
     // SAFETY: the TSS lies in a static and is not written again.
     let tss = unsafe { &(*tables).tss };
     let task = gdt.append(Descriptor::tss_segment(tss));
-    gdt.load_static();
+    gdt.load();
     // SAFETY: the selector names the TSS descriptor that was just added.
     unsafe { x86_64::instructions::tables::load_tss(task) };
 
@@ -65,16 +65,6 @@ pub fn initialize(number: usize) {
     // SAFETY: the IDT is a static, filled before any processor loads it, and never written again.
     let idt = unsafe { &*IDT.0.get() };
     idt.load();
-}
-
-trait LoadStatic {
-    fn load_static(&'static self);
-}
-
-impl LoadStatic for GlobalDescriptorTable {
-    fn load_static(&'static self) {
-        self.load();
-    }
 }
 
 /// Points every vector at its stub.

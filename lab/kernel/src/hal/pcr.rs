@@ -25,8 +25,6 @@ pub struct Pcr {
     pub dpcs: IrqLock<DpcQueue>,
     /// Whether a DPC routine runs here.
     pub in_dpc: AtomicBool,
-    /// Clock ticks that found the same DPC routine running.
-    pub dpc_ticks: AtomicU32,
     /// Clock ticks in a row that interrupted code at `DISPATCH_LEVEL` or above.
     pub raised_ticks: AtomicU32,
     /// Clock ticks left to the running thread.
@@ -57,7 +55,6 @@ impl Pcr {
             dead: AtomicPtr::new(core::ptr::null_mut()),
             dpcs: IrqLock::new(DpcQueue::new()),
             in_dpc: AtomicBool::new(false),
-            dpc_ticks: AtomicU32::new(0),
             raised_ticks: AtomicU32::new(0),
             quantum: AtomicU32::new(0),
             reschedule: AtomicBool::new(false),

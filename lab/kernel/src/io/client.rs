@@ -73,7 +73,8 @@ pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
         return Err(status::NO_SUCH_DEVICE);
     }
     let sddl = device::security(physical);
-    let descriptor = SecurityDescriptor::parse(sddl.as_deref().unwrap_or(OPEN_TO_ALL)).map_err(|_| status::ACCESS_DENIED)?;
+    let descriptor = SecurityDescriptor::parse(sddl.as_deref().unwrap_or(OPEN_TO_ALL))
+        .map_err(|_| status::ACCESS_DENIED)?;
     let granted = descriptor.check(caller, access).ok_or(status::ACCESS_DENIED)?;
     let handle = {
         let mut last = OPENING.lock();
@@ -99,7 +100,8 @@ fn leave(device: &'static DeviceObject) {
 /// Makes a file object and asks the driver whether it may be.
 fn create(device: &'static DeviceObject, granted: u32) -> Result<File, i32> {
     let size = size_of::<FileObject>() as u64;
-    let memory = pool::allocate(size, FILE_TAG, true, Placement::Block, 0).ok_or(status::INSUFFICIENT_RESOURCES)?;
+    let memory =
+        pool::allocate(size, FILE_TAG, true, Placement::Block, 0).ok_or(status::INSUFFICIENT_RESOURCES)?;
     // SAFETY: fresh zeroed pool of the right size; every field may be zero. It stays until `free_file`.
     let object: &'static FileObject = unsafe { &*memory.cast() };
     object.kind.set(TYPE_FILE);
@@ -124,11 +126,21 @@ fn create(device: &'static DeviceObject, granted: u32) -> Result<File, i32> {
         return Err(status);
     }
     object.flags.set(HANDLE_CREATED);
-    Ok(File { object, device, granted, references: AtomicUsize::new(1) })
+    Ok(File {
+        object,
+        device,
+        granted,
+        references: AtomicUsize::new(1),
+    })
 }
 
 /// Sends a request about a file and waits for it.
-fn send(device: &'static DeviceObject, object: &'static FileObject, function: u8, fill: impl FnOnce(&mut [u64; 4])) -> i32 {
+fn send(
+    device: &'static DeviceObject,
+    object: &'static FileObject,
+    function: u8,
+    fill: impl FnOnce(&mut [u64; 4]),
+) -> i32 {
     let (status, _) = irp::send_and_wait(device, |irp, stack| {
         irp.requestor_mode.set(USER_MODE);
         irp.original_file_object.set((&raw const *object).cast_mut());
@@ -136,7 +148,11 @@ fn send(device: &'static DeviceObject, object: &'static FileObject, function: u8
         stack.file_object.set((&raw const *object).cast_mut());
         let mut parameters = [0; 4];
         fill(&mut parameters);
-        stack.parameters.iter().zip(parameters).for_each(|(field, value)| field.set(value));
+        stack
+            .parameters
+            .iter()
+            .zip(parameters)
+            .for_each(|(field, value)| field.set(value));
     });
     status
 }
@@ -186,7 +202,14 @@ pub type Answer = Box<dyn FnOnce(i32, Vec<u8>) + Send>;
 
 /// Notes a control request as soon as it arrives, so that a cancellation that overtakes it finds it.
 pub fn announce(id: u32, code: u32) {
-    PENDING.lock().insert(id, Pending { code, serial: None, cancelled: false });
+    PENDING.lock().insert(
+        id,
+        Pending {
+            code,
+            serial: None,
+            cancelled: false,
+        },
+    );
 }
 
 /// `DeviceIoControl`, announced before. Returns when the driver's dispatch routine does; `answer` is called when the request is done.
@@ -211,13 +234,17 @@ fn start_control(
     input: &[u8],
     answer: Answer,
 ) -> Result<(), (i32, Answer)> {
-    let Some(file) = FILES.lock().get(&handle).cloned() else { return Err((status::INVALID_HANDLE, answer)) };
+    let Some(file) = FILES.lock().get(&handle).cloned() else {
+        return Err((status::INVALID_HANDLE, answer));
+    };
     // The control code's access bits, FILE_READ_ACCESS and FILE_WRITE_ACCESS, are those of the file's data.
     let needed = code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA);
     if file.granted & needed != needed {
         return Err((status::ACCESS_DENIED, answer));
     }
-    let Some(buffers) = Buffers::new(code, capacity, input) else { return Err((status::INSUFFICIENT_RESOURCES, answer)) };
+    let Some(buffers) = Buffers::new(code, capacity, input) else {
+        return Err((status::INSUFFICIENT_RESOURCES, answer));
+    };
     // Relaxed: the handle keeps the file open meanwhile.
     file.references.fetch_add(1, Ordering::Relaxed);
     let addresses = buffers.addresses();
@@ -242,8 +269,17 @@ fn start_control(
     let stack = irp::next(irp);
     stack.major_function.set(major::DEVICE_CONTROL);
     stack.file_object.set((&raw const *file.object).cast_mut());
-    let parameters = [u64::from(capacity), input.len() as u64, u64::from(code), addresses.type3];
-    stack.parameters.iter().zip(parameters).for_each(|(field, value)| field.set(value));
+    let parameters = [
+        u64::from(capacity),
+        input.len() as u64,
+        u64::from(code),
+        addresses.type3,
+    ];
+    stack
+        .parameters
+        .iter()
+        .zip(parameters)
+        .for_each(|(field, value)| field.set(value));
     let cancelled = {
         let mut pending = PENDING.lock();
         pending.get_mut(&id).is_some_and(|entry| {
@@ -308,12 +344,16 @@ pub fn close_all() {
 fn wait_for_requests(why: &str) {
     let limit = config::get().hang;
     for waited in 0.. {
-        let Some(code) = PENDING.lock().values().next().map(|pending| pending.code) else { return };
+        let Some(code) = PENDING.lock().values().next().map(|pending| pending.code) else {
+            return;
+        };
         if waited > limit {
             judge::bugcheck(
                 code::REQUEST_NOT_COMPLETED,
                 [u64::from(code), waited, 0, 0],
-                format_args!("the request with control code {code:#010x} {why} and is not completed {waited} ms later"),
+                format_args!(
+                    "the request with control code {code:#010x} {why} and is not completed {waited} ms later"
+                ),
             );
         }
         wait::sleep(1);
@@ -377,7 +417,13 @@ impl Buffers {
             _ => Method::Neither,
         };
         let capacity = capacity as usize;
-        let mut buffers = Self { method, capacity, system: 0, direct: 0, mdl: 0 };
+        let mut buffers = Self {
+            method,
+            capacity,
+            system: 0,
+            direct: 0,
+            mdl: 0,
+        };
         let system_size = match method {
             Method::Buffered => input.len().max(capacity),
             Method::Direct => input.len(),
@@ -442,7 +488,12 @@ impl Buffers {
         if information > self.capacity as u64 {
             judge::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-                [code::sub::INFORMATION_TOO_LARGE, information, self.capacity as u64, 0],
+                [
+                    code::sub::INFORMATION_TOO_LARGE,
+                    information,
+                    self.capacity as u64,
+                    0,
+                ],
                 format_args!(
                     "a control request is completed with Information {information}, and its output buffer has {} bytes: NT would \
                      copy what lies behind it to the client",
@@ -455,7 +506,10 @@ impl Buffers {
     }
 
     fn free(&self) {
-        for block in [self.system, self.direct, self.mdl].into_iter().filter(|&block| block != 0) {
+        for block in [self.system, self.direct, self.mdl]
+            .into_iter()
+            .filter(|&block| block != 0)
+        {
             if pool::free(block, Some(BUFFER_TAG), 0).is_err() {
                 judge::bugcheck(
                     code::BAD_POOL_HEADER,

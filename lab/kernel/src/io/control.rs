@@ -5,8 +5,8 @@
 
 use super::pnp::Root;
 use super::{client, status, worker};
-use crate::hal::{clock, pcr, power, serial};
 use crate::hal::power::Exit;
+use crate::hal::{clock, pcr, power, serial};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ldr::image::Image;
@@ -109,18 +109,51 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
     };
     let done = move |result: Result<(), i32>| {
         let status = result.err().unwrap_or(status::SUCCESS);
-        say(id, Reply::Done { status: status as u32, output: &[] });
+        say(
+            id,
+            Reply::Done {
+                status: status as u32,
+                output: &[],
+            },
+        );
     };
     match request {
-        Request::Open { interface, access, caller } => worker::queue(move || match client::open(&interface, access, caller) {
-            Ok(handle) => say(id, Reply::Done { status: 0, output: &handle.to_le_bytes() }),
-            Err(status) => say(id, Reply::Done { status: status as u32, output: &[] }),
+        Request::Open {
+            interface,
+            access,
+            caller,
+        } => worker::queue(move || match client::open(&interface, access, caller) {
+            Ok(handle) => say(
+                id,
+                Reply::Done {
+                    status: 0,
+                    output: &handle.to_le_bytes(),
+                },
+            ),
+            Err(status) => say(
+                id,
+                Reply::Done {
+                    status: status as u32,
+                    output: &[],
+                },
+            ),
         }),
-        Request::Ioctl { handle, code, capacity, input } => {
+        Request::Ioctl {
+            handle,
+            code,
+            capacity,
+            input,
+        } => {
             let input = input.to_vec();
             client::announce(id, code);
             let answer = Box::new(move |status: i32, output: Vec<u8>| {
-                say(id, Reply::Done { status: status as u32, output: &output });
+                say(
+                    id,
+                    Reply::Done {
+                        status: status as u32,
+                        output: &output,
+                    },
+                );
             });
             worker::queue(move || client::control(id, handle, code, capacity, &input, answer));
         }
@@ -131,7 +164,9 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
             done(Ok(()));
         }),
         Request::Quit => {
-            let Some((root, image)) = machine.take() else { return };
+            let Some((root, image)) = machine.take() else {
+                return;
+            };
             worker::queue(move || quit(id, root, image));
         }
     }

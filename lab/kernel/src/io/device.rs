@@ -7,6 +7,7 @@ use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use lab_wire::sddl::{SddlError, SecurityDescriptor};
 
 const TAG: Tag = Tag(u32::from_le_bytes(*b"Devi"));
 
@@ -57,7 +58,8 @@ pub fn create(
         return Err(status::OBJECT_NAME_COLLISION);
     }
     let size = size_of::<DeviceObject>() + extension_size as usize;
-    let memory = pool::allocate(size as u64, TAG, true, Placement::Block, caller).ok_or(status::INSUFFICIENT_RESOURCES)?;
+    let memory = pool::allocate(size as u64, TAG, true, Placement::Block, caller)
+        .ok_or(status::INSUFFICIENT_RESOURCES)?;
     // SAFETY: fresh zeroed pool, large enough and aligned to 16; every field may be zero. It stays until `delete`.
     let device: &'static DeviceObject = unsafe { &*memory.cast() };
     device.kind.set(TYPE_DEVICE);
@@ -69,11 +71,20 @@ pub fn create(
     let exclusive = if exclusive { device_flag::EXCLUSIVE } else { 0 };
     device.flags.set(device_flag::DEVICE_INITIALIZING | exclusive);
     if extension_size != 0 {
-        device.device_extension.set(memory.wrapping_add(size_of::<DeviceObject>()));
+        device
+            .device_extension
+            .set(memory.wrapping_add(size_of::<DeviceObject>()));
     }
     device.next_device.set(driver.device_object.get());
     driver.device_object.set((&raw const *device).cast_mut());
-    DEVICES.lock().insert(address(device), Record { name, security: None, below: None });
+    DEVICES.lock().insert(
+        address(device),
+        Record {
+            name,
+            security: None,
+            below: None,
+        },
+    );
     Ok(device)
 }
 
@@ -92,7 +103,11 @@ pub fn delete(device: &'static DeviceObject) {
     if !device.attached_device.get().is_null() {
         refuse("has another device attached above it");
     }
-    if DEVICES.lock().get(&address(device)).is_some_and(|record| record.below.is_some()) {
+    if DEVICES
+        .lock()
+        .get(&address(device))
+        .is_some_and(|record| record.below.is_some())
+    {
         refuse("is still attached to the device below it (IoDetachDevice comes first)");
     }
     // SAFETY: a device object names its driver's object as long as it exists.
@@ -116,7 +131,10 @@ pub fn delete(device: &'static DeviceObject) {
         judge::bugcheck(
             code::BAD_POOL_HEADER,
             [0x20, address(device), 0, 0],
-            format_args!("the memory behind the device extension of {:#x} was overwritten", address(device)),
+            format_args!(
+                "the memory behind the device extension of {:#x} was overwritten",
+                address(device)
+            ),
         );
     }
 }
@@ -126,7 +144,9 @@ pub fn attach(source: &'static DeviceObject, target: &'static DeviceObject) -> &
     let below = top_of_stack(target);
     below.attached_device.set((&raw const *source).cast_mut());
     source.stack_size.set(below.stack_size.get() + 1);
-    source.alignment_requirement.set(below.alignment_requirement.get());
+    source
+        .alignment_requirement
+        .set(below.alignment_requirement.get());
     if let Some(record) = DEVICES.lock().get_mut(&address(source)) {
         record.below = Some(address(below));
     }
@@ -158,6 +178,14 @@ fn below(device: &'static DeviceObject) -> Option<&'static DeviceObject> {
     Some(check(below, "the device stack"))
 }
 
+/// Whether a text is a security descriptor in SDDL.
+///
+/// # Errors
+/// Where it is wrong.
+pub fn is_security_descriptor(sddl: &str) -> Result<(), SddlError> {
+    SecurityDescriptor::parse(sddl).map(drop)
+}
+
 /// Gives the device a descriptor of its own, in SDDL.
 pub fn set_security(device: &'static DeviceObject, sddl: String) {
     if let Some(record) = DEVICES.lock().get_mut(&address(device)) {
@@ -178,7 +206,11 @@ pub fn security(device: &'static DeviceObject) -> Option<String> {
 /// The device of that name, `\Device\...`.
 pub fn by_name(name: &str) -> Option<&'static DeviceObject> {
     let found = DEVICES.lock().iter().find_map(|(&address, record)| {
-        record.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name)).then_some(address)
+        record
+            .name
+            .as_deref()
+            .is_some_and(|known| known.eq_ignore_ascii_case(name))
+            .then_some(address)
     });
     found.map(|address| check(address, "the object manager"))
 }

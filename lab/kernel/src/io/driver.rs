@@ -13,7 +13,11 @@ pub fn leak_string(text: &str) -> UnicodeString {
     let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
     let length = (units.len() as u16 - 1) * 2;
     let buffer = Vec::leak(units).as_mut_ptr();
-    UnicodeString { length, maximum_length: length + 2, buffer }
+    UnicodeString {
+        length,
+        maximum_length: length + 2,
+        buffer,
+    }
 }
 
 /// A driver object named `\Driver\<service>`, every dispatch routine of which refuses. It stays for ever: a driver may keep the pointer.
@@ -24,7 +28,9 @@ pub fn create(service: &str) -> &'static DriverObject {
     let extension: &'static mut DriverExtension = Box::leak(unsafe { Box::new_zeroed().assume_init() });
     object.kind.set(TYPE_DRIVER);
     object.size.set(size_of::<DriverObject>() as i16);
-    object.name.set(leak_string(&alloc::format!("\\Driver\\{service}")));
+    object
+        .name
+        .set(leak_string(&alloc::format!("\\Driver\\{service}")));
     extension.driver_object.set((&raw const *object).cast_mut());
     extension.service_key_name.set(leak_string(service));
     object.extension.set(extension);
@@ -45,7 +51,8 @@ unsafe extern "win64" fn invalid_device_request(_device: u64, irp: u64) -> i32 {
 
 /// Whether the driver has a routine of its own for this major function.
 pub fn handles(driver: &'static DriverObject, function: u8) -> bool {
-    driver.major_function[usize::from(function).min(major::COUNT - 1)].get() != invalid_device_request as *const () as u64
+    driver.major_function[usize::from(function).min(major::COUNT - 1)].get()
+        != invalid_device_request as *const () as u64
 }
 
 /// Calls the image's entry point and drops its INIT sections.
@@ -83,9 +90,11 @@ pub fn unload(object: &'static DriverObject) {
         });
     }
     let links = interface::links();
-    for (what, count, name) in
-        [(1, device::count_of(object), "device"), (2, links.len(), "symbolic link"), (3, irp::live_count(), "IRP")]
-    {
+    for (what, count, name) in [
+        (1, device::count_of(object), "device"),
+        (2, links.len(), "symbolic link"),
+        (3, irp::live_count(), "IRP"),
+    ] {
         if count != 0 {
             judge::bugcheck(
                 code::DRIVER_VERIFIER_DETECTED_VIOLATION,

@@ -37,7 +37,15 @@ unsafe extern "win64" fn io_create_device(
     // SAFETY: the DDI: the driver's own object, which stays.
     let driver = unsafe { &*driver };
     let caller = pcr::current_thread().caller();
-    match device::create(driver, extension_size, name, device_type, characteristics, exclusive != 0, caller) {
+    match device::create(
+        driver,
+        extension_size,
+        name,
+        device_type,
+        characteristics,
+        exclusive != 0,
+        caller,
+    ) {
         Ok(device) => {
             // SAFETY: the DDI: room for a pointer.
             unsafe { result.write((&raw const *device) as u64) };
@@ -62,7 +70,10 @@ unsafe extern "win64" fn io_detach_device(target: u64) {
 }
 
 unsafe extern "win64" fn iof_call_driver(device: u64, irp: u64) -> i32 {
-    irp::call_driver(device::check(device, "IofCallDriver"), irp::check(irp, "IofCallDriver"))
+    irp::call_driver(
+        device::check(device, "IofCallDriver"),
+        irp::check(irp, "IofCallDriver"),
+    )
 }
 
 unsafe extern "win64" fn iof_complete_request(irp: u64, _boost: i8) {
@@ -104,7 +115,9 @@ unsafe extern "win64" fn io_register_device_interface(
     let reference = unsafe { text(reference) };
     let physical = device::check(physical, "IoRegisterDeviceInterface");
     let name = interface::register(physical, class, reference.as_deref());
-    let Some(string) = pool_string(&name) else { return status::INSUFFICIENT_RESOURCES };
+    let Some(string) = pool_string(&name) else {
+        return status::INSUFFICIENT_RESOURCES;
+    };
     // SAFETY: the DDI: room for a UNICODE_STRING, which the driver frees with RtlFreeUnicodeString.
     unsafe { link.write(string) };
     status::SUCCESS
@@ -116,32 +129,50 @@ fn pool_string(name: &str) -> Option<UnicodeString> {
     let length = name.encode_utf16().count();
     let size = (length as u64 + 1) * 2;
     let tag = Tag(u32::from_le_bytes(*b"Ustr"));
-    let buffer = pool::allocate(size, tag, true, Placement::Block, pcr::current_thread().caller())?.cast::<u16>();
+    let buffer =
+        pool::allocate(size, tag, true, Placement::Block, pcr::current_thread().caller())?.cast::<u16>();
     for (index, unit) in name.encode_utf16().enumerate() {
         // SAFETY: inside the fresh block.
         unsafe { buffer.add(index).write(unit) };
     }
-    Some(UnicodeString { length: length as u16 * 2, maximum_length: length as u16 * 2 + 2, buffer })
+    Some(UnicodeString {
+        length: length as u16 * 2,
+        maximum_length: length as u16 * 2 + 2,
+        buffer,
+    })
 }
 
 unsafe extern "win64" fn io_set_device_interface_state(link: *const UnicodeString, enable: u8) -> i32 {
     // SAFETY: the DDI: a valid string.
-    let Some(link) = (unsafe { text(link) }) else { return status::INVALID_PARAMETER };
-    interface::set_state(&link, enable != 0).err().unwrap_or(status::SUCCESS)
+    let Some(link) = (unsafe { text(link) }) else {
+        return status::INVALID_PARAMETER;
+    };
+    interface::set_state(&link, enable != 0)
+        .err()
+        .unwrap_or(status::SUCCESS)
 }
 
-unsafe extern "win64" fn io_create_symbolic_link(name: *const UnicodeString, target: *const UnicodeString) -> i32 {
+unsafe extern "win64" fn io_create_symbolic_link(
+    name: *const UnicodeString,
+    target: *const UnicodeString,
+) -> i32 {
     // SAFETY: the DDI: a valid string.
     let name = unsafe { text(name) };
     // SAFETY: as above.
     let target = unsafe { text(target) };
-    let Some((name, target)) = name.zip(target) else { return status::INVALID_PARAMETER };
-    interface::create_link(&name, &target).err().unwrap_or(status::SUCCESS)
+    let Some((name, target)) = name.zip(target) else {
+        return status::INVALID_PARAMETER;
+    };
+    interface::create_link(&name, &target)
+        .err()
+        .unwrap_or(status::SUCCESS)
 }
 
 unsafe extern "win64" fn io_delete_symbolic_link(name: *const UnicodeString) -> i32 {
     // SAFETY: the DDI: a valid string.
-    let Some(name) = (unsafe { text(name) }) else { return status::INVALID_PARAMETER };
+    let Some(name) = (unsafe { text(name) }) else {
+        return status::INVALID_PARAMETER;
+    };
     interface::delete_link(&name).err().unwrap_or(status::SUCCESS)
 }
 
@@ -149,17 +180,45 @@ unsafe extern "win64" fn io_delete_symbolic_link(name: *const UnicodeString) -> 
 pub static EXPORTS: &[Export] = &[
     Export::function("IoCreateDevice", APC, io_create_device as *const ()),
     Export::function("IoDeleteDevice", APC, io_delete_device as *const ()),
-    Export::function("IoAttachDeviceToDeviceStack", DISPATCH, io_attach_device_to_device_stack as *const ()),
+    Export::function(
+        "IoAttachDeviceToDeviceStack",
+        DISPATCH,
+        io_attach_device_to_device_stack as *const (),
+    ),
     Export::function("IoDetachDevice", PASSIVE, io_detach_device as *const ()),
     Export::function("IofCallDriver", DISPATCH, iof_call_driver as *const ()),
     Export::function("IofCompleteRequest", DISPATCH, iof_complete_request as *const ()),
     Export::function("IoAllocateIrp", DISPATCH, io_allocate_irp as *const ()),
     Export::function("IoFreeIrp", DISPATCH, io_free_irp as *const ()),
     Export::function("IoCancelIrp", DISPATCH, io_cancel_irp as *const ()),
-    Export::function("IoAcquireCancelSpinLock", DISPATCH, io_acquire_cancel_spin_lock as *const ()),
-    Export::function("IoReleaseCancelSpinLock", AT_DISPATCH, io_release_cancel_spin_lock as *const ()),
-    Export::function("IoRegisterDeviceInterface", PASSIVE, io_register_device_interface as *const ()),
-    Export::function("IoSetDeviceInterfaceState", PASSIVE, io_set_device_interface_state as *const ()),
-    Export::function("IoCreateSymbolicLink", PASSIVE, io_create_symbolic_link as *const ()),
-    Export::function("IoDeleteSymbolicLink", PASSIVE, io_delete_symbolic_link as *const ()),
+    Export::function(
+        "IoAcquireCancelSpinLock",
+        DISPATCH,
+        io_acquire_cancel_spin_lock as *const (),
+    ),
+    Export::function(
+        "IoReleaseCancelSpinLock",
+        AT_DISPATCH,
+        io_release_cancel_spin_lock as *const (),
+    ),
+    Export::function(
+        "IoRegisterDeviceInterface",
+        PASSIVE,
+        io_register_device_interface as *const (),
+    ),
+    Export::function(
+        "IoSetDeviceInterfaceState",
+        PASSIVE,
+        io_set_device_interface_state as *const (),
+    ),
+    Export::function(
+        "IoCreateSymbolicLink",
+        PASSIVE,
+        io_create_symbolic_link as *const (),
+    ),
+    Export::function(
+        "IoDeleteSymbolicLink",
+        PASSIVE,
+        io_delete_symbolic_link as *const (),
+    ),
 ];

@@ -26,7 +26,11 @@ static LINKS: IrqLock<BTreeMap<String, String>> = IrqLock::new(BTreeMap::new());
 pub fn guid_text(guid: &Guid) -> String {
     let [a, b, c, d, e, f, g, h, rest @ ..] = guid;
     let mut text = format!("{{{:08x}-", u32::from_le_bytes([*a, *b, *c, *d]));
-    text += &format!("{:04x}-{:04x}-", u16::from_le_bytes([*e, *f]), u16::from_le_bytes([*g, *h]));
+    text += &format!(
+        "{:04x}-{:04x}-",
+        u16::from_le_bytes([*e, *f]),
+        u16::from_le_bytes([*g, *h])
+    );
     for (index, byte) in rest.iter().enumerate() {
         if index == 2 {
             text.push('-');
@@ -45,7 +49,12 @@ pub fn register(physical: &'static DeviceObject, class: Guid, reference: Option<
     }
     let mut interfaces = INTERFACES.lock();
     if !interfaces.iter().any(|interface| interface.link == link) {
-        interfaces.push(Interface { class, device, link: link.clone(), enabled: false });
+        interfaces.push(Interface {
+            class,
+            device,
+            link: link.clone(),
+            enabled: false,
+        });
     }
     link
 }
@@ -56,14 +65,21 @@ pub fn register(physical: &'static DeviceObject, class: Guid, reference: Option<
 /// `STATUS_OBJECT_NAME_NOT_FOUND` for a link that was never registered.
 pub fn set_state(link: &str, enabled: bool) -> Result<(), i32> {
     let mut interfaces = INTERFACES.lock();
-    let interface = interfaces.iter_mut().find(|interface| interface.link == link).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
+    let interface = interfaces
+        .iter_mut()
+        .find(|interface| interface.link == link)
+        .ok_or(status::OBJECT_NAME_NOT_FOUND)?;
     interface.enabled = enabled;
     Ok(())
 }
 
 /// The physical device object behind an enabled interface of the class.
 pub fn find(class: &Guid) -> Option<&'static DeviceObject> {
-    let device = INTERFACES.lock().iter().find(|i| i.enabled && i.class == *class).map(|i| i.device);
+    let device = INTERFACES
+        .lock()
+        .iter()
+        .find(|i| i.enabled && i.class == *class)
+        .map(|i| i.device);
     device.map(|address| device::check(address, "the device interface"))
 }
 
@@ -91,7 +107,11 @@ pub fn create_link(name: &str, target: &str) -> Result<(), i32> {
 /// # Errors
 /// `STATUS_OBJECT_NAME_NOT_FOUND` if there is none.
 pub fn delete_link(name: &str) -> Result<(), i32> {
-    LINKS.lock().remove(name).map(drop).ok_or(status::OBJECT_NAME_NOT_FOUND)
+    LINKS
+        .lock()
+        .remove(name)
+        .map(drop)
+        .ok_or(status::OBJECT_NAME_NOT_FOUND)
 }
 
 /// How many symbolic links there are: a driver deletes its own before it goes.

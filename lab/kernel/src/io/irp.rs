@@ -4,8 +4,8 @@
 //! its consequences; and a cancellation from outside pins the IRP, which stands for NT's rule that a thread's own
 //! requests cannot vanish while it cancels them.
 
-use super::object::{Irp, StackLocation, TYPE_IRP, control, major};
 use super::object::{DeviceObject, DriverObject};
+use super::object::{Irp, StackLocation, TYPE_IRP, control, major};
 use super::status;
 use crate::hal::{cpu, pcr};
 use crate::judge::{self, code};
@@ -70,10 +70,19 @@ fn allocate_entry(stack_size: i8, done: Option<Done>, caller: u64) -> Option<(&'
     irp.size.set(size as u16);
     irp.stack_count.set(stack_size);
     irp.current_location.set(stack_size + 1);
-    irp.current_stack_location.set(location(irp, stack_size as usize).cast_mut());
+    irp.current_stack_location
+        .set(location(irp, stack_size as usize).cast_mut());
     irp.thread.set(pcr::current_thread().address());
     let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
-    LIVE.lock().insert(address(irp), Entry { serial, done, completed: false, pins: 0 });
+    LIVE.lock().insert(
+        address(irp),
+        Entry {
+            serial,
+            done,
+            completed: false,
+            pins: 0,
+        },
+    );
     Some((irp, serial))
 }
 
@@ -83,7 +92,10 @@ fn address(irp: &'static Irp) -> u64 {
 
 /// The stack location of that index; one past the last is the place before the first driver is called.
 fn location(irp: &'static Irp, index: usize) -> *const StackLocation {
-    (&raw const *irp).wrapping_add(1).cast::<StackLocation>().wrapping_add(index)
+    (&raw const *irp)
+        .wrapping_add(1)
+        .cast::<StackLocation>()
+        .wrapping_add(index)
 }
 
 /// The stack location of the driver that has the IRP now.
@@ -92,7 +104,10 @@ fn location(irp: &'static Irp, index: usize) -> *const StackLocation {
 /// If no driver has it: the location would lie outside the IRP.
 pub fn current(irp: &'static Irp) -> &'static StackLocation {
     let index = irp.current_location.get();
-    assert!((1..=irp.stack_count.get()).contains(&index), "an IRP at stack location {index}");
+    assert!(
+        (1..=irp.stack_count.get()).contains(&index),
+        "an IRP at stack location {index}"
+    );
     // SAFETY: inside the IRP's allocation, by the check.
     unsafe { &*irp.current_stack_location.get() }
 }
@@ -100,7 +115,10 @@ pub fn current(irp: &'static Irp) -> &'static StackLocation {
 /// The stack location for the driver that will be called next.
 pub fn next(irp: &'static Irp) -> &'static StackLocation {
     let index = irp.current_location.get() - 1;
-    assert!((1..=irp.stack_count.get()).contains(&index), "an IRP with no stack location left");
+    assert!(
+        (1..=irp.stack_count.get()).contains(&index),
+        "an IRP with no stack location left"
+    );
     // SAFETY: inside the IRP's allocation, by the check.
     unsafe { &*irp.current_stack_location.get().wrapping_sub(1) }
 }
@@ -112,7 +130,9 @@ pub fn check(address: u64, routine: &str) -> &'static Irp {
         judge::bugcheck(
             code::MULTIPLE_IRP_COMPLETE_REQUESTS,
             [address, 0, 0, 0],
-            format_args!("{routine} was given {address:#x}, which is no live IRP: never allocated, or completed already"),
+            format_args!(
+                "{routine} was given {address:#x}, which is no live IRP: never allocated, or completed already"
+            ),
         );
     }
     // SAFETY: the table holds allocated IRPs only.
@@ -121,7 +141,9 @@ pub fn check(address: u64, routine: &str) -> &'static Irp {
 
 /// Whether the IRP with this serial number has not gone all the way up yet.
 pub fn is_live(serial: u64) -> bool {
-    LIVE.lock().values().any(|entry| entry.serial == serial && !entry.completed)
+    LIVE.lock()
+        .values()
+        .any(|entry| entry.serial == serial && !entry.completed)
 }
 
 /// How many IRPs are live.
@@ -155,7 +177,10 @@ pub fn call_driver(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
         judge::bugcheck(
             code::NO_MORE_IRP_STACK_LOCATIONS,
             [address(irp), 0, 0, 0],
-            format_args!("the IRP {:#x} was sent on more often than it has stack locations", address(irp)),
+            format_args!(
+                "the IRP {:#x} was sent on more often than it has stack locations",
+                address(irp)
+            ),
         );
     }
     irp.current_location.set(location);
@@ -201,14 +226,19 @@ pub fn complete(irp: &'static Irp) {
         let routine = stack.completion_routine.get();
         let context = stack.context.get();
         irp.current_location.set(irp.current_location.get() + 1);
-        irp.current_stack_location.set(irp.current_stack_location.get().wrapping_add(1));
+        irp.current_stack_location
+            .set(irp.current_stack_location.get().wrapping_add(1));
         let wanted = (status::is_success(status) && flags & control::INVOKE_ON_SUCCESS != 0)
             || (!status::is_success(status) && flags & control::INVOKE_ON_ERROR != 0)
             || (irp.cancel.get() != 0 && flags & control::INVOKE_ON_CANCEL != 0);
         if wanted && routine != 0 {
             // The device of the routine is the one above, whose location is current now.
             let above = irp.current_location.get() <= irp.stack_count.get();
-            let device = if above { current(irp).device_object.get() as u64 } else { 0 };
+            let device = if above {
+                current(irp).device_object.get() as u64
+            } else {
+                0
+            };
             let result = judge::call_driver("completion routine", || {
                 // SAFETY: IoSetCompletionRoutine put it there; it takes a device, the IRP and its context.
                 unsafe { ldr::call(routine, [device, address(irp), context, 0]) as i32 }
@@ -228,7 +258,9 @@ pub fn complete(irp: &'static Irp) {
 fn finish(irp: &'static Irp) {
     let done = {
         let mut live = LIVE.lock();
-        let entry = live.get_mut(&address(irp)).expect("`check` found it, and only this removes it");
+        let entry = live
+            .get_mut(&address(irp))
+            .expect("`check` found it, and only this removes it");
         entry.completed = true;
         entry.done.take()
     };
@@ -236,7 +268,9 @@ fn finish(irp: &'static Irp) {
         judge::bugcheck(
             code::MULTIPLE_IRP_COMPLETE_REQUESTS,
             [address(irp), 0, 0, 0],
-            format_args!("an IRP that the driver allocated was completed to its end; its completion routine must keep and free it"),
+            format_args!(
+                "an IRP that the driver allocated was completed to its end; its completion routine must keep and free it"
+            ),
         );
     };
     done(irp);
@@ -247,7 +281,9 @@ fn finish(irp: &'static Irp) {
 fn unpin(address: u64, count: u32) {
     let last = {
         let mut live = LIVE.lock();
-        let Some(entry) = live.get_mut(&address) else { return };
+        let Some(entry) = live.get_mut(&address) else {
+            return;
+        };
         entry.pins -= count;
         let last = entry.pins == 0 && entry.completed;
         if last {
@@ -268,8 +304,12 @@ fn unpin(address: u64, count: u32) {
 pub fn cancel_serial(serial: u64) -> bool {
     let address = {
         let mut live = LIVE.lock();
-        let found = live.iter_mut().find(|(_, entry)| entry.serial == serial && !entry.completed);
-        let Some((&address, entry)) = found else { return false };
+        let found = live
+            .iter_mut()
+            .find(|(_, entry)| entry.serial == serial && !entry.completed);
+        let Some((&address, entry)) = found else {
+            return false;
+        };
         entry.pins += 1;
         address
     };
@@ -322,7 +362,10 @@ pub fn release_cancel_lock(old: u8) {
 ///
 /// # IRQL
 /// Below `DISPATCH_LEVEL`.
-pub fn send_and_wait(device: &'static DeviceObject, fill: impl FnOnce(&'static Irp, &'static StackLocation)) -> (i32, u64) {
+pub fn send_and_wait(
+    device: &'static DeviceObject,
+    fill: impl FnOnce(&'static Irp, &'static StackLocation),
+) -> (i32, u64) {
     struct Outcome {
         event: Event,
         status: AtomicI32,
@@ -336,10 +379,14 @@ pub fn send_and_wait(device: &'static DeviceObject, fill: impl FnOnce(&'static I
     let theirs = outcome.clone();
     let done = Box::new(move |irp: &'static Irp| {
         theirs.status.store(irp.io_status.status.get(), Ordering::Relaxed);
-        theirs.information.store(irp.io_status.information.get(), Ordering::Relaxed);
+        theirs
+            .information
+            .store(irp.io_status.information.get(), Ordering::Relaxed);
         theirs.event.set();
     });
-    let Some((irp, serial)) = allocate(device.stack_size.get(), done) else { return (status::INSUFFICIENT_RESOURCES, 0) };
+    let Some((irp, serial)) = allocate(device.stack_size.get(), done) else {
+        return (status::INSUFFICIENT_RESOURCES, 0);
+    };
     irp.io_status.status.set(status::NOT_SUPPORTED);
     fill(irp, next(irp));
     let function = next(irp).major_function.get();
@@ -347,7 +394,55 @@ pub fn send_and_wait(device: &'static DeviceObject, fill: impl FnOnce(&'static I
     check_dispatch(function, returned, serial);
     // Also when it is done already: the event orders what was written before.
     outcome.event.wait();
-    (outcome.status.load(Ordering::Relaxed), outcome.information.load(Ordering::Relaxed))
+    (
+        outcome.status.load(Ordering::Relaxed),
+        outcome.information.load(Ordering::Relaxed),
+    )
+}
+
+/// `IoMarkIrpPending`.
+pub fn mark_pending(irp: &'static Irp) {
+    let stack = current(irp);
+    stack.control.set(stack.control.get() | control::PENDING_RETURNED);
+}
+
+/// `IoSkipCurrentIrpStackLocation`, and on to the device below; what its dispatch routine returns.
+pub fn pass_down(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
+    irp.current_location.set(irp.current_location.get() + 1);
+    irp.current_stack_location
+        .set(irp.current_stack_location.get().wrapping_add(1));
+    call_driver(device, irp)
+}
+
+/// Hands the IRP to the device below and takes it back when it is done there; its status.
+///
+/// # IRQL
+/// Below `DISPATCH_LEVEL`.
+pub fn forward_and_wait(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
+    let (from, to) = (current(irp), next(irp));
+    to.major_function.set(from.major_function.get());
+    to.minor_function.set(from.minor_function.get());
+    to.flags.set(from.flags.get());
+    to.file_object.set(from.file_object.get());
+    to.parameters
+        .iter()
+        .zip(&from.parameters)
+        .for_each(|(to, from)| to.set(from.get()));
+    let back = Event::new(Kind::NotificationEvent);
+    to.completion_routine.set(forwarded as *const () as u64);
+    to.context.set((&raw const back) as u64);
+    to.control
+        .set(control::INVOKE_ON_SUCCESS | control::INVOKE_ON_ERROR | control::INVOKE_ON_CANCEL);
+    call_driver(device, irp);
+    back.wait();
+    irp.io_status.status.get()
+}
+
+/// The completion routine of [`forward_and_wait`].
+unsafe extern "win64" fn forwarded(_device: u64, _irp: u64, context: u64) -> i32 {
+    // SAFETY: the event of a `forward_and_wait` that waits for this.
+    unsafe { &*(context as *const Event) }.set();
+    status::MORE_PROCESSING_REQUIRED
 }
 
 /// A dispatch routine that does not return `STATUS_PENDING` has completed its IRP.

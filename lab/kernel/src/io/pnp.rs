@@ -43,9 +43,16 @@ pub fn start(driver: &'static DriverObject, security: &str) -> Result<Root, NotS
         bus.major_function[usize::from(function)].set(routine as u64);
     }
     let name = Some("\\Device\\00000001".to_string());
-    let physical = device::create(bus, 0, name, DEVICE_TYPE, CHARACTERISTICS, false, 0)
-        .map_err(|status| NotStarted { stage: "IoCreateDevice for the root device", status })?;
-    physical.flags.set(physical.flags.get() & !device_flag::DEVICE_INITIALIZING);
+    let physical =
+        device::create(bus, 0, name, DEVICE_TYPE, CHARACTERISTICS, false, 0).map_err(|status| {
+            NotStarted {
+                stage: "IoCreateDevice for the root device",
+                status,
+            }
+        })?;
+    physical
+        .flags
+        .set(physical.flags.get() & !device_flag::DEVICE_INITIALIZING);
     if !security.is_empty() {
         device::set_security(physical, security.to_string());
     }
@@ -60,20 +67,34 @@ impl Root {
         let extension = unsafe { &*self.driver.extension.get() };
         let add_device = extension.add_device.get();
         if add_device == 0 {
-            return Err(NotStarted { stage: "AddDevice (the driver has none)", status: status::INVALID_DEVICE_REQUEST });
+            return Err(NotStarted {
+                stage: "AddDevice (the driver has none)",
+                status: status::INVALID_DEVICE_REQUEST,
+            });
         }
-        let arguments = [(&raw const *self.driver) as u64, (&raw const *self.physical) as u64, 0, 0];
+        let arguments = [
+            (&raw const *self.driver) as u64,
+            (&raw const *self.physical) as u64,
+            0,
+            0,
+        ];
         let status = judge::call_driver("AddDevice", || {
             // SAFETY: a DRIVER_ADD_DEVICE takes the driver's object and the physical device object.
             unsafe { ldr::call(add_device, arguments) as i32 }
         });
         if !status::is_success(status) {
-            return Err(NotStarted { stage: "AddDevice", status });
+            return Err(NotStarted {
+                stage: "AddDevice",
+                status,
+            });
         }
         let status = self.send(pnp_minor::START_DEVICE);
         if !status::is_success(status) {
             self.send(pnp_minor::REMOVE_DEVICE);
-            return Err(NotStarted { stage: "IRP_MN_START_DEVICE", status });
+            return Err(NotStarted {
+                stage: "IRP_MN_START_DEVICE",
+                status,
+            });
         }
         Ok(())
     }
@@ -93,7 +114,9 @@ impl Root {
         client::close_all();
         let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
         if !status::is_success(status) {
-            log!("log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device goes by surprise");
+            log!(
+                "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device goes by surprise"
+            );
             self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
             self.send(pnp_minor::SURPRISE_REMOVAL);
         }
@@ -106,8 +129,15 @@ impl Root {
         if !self.physical.attached_device.get().is_null() {
             judge::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-                [code::sub::BAD_DEVICE_DELETION, (&raw const *self.physical) as u64, 0, 0],
-                format_args!("the driver handled IRP_MN_REMOVE_DEVICE, or failed AddDevice, and its device is still attached"),
+                [
+                    code::sub::BAD_DEVICE_DELETION,
+                    (&raw const *self.physical) as u64,
+                    0,
+                    0,
+                ],
+                format_args!(
+                    "the driver handled IRP_MN_REMOVE_DEVICE, or failed AddDevice, and its device is still attached"
+                ),
             );
         }
         interface::forget(self.physical);

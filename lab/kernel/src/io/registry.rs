@@ -35,7 +35,11 @@ impl Data {
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Dword(value) => value.to_le_bytes().to_vec(),
-            Self::Text(text) => text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect(),
+            Self::Text(text) => text
+                .encode_utf16()
+                .chain([0])
+                .flat_map(u16::to_le_bytes)
+                .collect(),
         }
     }
 }
@@ -61,7 +65,11 @@ pub fn install(boot: &Boot<'_>) {
     let parameters = service.clone() + "\\Parameters";
     *KEYS.lock() = alloc::vec![service.clone(), parameters];
     for parameter in &boot.parameters {
-        let key = if parameter.key.is_empty() { service.clone() } else { service.clone() + "\\" + parameter.key };
+        let key = if parameter.key.is_empty() {
+            service.clone()
+        } else {
+            service.clone() + "\\" + parameter.key
+        };
         let known = KEYS.lock().iter().any(|other| other.eq_ignore_ascii_case(&key));
         if !known {
             KEYS.lock().push(key.clone());
@@ -70,7 +78,11 @@ pub fn install(boot: &Boot<'_>) {
             Value::Dword(value) => Data::Dword(value),
             Value::Text(text) => Data::Text(text.to_string()),
         };
-        VALUES.lock().push(Stored { key, name: parameter.name.to_string(), data });
+        VALUES.lock().push(Stored {
+            key,
+            name: parameter.name.to_string(),
+            data,
+        });
     }
 }
 
@@ -82,6 +94,8 @@ pub fn exists(key: &str) -> bool {
 /// A value of a key; names ignore case.
 pub fn query(key: &str, name: &str) -> Option<Data> {
     let values = VALUES.lock();
-    let found = values.iter().find(|v| v.key.eq_ignore_ascii_case(key) && v.name.eq_ignore_ascii_case(name));
+    let found = values
+        .iter()
+        .find(|v| v.key.eq_ignore_ascii_case(key) && v.name.eq_ignore_ascii_case(name));
     found.map(|value| value.data.clone())
 }

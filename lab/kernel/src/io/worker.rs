@@ -16,7 +16,10 @@ struct Pool {
     idle: usize,
 }
 
-static POOL: IrqLock<Pool> = IrqLock::new(Pool { queue: VecDeque::new(), idle: 0 });
+static POOL: IrqLock<Pool> = IrqLock::new(Pool {
+    queue: VecDeque::new(),
+    idle: 0,
+});
 static WORK: Event = Event::new(Kind::SynchronizationEvent);
 
 /// Has `work` done by a worker thread, soon, at `PASSIVE_LEVEL`.

@@ -14,9 +14,9 @@ const STATUS_BREAKPOINT: u64 = 0xFFFF_FFFF_8000_0003;
 const STATUS_ASSERTION_FAILURE: u64 = 0xFFFF_FFFF_C000_0420;
 const STATUS_FLOAT_INVALID_OPERATION: u64 = 0xFFFF_FFFF_C000_0090;
 
-/// A fault in the lab's own code, outside any export, is the lab's fault.
+/// A fault in the kernel's own code, outside any export, is the lab's fault.
 fn blame(frame: &TrapFrame, what: &str) {
-    if !image::in_driver(frame.rip) && pcr::current_thread().inside().is_none() && image::driver().0 == 0 {
+    if frame.rip >= mm::KERNEL && pcr::current_thread().inside().is_none() {
         lab_failure(format_args!(
             "{what} at rip={:#x} rsp={:#x} cr2={:#x}",
             frame.rip,
@@ -44,7 +44,7 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
     if let Some((low, _)) = pcr::current_thread().stack()
         && (low - mm::PAGE..low).contains(&address)
     {
-        double_fault(frame);
+        stack_overflow(frame);
     }
     if irql >= DISPATCH_LEVEL && !present {
         let code = if image::in_driver(frame.rip) {
@@ -133,16 +133,23 @@ pub fn double_fault(frame: &TrapFrame) {
     let overflow = thread
         .stack()
         .is_some_and(|(low, high)| !(low..=high).contains(&frame.rsp) || frame.rsp - low < 512);
-    let text = if overflow {
-        "the kernel stack of 24 KiB overflowed into its guard page"
-    } else {
-        "double fault"
-    };
+    if overflow {
+        stack_overflow(frame);
+    }
     bugcheck_at(
         frame,
         code::UNEXPECTED_KERNEL_MODE_TRAP,
         [8, frame.rip, frame.rsp, 0],
-        format_args!("{text}"),
+        format_args!("double fault"),
+    )
+}
+
+fn stack_overflow(frame: &TrapFrame) -> ! {
+    bugcheck_at(
+        frame,
+        code::UNEXPECTED_KERNEL_MODE_TRAP,
+        [8, frame.rip, frame.rsp, 0],
+        format_args!("the kernel stack of 24 KiB overflowed into its guard page"),
     )
 }
 

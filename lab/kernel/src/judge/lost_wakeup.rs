@@ -30,25 +30,36 @@ struct Suspect {
     high: u64,
 }
 
+/// How often sleepers are looked at, clock ticks (milliseconds). The grace period is counted in them, so that a host that
+/// stops the machine for a while makes no lost wake-up.
+pub const INTERVAL: u64 = 128;
+
 /// Looks at every sleeper on a stack event; the clock calls it, with interrupts disabled.
 pub fn examine_sleepers() {
     let (grace, hang) = (config::get().grace, config::get().hang);
-    let now = clock::interrupt_time();
     let mut suspect = None;
     let mut hanging = None;
     let mut dispatcher = DISPATCHER.lock();
+    // Read under the lock: no waiter has begun later than now.
+    let now = clock::interrupt_time();
     for waiter in dispatcher
         .waiters_mut()
         .iter_mut()
         .filter(|waiter| waiter.by_driver && !waiter.has_timeout())
     {
         let [event] = waiter.objects[..] else { continue };
-        let milliseconds = (now - waiter.since) / 10_000;
+        let milliseconds = now.saturating_sub(waiter.since) / 10_000;
         if !is_stack(event.address()) {
             continue;
         }
         let (low, high) = waiter.thread.stack().unwrap_or((0, 0));
-        if milliseconds > grace && !waiter.examined && SETTING.load(Relaxed) == 0 && event.signal() == 0 {
+        let forsaken = SETTING.load(Relaxed) == 0 && event.signal() == 0 && looks_released(event.address());
+        waiter.forsaken = if forsaken {
+            waiter.forsaken.saturating_add(INTERVAL as u32)
+        } else {
+            0
+        };
+        if u64::from(waiter.forsaken) > grace && !waiter.examined {
             waiter.examined = true;
             suspect = Some(Suspect {
                 event: event.address(),
@@ -76,14 +87,14 @@ pub fn examine_sleepers() {
     }
 }
 
+/// Whether what surrounds the event, taken for a wait block, has no reference left and no releaser that may still hand over.
+fn looks_released(event: u64) -> bool {
+    let (count, flag) = (paging::peek(event - 8), paging::peek(event + 0x18));
+    count == Some(0) && flag.is_some_and(|flag| flag & 1 == 0)
+}
+
 fn examine(suspect: &Suspect) {
     let block = suspect.event - 8;
-    let (Some(count), Some(flag)) = (paging::peek(block), paging::peek(block + 0x20)) else {
-        return;
-    };
-    if count != 0 || flag & 1 != 0 {
-        return;
-    }
     let Some(word) = find_word(block | 1, suspect) else {
         return;
     };

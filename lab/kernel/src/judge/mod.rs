@@ -6,10 +6,10 @@
 //! bug: CODE NAME P1 P2 P3 P4 one line for people
 //! module: NAME BASE SIZE                                       the driver, if one is loaded
 //! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cr2=.. cr8=..   at a fault, or where bugcheck was called (rip, rsp, cr8)
+//! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
 //! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=..   one line per thread,
 //! stack: ADDRESS WORD WORD WORD WORD                           then its stack from RSP up, four words a line;
 //!                                                              the guilty thread comes first
-//! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
 //! end: bug
 //! ```
 //! Every word of a stack that lies in the module is a candidate for a return address.
@@ -37,6 +37,11 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 /// Ends the run: freezes the machine, reports, and switches off as "the driver failed".
 pub fn bugcheck(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! {
     report(code, parameters, text, None, Exit::DriverFailed, || {})
+}
+
+/// The same, with lines of its own in the report; `details` runs on the frozen machine and takes no lock.
+pub fn bugcheck_with(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>, details: impl FnOnce()) -> ! {
+    report(code, parameters, text, None, Exit::DriverFailed, details)
 }
 
 /// The same, for what a trap interrupted.

@@ -1,6 +1,6 @@
 //! What an unloaded driver may not leave behind.
 
-use super::{bugcheck, code};
+use super::{bugcheck, bugcheck_with, code};
 use crate::hal::pcr;
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
@@ -54,17 +54,8 @@ pub fn check() {
     if blocks.is_empty() {
         return;
     }
-    for block in &blocks {
-        log!(
-            "leak: {:#x} {:#x} {} {:#x}",
-            block.address,
-            block.size,
-            block.tag,
-            block.caller
-        );
-    }
     let bytes: u64 = blocks.iter().map(|block| block.size).sum();
-    bugcheck(
+    bugcheck_with(
         code::DRIVER_VERIFIER_DETECTED_VIOLATION,
         [code::sub::POOL_LEAKED, 0, blocks.len() as u64, bytes],
         format_args!(
@@ -73,6 +64,17 @@ pub fn check() {
             blocks[0].tag,
             blocks[0].caller
         ),
+        || {
+            for block in &blocks {
+                log!(
+                    "leak: {:#x} {:#x} {} {:#x}",
+                    block.address,
+                    block.size,
+                    block.tag,
+                    block.caller
+                );
+            }
+        },
     )
 }
 

@@ -7,9 +7,6 @@ use crate::ke::irql::DISPATCH_LEVEL;
 use crate::ldr;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// How often sleepers are looked at, clock ticks.
-const SLEEPERS: u64 = 128;
-
 /// Runs one DPC routine and checks how it comes back.
 pub fn call_dpc(dpc: u64, routine: u64, [context, first, second]: [u64; 3]) {
     let locks = pcr::current_thread().spin_locks.load(Relaxed);
@@ -51,7 +48,7 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
             format_args!("the run took {seconds} s, its limit; the threads below say where they are"),
         );
     }
-    if this.ticks.load(Relaxed).is_multiple_of(SLEEPERS) {
+    if this.ticks.load(Relaxed).is_multiple_of(lost_wakeup::INTERVAL) {
         lost_wakeup::examine_sleepers();
     }
 }

@@ -151,7 +151,6 @@ pub(super) fn retire() {
         // From here on the driver may queue it again, or free it.
         dpc.data.store(0, Relaxed);
         drop(queue);
-        this.dpc_ticks.store(0, Relaxed);
         cpu::restore_interrupts(true);
         watchdog::call_dpc((&raw const *dpc) as u64, routine, [context, first, second]);
         cpu::disable_interrupts();

@@ -2,7 +2,7 @@
 
 use super::object::{Header, Kind};
 use super::sched;
-use crate::hal::{clock, cpu, pcr};
+use crate::hal::{cpu, pcr};
 use crate::ldr::export::Export;
 use crate::lock::IrqLock;
 use crate::mm::paging::{self, Protection};
@@ -125,8 +125,6 @@ pub struct Thread {
     exports: [AtomicPtr<Export>; MAX_NESTING],
     callers: [AtomicU64; MAX_NESTING],
     depth: AtomicU32,
-    /// When it last made progress, units of 100 ns since boot.
-    pub progress: AtomicU64,
 }
 
 // SAFETY: `rsp` and `vectors` are only used by a context switch, under the dispatcher lock; all else is atomic or locked.
@@ -168,7 +166,6 @@ impl Thread {
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],
             callers: [const { AtomicU64::new(0) }; MAX_NESTING],
             depth: AtomicU32::new(0),
-            progress: AtomicU64::new(clock::interrupt_time()),
         });
         thread.header.initialize(Kind::Thread, 6, 0);
         if let Some(stack) = &thread.stack {
@@ -208,7 +205,6 @@ impl Thread {
 
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
-        self.progress.store(clock::interrupt_time(), Ordering::Relaxed);
     }
 
     /// Notes that the thread enters `export`, called from `caller`.

@@ -25,7 +25,9 @@ pub struct Waiter {
     pub since: u64,
     /// Whether the driver called for this wait itself.
     pub by_driver: bool,
-    /// Whether the watchdog has already looked at it.
+    /// For how many clock ticks the watchdog has found it a run-down wait that nobody seems to end.
+    pub forsaken: u32,
+    /// Whether the watchdog has looked closer, and found no run-down word.
     pub examined: bool,
 }
 
@@ -84,6 +86,7 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
         deadline: timeout.map(deadline),
         since: clock::interrupt_time(),
         by_driver,
+        forsaken: 0,
         examined: false,
     });
     reschedule(dispatcher, Reason::Block);

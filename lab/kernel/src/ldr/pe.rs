@@ -170,7 +170,10 @@ impl<'a> Headers<'a> {
             section_count: file.u16(pe + 6, "PE header")?,
         };
         if headers.headers_size > headers.image_size {
-            return Err(PeError::NotADriver("the headers' size", u64::from(headers.headers_size)));
+            return Err(PeError::NotADriver(
+                "the headers' size",
+                u64::from(headers.headers_size),
+            ));
         }
         if headers.entry == 0 || headers.entry >= headers.image_size {
             return Err(PeError::NotADriver("the entry point", u64::from(headers.entry)));

@@ -31,6 +31,9 @@ pub const POOL: u64 = 0xFFFF_A000_0000_0000;
 /// First address of driver images.
 pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
 
+/// Where the kernel's own code begins.
+pub const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;
+
 /// The direct map's pointer to a physical address below 4 GiB.
 pub fn physical(address: u64) -> *mut u8 {
     (DIRECT_MAP + address) as *mut u8

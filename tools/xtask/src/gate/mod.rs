@@ -18,6 +18,7 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
+        steps::image(&mut gate, tree);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
+    pe,
     toolchain::{Route, Target, Toolchain},
 };
 
@@ -105,6 +106,17 @@ pub(super) fn artefacts(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) -> 
         Ok(Tally::one(None))
     });
     built
+}
+
+/// The driver's image against what Windows asks of it, each of the kit's checks by itself.
+pub(super) fn image(gate: &mut Gate, tree: &Tree) {
+    gate.step("image of rundown.sys", |_| {
+        let mut tally = Tally::default();
+        for check in pe::check(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))? {
+            tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
+        }
+        Ok(tally)
+    });
 }
 
 /// The verdict, each fault a failure.

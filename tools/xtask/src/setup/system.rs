@@ -50,7 +50,7 @@ impl System {
 pub(super) fn advice(name: &str, packages: &[&str]) -> String {
     format!(
         "on {name} the set-up cannot install what is missing (on Debian 12: {}).\nThe container has it all:\n  \
-         podman build -t rundown . && podman run --rm -it -v \"$PWD\":/rundown rundown cargo xtask lab",
+         podman build -t rundown . && podman run --rm -it -v \"$PWD\":/rundown -v rundown-target:/rundown/target rundown cargo xtask lab",
         packages.join(" ")
     )
 }

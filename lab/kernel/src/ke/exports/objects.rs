@@ -49,8 +49,8 @@ unsafe extern "win64" fn ke_set_event(event: *const Header, _increment: i32, wai
     }
     if wait != 0 {
         judge::bugcheck(
-            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
-            [code::sub::WAIT_AT_DISPATCH, event as u64, 0, 0],
+            code::LAB_MISSING_EXPORT,
+            [event as u64, 0, 0, 0],
             format_args!("KeSetEvent with Wait=TRUE, which the lab does not support"),
         );
     }
