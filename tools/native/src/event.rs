@@ -68,6 +68,11 @@ impl KEvent {
             && self.wait_list_head.iter().all(|link| link.load(Relaxed) == list)
     }
 
+    /// Whether a wait would return at once.
+    pub(crate) fn is_set(&self) -> bool {
+        self.signal_state.load(Relaxed) == 1
+    }
+
     /// Blocks until the event is set, and takes the signal back.
     pub(crate) fn wait(&self) {
         Counts::count(|counts| &counts.waits);

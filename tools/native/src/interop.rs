@@ -5,8 +5,6 @@
 //! is a finding, not the end of the program.
 
 use std::{
-    hint::black_box,
-    mem::MaybeUninit,
     sync::{
         Arc,
         atomic::{
@@ -147,7 +145,7 @@ impl Reference for &Shared<'_> {
     fn run_down(&self) -> Option<WayOut> {
         // Pairs with the watchdog's loads.
         self.waits.fetch_add(1, Release);
-        let way_out = far_down_the_stack(|| self.waiter.wait(&self.word));
+        let way_out = self.waiter.wait(&self.word);
         self.waits.fetch_add(1, Release);
         Some(way_out)
     }
@@ -159,14 +157,6 @@ impl Reference for &Shared<'_> {
     fn reinitialize(&self) {
         self.word.as_ours::<Parity>().reinitialize();
     }
-}
-
-/// A wrong releaser that comes too late writes into a frame that is gone. Down here nobody else has one.
-#[inline(never)]
-fn far_down_the_stack<R>(body: impl FnOnce() -> R) -> R {
-    let room = MaybeUninit::<[u8; 0x8000]>::uninit();
-    black_box(&room);
-    body()
 }
 
 /// A thread of this process, for the engine.
@@ -205,8 +195,8 @@ pub fn run(plan: &Plan<'_>) -> Report {
     };
     let threads: Vec<Holder> = (0..plan.threads).map(|_| Holder::new()).collect();
     let times = rundown_stress::Plan {
-        hold_cycles: 20_000,
-        gap_cycles: 10_000,
+        hold_cycles: 100_000,
+        gap_cycles: 50_000,
         at_dispatch_level: plan.way_out == WayOut::Dispatch,
         seed: plan.seed,
     };
@@ -219,7 +209,11 @@ pub fn run(plan: &Plan<'_>) -> Report {
             scope.spawn(move || counts.with(|| run.hold(index, &mut HostThread)));
         }
         let watchdog = scope.spawn(|| watch(&shared, plan.hang, &over, || run.stop()));
-        let enough = || taken(&run.tally(), plan.way_out) >= plan.waits || start.elapsed() > plan.patience;
+        let enough = || {
+            let tally = run.tally();
+            let violated = tally.inside + tally.poisoned != 0;
+            violated || taken(&tally, plan.way_out) >= plan.waits || start.elapsed() > plan.patience
+        };
         let machine = Settings {
             // The engine raises it.
             irql: 0,

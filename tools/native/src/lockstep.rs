@@ -11,7 +11,7 @@ use std::{cell::RefCell, collections::VecDeque, fmt, rc::Rc, sync::atomic::Order
 
 use ex_rundown::{ACTIVE, COUNT_INC, DISPATCH_LEVEL, State, WayOut};
 
-use crate::{Arm, Seam, Settings, Word, block::Block, on_seam};
+use crate::{Arm, Seam, Settings, Word, block::Block, event::KEvent, on_seam};
 
 /// What both arms do.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ enum Seen {
     },
     /// A wait has ended and its block is gone.
     Stale,
+    /// Everybody has released, and the wait would never end. It is helped on.
+    Hangs,
 }
 
 /// The first difference between two arms.
@@ -266,6 +268,9 @@ fn wait_with(arm: &dyn Arm, word: &Rc<Word>, inner: &[Inner]) -> Vec<Seen> {
                 false
             });
             number += 1;
+            if left.is_empty() && would_hang(&word, seam) {
+                seen.push(Seen::Hangs);
+            }
         }
     };
     let way_out = on_seam(hook, || arm.wait(word));
@@ -273,6 +278,25 @@ fn wait_with(arm: &dyn Arm, word: &Rc<Word>, inner: &[Inner]) -> Vec<Seen> {
     seen.push(Seen::Ended(way_out));
     seen.push(look(word, false));
     seen
+}
+
+/// Whether a wait at `seam` waits for somebody though nobody is left. If so, does what the last releaser should have
+/// done.
+fn would_hang(word: &Word, seam: Seam) -> bool {
+    let State::Waiting(block) = word.state() else {
+        return false;
+    };
+    // SAFETY: the waiter of this thread stands at a seam, so its block lives.
+    let block = unsafe { &*Block::at(block) };
+    match seam {
+        Seam::Sleep if !block.wake_event.is_set() => {
+            // SAFETY: its waiter is about to wait for it.
+            unsafe { KEvent::set(&raw const block.wake_event) };
+            true
+        }
+        Seam::Yield => block.spin_flag.fetch_and(!1, Relaxed) & 1 != 0,
+        _ => false,
+    }
 }
 
 fn look(word: &Word, waiting: bool) -> Seen {

@@ -261,8 +261,8 @@ fn interop(native: &Native, options: &Options) -> (bool, String, Value) {
 fn bench(native: &Native, options: &Options) -> (bool, String, Value) {
     let table = bench::run(native, options.bench);
     let mut text = format!(
-        "{:<20} {:<8} {:<12} {:>8} {:>10} {:>17}   ({} rounds)\n",
-        "pair", "form", "case", "ns", "to floor", "95% interval", table.rounds
+        "{:<20} {:<8} {:<12} {:>8} {:>10} {:>17}   ({} rounds, {} of their measurements disturbed)\n",
+        "pair", "form", "case", "ns", "to floor", "95% interval", table.rounds, table.disturbed
     );
     for row in &table.rows {
         let _ = writeln!(

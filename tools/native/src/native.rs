@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    hint::black_box,
+    mem::MaybeUninit,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -184,10 +186,9 @@ impl Arm for Native {
     /// spin long, or know at which seam the hand-over came.
     fn wait(&self, word: &Word) -> WayOut {
         machine::take_asked();
-        self.faults.with(|| {
-            // SAFETY: the word is an `EX_RUNDOWN_REF`, and its faults are answered.
-            unsafe { (self.wait)(word.as_ptr()) };
-        });
+        // SAFETY: the word is an `EX_RUNDOWN_REF`, and its faults are answered.
+        let wait = || unsafe { (self.wait)(word.as_ptr()) };
+        self.faults.with(|| far_down_the_stack(wait));
         let asked = machine::take_asked();
         match (asked.irql, asked.spin) {
             (None, _) => WayOut::Drained,
@@ -198,6 +199,15 @@ impl Arm for Native {
             (_, Some(false)) => WayOut::Pause,
         }
     }
+}
+
+/// A wrong releaser that comes too late writes into a wait block that is gone. Down here nobody else has a frame, so that
+/// it is found by what it does to the next wait, and not by a crash.
+#[inline(never)]
+fn far_down_the_stack(body: impl FnOnce()) {
+    let room = MaybeUninit::<[u8; 0x8000]>::uninit();
+    black_box(&room);
+    body();
 }
 
 /// What goes where.
