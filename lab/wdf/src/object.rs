@@ -20,6 +20,7 @@ use crate::layout::{
 use crate::table::Slot;
 use crate::violation::{self, routine, violation};
 use crate::{device, driver, file, lock, memory, queue, registry, request, timed};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -117,7 +118,7 @@ pub enum Body {
     /// A plain object, a resource list.
     None,
     Driver(driver::Driver),
-    Device(device::Device),
+    Device(Box<device::Device>),
     Queue(queue::Queue),
     Request(request::Request),
     File(file::File),
@@ -189,7 +190,7 @@ pub fn tag() -> Tag {
 /// `STATUS_INFO_LENGTH_MISMATCH` for a wrong size, `STATUS_INVALID_PARAMETER` for values that are none.
 ///
 /// # Safety
-/// `attributes` is null or points to a WDF_OBJECT_ATTRIBUTES.
+/// `attributes` is null or points to a `WDF_OBJECT_ATTRIBUTES`.
 pub unsafe fn attributes(attributes: *const ObjectAttributes) -> Result<Option<ObjectAttributes>, i32> {
     // SAFETY: the caller promises it.
     let Some(attributes) = (unsafe { attributes.as_ref() }) else {

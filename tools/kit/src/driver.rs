@@ -9,9 +9,9 @@ use std::{
 };
 
 use crate::{
-    Error, inf,
-    sysroot::{Llvm, MINGW_COMPATIBILITY, Sysroot},
-    toolchain::{Target, Toolchain},
+    Error, inf, linker,
+    sysroot::{self, Llvm, MINGW_COMPATIBILITY, Sysroot},
+    toolchain::{Target, Toolchain, cargo_home},
     wrapper,
 };
 
@@ -215,14 +215,15 @@ impl Environment {
         if sysroot.headers_changed {
             forget_generated(&workspace.target)?;
         }
-        let wrapper = build_wrapper(&workspace.repository, toolchain)?;
-
-        // cc decides by the name whether a compiler takes MSVC's options or GCC's.
-        let clang_cl = kit.join("clang-cl");
-        if !clang_cl.exists() {
-            std::os::unix::fs::symlink(llvm.program("clang"), &clang_cl)
-                .map_err(Error::file("make the link", &clang_cl))?;
+        if sysroot.libraries_changed {
+            forget_linked(workspace)?;
         }
+        let programs = build_programs(&workspace.repository, toolchain)?;
+
+        // cc and rustc decide by the name what a program is: a compiler that takes MSVC's options, lld for Windows.
+        let (clang_cl, lld_link) = (kit.join("clang-cl"), kit.join("lld-link"));
+        sysroot::link(&llvm.program("clang"), &clang_cl)?;
+        sysroot::link(&programs.join("kit-linker"), &lld_link)?;
         let caller = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].map(env::var_os);
         let caller = caller
             .into_iter()
@@ -240,15 +241,14 @@ impl Environment {
                 format!("/clang:{MINGW_COMPATIBILITY} -w").into(),
             ),
             ("AR_x86_64_pc_windows_msvc", llvm.program("llvm-lib").into()),
-            (
-                "CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER",
-                llvm.program("lld-link").into(),
-            ),
+            ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", lld_link.into()),
             // Takes the place of the flags in .cargo/config.toml, which are among them.
-            ("CARGO_ENCODED_RUSTFLAGS", rustflags().into()),
-            ("RUSTC_WRAPPER", wrapper.into()),
+            ("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).into()),
+            ("RUSTC_WRAPPER", programs.join("kit-rustc-wrapper").into()),
             (wrapper::STAND_INS_VARIABLE, kit.join("stand-ins").into()),
             (wrapper::CHAINED_VARIABLE, caller),
+            (linker::LLD_VARIABLE, llvm.program("lld-link").into()),
+            (linker::TARGET_VARIABLE, (&workspace.target).into()),
         ]))
     }
 
@@ -256,8 +256,6 @@ impl Environment {
         command.envs(self.0.iter().map(|(name, value)| (name, value)));
     }
 }
-
-const RUSTFLAGS: &[&str] = &["-Ctarget-feature=+crt-static", "-Ccontrol-flow-guard"];
 
 /// What the linker is told beyond wdk-build's arguments.
 pub const LINK_ARGUMENTS: &[&str] = &[
@@ -276,22 +274,29 @@ pub const LINK_ARGUMENTS: &[&str] = &[
     "/SECTION:INIT,ERD",
 ];
 
-/// In cargo's encoding, in which a flag may have spaces.
-fn rustflags() -> String {
-    let link = LINK_ARGUMENTS
-        .iter()
-        .map(|argument| format!("-Clink-arg={argument}"));
-    RUSTFLAGS
-        .iter()
-        .map(|&flag| flag.to_owned())
-        .chain(link)
-        .collect::<Vec<_>>()
-        .join("\u{1f}")
+/// rustc's flags, in cargo's encoding, in which a flag may have spaces.
+fn rustflags(workspace: &Workspace) -> String {
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        "-Ccontrol-flow-guard".to_owned(),
+    ];
+    flags.extend(
+        LINK_ARGUMENTS
+            .iter()
+            .map(|argument| format!("-Clink-arg={argument}")),
+    );
+    // Paths in panic messages and symbols, the same on every machine. The last one that fits counts.
+    let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    map(&workspace.sources, "/rundown");
+    map(&workspace.target, "/rundown/target");
+    if let Some(home) = cargo_home() {
+        map(&home.join("registry/src"), "/registry");
+    }
+    flags.join("\u{1f}")
 }
 
-/// Builds the compiler wrapper, for the host and without itself.
-fn build_wrapper(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Error> {
-    const NAME: &str = "kit-rustc-wrapper";
+/// Builds the programs that cargo and rustc run, for the host and without themselves; answers with their folder.
+fn build_programs(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Error> {
     let tools = repository.join("tools/Cargo.toml");
     let target = repository.join("target/tools");
     let status = toolchain
@@ -302,8 +307,7 @@ fn build_wrapper(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Er
             "--locked",
             "--package",
             "rundown-kit",
-            "--bin",
-            NAME,
+            "--bins",
             "--manifest-path",
         ])
         .arg(&tools)
@@ -313,11 +317,11 @@ fn build_wrapper(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Er
         .status()
         .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
     if !status.success() {
-        return Err(Error::new(format!(
-            "{NAME} does not compile; see cargo's messages above"
-        )));
+        return Err(Error::new(
+            "the kit's own programs do not compile; see cargo's messages above",
+        ));
     }
-    Ok(target.join("debug").join(NAME))
+    Ok(target.join("debug"))
 }
 
 /// wdk-macros keeps the signatures that it read from the headers, and does not see when they change.
@@ -335,6 +339,21 @@ fn forget_generated(target: &Path) -> Result<(), Error> {
             } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             }
+        }
+    }
+    Ok(())
+}
+
+/// cargo does not see when a library of the WDK changes; an image that is missing it links anew.
+fn forget_linked(workspace: &Workspace) -> Result<(), Error> {
+    for profile in [Profile::Dev, Profile::Release] {
+        let image = workspace
+            .cargo_output(profile)
+            .join("deps")
+            .join(PACKAGE)
+            .with_extension("dll");
+        if image.exists() {
+            fs::remove_file(&image).map_err(Error::file("remove", &image))?;
         }
     }
     Ok(())

@@ -137,6 +137,8 @@ pub struct Sysroot {
     root: PathBuf,
     /// Whether a header was written anew: what was generated from the old ones is stale then.
     pub(crate) headers_changed: bool,
+    /// Whether a library was made anew: what was linked with the old one is stale then.
+    pub(crate) libraries_changed: bool,
 }
 
 impl Sysroot {
@@ -149,6 +151,7 @@ impl Sysroot {
         let mut sysroot = Self {
             root: root.to_path_buf(),
             headers_changed: false,
+            libraries_changed: false,
         };
         sysroot.headers()?;
         sysroot.libraries(llvm)?;
@@ -200,7 +203,7 @@ impl Sysroot {
         Ok(())
     }
 
-    fn libraries(&self, llvm: &Llvm) -> Result<(), Error> {
+    fn libraries(&mut self, llvm: &Llvm) -> Result<(), Error> {
         let km = self.root.join("Lib").join(VERSION).join("km/x64");
         let kmdf = self.root.join("Lib/wdf/kmdf/x64/1.31");
         let scratch = self.root.join("Lib/source");
@@ -215,6 +218,7 @@ impl Sysroot {
         ] {
             let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
             if stale(&library, write(&source, definition.as_bytes())?)? {
+                self.libraries_changed = true;
                 run(Command::new(llvm.program("llvm-dlltool"))
                     .args(["-m", "i386:x86-64", "-d"])
                     .arg(&source)
@@ -227,8 +231,17 @@ impl Sysroot {
             (BUFFER_OVERFLOW, km.join("BufferOverflowFastFailK.lib")),
         ] {
             let source = scratch.join(library.with_extension("c").file_name().unwrap_or_default());
-            if stale(&library, write(&source, text.as_bytes())? || self.headers_changed)? {
-                self.compile(llvm, &source, &library)?;
+            let mut clang = self.library_compiler(llvm, &source);
+            let changed = write(&source, text.as_bytes())?
+                | write(&source.with_extension("command"), format!("{clang:?}").as_bytes())?;
+            if stale(&library, changed || self.headers_changed)? {
+                self.libraries_changed = true;
+                run(&mut clang)?;
+                run(Command::new(llvm.program("llvm-lib"))
+                    .current_dir(&scratch)
+                    .arg("/nologo")
+                    .arg(format!("/out:{}", library.display()))
+                    .arg(source.with_extension("obj").file_name().unwrap_or_default()))?;
             }
         }
         Ok(())
@@ -255,25 +268,24 @@ impl Sysroot {
         clang
     }
 
-    /// Compiles one C file into a static library, with Control Flow Guard as the driver itself.
-    fn compile(&self, llvm: &Llvm, source: &Path, library: &Path) -> Result<(), Error> {
+    /// clang, set up to compile one C file beside itself, with Control Flow Guard as the driver itself.
+    fn library_compiler(&self, llvm: &Llvm, source: &Path) -> Command {
+        let file = source.file_name().unwrap_or_default().display();
         let object = source.with_extension("obj");
-        let folder = source.parent().unwrap_or(Path::new("."));
-        run(self
-            .compiler(llvm)
-            // Names within the folder, so that the objects do not depend on where it lies.
-            .current_dir(folder)
+        let object = object.file_name().unwrap_or_default().display();
+        let mut clang = self.compiler(llvm);
+        clang
             .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard"])
-            .arg(format!("-ffile-prefix-map={}=/kit", folder.display()))
-            .arg("-c")
-            .arg(source.file_name().unwrap_or_default())
-            .arg("-o")
-            .arg(&object))?;
-        run(Command::new(llvm.program("llvm-lib"))
-            .current_dir(folder)
-            .arg("/nologo")
-            .arg(format!("/out:{}", library.display()))
-            .arg(object.file_name().unwrap_or_default()))
+            // The object depends neither on where the folder lies nor on the command line.
+            .current_dir(source.parent().unwrap_or(Path::new(".")))
+            .arg(format!("-ffile-prefix-map={}=/wdk", self.root.display()))
+            .args([
+                "-gno-codeview-command-line",
+                "-Xclang",
+                &format!("-object-file-name={object}"),
+            ])
+            .args(["-c", &file.to_string(), "-o", &object.to_string()]);
+        clang
     }
 }
 
@@ -325,7 +337,8 @@ fn stale(library: &Path, changed: bool) -> Result<bool, Error> {
     Ok(changed || !present)
 }
 
-fn link(target: &Path, path: &Path) -> Result<(), Error> {
+/// Makes `path` a symbolic link to `target`, unless it is one.
+pub(crate) fn link(target: &Path, path: &Path) -> Result<(), Error> {
     if fs::read_link(path).is_ok_and(|present| present == target) {
         return Ok(());
     }

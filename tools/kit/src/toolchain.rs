@@ -275,11 +275,16 @@ fn path_without_rustup() -> std::ffi::OsString {
     let system = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
     let mut folders: Vec<_> = system.into_iter().chain(kept).collect();
     // cargo puts CARGO_HOME/bin in front of the path when looking for a subcommand, unless it is somewhere on it.
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    folders.extend(cargo_home.map(|home| home.join("bin")));
+    folders.extend(cargo_home().map(|home| home.join("bin")));
     env::join_paths(folders).unwrap_or(path)
+}
+
+/// The folder with cargo's registry.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let named = env::var_os("CARGO_HOME")
+        .filter(|home| !home.is_empty())
+        .map(PathBuf::from);
+    named.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
 }
 
 /// What a program prints.
