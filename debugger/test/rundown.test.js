@@ -1,4 +1,4 @@
-// node --test debugger/test/
+// node --test debugger/test/rundown.test.js
 //
 // Every image that is built here is synthetic: made from the documented layouts, not dumped from a machine. Those in
 // images/ say in their names where they come from.

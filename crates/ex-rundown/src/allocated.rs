@@ -1,6 +1,6 @@
 //! A cache-aware reference in memory that it owns.
 
-use core::{fmt, ops::Deref, ptr::NonNull};
+use core::{fmt, mem::ManuallyDrop, ops::Deref, ptr::NonNull};
 
 use crate::{CacheAwareRundownRef, Check, MemoryError, PoolPlatform, Protection, Strict, WayOut};
 
@@ -57,6 +57,55 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
         let reference = memory.cast();
         CacheAwareRundownRef::set_pool_to_free(reference, memory);
         Ok(Self { reference, bytes })
+    }
+}
+
+impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
+    /// Gives the reference away, to be freed by [`from_raw`](Self::from_raw).
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::AllocatedCacheAwareRundownRef;
+    /// let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);
+    /// // SAFETY: from `into_raw`, once.
+    /// drop(unsafe { AllocatedCacheAwareRundownRef::from_raw(raw) });
+    /// # Ok::<(), ex_rundown::MemoryError>(())
+    /// ```
+    #[must_use = "nobody else frees it"]
+    pub fn into_raw(this: Self) -> NonNull<CacheAwareRundownRef<P, C>> {
+        ManuallyDrop::new(this).reference
+    }
+
+    /// Takes back what [`into_raw`](Self::into_raw) gave away.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Panics
+    /// When the platform breaks its promise to count the same processors at each call.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`, and is taken back once.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::AllocatedCacheAwareRundownRef;
+    /// # let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);
+    /// // SAFETY: from `into_raw`, once.
+    /// let reference = unsafe { AllocatedCacheAwareRundownRef::from_raw(raw) };
+    /// assert!(reference.try_acquire().is_some());
+    /// # Ok::<(), ex_rundown::MemoryError>(())
+    /// ```
+    #[must_use = "it is freed at once when it is not bound"]
+    pub unsafe fn from_raw(raw: NonNull<CacheAwareRundownRef<P, C>>) -> Self {
+        Self {
+            reference: raw,
+            bytes: CacheAwareRundownRef::<P, C>::size_of()
+                .expect("it was so many bytes when it was allocated"),
+        }
     }
 }
 

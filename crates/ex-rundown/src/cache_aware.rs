@@ -25,7 +25,7 @@ type Slot<P> = RundownRef<P, Parity>;
 /// | offset (x64) | field | |
 /// |---|---|---|
 /// | 0x00 | `RunRefs` | the first slot |
-/// | 0x08 | `PoolToFree` | the allocation that this lies in, if it [was allocated](AllocatedCacheAwareRundownRef) |
+/// | 0x08 | `PoolToFree` | the allocation that this lies in, if it [was allocated](crate::AllocatedCacheAwareRundownRef) |
 /// | 0x10 | `RunRefSize` | the bytes from one slot to the next: a cache line, or 8 with one processor |
 /// | 0x14 | `Number` | how many slots |
 ///
@@ -271,9 +271,16 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
         let index = if processor < self.number {
             processor
         } else {
-            processor % self.number
+            self.reduced(processor)
         };
         self.slot(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reduced(&self, processor: u32) -> u32 {
+        // Never by zero, by invariant 1.
+        processor.checked_rem(self.number).unwrap_or(0)
     }
 
     /// Takes a reference, unless run-down has begun (`ExAcquireRundownProtectionCacheAware`).

@@ -98,4 +98,6 @@ pub enum Misuse {
     TooManyReferences = 7,
     /// A cache-aware wait that has to sleep, at `DISPATCH_LEVEL` or above. NT's fails in the scheduler.
     WaitAtDispatchLevel = 8,
+    /// A C pointer that is null or misaligned, or memory that is too small. NT faults, or corrupts what follows.
+    BadMemory = 9,
 }

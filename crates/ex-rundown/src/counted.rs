@@ -70,6 +70,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         if count == 0 {
             return;
         }
+        self.memory.touch();
         // Acquire, here and in the reload: see `release`.
         let mut value = self.word.load(Acquire);
         loop {

@@ -22,6 +22,35 @@
 //! assert!(reference.try_acquire().is_none(), "the object is gone");
 //! ```
 //!
+//! # Which one
+//!
+//! | type | for | acquire and release | layout |
+//! |---|---|---|---|
+//! | [`RundownRef`] | most objects; words that native code shares | a compare-exchange each | `EX_RUNDOWN_REF` |
+//! | [`WideRundownRef`] | objects that several processors use at once | an addition each, which cannot fail | its own, two words |
+//! | [`CacheAwareRundownRef`] | objects that all processors use all the time | a compare-exchange each, on the processor's own line | `EX_RUNDOWN_REF_CACHE_AWARE` |
+//!
+//! [`Rundown<T, R>`](Rundown) owns the data that one of them protects. [`Guard`] and [`CountedGuard`] give references
+//! back by themselves. The operations are those that Microsoft documents, one to one:
+//!
+//! | routine | here | IRQL |
+//! |---|---|---|
+//! | `ExInitializeRundownProtection` | [`RundownRef::new`] | any (documented: `<= APC_LEVEL`) |
+//! | `ExAcquireRundownProtection` | [`RundownRef::acquire`], [`try_acquire`](RundownRef::try_acquire), [`protect`](RundownRef::protect) | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExAcquireRundownProtectionEx` | [`RundownRef::acquire_ex`], [`try_acquire_ex`](RundownRef::try_acquire_ex) | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExReleaseRundownProtection` | [`RundownRef::release`], a guard's drop | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExReleaseRundownProtectionEx` | [`RundownRef::release_ex`], a guard's drop | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExWaitForRundownProtectionRelease` | [`RundownRef::wait`] | `<= APC_LEVEL` |
+//! | `ExRundownCompleted` | [`RundownRef::completed`] | `<= APC_LEVEL` |
+//! | `ExReInitializeRundownProtection` | [`RundownRef::reinitialize`] | `<= APC_LEVEL` |
+//! | `ExAllocateCacheAwareRundownProtection` | [`AllocatedCacheAwareRundownRef::new`] | `<= APC_LEVEL` |
+//! | `ExFreeCacheAwareRundownProtection` | its drop | `<= APC_LEVEL` |
+//! | `ExSizeOfRundownProtectionCacheAware` | [`CacheAwareRundownRef::size_of`] | `<= APC_LEVEL` |
+//! | `ExInitializeRundownProtectionCacheAware` | [`CacheAwareRundownRef::initialize`] | `<= APC_LEVEL` |
+//! | `Ex…CacheAware`, `Ex…CacheAwareEx` | [`CacheAwareRundownRef`]'s methods of the plain one's names | as the plain ones |
+//!
+//! [`nt_names!`] defines all of these by their native names, for C code to link.
+//!
 //! # Properties
 //!
 //! - The word is an `EX_RUNDOWN_REF`, to the bit, and the wait block that a waiter publishes in it is NT's, to
@@ -97,6 +126,9 @@ mod guard;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
 mod memory;
+#[cfg(not(loom))]
+#[allow(unsafe_code, reason = "C's pointers are taken on trust")]
+pub mod nt_names;
 #[allow(
     unsafe_code,
     reason = "the seam's event functions take pointers into a wait block"

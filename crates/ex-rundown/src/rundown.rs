@@ -24,8 +24,8 @@ const FULL: u32 = 2;
 /// # Invariants
 ///
 /// 1. While an acquire may be granted, `data` is initialised.
-/// 2. Only the thread that made `stage` [`BUSY`] waits on `protection`, re-initialises it, or moves `data`.
-/// 3. While `stage` is [`FULL`], `data` is initialised.
+/// 2. Only the thread that made `stage` busy waits on `protection`, re-initialises it, or moves `data`.
+/// 3. While `stage` is full, `data` is initialised.
 ///
 /// ```
 /// use ex_rundown::{Rundown, RundownRef};

@@ -7,6 +7,7 @@ use core::{
 
 use crate::{
     AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
+    sync::Frame,
     wait_block::WaitBlock,
     word::{self, ACTIVE},
 };
@@ -30,9 +31,11 @@ use crate::{
 /// reference.wait();
 /// assert_eq!(reference.protect(|| "used"), None);
 /// ```
-#[repr(transparent)]
+#[cfg_attr(not(loom), repr(transparent))]
 pub struct RundownRef<P, C = Strict> {
     pub(crate) word: AtomicUsize,
+    /// The word's memory, for loom.
+    pub(crate) memory: Frame,
     policy: PhantomData<fn() -> (P, C)>,
 }
 
@@ -62,6 +65,7 @@ impl<P, C> RundownRef<P, C> {
     pub const fn new() -> Self {
         Self {
             word: AtomicUsize::new(State::Live(0).word()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -72,6 +76,7 @@ impl<P, C> RundownRef<P, C> {
     pub fn new() -> Self {
         Self {
             word: AtomicUsize::new(State::Live(0).word()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -94,6 +99,7 @@ impl<P, C> RundownRef<P, C> {
     pub const fn new_run_down() -> Self {
         Self {
             word: AtomicUsize::new(State::RunDown.word()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -113,6 +119,13 @@ impl<P, C> RundownRef<P, C> {
     #[must_use]
     pub fn state(&self) -> State {
         State::of(self.word.load(Relaxed))
+    }
+}
+
+#[cfg(loom)]
+impl<P, C> Drop for RundownRef<P, C> {
+    fn drop(&mut self) {
+        self.memory.end();
     }
 }
 
@@ -191,6 +204,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// ```
     #[inline]
     pub unsafe fn release(&self) {
+        self.memory.touch();
         arch::prefetch_for_write(&self.word);
         let live = word::assume_live(self.word.load(Relaxed));
         // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns.

@@ -9,11 +9,12 @@ pub(crate) use loom::sync::atomic::AtomicPtr;
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicUsize};
 
-/// The lifetime of a wait block, as loom can see it.
+/// The lifetime of memory, as loom can see it: of a wait block's stack frame, and of a reference's own words.
 ///
-/// A releaser [touches](Frame::touch) the frame before it reaches into the block, and the waiter
-/// [ends](Frame::end) it when it is about to return. loom then demands that every touch happens before the end,
-/// which is the invariant that a block on a stack lives by. Without loom there is nothing here.
+/// A releaser [touches](Frame::touch) it before it reaches into it; the waiter [ends](Frame::end) the block's when it
+/// is about to return, and the drop of a reference ends that of its words. loom then demands that every touch happens
+/// before the end, which is the invariant that a block on a stack, and a reference in an object that is freed after
+/// the wait, live by. Without loom there is nothing here.
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub(crate) struct Frame;

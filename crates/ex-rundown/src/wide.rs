@@ -8,6 +8,7 @@ use core::{
 
 use crate::{
     AtomicPtr, AtomicUsize, Check, Misuse, Platform, Strict, WayOut,
+    sync::Frame,
     wait_block::WaitBlock,
     word::{self, ACTIVE, COUNT_INC},
 };
@@ -52,6 +53,8 @@ use crate::{
 pub struct WideRundownRef<P, C = Strict> {
     state: AtomicUsize,
     waiter: AtomicPtr<()>,
+    /// The two words' memory, for loom.
+    memory: Frame,
     policy: PhantomData<fn() -> (P, C)>,
 }
 
@@ -73,6 +76,7 @@ impl<P, C> WideRundownRef<P, C> {
         Self {
             state: AtomicUsize::new(0),
             waiter: AtomicPtr::new(ptr::null_mut()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -84,6 +88,7 @@ impl<P, C> WideRundownRef<P, C> {
         Self {
             state: AtomicUsize::new(0),
             waiter: AtomicPtr::new(ptr::null_mut()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -107,6 +112,7 @@ impl<P, C> WideRundownRef<P, C> {
         Self {
             state: AtomicUsize::new(ACTIVE),
             waiter: AtomicPtr::new(ptr::null_mut()),
+            memory: Frame::new(),
             policy: PhantomData,
         }
     }
@@ -127,6 +133,13 @@ impl<P, C> WideRundownRef<P, C> {
     pub fn outstanding(&self) -> Option<usize> {
         let state = self.state.load(Relaxed);
         (state & ACTIVE == 0).then_some(state / COUNT_INC)
+    }
+}
+
+#[cfg(loom)]
+impl<P, C> Drop for WideRundownRef<P, C> {
+    fn drop(&mut self) {
+        self.memory.end();
     }
 }
 
@@ -183,6 +196,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// ```
     #[inline]
     pub unsafe fn release(&self) {
+        self.memory.touch();
         // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns. Acquire
         // pairs with the same exchange when the old value is odd: the waiter's block is then visible.
         let old = self.state.fetch_sub(COUNT_INC, AcqRel);
@@ -200,6 +214,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         if old & ACTIVE == 0 {
             P::misuse(Misuse::ReleaseWithoutAcquire, old);
         }
+        self.memory.touch();
         // Acquire: what it points to is dereferenced. Invariant 2: it is the block of the waiter that counted.
         let block = self.waiter.load(Acquire);
         if block.is_null() {
@@ -263,6 +278,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         if count == 0 {
             return;
         }
+        self.memory.touch();
         let amount = word::exact(count).unwrap_or(0);
         // As `release`.
         let old = self.state.fetch_sub(amount, AcqRel);

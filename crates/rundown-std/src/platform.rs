@@ -92,7 +92,7 @@ const CACHE_LINE: usize = 128;
 unsafe impl ProcessorPlatform for Std {
     #[inline]
     fn processor_number() -> u32 {
-        Settings::current().processor.unwrap_or_else(processor::number)
+        processor::current()
     }
 
     /// At least the processors that this process may use: numbers beyond are reduced.

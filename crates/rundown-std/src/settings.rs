@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 use ex_rundown::{Irql, PASSIVE_LEVEL};
 
+use crate::processor;
+
 thread_local! {
     static CURRENT: Cell<Settings> = const { Cell::new(Settings::DEFAULT) };
 }
@@ -37,6 +39,7 @@ impl Settings {
     };
 
     /// Those of the calling thread.
+    #[inline]
     #[must_use]
     pub fn current() -> Self {
         CURRENT.get()
@@ -47,10 +50,16 @@ impl Settings {
         struct Restore(Settings);
         impl Drop for Restore {
             fn drop(&mut self) {
-                CURRENT.set(self.0);
+                self.0.enter();
             }
         }
-        let _restore = Restore(CURRENT.replace(self));
+        let _restore = Restore(self.enter());
         body()
+    }
+
+    /// Makes them current, and gives those that were.
+    fn enter(self) -> Self {
+        processor::claim(self.processor);
+        CURRENT.replace(self)
     }
 }

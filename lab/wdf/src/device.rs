@@ -7,6 +7,7 @@ use crate::object::{self, Body, Kind, Object};
 use crate::table::Slot;
 use crate::violation::{require, routine};
 use crate::{driver, pnp, queue, request};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -153,7 +154,7 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
     let below = wdm::attach(wdm, physical);
     wdm.flags
         .set(wdm.flags.get() | below.flags.get() & (device_flag::BUFFERED_IO | device_flag::POWER_PAGABLE));
-    let body = Body::Device(Device {
+    let body = Device {
         wdm,
         physical,
         below,
@@ -166,7 +167,8 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         routes: IrqLock::new(BTreeMap::new()),
         interfaces: IrqLock::new(Vec::new()),
         links: IrqLock::new(Vec::new()),
-    });
+    };
+    let body = Body::Device(Box::new(body));
     let device = object::create(Kind::Device, attributes, Some(&driver), body).inspect_err(|_| {
         wdm::detach(below);
         wdm::delete(wdm);

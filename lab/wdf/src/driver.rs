@@ -48,8 +48,7 @@ pub fn bound(service: &str) {
     let mut name = [0; 32];
     let length = service.len().min(name.len() - 1);
     name[..length].copy_from_slice(&service.as_bytes()[..length]);
-    // SAFETY: the driver is inside WdfVersionBind and does not look meanwhile.
-    unsafe { (&raw mut (*loader::globals()).name).write(name) };
+    loader::globals().name.set(name);
 }
 
 /// The loader takes the framework away: what a failed `DriverEntry` left behind goes.
@@ -121,11 +120,8 @@ unsafe extern "win64" fn create(
         for routine in &wdm.major_function {
             routine.set(dispatch::dispatch as *const () as u64);
         }
-        let globals = loader::globals();
-        // SAFETY: the globals are the framework's; the driver reads them after this call.
-        unsafe { (&raw mut (*globals).driver).write(driver.handle()) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*globals).displace_driver_unload).write(1) };
+        loader::globals().driver.set(driver.handle());
+        loader::globals().displace_driver_unload.set(1);
     }
     // SAFETY: the declaration: room for a handle, or null.
     unsafe { object::answer(driver, result) }

@@ -16,7 +16,7 @@ use rundown_lab_kernel::rtl::UnicodeString;
 /// Values of a structure that are filled in one by one.
 #[derive(Clone, Copy)]
 pub struct Init {
-    /// The physical device object that AddDevice was called for.
+    /// The physical device object that `AddDevice` was called for.
     pub physical: u64,
     /// `WDF_DEVICE_IO_TYPE`.
     pub io_type: u32,
@@ -26,7 +26,7 @@ pub struct Init {
     pub characteristics: u32,
     /// One handle at a time.
     pub exclusive: bool,
-    /// PnP and power callbacks.
+    /// Plug and Play and power callbacks.
     pub pnp: PnpCallbacks,
     /// File object callbacks.
     pub files: Option<FileConfig>,

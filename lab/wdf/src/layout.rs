@@ -1,6 +1,7 @@
 //! The structures that drivers fill in, x64, as in KMDF 1.31's public headers (wdfdriver.h, wdfobject.h, wdfio.h, wdfdevice.h, ...).
 
 use core::mem::offset_of;
+use rundown_lab_kernel::io::object::Field;
 
 /// `WDF_DRIVER_CONFIG`.
 #[repr(C)]
@@ -117,11 +118,11 @@ pub struct RequestParameters {
 #[repr(C)]
 #[allow(missing_docs, reason = "the fields are wdfglobals.h's")]
 pub struct DriverGlobals {
-    pub driver: u64,
-    pub flags: u32,
-    pub tag: u32,
-    pub name: [u8; 32],
-    pub displace_driver_unload: u8,
+    pub driver: Field<u64>,
+    pub flags: Field<u32>,
+    pub tag: Field<u32>,
+    pub name: Field<[u8; 32]>,
+    pub displace_driver_unload: Field<u8>,
 }
 
 /// `WDF_TIMER_CONFIG`.

@@ -2,8 +2,7 @@
 
 use crate::layout::{BIND_INFO_1, BIND_INFO_2, BindInfo, DriverGlobals};
 use crate::{driver, object, table};
-use core::cell::UnsafeCell;
-use rundown_lab_kernel::io::object::DriverObject;
+use rundown_lab_kernel::io::object::{DriverObject, Field};
 use rundown_lab_kernel::io::status;
 use rundown_lab_kernel::ldr::export::{Export, WDFLDR};
 use rundown_lab_kernel::log;
@@ -12,33 +11,27 @@ use rundown_lab_kernel::rtl::UnicodeString;
 /// The framework's version.
 const VERSION: (u32, u32) = (1, 31);
 
-/// The driver's globals; there is one driver.
-pub struct Globals(UnsafeCell<DriverGlobals>);
+static GLOBALS: DriverGlobals = DriverGlobals {
+    driver: Field::new(0),
+    flags: Field::new(0),
+    tag: Field::new(u32::from_le_bytes(*b"FxDr")),
+    name: Field::new([0; 32]),
+    displace_driver_unload: Field::new(0),
+};
 
-// SAFETY: written by the loader while the driver waits for it, and by `WdfDriverCreate`; drivers only read them.
-unsafe impl Sync for Globals {}
-
-static GLOBALS: Globals = Globals(UnsafeCell::new(DriverGlobals {
-    driver: 0,
-    flags: 0,
-    tag: u32::from_le_bytes(*b"FxDr"),
-    name: [0; 32],
-    displace_driver_unload: 0,
-}));
-
-/// The globals' address, which every call carries.
-pub fn globals() -> *mut DriverGlobals {
-    GLOBALS.0.get()
+/// The driver's globals, which every call carries; there is one driver.
+pub fn globals() -> &'static DriverGlobals {
+    &GLOBALS
 }
 
 unsafe extern "win64" fn version_bind(
     _driver: *const DriverObject,
     registry_path: *const UnicodeString,
     info: *const BindInfo,
-    result: *mut *mut DriverGlobals,
+    result: *mut *const DriverGlobals,
 ) -> i32 {
     // SAFETY: the stub's contract: a WDF_BIND_INFO, whose first word is its size.
-    let size = unsafe { (&raw const (*info).size).read() };
+    let size = unsafe { info.cast::<u32>().read() };
     if size != BIND_INFO_1 && size != BIND_INFO_2 {
         return status::INFO_LENGTH_MISMATCH;
     }

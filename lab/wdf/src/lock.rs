@@ -183,7 +183,7 @@ unsafe extern "win64" fn acquire_wait_lock(_globals: u64, handle: u64, timeout: 
     }
 }
 
-/// A KeWait timeout in milliseconds from now, rounded up.
+/// A wait's timeout in milliseconds from now, rounded up.
 fn milliseconds(timeout: i64) -> u64 {
     const UNITS: u64 = 10_000;
     let units = if timeout <= 0 {

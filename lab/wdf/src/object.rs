@@ -20,6 +20,7 @@ use crate::layout::{
 use crate::table::Slot;
 use crate::violation::{self, routine, violation};
 use crate::{device, driver, file, lock, memory, queue, registry, request, timed};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -117,7 +118,7 @@ pub enum Body {
     /// A plain object, a resource list.
     None,
     Driver(driver::Driver),
-    Device(device::Device),
+    Device(Box<device::Device>),
     Queue(queue::Queue),
     Request(request::Request),
     File(file::File),
@@ -189,7 +190,7 @@ pub fn tag() -> Tag {
 /// `STATUS_INFO_LENGTH_MISMATCH` for a wrong size, `STATUS_INVALID_PARAMETER` for values that are none.
 ///
 /// # Safety
-/// `attributes` is null or points to a WDF_OBJECT_ATTRIBUTES.
+/// `attributes` is null or points to a `WDF_OBJECT_ATTRIBUTES`.
 pub unsafe fn attributes(attributes: *const ObjectAttributes) -> Result<Option<ObjectAttributes>, i32> {
     // SAFETY: the caller promises it.
     let Some(attributes) = (unsafe { attributes.as_ref() }) else {
@@ -457,7 +458,7 @@ impl Object {
     }
 
     fn destroy(self: &Arc<Self>) {
-        let contexts = core::mem::take(&mut *self.contexts.lock());
+        let contexts = self.contexts.lock().clone();
         for context in &contexts {
             invoke(
                 "EvtDestroyCallback",
@@ -465,6 +466,7 @@ impl Object {
                 [self.handle, 0, 0, 0, 0],
             );
         }
+        self.contexts.lock().clear();
         for context in contexts.iter().filter(|context| context.memory != 0) {
             CONTEXTS.lock().remove(&context.memory);
             free(context.memory, "context of an object");

@@ -18,7 +18,7 @@ pub struct Key {
 /// The text of a required string parameter.
 ///
 /// # Safety
-/// `string` is null or a valid UNICODE_STRING.
+/// `string` is null or a valid `UNICODE_STRING`.
 unsafe fn text(string: *const UnicodeString, name: &str) -> String {
     // SAFETY: the caller promises it.
     let string = unsafe { &*require(string, name) };

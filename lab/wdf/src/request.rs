@@ -266,17 +266,19 @@ fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
     complete(&request, status, information);
 }
 
+/// What a cancellation finds to do.
+enum Action {
+    FromQueue(Arc<Object>),
+    Call(u64),
+    Nothing,
+}
+
 /// The IRP's cancel routine. The cancel spin lock is held, and released first.
 unsafe extern "win64" fn cancel_routine(_device: u64, irp: u64) {
     let irp = irp::check(irp, "the framework's cancel routine");
     let request = BY_IRP.lock().get(&address(irp)).cloned();
     irp::release_cancel_lock(irp.cancel_irql.get());
     let Some(request) = request else { return };
-    enum Action {
-        FromQueue(Arc<Object>),
-        Call(u64),
-        Nothing,
-    }
     let action = {
         let mut state = request.request().state.lock();
         match (state.owner, state.cancel) {

@@ -5,20 +5,17 @@ use crate::layout::{DeferredConfig, ObjectAttributes, SCOPE_DEVICE, SCOPE_QUEUE,
 use crate::object::{self, Body, Kind, Object};
 use crate::table::Slot;
 use crate::violation::{self, require, routine, violation};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use rundown_lab_kernel::io::{status, worker};
 use rundown_lab_kernel::ke::object as dispatcher;
 use rundown_lab_kernel::ke::{dpc, irql, timer, wait};
 
-/// Room for a KDPC.
-type DpcMemory = Box<[AtomicU64; 8]>;
-/// Room for a KTIMER.
-type TimerMemory = Box<[AtomicU64; 8]>;
+/// Room for a KDPC or a KTIMER. It lies inside its object, which does not move and disposes of it before it goes.
+type Memory = [AtomicU64; 8];
 
-fn memory() -> Box<[AtomicU64; 8]> {
-    Box::new([const { AtomicU64::new(0) }; 8])
+fn memory() -> Memory {
+    [const { AtomicU64::new(0) }; 8]
 }
 
 /// A timer.
@@ -26,8 +23,8 @@ pub struct Timer {
     callback: u64,
     period: u32,
     serialized: bool,
-    timer: TimerMemory,
-    dpc: DpcMemory,
+    ktimer: Memory,
+    kdpc: Memory,
     /// Callbacks that a worker has to call, or is calling.
     running: AtomicUsize,
 }
@@ -36,7 +33,7 @@ pub struct Timer {
 pub struct Dpc {
     callback: u64,
     serialized: bool,
-    dpc: DpcMemory,
+    kdpc: Memory,
 }
 
 /// A work item.
@@ -47,12 +44,12 @@ pub struct WorkItem {
     running: AtomicUsize,
 }
 
-fn kdpc(memory: &DpcMemory) -> &'static dpc::Dpc {
+fn kdpc(memory: &Memory) -> &'static dpc::Dpc {
     // SAFETY: of a KDPC's size and alignment, all atomics; the object disposes of it before it goes.
     unsafe { dpc::Dpc::at(memory.as_ptr().cast()) }
 }
 
-fn ktimer(memory: &TimerMemory) -> &'static dispatcher::Timer {
+fn ktimer(memory: &Memory) -> &'static dispatcher::Timer {
     // SAFETY: of a KTIMER's size and alignment, all atomics; the object disposes of it before it goes.
     unsafe { &*memory.as_ptr().cast() }
 }
@@ -110,8 +107,8 @@ fn wait_until_idle(running: &AtomicUsize) {
 impl Timer {
     /// Stops it for good; its callback does not run any more afterwards.
     pub fn dispose(&self) {
-        timer::cancel(ktimer(&self.timer));
-        kdpc(&self.dpc).remove();
+        timer::cancel(ktimer(&self.ktimer));
+        kdpc(&self.kdpc).remove();
         dpc::flush();
         wait_until_idle(&self.running);
     }
@@ -153,16 +150,16 @@ unsafe extern "win64" fn timer_create(
                 callback: require(config.evt_timer as *const u8, "EvtTimerFunc") as u64,
                 period: config.period,
                 serialized: config.automatic_serialization != 0,
-                timer: memory(),
-                dpc: memory(),
+                ktimer: memory(),
+                kdpc: memory(),
                 running: AtomicUsize::new(0),
             });
             let object = object::create(Kind::Timer, Some(&attributes), None, body)?;
             let body = object.timer();
-            ktimer(&body.timer)
+            ktimer(&body.ktimer)
                 .header
                 .initialize(dispatcher::Kind::NotificationTimer, 16, 0);
-            kdpc(&body.dpc).initialize(timer_dpc as *const () as u64, object.handle());
+            kdpc(&body.kdpc).initialize(timer_dpc as *const () as u64, object.handle());
             Ok(object)
         });
     // SAFETY: the declaration: room for a handle.
@@ -173,20 +170,20 @@ unsafe extern "win64" fn timer_start(_globals: u64, handle: u64, due: i64) -> u8
     let object = object::find(handle, Kind::Timer);
     let body = object.timer();
     u8::from(timer::set(
-        ktimer(&body.timer),
+        ktimer(&body.ktimer),
         due,
         body.period,
-        body.dpc.as_ptr() as u64,
+        body.kdpc.as_ptr() as u64,
     ))
 }
 
 unsafe extern "win64" fn timer_stop(_globals: u64, handle: u64, wait: u8) -> u8 {
     let object = object::find(handle, Kind::Timer);
     let body = object.timer();
-    let was_set = timer::cancel(ktimer(&body.timer));
+    let was_set = timer::cancel(ktimer(&body.ktimer));
     if wait != 0 {
         require_passive();
-        kdpc(&body.dpc).remove();
+        kdpc(&body.kdpc).remove();
         dpc::flush();
         wait_until_idle(&body.running);
     }
@@ -225,7 +222,7 @@ unsafe extern "win64" fn parent_of(_globals: u64, handle: u64) -> u64 {
 impl Dpc {
     /// Takes it off its queue; its callback does not run any more afterwards.
     pub fn dispose(&self) {
-        kdpc(&self.dpc).remove();
+        kdpc(&self.kdpc).remove();
         dpc::flush();
     }
 }
@@ -264,10 +261,10 @@ unsafe extern "win64" fn dpc_create(
         let body = Body::Dpc(Dpc {
             callback: config.callback,
             serialized: config.automatic_serialization != 0,
-            dpc: memory(),
+            kdpc: memory(),
         });
         let object = object::create(Kind::Dpc, Some(&attributes?), None, body)?;
-        kdpc(&object.dpc().dpc).initialize(dpc_routine as *const () as u64, object.handle());
+        kdpc(&object.dpc().kdpc).initialize(dpc_routine as *const () as u64, object.handle());
         Ok(object)
     });
     // SAFETY: the declaration: room for a handle.
@@ -276,12 +273,12 @@ unsafe extern "win64" fn dpc_create(
 
 unsafe extern "win64" fn dpc_enqueue(_globals: u64, handle: u64) -> u8 {
     let object = object::find(handle, Kind::Dpc);
-    u8::from(kdpc(&object.dpc().dpc).queue([0, 0]))
+    u8::from(kdpc(&object.dpc().kdpc).queue([0, 0]))
 }
 
 unsafe extern "win64" fn dpc_cancel(_globals: u64, handle: u64, wait: u8) -> u8 {
     let object = object::find(handle, Kind::Dpc);
-    let removed = kdpc(&object.dpc().dpc).remove();
+    let removed = kdpc(&object.dpc().kdpc).remove();
     if wait != 0 {
         require_passive();
         dpc::flush();

@@ -23,7 +23,7 @@ pub struct Dump {
     pub registers: Vec<(String, u64)>,
     /// `thread:` with its `stack:` lines; the guilty one first.
     pub threads: Vec<Thread>,
-    /// `leak:`: what the driver did not free, if that is what it is about.
+    /// `leak:`, before `bug:`: what the driver did not free, if that is what it is about.
     pub leaks: Vec<Leak>,
     /// Whether `end:` was reached.
     pub complete: bool,
@@ -83,8 +83,19 @@ impl Dump {
     /// Reads the report out of a log; `None` if there is no `bug:` line in it.
     #[must_use]
     pub fn parse(log: &str) -> Option<Self> {
-        let mut lines = log.lines().skip_while(|line| !line.starts_with("bug: "));
-        let mut dump = bug(lines.next()?.strip_prefix("bug: ")?)?;
+        let mut lines = log.lines();
+        let (leaks, bug_line) = {
+            let mut leaks = Vec::new();
+            let bug_line = lines.find_map(|line| {
+                leaks.extend(line.strip_prefix("leak: ").and_then(leak));
+                line.strip_prefix("bug: ")
+            })?;
+            (leaks, bug_line)
+        };
+        let mut dump = Self {
+            leaks,
+            ..bug(bug_line)?
+        };
         for line in lines {
             // A line that cannot be read is left out: the rest is worth having.
             let Some((kind, rest)) = line.split_once(": ") else {
@@ -98,7 +109,7 @@ impl Dump {
                 "reg" => {
                     dump.registers = assignments(rest)
                         .filter_map(|(k, v)| Some((k.into(), number(v)?)))
-                        .collect()
+                        .collect();
                 }
                 "thread" => dump.threads.extend(thread(rest)),
                 "stack" => {
@@ -106,7 +117,6 @@ impl Dump {
                         stack(thread, rest);
                     }
                 }
-                "leak" => dump.leaks.extend(leak(rest)),
                 "end" => {
                     dump.complete = true;
                     break;
@@ -217,6 +227,7 @@ mod tests {
     const LOG: &str = "\
 log: rundown-lab kernel: cpus=2
 dbg: hello
+leak: 0xffffa00000003fc0 0x40 Rund 0xfffff80010001222
 bug: 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL 0xffffa00000001ff0 0x2 0x0 0xfffff80010001234 the driver reads 0xffffa00000001ff0 at IRQL 2
 module: driver 0xfffff80010000000 0x9000
 reg: rip=0xfffff80010001234 rsp=0xffff900000005000 cr8=0x2
@@ -224,7 +235,6 @@ thread: 7 Driver Running cpu=1 rsp=0xffff900000005000 low=0xffff900000000000 hig
 stack: 0xffff900000005000 0x1 0x2 0x3 0x4
 stack: 0xffff900000005020 0x5 0x6 0x7 0x8
 thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff80010001111
-leak: 0xffffa00000003fc0 0x40 Rund 0xfffff80010001222
 end: bug
 log: later
 ";

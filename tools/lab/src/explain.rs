@@ -2,13 +2,14 @@
 
 use crate::report::{Bugcheck, StackFrame};
 use crate::stack::{self, Frame, Images, Method};
-use lab_wire::dump::{Dump, Thread};
+use lab_wire::dump::{Dump, Leak, Thread};
 use std::fmt::Write as _;
 
 /// Other threads shown with their stacks; a hang may have many more.
 const THREADS_SHOWN: usize = 8;
 
 /// A bug check in the report's shape, and in words.
+#[must_use]
 pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -25,6 +26,24 @@ pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
         stack: frames.iter().flat_map(entries).collect(),
     };
     (bugcheck, text)
+}
+
+/// One line for each pool block that was not freed.
+#[must_use]
+pub fn leaks(dump: &Dump, images: &Images<'_>) -> Vec<String> {
+    let line = |leak: &Leak| {
+        let caller = stack::resolve(dump, leak.caller, true, images);
+        let place = caller
+            .locations
+            .last()
+            .and_then(|location| location.function.clone());
+        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
+        format!(
+            "{} bytes with tag '{}', allocated by {place}",
+            leak.size, leak.tag
+        )
+    };
+    dump.leaks.iter().map(line).collect()
 }
 
 /// One entry for each function at an address.
@@ -54,28 +73,18 @@ fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fm
     for (index, parameter) in dump.parameters.iter().enumerate() {
         writeln!(out, "BUGCHECK_P{}:    {parameter:x}", index + 1)?;
     }
-    if !dump.registers.is_empty() {
+    if dump.register("rip").is_some_and(|rip| rip != 0) {
         writeln!(out, "CONTEXT:")?;
         for line in dump.registers.chunks(4) {
             let line: Vec<String> = line
                 .iter()
-                .map(|(name, value)| format!("{name:>6}={value:016x}"))
+                .map(|(name, value)| format!("{name:>8}={value:016x}"))
                 .collect();
             writeln!(out, "{}", line.join(""))?;
         }
     }
-    if !dump.leaks.is_empty() {
-        writeln!(out, "LEAKED_POOL:")?;
-    }
-    for leak in &dump.leaks {
-        let caller = stack::resolve(dump, leak.caller, true, images);
-        let place = caller.locations.last().and_then(|l| l.function.clone());
-        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
-        writeln!(
-            out,
-            "  {:6} bytes, tag '{}', allocated by {place}",
-            leak.size, leak.tag
-        )?;
+    for (index, leak) in leaks(dump, images).iter().enumerate() {
+        writeln!(out, "{:15} {leak}", if index == 0 { "LEAKED_POOL:" } else { "" })?;
     }
     let Some((guilty, others)) = dump.threads.split_first() else {
         return writeln!(
@@ -130,8 +139,11 @@ fn write_thread(
             "STACK_TEXT:     (return addresses found by scanning; some may be stale)"
         )?,
     }
-    for frame in &frames {
-        write_frame(out, frame)?;
+    for same in frames.chunk_by(|one, next| one.address == next.address) {
+        write_frame(out, &same[0])?;
+        if same.len() > 1 {
+            writeln!(out, "  ... {} more of the same", same.len() - 1)?;
+        }
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ pub struct Report {
     pub bugcheck: Option<Bugcheck>,
     /// Pool blocks that the driver had not freed when it was unloaded.
     pub leaks: usize,
+    /// What was left behind, or why the device did not start: one line each.
+    pub findings: Vec<String>,
     /// What the kernel counted by itself; zeroes if the machine died first.
     pub counters: CountersReport,
 }
@@ -174,6 +176,7 @@ mod tests {
                 }],
             }),
             leaks: 0,
+            findings: vec![],
             counters: counters.into(),
         };
         assert_eq!(
@@ -185,7 +188,7 @@ mod tests {
                     "stack": [{"module": "rundown.sys", "function": "rundown::queue::evt", "file": "src/queue.rs", "line": 9,
                         "address": "0xfffff80010001234"}]
                 },
-                "leaks": 0,
+                "leaks": 0, "findings": [],
                 "counters": {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},

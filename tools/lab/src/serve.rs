@@ -232,6 +232,7 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
             .map(|boot| u64::try_from(boot.as_millis()).unwrap_or(u64::MAX)),
         bugcheck: None,
         leaks: 0,
+        findings: Vec::new(),
         counters: CountersReport::default(),
     }
 }
@@ -259,15 +260,16 @@ impl Run<'_> {
                 exit::PASSED
             }
             Ending::Refused(reason) => {
-                let text = format!("{} cannot be loaded: {reason}", self.inputs.driver.path.display());
-                eprintln!("rundown-lab: {text}");
-                last_line(&format!("error {text}"));
+                eprintln!(
+                    "rundown-lab: {} cannot be loaded: {reason}",
+                    self.inputs.driver.path.display()
+                );
                 exit::BAD_INPUT
             }
             Ending::NotStarted { status, stage } => {
                 let text = format!("the device was not started: {stage} returned 0x{status:08X}");
                 eprintln!("rundown-lab: {text}");
-                last_line(&format!("error {text}"));
+                self.report.findings.push(text);
                 self.repeat();
                 exit::DRIVER_FAILED
             }
@@ -325,6 +327,7 @@ impl Run<'_> {
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
         eprint!("{text}");
         self.report.leaks = dump.leaks.len();
+        self.report.findings = explain::leaks(&dump, &images);
         self.dead(bugcheck);
         // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
         if code == Some(39) {

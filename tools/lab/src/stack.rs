@@ -1,12 +1,12 @@
 //! Who called whom on a dumped stack.
 //!
-//! A stack goes through two kinds of code: the driver's, which `.pdata` and `.xdata` describe, and the kernel's, which `.eh_frame`
-//! does. `framehop` follows both. Where it loses its way, every word that is a plausible return address is listed
+//! A stack goes through two kinds of code: the driver's, which `.pdata` and `.xdata` describe, and the kernel's, which `.debug_frame`
+//! does. `framehop` follows both. Where it loses its way, or the driver has no tables, every word that is a plausible return address is listed
 //! instead, and the report says so.
 
 use crate::symbols::{DriverSymbols, KernelSymbols, Location};
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
-use framehop::{Module, ModuleSectionInfo, Unwinder};
+use framehop::{FrameAddress, Module, ModuleSectionInfo, Unwinder};
 use lab_wire::dump::{Dump, Thread};
 use object::{Object, ObjectSection, ObjectSegment};
 use std::ops::Range;
@@ -59,57 +59,57 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .threads
         .first()
         .is_some_and(|first| std::ptr::eq(first, thread));
-    let start = start(dump, thread, guilty);
-    let unwound = start
-        .map(|registers| unwind(dump, thread, registers, images))
+    let starts = starts(dump, thread, guilty);
+    let tables = Sections::parse(images.driver)
+        .is_some_and(|sections| sections.file.section_by_name(".pdata").is_some());
+    let ways = if tables { &starts[..] } else { &[] };
+    let longest = ways
+        .iter()
+        .map(|&start| unwind(dump, thread, start, images))
+        .max_by_key(Vec::len)
         .unwrap_or_default();
-    let in_driver = |address: &(u64, bool)| contains(dump, address.0);
-    let (addresses, method) = if unwound.iter().any(in_driver) {
-        (unwound, Method::Unwound)
+    let (addresses, method) = if longest.iter().any(|&(address, _)| contains(dump, address)) {
+        (longest, Method::Unwound)
     } else {
-        let mut addresses: Vec<(u64, bool)> = start
-            .filter(|_| guilty)
-            .map(|registers| (registers.ip(), false))
+        let interrupted = starts.first().filter(|_| guilty).map(|start| (start.ip(), false));
+        let returns = scan(dump, thread, images.driver)
             .into_iter()
-            .collect();
-        addresses.extend(
-            scan(dump, thread, images.driver)
-                .into_iter()
-                .map(|address| (address, true)),
-        );
-        (addresses, Method::Scanned)
+            .map(|address| (address, true));
+        (interrupted.into_iter().chain(returns).collect(), Method::Scanned)
     };
-    (
-        addresses
-            .into_iter()
-            .map(|(address, returns)| resolve(dump, address, returns, images))
-            .collect(),
-        method,
-    )
+    let resolved = addresses
+        .into_iter()
+        .map(|(address, returns)| resolve(dump, address, returns, images));
+    (resolved.collect(), method)
 }
 
-/// The registers from which the way up begins.
+/// Registers from which the way up may begin.
 ///
 /// After a trap they are those of the interrupted code. Otherwise the thread is inside an export, or was switched away from: the
 /// innermost call from the driver is then found by its return address, above which the export shim has saved the
-/// driver's RBP (see the kernel's `ldr::export::shim`).
-fn start(dump: &Dump, thread: &Thread, guilty: bool) -> Option<UnwindRegsX86_64> {
+/// driver's RBP (see the kernel's `ldr::export::shim`). The same number may lie on the stack elsewhere too; from there
+/// one does not get far.
+fn starts(dump: &Dump, thread: &Thread, guilty: bool) -> Vec<UnwindRegsX86_64> {
     if guilty
         && let (Some(rip), Some(rsp), Some(rbp)) =
             (dump.register("rip"), dump.register("rsp"), dump.register("rbp"))
     {
-        return Some(UnwindRegsX86_64::new(rip, rsp, rbp));
+        return vec![UnwindRegsX86_64::new(rip, rsp, rbp)];
     }
-    if thread.caller == 0 {
-        return None;
-    }
-    let index = thread.stack.iter().position(|&word| word == thread.caller)?;
-    let slot = thread.stack_start + index as u64 * 8;
-    let rbp = thread.word(slot - 8)?;
-    Some(UnwindRegsX86_64::new(thread.caller, slot + 8, rbp))
+    let slots =
+        (0..thread.stack.len()).filter(|&index| thread.caller != 0 && thread.stack[index] == thread.caller);
+    let registers = |index: usize| {
+        let slot = thread.stack_start + index as u64 * 8;
+        Some(UnwindRegsX86_64::new(
+            thread.caller,
+            slot + 8,
+            thread.word(slot.checked_sub(8)?)?,
+        ))
+    };
+    slots.filter_map(registers).collect()
 }
 
-/// Addresses by the unwind tables; with each whether it is a return address.
+/// Addresses by the unwind tables, as long as they are code; with each whether it is a return address.
 fn unwind(
     dump: &Dump,
     thread: &Thread,
@@ -131,19 +131,24 @@ fn unwind(
     }
     let mut cache = CacheX86_64::<_>::new();
     let mut read_stack = |address| thread.word(address).ok_or(());
-    // A return address starts the way when the thread is inside an export.
-    let first_returns = registers.ip() == thread.caller;
+    // A return address starts the way when the thread is inside an export. That matters: a jump behind the call would
+    // otherwise be taken for the end of the function.
+    let mut registers = registers;
     let ip = registers.ip();
-    let mut frames = unwinder.iter_frames(ip, registers, &mut cache, &mut read_stack);
+    let mut next = if ip == thread.caller {
+        FrameAddress::from_return_address(ip)
+    } else {
+        Some(FrameAddress::from_instruction_pointer(ip))
+    };
     let mut addresses = Vec::new();
-    while let Ok(Some(frame)) = frames.next() {
-        addresses.push((
-            frame.address(),
-            if addresses.is_empty() { first_returns } else { true },
-        ));
-        if addresses.len() == DEEPEST {
+    while let Some(frame) = next.filter(|_| addresses.len() < DEEPEST) {
+        let address = frame.address();
+        if !contains(dump, address) && address < KERNEL_BASE && !addresses.is_empty() {
             break;
         }
+        addresses.push((address, frame.is_return_address()));
+        let caller = unwinder.unwind_frame(frame, &mut registers, &mut cache, &mut read_stack);
+        next = caller.ok().flatten().and_then(FrameAddress::from_return_address);
     }
     addresses
 }
@@ -253,6 +258,10 @@ impl ModuleSectionInfo<Vec<u8>> for Sections<'_> {
     }
 
     fn section_data(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        // The kernel's own code is in .debug_frame only; what lies in .eh_frame is a rest of the core library's.
+        if name == b".eh_frame" && self.file.section_by_name(".debug_frame").is_some() {
+            return None;
+        }
         self.file
             .section_by_name_bytes(name)?
             .data()
@@ -332,11 +341,13 @@ mod tests {
             stack: vec![1, 2, 0xB0B, caller, 9],
             ..Thread::default()
         };
-        let registers = start(&dump, &thread, true).expect("the call is on the stack");
+        let [registers] = starts(&dump, &thread, true)[..] else {
+            panic!("the call is on the stack once")
+        };
         assert_eq!(
             (registers.ip(), registers.sp(), registers.bp()),
             (caller, 0x8020, 0xB0B)
         );
-        assert!(start(&dump, &Thread { caller: 0, ..thread }, true).is_none());
+        assert!(starts(&dump, &Thread { caller: 0, ..thread }, true).is_empty());
     }
 }

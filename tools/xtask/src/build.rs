@@ -27,7 +27,7 @@ pub(crate) fn all(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
 
 /// Builds the driver with the kit. cargo tells its progress by itself.
 pub(crate) fn driver(tree: &Tree, toolchain: &Toolchain, profile: Profile) -> Result<Artefacts> {
-    let progress = Progress::begin("building rundown.sys");
+    let progress = Progress::begin_group("building rundown.sys");
     match driver::build(&Workspace::new(tree.root()), toolchain, profile) {
         Ok(artefacts) => {
             progress.done("");

@@ -27,8 +27,16 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins a piece of work, such as `building the driver`.
     pub(crate) fn begin(name: impl Into<String>) -> Self {
-        let name = name.into();
-        let bar = stderr().is_terminal().then(|| {
+        Self::new(name.into(), stderr().is_terminal())
+    }
+
+    /// Begins a piece of work whose parts show their own progress: two that redraw one line would garble it.
+    pub(crate) fn begin_group(name: impl Into<String>) -> Self {
+        Self::new(name.into(), false)
+    }
+
+    fn new(name: String, redraws: bool) -> Self {
+        let bar = redraws.then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {msg}") {
                 bar.set_style(style);

@@ -368,7 +368,7 @@ enum Method {
     Neither,
 }
 
-/// `MDL`, as far as MmGetSystemAddressForMdlSafe looks.
+/// `MDL`, as far as `MmGetSystemAddressForMdlSafe` looks.
 #[repr(C)]
 struct Mdl {
     next: u64,

@@ -15,7 +15,7 @@ const TAG: Tag = Tag(u32::from_le_bytes(*b"Devi"));
 struct Record {
     /// `\Device\...`, if it has one.
     name: Option<String>,
-    /// Its own descriptor in SDDL; a PnP stack's comes from the INF.
+    /// Its own descriptor in SDDL; a Plug and Play stack's comes from the INF.
     security: Option<String>,
     /// The device below, while it is attached.
     below: Option<u64>,
@@ -193,7 +193,7 @@ pub fn set_security(device: &'static DeviceObject, sddl: String) {
     }
 }
 
-/// The descriptor that an open of the device's stack is checked against: the lowest one's, as PnP propagates it.
+/// The descriptor that an open of the device's stack is checked against: the lowest one's, as Plug and Play propagates it.
 pub fn security(device: &'static DeviceObject) -> Option<String> {
     let mut lowest = device;
     while let Some(next) = below(lowest) {

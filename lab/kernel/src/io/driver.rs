@@ -8,7 +8,7 @@ use crate::rtl::UnicodeString;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A UNICODE_STRING that stays for ever, zero-terminated.
+/// A `UNICODE_STRING` that stays for ever, zero-terminated.
 pub fn leak_string(text: &str) -> UnicodeString {
     let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
     let length = (units.len() as u16 - 1) * 2;
@@ -20,12 +20,26 @@ pub fn leak_string(text: &str) -> UnicodeString {
     }
 }
 
+/// A structure of NT's that stays for ever, all zeroes.
+fn leak_zeroed<T: Zeroable>() -> &'static T {
+    // SAFETY: such a structure may be all zeroes.
+    Box::leak(Box::new(unsafe { core::mem::zeroed() }))
+}
+
+/// A structure of numbers and pointers.
+///
+/// # Safety
+/// All zeroes is a value of it.
+unsafe trait Zeroable {}
+// SAFETY: numbers, pointers that may be null, and a string that may be empty.
+unsafe impl Zeroable for DriverObject {}
+// SAFETY: as above.
+unsafe impl Zeroable for DriverExtension {}
+
 /// A driver object named `\Driver\<service>`, every dispatch routine of which refuses. It stays for ever: a driver may keep the pointer.
 pub fn create(service: &str) -> &'static DriverObject {
-    // SAFETY: all fields may be zero.
-    let object: &'static DriverObject = Box::leak(unsafe { Box::<DriverObject>::new_zeroed().assume_init() });
-    // SAFETY: as above.
-    let extension: &'static mut DriverExtension = Box::leak(unsafe { Box::new_zeroed().assume_init() });
+    let object: &'static DriverObject = leak_zeroed();
+    let extension: &'static DriverExtension = leak_zeroed();
     object.kind.set(TYPE_DRIVER);
     object.size.set(size_of::<DriverObject>() as i16);
     object
@@ -33,7 +47,7 @@ pub fn create(service: &str) -> &'static DriverObject {
         .set(leak_string(&alloc::format!("\\Driver\\{service}")));
     extension.driver_object.set((&raw const *object).cast_mut());
     extension.service_key_name.set(leak_string(service));
-    object.extension.set(extension);
+    object.extension.set((&raw const *extension).cast_mut());
     for routine in &object.major_function {
         routine.set(invalid_device_request as *const () as u64);
     }

@@ -15,7 +15,7 @@ const AT_DISPATCH: RangeInclusive<u8> = 2..=2;
 /// A string parameter's text.
 ///
 /// # Safety
-/// `string` is null or a valid UNICODE_STRING.
+/// `string` is null or a valid `UNICODE_STRING`.
 unsafe fn text(string: *const UnicodeString) -> Option<alloc::string::String> {
     // SAFETY: the caller promises it.
     let string = unsafe { string.as_ref() }?;
@@ -131,10 +131,12 @@ fn pool_string(name: &str) -> Option<UnicodeString> {
     let tag = Tag(u32::from_le_bytes(*b"Ustr"));
     let buffer =
         pool::allocate(size, tag, true, Placement::Block, pcr::current_thread().caller())?.cast::<u16>();
-    for (index, unit) in name.encode_utf16().enumerate() {
-        // SAFETY: inside the fresh block.
-        unsafe { buffer.add(index).write(unit) };
-    }
+    // SAFETY: the fresh, zeroed block has room for the terminating zero as well.
+    let units = unsafe { core::slice::from_raw_parts_mut(buffer, length) };
+    units
+        .iter_mut()
+        .zip(name.encode_utf16())
+        .for_each(|(place, unit)| *place = unit);
     Some(UnicodeString {
         length: length as u16 * 2,
         maximum_length: length as u16 * 2 + 2,

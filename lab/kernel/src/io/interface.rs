@@ -22,22 +22,25 @@ struct Interface {
 static INTERFACES: IrqLock<Vec<Interface>> = IrqLock::new(Vec::new());
 static LINKS: IrqLock<BTreeMap<String, String>> = IrqLock::new(BTreeMap::new());
 
-/// A GUID in text, in braces.
+/// A GUID in text, in braces: the first three groups are little-endian numbers.
 pub fn guid_text(guid: &Guid) -> String {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = guid;
-    let mut text = format!("{{{:08x}-", u32::from_le_bytes([*a, *b, *c, *d]));
-    text += &format!(
-        "{:04x}-{:04x}-",
-        u16::from_le_bytes([*e, *f]),
-        u16::from_le_bytes([*g, *h])
-    );
-    for (index, byte) in rest.iter().enumerate() {
-        if index == 2 {
-            text.push('-');
+    let group = |bytes: &[u8], little_endian: bool| -> String {
+        let hex = |byte: &u8| format!("{byte:02x}");
+        if little_endian {
+            bytes.iter().rev().map(hex).collect()
+        } else {
+            bytes.iter().map(hex).collect()
         }
-        text += &format!("{byte:02x}");
-    }
-    text + "}"
+    };
+    let groups = [
+        (0..4, true),
+        (4..6, true),
+        (6..8, true),
+        (8..10, false),
+        (10..16, false),
+    ]
+    .map(|(range, order)| group(&guid[range], order));
+    format!("{{{}}}", groups.join("-"))
 }
 
 /// `IoRegisterDeviceInterface` for a physical device object; the symbolic link's name. Registering again gives the same one.

@@ -15,6 +15,11 @@ pub struct Field<T: Copy>(UnsafeCell<T>);
 unsafe impl<T: Copy> Sync for Field<T> {}
 
 impl<T: Copy> Field<T> {
+    /// A field with that value, for a structure that the kernel owns.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
     /// The present value.
     pub fn get(&self) -> T {
         // SAFETY: the field is initialised (its structure began zeroed) and as long as `self` mapped.

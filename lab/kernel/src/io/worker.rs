@@ -49,18 +49,15 @@ fn run() {
             }
             (work, !pool.queue.is_empty())
         };
-        match work {
-            Some(work) => {
-                // Two sets may have become one.
-                if more {
-                    WORK.set();
-                }
-                work();
-            }
-            None => {
-                WORK.wait();
-                POOL.lock().idle -= 1;
-            }
+        let Some(work) = work else {
+            WORK.wait();
+            POOL.lock().idle -= 1;
+            continue;
+        };
+        // Two sets may have become one.
+        if more {
+            WORK.set();
         }
+        work();
     }
 }

@@ -92,7 +92,7 @@ pub mod sub {
     pub const LOWER_TO_HIGHER: u64 = 0x31;
     /// Freed memory holds a timer, a DPC or a lock that is in use.
     pub const FREED_IN_USE: u64 = 0x1AB3;
-    /// A dispatch routine returned neither STATUS_PENDING nor with its IRP completed: what it returned.
+    /// A dispatch routine returned neither `STATUS_PENDING` nor with its IRP completed: what it returned.
     pub const NOT_COMPLETED: u64 = 0x1AB4;
     /// A device is deleted while it is open, attached, or attached to: the device.
     pub const BAD_DEVICE_DELETION: u64 = 0x1AB5;

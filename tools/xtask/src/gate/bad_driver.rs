@@ -66,7 +66,10 @@ fn cases(folder: &Path, sound: &[u8]) -> Result<Vec<Case>> {
 
 fn run(tree: &Tree, case: &Case, progress: &Progress) -> Result<Option<String>> {
     let mut command = Command::new(tree.lab().join("rundown-lab"));
-    command.args(["serve", "--cpus", "2", "--driver"]).arg(&case.file);
+    command
+        .args(["serve", "--cpus", "2", "--inf"])
+        .arg(tree.lab().join("rundown.inf"));
+    command.arg("--driver").arg(&case.file);
     let finished = process::watch(&mut command, progress)?;
     let told = case.words.iter().all(|word| finished.stderr.contains(word));
     let silent = finished.stdout.is_empty();

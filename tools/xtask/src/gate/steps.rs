@@ -97,11 +97,11 @@ pub(super) fn models(gate: &mut Gate, tree: &Tree) {
 
 /// Builds what the lab runs; whether the steps that need it can follow.
 pub(super) fn artefacts(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) -> bool {
-    let built = gate.step("build", |_| {
+    let built = gate.group("build", || {
         build::all(tree, toolchain)?;
         Ok(Tally::one(None))
     });
-    gate.step("clippy, driver", |_| {
+    gate.group("clippy, driver", || {
         driver::clippy(&Workspace::new(tree.root()), toolchain, Profile::Release)?;
         Ok(Tally::one(None))
     });
@@ -122,7 +122,7 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree) {
 /// The verdict, each fault a failure.
 pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     for cpus in [2, 4] {
-        gate.step(format!("lab, {cpus} CPUs"), |_| {
+        gate.group(format!("lab, {cpus} CPUs"), || {
             verdict(
                 tree,
                 &Settings {
@@ -136,7 +136,7 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
 
 /// What takes hours.
 pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.step("mutants", |_| {
+    gate.group("mutants", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
         eprintln!("{}", outcome.table());
         let failures = outcome.faults();
@@ -146,7 +146,7 @@ pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent:
         })
     });
     for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
-        gate.step(format!("soak, seed {seed}"), |_| {
+        gate.group(format!("soak, seed {seed}"), || {
             verdict(
                 tree,
                 &Settings {
@@ -157,7 +157,7 @@ pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent:
         });
     }
     for route in [Route::Installed, Route::Debian] {
-        gate.step(format!("driver by route {route:?}"), |_| {
+        gate.group(format!("driver by route {route:?}"), || {
             let toolchain = setup::ensure(Some(route), consent, &[])?;
             let target = tree.target().join(format!("route-{route:?}").to_lowercase());
             driver::build(

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) passed: u64,
-    /// What failed, each in words.
+    /// What failed, each in words: the first line says what, the others why.
     pub(super) failures: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Tally {
 
     /// The single check that a program succeeds.
     pub(super) fn of_program(finished: &Finished) -> Self {
-        Self::one((!finished.status.success()).then(|| finished.tail()))
+        Self::one((!finished.status.success()).then(|| explained(finished)))
     }
 
     /// The tests that `cargo test` ran, by its own count.
@@ -45,13 +45,23 @@ impl Tally {
         let mut failures = Vec::new();
         if failed > 0 || !finished.status.success() {
             // One text for all; the others only count.
-            failures.push(finished.tail());
+            failures.push(explained(finished));
             failures.extend((1..failed).map(|_| String::new()));
         } else if passed == 0 {
             failures.push("it ran no test".into());
         }
         Self { passed, failures }
     }
+}
+
+/// The line that says most about a failed program, then the end of its output.
+fn explained(finished: &Finished) -> String {
+    let says_what = |line: &&str| {
+        let line = line.trim();
+        line.starts_with("error") || line.starts_with("Diff in") || line.ends_with("FAILED")
+    };
+    let what = finished.text.lines().find(says_what).unwrap_or("it says not why");
+    format!("{} ({})\n{}", what.trim(), finished.status, finished.tail())
 }
 
 /// Sums the `test result:` lines of libtest.
@@ -98,7 +108,21 @@ impl Gate {
         run: impl FnOnce(&Progress) -> Result<Tally>,
     ) -> bool {
         let name = name.into();
-        let progress = Progress::begin(name.clone());
+        self.run(Progress::begin(&name), name, run)
+    }
+
+    /// As [`Gate::step`], for one whose parts show their own progress.
+    pub(super) fn group(&mut self, name: impl Into<String>, run: impl FnOnce() -> Result<Tally>) -> bool {
+        let name = name.into();
+        self.run(Progress::begin_group(&name), name, |_| run())
+    }
+
+    fn run(
+        &mut self,
+        progress: Progress,
+        name: String,
+        run: impl FnOnce(&Progress) -> Result<Tally>,
+    ) -> bool {
         let started = Instant::now();
         let tally = run(&progress).unwrap_or_else(|error| Tally::one(Some(format!("{error:#}"))));
         let passed = tally.failures.is_empty();
@@ -149,13 +173,9 @@ impl Gate {
         let mut text = format!("{table}\n");
         for Step { name, tally, .. } in &self.steps {
             for failure in tally.failures.iter().filter(|failure| !failure.is_empty()) {
-                // The whole text was printed when it happened; its last line mostly says what.
-                let last = failure
-                    .lines()
-                    .rev()
-                    .find(|line| !line.trim().is_empty())
-                    .unwrap_or("");
-                text.extend(["FAILED ", name, ": ", last, "\n"]);
+                // The rest was printed when it happened.
+                let what = failure.lines().next().unwrap_or("");
+                text.extend(["FAILED ", name, ": ", what, "\n"]);
             }
         }
         let passed: u64 = self.steps.iter().map(|step| step.tally.passed).sum();
@@ -230,7 +250,7 @@ mod tests {
         assert!(gate.step("third", |_| Ok(Tally::one(None))));
         assert!(!gate.passed());
         let summary = gate.summary();
-        assert!(summary.contains("FAILED second: thing\n"), "{summary}");
+        assert!(summary.contains("FAILED second: no such\n"), "{summary}");
         assert!(summary.ends_with("\n5 passed, 1 failed"), "{summary}");
     }
 }

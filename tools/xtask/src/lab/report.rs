@@ -76,8 +76,6 @@ pub(crate) struct Lab {
     pub(crate) passed: bool,
     pub(crate) bugcheck: Option<Bugcheck>,
     pub(crate) leaks: u64,
-    /// What was left behind, and why a driver did not start: one line each.
-    pub(crate) findings: Vec<String>,
     pub(crate) counters: LabCounters,
     pub(crate) seconds: f64,
 }

@@ -86,7 +86,7 @@ fn artefacts_in(folder: &Path) -> Artefacts {
 
 /// Applies the patch to a fresh copy of the tree and builds its driver.
 fn build(tree: &Tree, toolchain: &Toolchain, mutant: &Mutant, copy: &Path, to: &Path) -> Result<Artefacts> {
-    let progress = Progress::begin(format!("building the mutant {}", mutant.name));
+    let progress = Progress::begin_group(format!("building the mutant {}", mutant.name));
     let built = copy::refresh(tree.root(), copy).and_then(|()| {
         let mut patch = Command::new("patch");
         patch
