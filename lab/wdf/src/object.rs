@@ -458,7 +458,7 @@ impl Object {
     }
 
     fn destroy(self: &Arc<Self>) {
-        let contexts = core::mem::take(&mut *self.contexts.lock());
+        let contexts = self.contexts.lock().clone();
         for context in &contexts {
             invoke(
                 "EvtDestroyCallback",
@@ -466,6 +466,7 @@ impl Object {
                 [self.handle, 0, 0, 0, 0],
             );
         }
+        self.contexts.lock().clear();
         for context in contexts.iter().filter(|context| context.memory != 0) {
             CONTEXTS.lock().remove(&context.memory);
             free(context.memory, "context of an object");

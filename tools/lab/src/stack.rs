@@ -1,7 +1,7 @@
 //! Who called whom on a dumped stack.
 //!
 //! A stack goes through two kinds of code: the driver's, which `.pdata` and `.xdata` describe, and the kernel's, which `.debug_frame`
-//! does. `framehop` follows both. Where it loses its way, every word that is a plausible return address is listed
+//! does. `framehop` follows both. Where it loses its way, or the driver has no tables, every word that is a plausible return address is listed
 //! instead, and the report says so.
 
 use crate::symbols::{DriverSymbols, KernelSymbols, Location};
@@ -60,7 +60,10 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .first()
         .is_some_and(|first| std::ptr::eq(first, thread));
     let starts = starts(dump, thread, guilty);
-    let longest = starts
+    let tables = Sections::parse(images.driver)
+        .is_some_and(|sections| sections.file.section_by_name(".pdata").is_some());
+    let ways = if tables { &starts[..] } else { &[] };
+    let longest = ways
         .iter()
         .map(|&start| unwind(dump, thread, start, images))
         .max_by_key(Vec::len)

@@ -273,7 +273,7 @@ impl Arm for Mutant {
     }
 }
 
-fn with_mutant(native: &Native, wrong: Wrong, way_out: WayOut) -> Report {
+fn with_mutant(native: &Native, wrong: Wrong, way_out: WayOut, waits: u64) -> Report {
     native.set_spin_cycles(interop::settings(way_out).spin_cycles);
     let mutant = Mutant(wrong);
     let holders: [&dyn Arm; 1] = [&mutant];
@@ -281,14 +281,14 @@ fn with_mutant(native: &Native, wrong: Wrong, way_out: WayOut) -> Report {
         patience: Duration::from_secs(10),
         // Longer than a spin of 2^32 cycles.
         hang: Duration::from_secs(4),
-        ..plan(&holders, native, way_out, 1_000)
+        ..plan(&holders, native, way_out, waits)
     })
 }
 
 fn wrong_releasers(subject: &Subject) -> Result<(), Failed> {
     let native = load(subject)?;
     for way_out in [WayOut::Event, WayOut::Pause, WayOut::Dispatch] {
-        let report = with_mutant(&native, Wrong::Nothing, way_out);
+        let report = with_mutant(&native, Wrong::Nothing, way_out, 20);
         assert!(report.passed(), "the control: {report:?}");
     }
     for (wrong, way_out) in [
@@ -307,7 +307,7 @@ fn wrong_releasers(subject: &Subject) -> Result<(), Failed> {
         (Wrong::EventAt(0x00), WayOut::Event),
         (Wrong::SubtractsTwo, WayOut::Event),
     ] {
-        let report = with_mutant(&native, wrong, way_out);
+        let report = with_mutant(&native, wrong, way_out, 1_000);
         if report.sound() {
             return Err(format!("{wrong:?} was not found: {report:?}").into());
         }

@@ -199,7 +199,7 @@ mod tests {
     fn headers_come_with_or_without_a_file() {
         for text in [
             "nt!X+0x19:",
-            "nt!X+0x19 [minkernel\\x.c @ 346]:",
+            "nt!X+0x19 [src\\x.c @ 346]:",
             "  nt!X+0x19 [C:\\a b\\x.c @ 1]:",
         ] {
             let Ok(Line::Header(place)) = parse(1, text) else {

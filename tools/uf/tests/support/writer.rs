@@ -46,7 +46,7 @@ pub(crate) fn variants() -> impl Iterator<Item = Variant> {
         prose: bits & 2 != 0,
         plain_addresses: bits & 4 != 0,
         crlf: bits & 8 != 0,
-        far: (bits & 16 != 0).then_some(0x2b_5000),
+        far: (bits & 16 != 0).then_some(0x31_0000),
     })
 }
 
