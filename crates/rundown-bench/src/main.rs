@@ -1,7 +1,11 @@
 //! `rundown-bench [--json] [--svg FILE] [--rounds N]`
 #![deny(unsafe_code)]
 
-use std::{env, fs, process::ExitCode};
+use std::{
+    env, fs,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use rundown_bench::{plot, report, rows};
 
@@ -71,12 +75,12 @@ fn main() -> ExitCode {
             fs::write(path, plot::svg(&measured))
                 .map_err(|error| format!("{path} cannot be written: {error}"))?;
         }
-        if options.json {
-            println!("{}", report::json(&measured)?);
+        let text = if options.json {
+            report::json(&measured)? + "\n"
         } else {
-            print!("{}", report::table(&measured));
-        }
-        Ok(())
+            report::table(&measured)
+        };
+        Ok(io::stdout().write_all(text.as_bytes())?)
     })();
     match written {
         Ok(()) => ExitCode::SUCCESS,
