@@ -17,6 +17,9 @@ use crate::{
     tally::{Holder, Owner},
 };
 
+/// How many gaps the owner waits for a holder before it runs the object down anyway.
+const PATIENCE: u64 = 64;
+
 /// How long things last, and at which IRQL. All times are drawn anew each time, evenly from 0 to the bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -123,6 +126,10 @@ impl<R: Reference, H: Deref<Target = [Holder]>> Run<R, H> {
         let mut generation = 0;
         while !self.is_over() && !expired() {
             T::spin(random.up_to(self.plan.gap_cycles));
+            // Every other time on average, only with a holder inside: a wait that finds nobody is over at once.
+            if random.up_to(1) == 1 {
+                self.await_holder::<T>();
+            }
             let held = self.is_held();
             let way_out = if self.plan.at_dispatch_level {
                 thread.at_dispatch_level(|| self.reference.0.run_down())
@@ -148,6 +155,15 @@ impl<R: Reference, H: Deref<Target = [Holder]>> Run<R, H> {
             self.owner.generations.count();
         }
         self.stop();
+    }
+
+    /// Waits for a holder to be inside, for a while: holders may be starved by what else the machine does.
+    fn await_holder<T: Thread>(&self) {
+        let patience = u64::from(self.plan.gap_cycles) * PATIENCE;
+        let start = T::cycles();
+        while !self.is_held() && !self.is_over() && T::cycles().wrapping_sub(start) < patience {
+            T::pause();
+        }
     }
 
     fn is_held(&self) -> bool {

@@ -1,0 +1,9 @@
+//! Hands the linker the layout of the kernel's image.
+
+fn main() {
+    let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR for build scripts");
+    println!("cargo::rerun-if-changed=kernel.ld");
+    println!("cargo::rustc-link-arg-bins=-T{here}/kernel.ld");
+    // The target's default is a position-independent executable; QEMU's PVH loader relocates nothing.
+    println!("cargo::rustc-link-arg-bins=--no-pie");
+}

@@ -1,0 +1,74 @@
+//! The bootable image: what the kernel does with its module, or its self-test. A boot container is served ([`serve`]); a bare
+//! driver runs from entry to unload ([`driver`]).
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod driver;
+mod selftest;
+mod serve;
+
+use lab_wire::WireError;
+use lab_wire::boot::Boot;
+use rundown_lab_kernel::config::Config;
+use rundown_lab_kernel::hal::power::{self, Exit};
+use rundown_lab_kernel::ldr::image::Image;
+use rundown_lab_kernel::{judge, log, monitor, step};
+
+rundown_lab_kernel::entry!(main);
+
+fn main(config: &'static Config) {
+    rundown_lab_kernel::register_exports();
+    if config.selftest {
+        let failed = selftest::run(config);
+        power::power_off(if failed == 0 {
+            Exit::Passed
+        } else {
+            Exit::LabFailed
+        });
+    }
+    if config.module.is_empty() {
+        log!("bad-input: no driver: QEMU was started without -initrd");
+        power::power_off(Exit::BadInput);
+    }
+    match Boot::decode(config.module) {
+        Ok(boot) => serve::run(config, &boot),
+        // Any other module is a driver by itself: the kernel's own tests boot like that.
+        Err(WireError::Magic(_)) => {}
+        Err(error) => {
+            log!("bad-input: the module: {error}");
+            power::power_off(Exit::BadInput);
+        }
+    }
+    let image = match Image::load(config.module) {
+        Ok(image) => image,
+        Err(error) => {
+            log!("bad-input: {error}");
+            power::power_off(Exit::BadInput);
+        }
+    };
+    step::watch(&config.watched(image.base));
+    driver::run(&image, config.case);
+    image.unload();
+    log_counters();
+    log!("log: passed");
+    power::power_off(Exit::Passed)
+}
+
+/// What was counted, one line for people and scripts.
+fn log_counters() {
+    use core::sync::atomic::Ordering::Relaxed;
+    log!(
+        "log: stack_event_waits={} stack_event_sets={} monitorx={} monitorx_series={} mwaitx={} cr8_below_dispatch={} cr8_at_dispatch={} steps={}",
+        judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
+        judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
+        monitor::MONITORX.load(Relaxed),
+        monitor::MONITORX_SERIES.load(Relaxed),
+        monitor::MWAITX.load(Relaxed),
+        step::CR8_BELOW_DISPATCH.load(Relaxed),
+        step::CR8_AT_DISPATCH.load(Relaxed),
+        step::STEPS.load(Relaxed),
+    );
+}

@@ -1,0 +1,171 @@
+//! What the command line asks for: `key=value` words. An unknown word is refused, for a typing error must not pass as a test.
+
+use crate::hal::{pcr::MAX_PROCESSORS, power};
+use crate::log;
+use core::cell::UnsafeCell;
+
+/// The longest command line, bytes.
+pub const MAX_COMMAND_LINE: usize = 2048;
+
+/// How hard the executive provokes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Ordinary scheduling with random quanta and a rare delay.
+    Smp,
+    /// Delays and forced preemption at every export, and within single instructions of the driver.
+    Chaos,
+}
+
+impl Mode {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Smp => "smp",
+            Self::Chaos => "chaos",
+        }
+    }
+}
+
+/// A run's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Processors, 1 to 8 (`cpus=`).
+    pub cpus: usize,
+    /// Seed of everything random (`seed=`).
+    pub seed: u64,
+    /// How hard to provoke (`mode=smp|chaos`).
+    pub mode: Mode,
+    /// Whether `ProcessorFeatures[35]` is set (`monitorx=0|1`).
+    pub monitorx: bool,
+    /// `UnparkedProcessorCount` (`unparked=`), the number of processors unless given.
+    pub unparked: u16,
+    /// `CyclesPerYield` (`cpy=`).
+    pub cycles_per_yield: u16,
+    /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
+    pub watch: [u64; 4],
+    /// How many of them.
+    pub watch_count: usize,
+    /// Milliseconds after which a wait on a stack event that can no longer be woken is a lost wake-up (`grace=`).
+    pub grace: u64,
+    /// Milliseconds after which any wait on a stack event is a hang (`hang=`).
+    pub hang: u64,
+    /// Milliseconds that code may stay at `DISPATCH_LEVEL` or above (`raised=`).
+    pub raised: u64,
+    /// The whole run's limit in seconds, 0 for none (`timeout=`).
+    pub timeout: u64,
+    /// Whether to test the kernel itself (`selftest`).
+    pub selftest: bool,
+    /// One in so many of the driver's allocations fails, 0 for none (`fail=`).
+    pub fail: u64,
+    /// A test's case (`case=`): what a specimen or self-test should do.
+    pub case: u32,
+    /// The module that came with `-initrd`; empty if none did.
+    pub module: &'static [u8],
+}
+
+impl Config {
+    const fn new(module: &'static [u8]) -> Self {
+        Self {
+            cpus: 1,
+            seed: 1,
+            mode: Mode::Smp,
+            monitorx: true,
+            unparked: 0,
+            cycles_per_yield: 140,
+            watch: [0; 4],
+            watch_count: 0,
+            grace: 2000,
+            hang: 30_000,
+            raised: 20_000,
+            timeout: 0,
+            selftest: false,
+            fail: 0,
+            case: 0,
+            module,
+        }
+    }
+
+    /// The watched addresses of a driver that lies at `base`; 0 for none.
+    pub fn watched(&self, base: u64) -> [u64; 4] {
+        let mut addresses = [0; 4];
+        for (address, offset) in addresses.iter_mut().zip(&self.watch[..self.watch_count]) {
+            *address = base + offset;
+        }
+        addresses
+    }
+
+    fn set(&mut self, word: &str) -> Option<()> {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "cpus" => self.cpus = number(value).filter(|n| (1..=MAX_PROCESSORS as u64).contains(n))? as usize,
+            "seed" => self.seed = number(value)?,
+            "mode" => {
+                self.mode = match value {
+                    "smp" => Mode::Smp,
+                    "chaos" => Mode::Chaos,
+                    _ => return None,
+                }
+            }
+            "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
+            "unparked" => self.unparked = number(value)?.try_into().ok()?,
+            "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
+            "watchcr8" => {
+                for address in value.split(',') {
+                    *self.watch.get_mut(self.watch_count)? = number(address)?;
+                    self.watch_count += 1;
+                }
+            }
+            "grace" => self.grace = number(value)?,
+            "hang" => self.hang = number(value)?,
+            "raised" => self.raised = number(value)?,
+            "timeout" => self.timeout = number(value)?,
+            "selftest" => self.selftest = true,
+            "fail" => self.fail = number(value)?,
+            "case" => self.case = number(value)?.try_into().ok()?,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// A decimal number, or a hexadecimal one after `0x`.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// Written once, by `install`, before any other processor or thread exists.
+struct Installed(UnsafeCell<Config>);
+
+// SAFETY: only read once `install` has returned.
+unsafe impl Sync for Installed {}
+
+static CONFIG: Installed = Installed(UnsafeCell::new(Config::new(&[])));
+
+/// Reads the command line, or says which word is wrong and switches off. For boot, before there is a heap.
+pub(crate) fn install(line: &[u8], module: &'static [u8]) -> &'static Config {
+    let mut config = Config::new(module);
+    for word in line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
+        let word = core::str::from_utf8(word).unwrap_or("not UTF-8");
+        if config.set(word).is_none() {
+            log!(
+                "bad-input: the kernel's command line has '{word}', which it does not know; see config.rs for the keys"
+            );
+            power::power_off(power::Exit::BadInput);
+        }
+    }
+    if config.unparked == 0 {
+        config.unparked = config.cpus as u16;
+    }
+    // SAFETY: boot calls this once, alone on the machine, before `get`.
+    unsafe { *CONFIG.0.get() = config };
+    get()
+}
+
+/// This run's configuration.
+pub fn get() -> &'static Config {
+    // SAFETY: `install` has written it, and nobody writes it again.
+    unsafe { &*CONFIG.0.get() }
+}

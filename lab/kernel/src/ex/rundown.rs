@@ -1,0 +1,281 @@
+//! The native run-down protection: the reference that the driver's own is compared with.
+//!
+//! Written from the observed behaviour of NT's routines, apart from the driver's implementation and with a structure of its
+//! own: one function per routine, the word as an integer, no guards, no policies. In two things it is not NT's machine code:
+//! it reads the spin flag in a loop instead of executing MONITORX and MWAITX (with the same conditions and budget), and the
+//! fast paths are not inlined.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `2n` | `n` references, not run down |
+//! | `1` | run down |
+//! | `B \| 1` | run-down has begun, `B` is the waiter's block |
+
+use crate::config;
+use crate::hal::cpu;
+use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ke::object::{Header, Kind};
+use crate::ke::{event, wait};
+use crate::ldr::export::Export;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Bit 0: run-down has begun.
+const ACTIVE: u64 = 1;
+/// One reference.
+const REFERENCE: u64 = 2;
+/// Spin budget on more than one processor, TSC cycles.
+const SPIN_CYCLES: u64 = 10_240;
+
+/// How many references were taken, refused, and how waits ended.
+pub struct Counters {
+    /// References taken.
+    pub acquires: AtomicU64,
+    /// References refused.
+    pub refused: AtomicU64,
+    /// Waits that found nothing to wait for.
+    pub drained: AtomicU64,
+    /// Waits that ended in the spin which stands for MONITORX/MWAITX.
+    pub mwaitx: AtomicU64,
+    /// Waits that ended in the PAUSE spin.
+    pub pause: AtomicU64,
+    /// Waits that ended polling at `DISPATCH_LEVEL`.
+    pub dispatch: AtomicU64,
+    /// Waits that slept on the event.
+    pub event: AtomicU64,
+    /// Waits that found the flag clear only when they tried to commit to sleeping.
+    pub late: AtomicU64,
+}
+
+/// What happened since boot.
+pub static COUNTERS: Counters = Counters {
+    acquires: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    drained: AtomicU64::new(0),
+    mwaitx: AtomicU64::new(0),
+    pause: AtomicU64::new(0),
+    dispatch: AtomicU64::new(0),
+    event: AtomicU64::new(0),
+    late: AtomicU64::new(0),
+};
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The wait block, 0x28 bytes, on the waiter's stack.
+#[repr(C)]
+pub(super) struct WaitBlock {
+    pub(super) count: AtomicU64,
+    pub(super) wake: Header,
+    /// Bit 0 is set while the last releaser may hand over without the event. Stored as 64 bits, then used as 32.
+    pub(super) spinning: AtomicU32,
+    upper: AtomicU32,
+}
+
+const _: () = assert!(size_of::<WaitBlock>() == 0x28);
+
+impl WaitBlock {
+    pub(super) const fn new(count: u64, spinning: u32) -> Self {
+        Self {
+            count: AtomicU64::new(count),
+            wake: Header::new(Kind::SynchronizationEvent),
+            spinning: AtomicU32::new(spinning),
+            upper: AtomicU32::new(0),
+        }
+    }
+
+    fn word(&self) -> u64 {
+        (&raw const *self) as u64 | ACTIVE
+    }
+
+    /// Initialises the event and sleeps on it unless the last releaser has been here; whether it slept.
+    fn sleep(&self) -> bool {
+        self.wake.initialize(Kind::SynchronizationEvent, 6, 0);
+        // AcqRel: publishes the event to the releaser whose own test-and-clear reads this, or acquires what it released.
+        if self.spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0 {
+            return false;
+        }
+        self.sleep_on_event();
+        true
+    }
+
+    pub(super) fn sleep_on_event(&self) {
+        // SAFETY: the block stays until this wait is over.
+        let wake = unsafe { Header::at(&raw const self.wake) };
+        wait::wait(&[wake], false, None, true);
+    }
+}
+
+/// The word at `address`.
+///
+/// # Safety
+/// An `EX_RUNDOWN_REF` lies there and stays during the call.
+pub(super) unsafe fn word<'a>(address: *const AtomicU64) -> &'a AtomicU64 {
+    // SAFETY: the caller promises it.
+    unsafe { &*address }
+}
+
+/// Takes `references`; false if run-down has begun.
+pub(super) fn acquire(word: &AtomicU64, references: u64) -> bool {
+    let mut value = word.load(Ordering::Acquire);
+    loop {
+        if value & ACTIVE != 0 {
+            count(&COUNTERS.refused);
+            return false;
+        }
+        // Acquire: pairs with the Release of a re-initialisation.
+        match word.compare_exchange_weak(
+            value,
+            value.wrapping_add(references * REFERENCE),
+            Ordering::Acquire,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => {
+                COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
+                return true;
+            }
+            Err(now) => value = now,
+        }
+    }
+}
+
+/// Gives `references` back, to the word or to the waiter.
+pub(super) fn release(word: &AtomicU64, references: u64) {
+    // Acquire: the block that the word may name was written before it was published.
+    let mut value = word.load(Ordering::Acquire);
+    while value & ACTIVE == 0 {
+        match word.compare_exchange_weak(
+            value,
+            value.wrapping_sub(references * REFERENCE),
+            Ordering::Release,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => return,
+            Err(now) => value = now,
+        }
+    }
+    let block = (value & !ACTIVE) as *const WaitBlock;
+    // SAFETY: the waiter stays in its frame until the last of its references, one of which is the caller's, is released.
+    let count = unsafe { &(*block).count };
+    // AcqRel: the last releaser has seen what the others did.
+    if count.fetch_sub(references, Ordering::AcqRel) != references {
+        return;
+    }
+    // SAFETY: the waiter stays until this flag is cleared, or, if it has cleared it, until the event is set.
+    let spinning = unsafe { &(*block).spinning };
+    // AcqRel: pairs with the waiter's test-and-clear. If the bit was set this is the last touch of the block.
+    if spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0 {
+        // SAFETY: the waiter has committed to sleeping, so the event is initialised and stays until it is set.
+        event::set(unsafe { &(*block).wake });
+    }
+}
+
+/// Begins run-down and waits until every reference has been given back.
+fn wait_for_release(word: &AtomicU64) {
+    // Success AcqRel; failure Acquire: an old value of 1 returns at once.
+    let mut value = match word.compare_exchange(0, ACTIVE, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) | Err(ACTIVE) => return count(&COUNTERS.drained),
+        Err(value) => value,
+    };
+    let block = WaitBlock::new(0, 1);
+    loop {
+        block.count.store(value >> 1, Ordering::Relaxed);
+        // AcqRel: publishes the block; acquires what was released on the word.
+        match word.compare_exchange(value, block.word(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => break,
+            Err(now) => value = now,
+        }
+    }
+    if value >> 1 == 0 {
+        return count(&COUNTERS.drained);
+    }
+    let ended = || block.spinning.load(Ordering::Acquire) & 1 == 0;
+    if irql::current() >= DISPATCH_LEVEL {
+        while !ended() {
+            core::hint::spin_loop();
+        }
+        return count(&COUNTERS.dispatch);
+    }
+    if let Some(way) = spin(ended) {
+        return count(way);
+    }
+    count(if block.sleep() {
+        &COUNTERS.event
+    } else {
+        &COUNTERS.late
+    });
+}
+
+/// Spins within the budget; the counter of the way out if the flag was cleared meanwhile.
+fn spin(ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
+    let config = config::get();
+    if config.unparked <= 1 {
+        return None;
+    }
+    let budget = if config.cpus > 1 { SPIN_CYCLES } else { 0 };
+    if config.monitorx {
+        let mut before = cpu::rdtsc();
+        let deadline = before + budget;
+        loop {
+            if ended() {
+                return Some(&COUNTERS.mwaitx);
+            }
+            let now = cpu::rdtsc();
+            if now < before || now >= deadline {
+                return None;
+            }
+            before = now;
+            core::hint::spin_loop();
+        }
+    }
+    for _ in 0..=budget / u64::from(config.cycles_per_yield.max(1)) {
+        if ended() {
+            return Some(&COUNTERS.pause);
+        }
+        core::hint::spin_loop();
+    }
+    None
+}
+
+macro_rules! export {
+    ($(#[$documentation:meta])* $name:ident($word:ident $(, $more:ident: $type:ty)*) $(-> $result:ty)? $body:block) => {
+        $(#[$documentation])*
+        unsafe extern "win64" fn $name($word: *const AtomicU64 $(, $more: $type)*) $(-> $result)? {
+            // SAFETY: the DDI: an EX_RUNDOWN_REF lies there.
+            let $word = unsafe { word($word) };
+            $body
+        }
+    };
+}
+
+export!(ex_initialize(word) { word.store(0, Ordering::Relaxed); });
+export!(ex_reinitialize(word) { word.swap(0, Ordering::Release); });
+export!(ex_completed(word) { word.swap(ACTIVE, Ordering::Release); });
+export!(ex_acquire(word) -> u8 { u8::from(acquire(word, 1)) });
+export!(ex_acquire_ex(word, count: u32) -> u8 {
+    // NT doubles the count in 32 bits.
+    u8::from(acquire(word, u64::from(count & 0x7FFF_FFFF)))
+});
+export!(ex_release(word) { release(word, 1); });
+export!(ex_release_ex(word, count: u32) { release(word, u64::from(count)); });
+export!(ex_wait(word) { wait_for_release(word); });
+
+/// What `ntoskrnl.exe` exports of this. NT tolerates waits at `DISPATCH_LEVEL`, which the DDI page does not promise; the
+/// comparison needs them.
+pub static EXPORTS: &[Export] = &[
+    Export::function("ExInitializeRundownProtection", 0..=2, ex_initialize as *const ()),
+    Export::function(
+        "ExReInitializeRundownProtection",
+        0..=2,
+        ex_reinitialize as *const (),
+    ),
+    Export::function("ExRundownCompleted", 0..=2, ex_completed as *const ()),
+    Export::function("ExAcquireRundownProtection", 0..=2, ex_acquire as *const ()),
+    Export::function("ExAcquireRundownProtectionEx", 0..=2, ex_acquire_ex as *const ()),
+    Export::function("ExReleaseRundownProtection", 0..=2, ex_release as *const ()),
+    Export::function("ExReleaseRundownProtectionEx", 0..=2, ex_release_ex as *const ()),
+    Export::function("ExWaitForRundownProtectionRelease", 0..=2, ex_wait as *const ()),
+];
+
+/// The largest cache line that the cache-aware form spaces its slots by, bytes.
+pub(super) const CACHE_LINE: u64 = 64;

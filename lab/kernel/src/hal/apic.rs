@@ -1,0 +1,90 @@
+//! The local APIC, by its registers in memory: QEMU 7.2's TCG has no x2APIC.
+
+use super::{clock, cpu, trap};
+use crate::mm;
+
+const BASE: u64 = 0xFEE0_0000;
+const EOI: u64 = 0xB0;
+const SPURIOUS: u64 = 0xF0;
+const ICR_LOW: u64 = 0x300;
+const ICR_HIGH: u64 = 0x310;
+const LVT_TIMER: u64 = 0x320;
+const LVT_LINT0: u64 = 0x350;
+const LVT_LINT1: u64 = 0x360;
+const TIMER_INITIAL: u64 = 0x380;
+const TIMER_CURRENT: u64 = 0x390;
+const TIMER_DIVIDE: u64 = 0x3E0;
+
+const MASKED: u32 = 1 << 16;
+const PERIODIC: u32 = 1 << 17;
+const DELIVER_PENDING: u32 = 1 << 12;
+const LEVEL_ASSERT: u32 = 1 << 14;
+const NMI: u32 = 4 << 8;
+const INIT: u32 = 5 << 8;
+const STARTUP: u32 = 6 << 8;
+
+fn register(offset: u64) -> *mut u32 {
+    mm::physical(BASE + offset).cast()
+}
+
+fn read(offset: u64) -> u32 {
+    // SAFETY: the direct map covers the APIC's page; the register is 32 bits wide and aligned.
+    unsafe { register(offset).read_volatile() }
+}
+
+fn write(offset: u64, value: u32) {
+    // SAFETY: as for `read`; the values written only concern interrupts.
+    unsafe { register(offset).write_volatile(value) };
+}
+
+/// Masks the PICs: IRQ 0 would look like a double fault.
+pub fn mask_pic() {
+    cpu::out8(0x21, 0xFF);
+    cpu::out8(0xA1, 0xFF);
+}
+
+/// Enables this processor's APIC, with its timer ticking every millisecond.
+pub fn initialize() {
+    write(SPURIOUS, 0x100 | u32::from(trap::SPURIOUS_VECTOR));
+    write(LVT_LINT0, MASKED);
+    write(LVT_LINT1, MASKED);
+    write(TIMER_DIVIDE, 3); // by 16
+    write(LVT_TIMER, MASKED);
+    write(TIMER_INITIAL, u32::MAX);
+    cpu::stall(clock::cycles_per_millisecond());
+    let per_millisecond = (u32::MAX - read(TIMER_CURRENT)).max(1);
+    write(LVT_TIMER, PERIODIC | u32::from(trap::CLOCK_VECTOR));
+    write(TIMER_INITIAL, per_millisecond);
+}
+
+/// Tells the APIC that the handler of the present interrupt is done.
+pub fn end_of_interrupt() {
+    write(EOI, 0);
+}
+
+fn command(target: usize, low: u32) {
+    let enabled = cpu::disable_interrupts();
+    while read(ICR_LOW) & DELIVER_PENDING != 0 {
+        core::hint::spin_loop();
+    }
+    write(ICR_HIGH, (target as u32) << 24);
+    write(ICR_LOW, low | LEVEL_ASSERT);
+    cpu::restore_interrupts(enabled);
+}
+
+/// Interrupts processor `target` (or this one) with `vector`.
+pub fn interrupt(target: usize, vector: u8) {
+    command(target, u32::from(vector));
+}
+
+/// Sends processor `target` an NMI.
+pub fn send_nmi(target: usize) {
+    command(target, NMI);
+}
+
+/// Starts processor `target` in real mode at the physical page `page`.
+pub fn start_processor(target: usize, page: u8) {
+    command(target, INIT);
+    cpu::stall(10 * clock::cycles_per_millisecond());
+    command(target, STARTUP | u32::from(page));
+}

@@ -1,0 +1,12 @@
+//! The machine: processors, descriptor tables, traps, the local APIC, clocks and ports.
+
+pub mod apic;
+pub mod boot;
+pub mod clock;
+pub mod cpu;
+pub mod descriptors;
+pub mod nmi;
+pub mod pcr;
+pub mod power;
+pub mod serial;
+pub mod trap;

@@ -1,0 +1,64 @@
+//! What one processor may ask of another at any time, by NMI: to flush its TLB, to reload its breakpoints, and to stand
+//! still for good.
+//!
+//! The handler takes no lock and runs on its own stack, so it may interrupt anything.
+
+use super::{apic, cpu, pcr, trap::TrapFrame};
+use crate::step;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static FROZEN: AtomicBool = AtomicBool::new(false);
+
+/// Drops cached translations on every processor, and returns when all have done so.
+pub fn flush_all_tlbs() {
+    let enabled = cpu::disable_interrupts();
+    // SeqCst: the page tables were written before; a handler that sees this generation flushes after.
+    let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
+    cpu::flush_tlb();
+    let this = pcr::current_number();
+    for other in pcr::online().filter(|other| other.number() != this) {
+        apic::send_nmi(other.number());
+    }
+    for other in pcr::online().filter(|other| other.number() != this) {
+        // Acquire: pairs with the Release in `interrupt`.
+        while other.flushed.load(Ordering::Acquire) < generation && !FROZEN.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+    }
+    cpu::restore_interrupts(enabled);
+}
+
+/// Freezes every other processor; false if another one has done that already.
+pub fn freeze_others() -> bool {
+    if FROZEN.swap(true, Ordering::SeqCst) {
+        return false;
+    }
+    let this = pcr::current_number();
+    for other in pcr::online().filter(|other| other.number() != this) {
+        apic::send_nmi(other.number());
+    }
+    // They store where they stood; a millisecond is ample, and the report does without if not.
+    cpu::stall(10 * super::clock::cycles_per_millisecond());
+    true
+}
+
+/// Whether the machine has been frozen.
+pub fn frozen() -> bool {
+    FROZEN.load(Ordering::Relaxed)
+}
+
+/// The NMI handler.
+pub(super) fn interrupt(frame: &TrapFrame) {
+    let this = pcr::this();
+    if FROZEN.load(Ordering::SeqCst) {
+        this.frozen[0].store(frame.rsp, Ordering::Relaxed);
+        this.frozen[1].store(frame.rip, Ordering::Relaxed);
+        cpu::halt_for_ever();
+    }
+    let generation = GENERATION.load(Ordering::SeqCst);
+    cpu::flush_tlb();
+    step::load_breakpoints();
+    // Release: the flush above happened before a sender sees this.
+    this.flushed.fetch_max(generation, Ordering::Release);
+}

@@ -1,0 +1,120 @@
+//! The processor control region: one per processor, found through GS.
+
+use crate::ke::dpc::DpcQueue;
+use crate::ke::thread::Thread;
+use crate::lock::IrqLock;
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// The most processors that the lab starts.
+pub const MAX_PROCESSORS: usize = 8;
+
+/// What a processor keeps for itself. Others read the counters; only the DPC queue and the requests are written by others.
+#[repr(C)]
+pub struct Pcr {
+    this: AtomicPtr<Pcr>,
+    /// The running thread. It is kept alive by the thread table until it has been switched away from for good.
+    pub current: AtomicPtr<Thread>,
+    number: AtomicU32,
+    /// The thread that runs when no other can.
+    pub idle: AtomicPtr<Thread>,
+    /// A thread that ended here and is still to be taken from the thread table.
+    pub dead: AtomicPtr<Thread>,
+    /// Deferred procedure calls to be made here.
+    pub dpcs: IrqLock<DpcQueue>,
+    /// Whether a DPC routine runs here.
+    pub in_dpc: AtomicBool,
+    /// Clock ticks in a row that interrupted code at `DISPATCH_LEVEL` or above.
+    pub raised_ticks: AtomicU32,
+    /// Clock ticks left to the running thread.
+    pub quantum: AtomicU32,
+    /// Whether the running thread should give way.
+    pub reschedule: AtomicBool,
+    /// State of this processor's random numbers.
+    pub random: AtomicU64,
+    /// The flush generation that this processor has reached (`nmi`).
+    pub flushed: AtomicU64,
+    /// Whether the processor is up.
+    pub online: AtomicBool,
+    /// RSP and RIP when the machine was frozen.
+    pub frozen: [AtomicU64; 2],
+    /// Clock ticks so far.
+    pub ticks: AtomicU64,
+    /// The breakpoint generation that its debug registers hold (`step`).
+    pub breakpoints: AtomicU32,
+}
+
+impl Pcr {
+    const fn new() -> Self {
+        Self {
+            this: AtomicPtr::new(core::ptr::null_mut()),
+            current: AtomicPtr::new(core::ptr::null_mut()),
+            number: AtomicU32::new(0),
+            idle: AtomicPtr::new(core::ptr::null_mut()),
+            dead: AtomicPtr::new(core::ptr::null_mut()),
+            dpcs: IrqLock::new(DpcQueue::new()),
+            in_dpc: AtomicBool::new(false),
+            raised_ticks: AtomicU32::new(0),
+            quantum: AtomicU32::new(0),
+            reschedule: AtomicBool::new(false),
+            random: AtomicU64::new(1),
+            flushed: AtomicU64::new(0),
+            online: AtomicBool::new(false),
+            frozen: [const { AtomicU64::new(0) }; 2],
+            ticks: AtomicU64::new(0),
+            breakpoints: AtomicU32::new(0),
+        }
+    }
+
+    /// The processor's number, which is also its APIC ID.
+    pub fn number(&self) -> usize {
+        self.number.load(Ordering::Relaxed) as usize
+    }
+}
+
+static PCRS: [Pcr; MAX_PROCESSORS] = [const { Pcr::new() }; MAX_PROCESSORS];
+
+/// The regions of all processors that are up, in order of their number.
+pub fn online() -> impl Iterator<Item = &'static Pcr> {
+    PCRS.iter().filter(|pcr| pcr.online.load(Ordering::Acquire))
+}
+
+/// The region of processor `number`.
+pub fn of(number: usize) -> &'static Pcr {
+    &PCRS[number]
+}
+
+/// Makes GS name processor `number`'s region, on that processor.
+pub fn install(number: usize) {
+    let pcr = &PCRS[number];
+    pcr.number.store(number as u32, Ordering::Relaxed);
+    pcr.this.store((&raw const *pcr).cast_mut(), Ordering::Relaxed);
+    x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(pcr));
+}
+
+/// This processor's region. Below `DISPATCH_LEVEL` with interrupts enabled the caller may have moved on before it looks.
+pub fn this() -> &'static Pcr {
+    let pcr: *const Pcr;
+    // SAFETY: GS names a `Pcr` from `install` on, whose first field is its own address.
+    unsafe { asm!("mov {}, gs:[0]", out(reg) pcr, options(nostack, readonly, preserves_flags)) };
+    // SAFETY: it is an element of the static `PCRS`.
+    unsafe { &*pcr }
+}
+
+/// The running thread: one instruction, so right even where the caller may be moved to another processor.
+pub fn current_thread() -> &'static Thread {
+    let thread: *const Thread;
+    // SAFETY: as in `this`; `current` lies where `offset_of` says.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg) thread, offset = const offset_of!(Pcr, current),
+            options(nostack, readonly, preserves_flags));
+    };
+    // SAFETY: a running thread is in the thread table, which keeps it alive until it has been switched away from.
+    unsafe { &*thread }
+}
+
+/// The number of the processor that the caller runs on, or ran on a moment ago.
+pub fn current_number() -> usize {
+    this().number()
+}

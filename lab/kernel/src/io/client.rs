@@ -1,0 +1,522 @@
+//! What a user-mode process does: it opens the device, sends control requests, cancels them, closes its handles, or dies.
+//!
+//! A file object is referenced by its handle and by every request under way; `IRP_MJ_CLEANUP` goes out when the handle is closed,
+//! `IRP_MJ_CLOSE` when the last reference goes.
+
+use super::interface::{self, Guid};
+use super::irp::{self, Done};
+use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, device_flag, major};
+use super::{device, status, worker};
+use crate::config;
+use crate::judge::{self, code};
+use crate::ke::wait;
+use crate::lock::IrqLock;
+use crate::mm::pool::{self, Placement, Tag};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use lab_wire::frame::{Access, Caller};
+use lab_wire::sddl::{FILE_READ_DATA, FILE_WRITE_DATA, SecurityDescriptor};
+
+const FILE_TAG: Tag = Tag(u32::from_le_bytes(*b"File"));
+const BUFFER_TAG: Tag = Tag(u32::from_le_bytes(*b"IoSB"));
+/// `UserMode`.
+const USER_MODE: i8 = 1;
+/// What protects a device that neither the INF nor the driver protects: everybody may read and write.
+const OPEN_TO_ALL: &str = "D:(A;;GA;;;SY)(A;;GA;;;BA)(A;;GRGWGX;;;WD)";
+/// `FILE_OPEN << 24 | FILE_NON_DIRECTORY_FILE | FILE_SYNCHRONOUS_IO_NONALERT`.
+const CREATE_OPTIONS: u32 = 0x0100_0060;
+/// `FO_HANDLE_CREATED`.
+const HANDLE_CREATED: u32 = 0x0004_0000;
+/// Handles are multiples of four.
+const HANDLE_STEP: u64 = 4;
+
+/// An open file.
+struct File {
+    object: &'static FileObject,
+    /// The top of the stack that was opened.
+    device: &'static DeviceObject,
+    granted: u32,
+    /// The handle, and requests under way.
+    references: AtomicUsize,
+}
+
+/// A control request that is not answered yet.
+struct Pending {
+    code: u32,
+    /// `None` until its IRP is on its way.
+    serial: Option<u64>,
+    /// Cancelled before it had one.
+    cancelled: bool,
+}
+
+static FILES: IrqLock<BTreeMap<u64, Arc<File>>> = IrqLock::new(BTreeMap::new());
+static PENDING: IrqLock<BTreeMap<u32, Pending>> = IrqLock::new(BTreeMap::new());
+/// Files whose close has not been sent.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// Guards the devices' open counts.
+static OPENING: IrqLock<u64> = IrqLock::new(0);
+
+/// `CreateFile` on a device interface: a handle.
+///
+/// # Errors
+/// The NTSTATUS of the look-up, the access check, or the driver's create routine.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
+    let physical = interface::find(class).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
+    let device = device::top_of_stack(physical);
+    if device.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
+        return Err(status::NO_SUCH_DEVICE);
+    }
+    let sddl = device::security(physical);
+    let descriptor = SecurityDescriptor::parse(sddl.as_deref().unwrap_or(OPEN_TO_ALL))
+        .map_err(|_| status::ACCESS_DENIED)?;
+    let granted = descriptor.check(caller, access).ok_or(status::ACCESS_DENIED)?;
+    let handle = {
+        let mut last = OPENING.lock();
+        if device.flags.get() & device_flag::EXCLUSIVE != 0 && device.reference_count.get() != 0 {
+            return Err(status::ACCESS_DENIED);
+        }
+        device.reference_count.set(device.reference_count.get() + 1);
+        *last += HANDLE_STEP;
+        *last
+    };
+    let file = create(device, granted).inspect_err(|_| leave(device))?;
+    OPEN.fetch_add(1, Ordering::Relaxed);
+    FILES.lock().insert(handle, Arc::new(file));
+    Ok(handle)
+}
+
+/// Counts a handle to `device` off.
+fn leave(device: &'static DeviceObject) {
+    let _guard = OPENING.lock();
+    device.reference_count.set(device.reference_count.get() - 1);
+}
+
+/// Makes a file object and asks the driver whether it may be.
+fn create(device: &'static DeviceObject, granted: u32) -> Result<File, i32> {
+    let size = size_of::<FileObject>() as u64;
+    let memory =
+        pool::allocate(size, FILE_TAG, true, Placement::Block, 0).ok_or(status::INSUFFICIENT_RESOURCES)?;
+    // SAFETY: fresh zeroed pool of the right size; every field may be zero. It stays until `free_file`.
+    let object: &'static FileObject = unsafe { &*memory.cast() };
+    object.kind.set(TYPE_FILE);
+    object.size.set(size as i16);
+    object.device_object.set((&raw const *device).cast_mut());
+    object.read_access.set(u8::from(granted & FILE_READ_DATA != 0));
+    object.write_access.set(u8::from(granted & FILE_WRITE_DATA != 0));
+    object.shared_read.set(1);
+    object.shared_write.set(1);
+    let context = SecurityContext {
+        quality_of_service: 0,
+        access_state: 0,
+        desired_access: granted,
+        full_create_options: CREATE_OPTIONS,
+    };
+    let status = send(device, object, major::CREATE, |parameters| {
+        // FILE_SHARE_READ | FILE_SHARE_WRITE
+        *parameters = [(&raw const context) as u64, u64::from(CREATE_OPTIONS), 3 << 16, 0];
+    });
+    if !status::is_success(status) {
+        free_file(object);
+        return Err(status);
+    }
+    object.flags.set(HANDLE_CREATED);
+    Ok(File {
+        object,
+        device,
+        granted,
+        references: AtomicUsize::new(1),
+    })
+}
+
+/// Sends a request about a file and waits for it.
+fn send(
+    device: &'static DeviceObject,
+    object: &'static FileObject,
+    function: u8,
+    fill: impl FnOnce(&mut [u64; 4]),
+) -> i32 {
+    let (status, _) = irp::send_and_wait(device, |irp, stack| {
+        irp.requestor_mode.set(USER_MODE);
+        irp.original_file_object.set((&raw const *object).cast_mut());
+        stack.major_function.set(function);
+        stack.file_object.set((&raw const *object).cast_mut());
+        let mut parameters = [0; 4];
+        fill(&mut parameters);
+        stack
+            .parameters
+            .iter()
+            .zip(parameters)
+            .for_each(|(field, value)| field.set(value));
+    });
+    status
+}
+
+fn free_file(object: &'static FileObject) {
+    if pool::free((&raw const *object) as u64, Some(FILE_TAG), 0).is_err() {
+        judge::bugcheck(
+            code::BAD_POOL_HEADER,
+            [0x20, (&raw const *object) as u64, 0, 0],
+            format_args!("the memory behind a file object was overwritten"),
+        );
+    }
+}
+
+impl File {
+    /// Takes a reference back; with the last one the file is closed, by a worker: this may run at `DISPATCH_LEVEL`.
+    fn dereference(self: Arc<Self>) {
+        // AcqRel: whoever closes sees what every request did.
+        if self.references.fetch_sub(1, Ordering::AcqRel) == 1 {
+            worker::queue(move || {
+                send(self.device, self.object, major::CLOSE, |_| {});
+                free_file(self.object);
+                leave(self.device);
+                // Release: pairs with the Acquire in `close_all`.
+                OPEN.fetch_sub(1, Ordering::Release);
+            });
+        }
+    }
+}
+
+/// `CloseHandle`: cleanup now, close when the last request is done.
+///
+/// # Errors
+/// `STATUS_INVALID_HANDLE`.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn close(handle: u64) -> Result<(), i32> {
+    let file = FILES.lock().remove(&handle).ok_or(status::INVALID_HANDLE)?;
+    send(file.device, file.object, major::CLEANUP, |_| {});
+    file.dereference();
+    Ok(())
+}
+
+/// How the answer to a control request is delivered; called at or below `DISPATCH_LEVEL`.
+pub type Answer = Box<dyn FnOnce(i32, Vec<u8>) + Send>;
+
+/// Notes a control request as soon as it arrives, so that a cancellation that overtakes it finds it.
+pub fn announce(id: u32, code: u32) {
+    PENDING.lock().insert(
+        id,
+        Pending {
+            code,
+            serial: None,
+            cancelled: false,
+        },
+    );
+}
+
+/// `DeviceIoControl`, announced before. Returns when the driver's dispatch routine does; `answer` is called when the request is done.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn control(id: u32, handle: u64, code: u32, capacity: u32, input: &[u8], answer: Answer) {
+    match start_control(id, handle, code, capacity, input, answer) {
+        Ok(()) => {}
+        Err((status, answer)) => {
+            PENDING.lock().remove(&id);
+            answer(status, Vec::new());
+        }
+    }
+}
+
+fn start_control(
+    id: u32,
+    handle: u64,
+    code: u32,
+    capacity: u32,
+    input: &[u8],
+    answer: Answer,
+) -> Result<(), (i32, Answer)> {
+    let Some(file) = FILES.lock().get(&handle).cloned() else {
+        return Err((status::INVALID_HANDLE, answer));
+    };
+    // The control code's access bits, FILE_READ_ACCESS and FILE_WRITE_ACCESS, are those of the file's data.
+    let needed = code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA);
+    if file.granted & needed != needed {
+        return Err((status::ACCESS_DENIED, answer));
+    }
+    let Some(buffers) = Buffers::new(code, capacity, input) else {
+        return Err((status::INSUFFICIENT_RESOURCES, answer));
+    };
+    // Relaxed: the handle keeps the file open meanwhile.
+    file.references.fetch_add(1, Ordering::Relaxed);
+    let addresses = buffers.addresses();
+    let referenced = file.clone();
+    let done: Done = Box::new(move |irp: &'static Irp| {
+        let status = irp.io_status.status.get();
+        let output = buffers.output(status, irp.io_status.information.get());
+        buffers.free();
+        PENDING.lock().remove(&id);
+        answer(status, output);
+        referenced.dereference();
+    });
+    let device = file.device;
+    let Some((irp, serial)) = irp::allocate(device.stack_size.get(), done) else {
+        judge::lab_failure(format_args!("no memory for an IRP"));
+    };
+    irp.requestor_mode.set(USER_MODE);
+    irp.original_file_object.set((&raw const *file.object).cast_mut());
+    irp.system_buffer.set(addresses.system);
+    irp.mdl_address.set(addresses.mdl);
+    irp.user_buffer.set(addresses.user);
+    let stack = irp::next(irp);
+    stack.major_function.set(major::DEVICE_CONTROL);
+    stack.file_object.set((&raw const *file.object).cast_mut());
+    let parameters = [
+        u64::from(capacity),
+        input.len() as u64,
+        u64::from(code),
+        addresses.type3,
+    ];
+    stack
+        .parameters
+        .iter()
+        .zip(parameters)
+        .for_each(|(field, value)| field.set(value));
+    let cancelled = {
+        let mut pending = PENDING.lock();
+        pending.get_mut(&id).is_some_and(|entry| {
+            entry.serial = Some(serial);
+            entry.cancelled
+        })
+    };
+    if cancelled {
+        irp.cancel.set(1);
+    }
+    let returned = irp::call_driver(device, irp);
+    irp::check_dispatch(major::DEVICE_CONTROL, returned, serial);
+    Ok(())
+}
+
+/// `CancelIoEx` on one request.
+///
+/// # Errors
+/// `STATUS_NOT_FOUND` if it is done, or never was.
+pub fn cancel(id: u32) -> Result<(), i32> {
+    let serial = {
+        let mut pending = PENDING.lock();
+        let entry = pending.get_mut(&id).ok_or(status::NOT_FOUND)?;
+        entry.cancelled = true;
+        entry.serial
+    };
+    if let Some(serial) = serial {
+        irp::cancel_serial(serial);
+    }
+    Ok(())
+}
+
+/// Process rundown: the dead process' requests are cancelled and waited for, then its handles are closed.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn die() {
+    let ids: Vec<u32> = PENDING.lock().keys().copied().collect();
+    for id in ids {
+        // One that is done meanwhile needs no cancellation.
+        let _ = cancel(id);
+    }
+    wait_for_requests("was cancelled, since its process died,");
+    close_all();
+}
+
+/// Closes every handle that is open, and waits until the files are closed.
+pub fn close_all() {
+    let handles: Vec<u64> = FILES.lock().keys().copied().collect();
+    for handle in handles {
+        // Somebody else may close it meanwhile, which is as good.
+        let _ = close(handle);
+    }
+    wait_for_requests("lost its handle, and was told so by IRP_MJ_CLEANUP,");
+    // Acquire: pairs with the Release after the close.
+    while OPEN.load(Ordering::Acquire) != 0 {
+        wait::sleep(1);
+    }
+}
+
+/// Waits for all requests; one that takes too long is never completed.
+fn wait_for_requests(why: &str) {
+    let limit = config::get().hang;
+    for waited in 0.. {
+        let Some(code) = PENDING.lock().values().next().map(|pending| pending.code) else {
+            return;
+        };
+        if waited > limit {
+            judge::bugcheck(
+                code::REQUEST_NOT_COMPLETED,
+                [u64::from(code), waited, 0, 0],
+                format_args!(
+                    "the request with control code {code:#010x} {why} and is not completed {waited} ms later"
+                ),
+            );
+        }
+        wait::sleep(1);
+    }
+}
+
+/// `METHOD_BUFFERED` and so on: the low bits of a control code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Buffered,
+    Direct,
+    Neither,
+}
+
+/// `MDL`, as far as `MmGetSystemAddressForMdlSafe` looks.
+#[repr(C)]
+struct Mdl {
+    next: u64,
+    size: u16,
+    flags: u16,
+    padding: u32,
+    process: u64,
+    mapped_system_address: u64,
+    start: u64,
+    byte_count: u32,
+    byte_offset: u32,
+}
+
+/// `MDL_MAPPED_TO_SYSTEM_VA | MDL_PAGES_LOCKED`.
+const MDL_MAPPED: u16 = 3;
+/// Where a client's buffers would be. Nothing is mapped there: a driver that touches them without probing faults.
+const USER_INPUT: u64 = 0x0000_0001_0000_0000;
+const USER_OUTPUT: u64 = 0x0000_0002_0000_0000;
+
+/// The buffers of a control request.
+struct Buffers {
+    method: Method,
+    capacity: usize,
+    /// `SystemBuffer`, 0 if there is none.
+    system: u64,
+    /// The output of a direct method, 0 if there is none.
+    direct: u64,
+    mdl: u64,
+}
+
+/// The buffers' addresses as an IRP has them.
+struct Addresses {
+    system: *mut u8,
+    mdl: u64,
+    user: u64,
+    type3: u64,
+}
+
+impl Buffers {
+    /// Allocates what the method needs and copies the input. The rest is not zeroed, as on NT: what the driver does not write and
+    /// yet returns is seen as 0xCD.
+    fn new(code: u32, capacity: u32, input: &[u8]) -> Option<Self> {
+        let method = match code & 3 {
+            0 => Method::Buffered,
+            1 | 2 => Method::Direct,
+            _ => Method::Neither,
+        };
+        let capacity = capacity as usize;
+        let mut buffers = Self {
+            method,
+            capacity,
+            system: 0,
+            direct: 0,
+            mdl: 0,
+        };
+        let system_size = match method {
+            Method::Buffered => input.len().max(capacity),
+            Method::Direct => input.len(),
+            Method::Neither => 0,
+        };
+        let complete = buffers.allocate(system_size, input).is_some();
+        if !complete {
+            buffers.free();
+        }
+        complete.then_some(buffers)
+    }
+
+    fn allocate(&mut self, system_size: usize, input: &[u8]) -> Option<()> {
+        let block = |size: usize, zero| pool::allocate(size as u64, BUFFER_TAG, zero, Placement::Block, 0);
+        if system_size != 0 {
+            let system = block(system_size, false)?;
+            self.system = system as u64;
+            // SAFETY: the block is fresh and holds at least the input.
+            unsafe { system.copy_from_nonoverlapping(input.as_ptr(), input.len()) };
+        }
+        if self.method == Method::Direct && self.capacity != 0 {
+            self.direct = block(self.capacity, true)? as u64;
+            let mdl = block(size_of::<Mdl>(), true)?;
+            self.mdl = mdl as u64;
+            let value = Mdl {
+                next: 0,
+                size: size_of::<Mdl>() as u16,
+                flags: MDL_MAPPED,
+                padding: 0,
+                process: 0,
+                mapped_system_address: self.direct,
+                start: self.direct & !0xFFF,
+                byte_count: self.capacity as u32,
+                byte_offset: (self.direct & 0xFFF) as u32,
+            };
+            // SAFETY: the block is fresh, of that size, and aligned to 16.
+            unsafe { mdl.cast::<Mdl>().write(value) };
+        }
+        Some(())
+    }
+
+    fn addresses(&self) -> Addresses {
+        let neither = self.method == Method::Neither;
+        Addresses {
+            system: self.system as *mut u8,
+            mdl: self.mdl,
+            user: if neither { USER_OUTPUT } else { 0 },
+            type3: if neither { USER_INPUT } else { 0 },
+        }
+    }
+
+    /// What the client gets: `information` bytes, unless the request failed.
+    fn output(&self, status: i32, information: u64) -> Vec<u8> {
+        let source = match self.method {
+            Method::Buffered => self.system,
+            Method::Direct => self.direct,
+            Method::Neither => 0,
+        };
+        if status::is_error(status) || information == 0 || self.method == Method::Neither {
+            return Vec::new();
+        }
+        if information > self.capacity as u64 {
+            judge::bugcheck(
+                code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
+                [
+                    code::sub::INFORMATION_TOO_LARGE,
+                    information,
+                    self.capacity as u64,
+                    0,
+                ],
+                format_args!(
+                    "a control request is completed with Information {information}, and its output buffer has {} bytes: NT would \
+                     copy what lies behind it to the client",
+                    self.capacity
+                ),
+            );
+        }
+        // SAFETY: the block has `capacity` bytes at least, and the driver is done with it.
+        unsafe { core::slice::from_raw_parts(source as *const u8, information as usize) }.to_vec()
+    }
+
+    fn free(&self) {
+        for block in [self.system, self.direct, self.mdl]
+            .into_iter()
+            .filter(|&block| block != 0)
+        {
+            if pool::free(block, Some(BUFFER_TAG), 0).is_err() {
+                judge::bugcheck(
+                    code::BAD_POOL_HEADER,
+                    [0x20, block, 0, 0],
+                    format_args!("the memory behind the buffer of a control request was overwritten"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! COM1: the host's requests come in, replies go out. One thread does both, so frames are never mixed.
+//!
+//! Requests are carried out by worker threads, each on its own; what they have to say is queued here. The queue may be filled at any
+//! IRQL up to `DISPATCH_LEVEL`.
+
+use super::pnp::Root;
+use super::{client, status, worker};
+use crate::hal::power::Exit;
+use crate::hal::{clock, pcr, power, serial};
+use crate::ke::event::Event;
+use crate::ke::object::Kind;
+use crate::ldr::image::Image;
+use crate::lock::IrqLock;
+use crate::{ex, judge, monitor, step};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use lab_wire::counters::Counters;
+use lab_wire::frame::{HEADER_LENGTH, Header, Reply, Request};
+
+/// Above ordinary threads, so that a busy driver cannot keep the host waiting.
+const PRIORITY: u8 = 15;
+/// How long the next byte of a frame may take before the thread sleeps, in microseconds.
+const PATIENCE: u64 = 200;
+
+static REPLIES: IrqLock<VecDeque<(Vec<u8>, Option<Exit>)>> = IrqLock::new(VecDeque::new());
+static WAKE: Event = Event::new(Kind::SynchronizationEvent);
+
+fn say(id: u32, reply: Reply<'_>) {
+    REPLIES.lock().push_back((reply.encode(id), None));
+    WAKE.set();
+}
+
+/// The last reply: once it is written, the machine goes off.
+fn say_last(id: u32, reply: Reply<'_>, exit: Exit) {
+    REPLIES.lock().push_back((reply.encode(id), Some(exit)));
+    WAKE.set();
+}
+
+/// Tells the host that there is nothing to serve, and switches off.
+pub fn give_up(reply: Reply<'_>, exit: Exit) -> ! {
+    reply.encode(0).into_iter().for_each(serial::write);
+    power::power_off(exit)
+}
+
+/// Serves the host until it says quit: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
+pub fn serve(root: Root, image: Image, cpus: u32) -> ! {
+    // A running thread is in no ready queue, so its priority may be changed in place.
+    pcr::current_thread().priority.store(PRIORITY, Relaxed);
+    let mut machine = Some((root, image));
+    say(0, Reply::Ready { cpus });
+    loop {
+        write_replies();
+        match read_frame() {
+            None => {
+                WAKE.wait_for(1);
+            }
+            Some((header, body)) => carry_out(header, &body, &mut machine),
+        }
+    }
+}
+
+fn write_replies() {
+    loop {
+        let next = REPLIES.lock().pop_front();
+        let Some((frame, exit)) = next else { return };
+        frame.into_iter().for_each(serial::write);
+        if let Some(exit) = exit {
+            power::power_off(exit);
+        }
+    }
+}
+
+/// The next frame, if the host has begun one.
+fn read_frame() -> Option<(Header, Vec<u8>)> {
+    let mut header = [0; HEADER_LENGTH];
+    header[0] = serial::read()?;
+    for byte in &mut header[1..] {
+        *byte = read_byte();
+    }
+    let header = match Header::decode(&header) {
+        Ok(header) => header,
+        Err(error) => judge::lab_failure(format_args!("COM1: {error}")),
+    };
+    let body = (0..header.length).map(|_| read_byte()).collect();
+    Some((header, body))
+}
+
+/// The next byte of a frame that has begun: the host sends the rest, if not at once.
+fn read_byte() -> u8 {
+    loop {
+        let until = clock::cycles() + PATIENCE * clock::cycles_per_millisecond() / 1000;
+        while clock::cycles() < until {
+            if let Some(byte) = serial::read() {
+                return byte;
+            }
+            core::hint::spin_loop();
+        }
+        crate::ke::wait::sleep(1);
+    }
+}
+
+fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
+    let id = header.id;
+    let request = match Request::decode(header, body) {
+        Ok(request) => request,
+        Err(error) => judge::lab_failure(format_args!("COM1: {error}")),
+    };
+    let done = move |result: Result<(), i32>| {
+        let status = result.err().unwrap_or(status::SUCCESS);
+        say(
+            id,
+            Reply::Done {
+                status: status as u32,
+                output: &[],
+            },
+        );
+    };
+    match request {
+        Request::Open {
+            interface,
+            access,
+            caller,
+        } => worker::queue(move || match client::open(&interface, access, caller) {
+            Ok(handle) => say(
+                id,
+                Reply::Done {
+                    status: 0,
+                    output: &handle.to_le_bytes(),
+                },
+            ),
+            Err(status) => say(
+                id,
+                Reply::Done {
+                    status: status as u32,
+                    output: &[],
+                },
+            ),
+        }),
+        Request::Ioctl {
+            handle,
+            code,
+            capacity,
+            input,
+        } => {
+            let input = input.to_vec();
+            client::announce(id, code);
+            let answer = Box::new(move |status: i32, output: Vec<u8>| {
+                say(
+                    id,
+                    Reply::Done {
+                        status: status as u32,
+                        output: &output,
+                    },
+                );
+            });
+            worker::queue(move || client::control(id, handle, code, capacity, &input, answer));
+        }
+        Request::Cancel { target } => worker::queue(move || done(client::cancel(target))),
+        Request::Close { handle } => worker::queue(move || done(client::close(handle))),
+        Request::ClientDeath => worker::queue(move || {
+            client::die();
+            done(Ok(()));
+        }),
+        Request::Quit => {
+            let Some((root, image)) = machine.take() else {
+                return;
+            };
+            worker::queue(move || quit(id, root, image));
+        }
+    }
+}
+
+/// Removes the device, unloads the driver, looks for what it left behind, and ends the run.
+fn quit(id: u32, root: Root, image: Image) {
+    client::die();
+    root.remove();
+    judge::unload::check();
+    image.unload();
+    say_last(id, Reply::Finished { counters: counters() }, Exit::Passed);
+}
+
+fn counters() -> Counters {
+    let native = &ex::rundown::COUNTERS;
+    Counters {
+        stack_event_waits: judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
+        stack_event_sets: judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
+        monitorx: monitor::MONITORX.load(Relaxed),
+        monitorx_series: monitor::MONITORX_SERIES.load(Relaxed),
+        mwaitx: monitor::MWAITX.load(Relaxed),
+        cr8_below_dispatch: step::CR8_BELOW_DISPATCH.load(Relaxed),
+        cr8_at_dispatch: step::CR8_AT_DISPATCH.load(Relaxed),
+        native_acquires: native.acquires.load(Relaxed),
+        native_refused: native.refused.load(Relaxed),
+        native_drained: native.drained.load(Relaxed),
+        native_mwaitx: native.mwaitx.load(Relaxed),
+        native_pause: native.pause.load(Relaxed),
+        native_dispatch: native.dispatch.load(Relaxed),
+        native_event: native.event.load(Relaxed),
+        native_late: native.late.load(Relaxed),
+    }
+}

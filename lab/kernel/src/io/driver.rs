@@ -1,0 +1,120 @@
+//! A driver from its entry point to its unload routine.
+
+use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, major};
+use super::{device, interface, irp, registry, status};
+use crate::judge::{self, code};
+use crate::ldr::{self, image::Image};
+use crate::rtl::UnicodeString;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// A `UNICODE_STRING` that stays for ever, zero-terminated.
+pub fn leak_string(text: &str) -> UnicodeString {
+    let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+    let length = (units.len() as u16 - 1) * 2;
+    let buffer = Vec::leak(units).as_mut_ptr();
+    UnicodeString {
+        length,
+        maximum_length: length + 2,
+        buffer,
+    }
+}
+
+/// A structure of NT's that stays for ever, all zeroes.
+fn leak_zeroed<T: Zeroable>() -> &'static T {
+    // SAFETY: such a structure may be all zeroes.
+    Box::leak(Box::new(unsafe { core::mem::zeroed() }))
+}
+
+/// A structure of numbers and pointers.
+///
+/// # Safety
+/// All zeroes is a value of it.
+unsafe trait Zeroable {}
+// SAFETY: numbers, pointers that may be null, and a string that may be empty.
+unsafe impl Zeroable for DriverObject {}
+// SAFETY: as above.
+unsafe impl Zeroable for DriverExtension {}
+
+/// A driver object named `\Driver\<service>`, every dispatch routine of which refuses. It stays for ever: a driver may keep the pointer.
+pub fn create(service: &str) -> &'static DriverObject {
+    let object: &'static DriverObject = leak_zeroed();
+    let extension: &'static DriverExtension = leak_zeroed();
+    object.kind.set(TYPE_DRIVER);
+    object.size.set(size_of::<DriverObject>() as i16);
+    object
+        .name
+        .set(leak_string(&alloc::format!("\\Driver\\{service}")));
+    extension.driver_object.set((&raw const *object).cast_mut());
+    extension.service_key_name.set(leak_string(service));
+    object.extension.set((&raw const *extension).cast_mut());
+    for routine in &object.major_function {
+        routine.set(invalid_device_request as *const () as u64);
+    }
+    object
+}
+
+/// What answers a major function that the driver has no routine for.
+unsafe extern "win64" fn invalid_device_request(_device: u64, irp: u64) -> i32 {
+    let irp = irp::check(irp, "the default dispatch routine");
+    irp.io_status.status.set(status::INVALID_DEVICE_REQUEST);
+    irp.io_status.information.set(0);
+    irp::complete(irp);
+    status::INVALID_DEVICE_REQUEST
+}
+
+/// Whether the driver has a routine of its own for this major function.
+pub fn handles(driver: &'static DriverObject, function: u8) -> bool {
+    driver.major_function[usize::from(function).min(major::COUNT - 1)].get()
+        != invalid_device_request as *const () as u64
+}
+
+/// Calls the image's entry point and drops its INIT sections.
+///
+/// # Errors
+/// The NTSTATUS that the driver returned.
+pub fn enter(image: &Image, service: &str) -> Result<&'static DriverObject, i32> {
+    let object = create(service);
+    object.start.set(image.base);
+    object.image_size.set(image.size as u32);
+    object.initialize.set(image.entry);
+    let path = Box::leak(Box::new(leak_string(&registry::service_key(service))));
+    let arguments = [(&raw const *object) as u64, (&raw const *path) as u64, 0, 0];
+    let returned = judge::call_driver("DriverEntry", || {
+        // SAFETY: an image's entry point takes the driver's object and its registry path.
+        unsafe { ldr::call(image.entry, arguments) as i32 }
+    });
+    if !status::is_success(returned) {
+        return Err(returned);
+    }
+    image.discard_initialization();
+    Ok(object)
+}
+
+/// Calls the unload routine, and checks that the I/O manager has nothing of the driver any more. Pool, threads, timers and
+/// handles are checked by [`judge::unload::check`].
+pub fn unload(object: &'static DriverObject) {
+    let routine = object.unload.get();
+    if routine == 0 {
+        crate::log!("log: the driver has no unload routine, so NT would never unload it");
+    } else {
+        judge::call_driver("DriverUnload", || {
+            // SAFETY: a DRIVER_UNLOAD takes the driver's object.
+            unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
+        });
+    }
+    let links = interface::links();
+    for (what, count, name) in [
+        (1, device::count_of(object), "device"),
+        (2, links.len(), "symbolic link"),
+        (3, irp::live_count(), "IRP"),
+    ] {
+        if count != 0 {
+            judge::bugcheck(
+                code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+                [code::sub::IO_OBJECT_LEAKED, what, count as u64, 0],
+                format_args!("the driver unloads and leaves {count} {name}(s) behind"),
+            );
+        }
+    }
+}

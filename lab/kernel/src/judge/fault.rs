@@ -1,0 +1,192 @@
+//! Faults of the driver, or of the kernel on the driver's behalf.
+
+use super::{bugcheck_at, code, lab_failure};
+use crate::hal::pcr;
+use crate::hal::trap::TrapFrame;
+use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ldr::image;
+use crate::mm::{self, pool};
+
+const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
+const STATUS_ILLEGAL_INSTRUCTION: u64 = 0xFFFF_FFFF_C000_001D;
+const STATUS_INTEGER_DIVIDE_BY_ZERO: u64 = 0xFFFF_FFFF_C000_0094;
+const STATUS_BREAKPOINT: u64 = 0xFFFF_FFFF_8000_0003;
+const STATUS_ASSERTION_FAILURE: u64 = 0xFFFF_FFFF_C000_0420;
+const STATUS_FLOAT_INVALID_OPERATION: u64 = 0xFFFF_FFFF_C000_0090;
+
+/// A fault in the kernel's own code, outside any export, is the lab's fault.
+fn blame(frame: &TrapFrame, what: &str) {
+    if frame.rip >= mm::KERNEL && pcr::current_thread().inside().is_none() {
+        lab_failure(format_args!(
+            "{what} at rip={:#x} rsp={:#x} cr2={:#x}",
+            frame.rip,
+            frame.rsp,
+            crate::hal::cpu::read_cr2()
+        ));
+    }
+}
+
+/// `#PF`.
+pub fn page_fault(frame: &TrapFrame, address: u64) {
+    blame(frame, "page fault");
+    let irql = irql::current();
+    let (operation, verb) = match frame.error {
+        error if error & 0x10 != 0 => (8, "executes"),
+        error if error & 2 != 0 => (1, "writes"),
+        _ => (0, "reads"),
+    };
+    let who = if image::in_driver(frame.rip) {
+        "the driver"
+    } else {
+        "the kernel, for the driver,"
+    };
+    let present = frame.error & 1 != 0;
+    if let Some((low, _)) = pcr::current_thread().stack()
+        && (low - mm::PAGE..low).contains(&address)
+    {
+        stack_overflow(frame);
+    }
+    if irql >= DISPATCH_LEVEL && !present {
+        let code = if image::in_driver(frame.rip) {
+            code::DRIVER_IRQL_NOT_LESS_OR_EQUAL
+        } else {
+            code::IRQL_NOT_LESS_OR_EQUAL
+        };
+        bugcheck_at(
+            frame,
+            code,
+            [address, u64::from(irql), operation, frame.rip],
+            format_args!("{who} {verb} {address:#x} at IRQL {irql}{}", place(address)),
+        );
+    }
+    if address >> 47 == 0 {
+        bugcheck_at(
+            frame,
+            code::KMODE_EXCEPTION_NOT_HANDLED,
+            [STATUS_ACCESS_VIOLATION, frame.rip, operation, address],
+            format_args!(
+                "{who} {verb} {address:#x}, which is no kernel address (a null pointer, if it is small)"
+            ),
+        );
+    }
+    let code = match (present, operation) {
+        (true, 8) => code::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY,
+        (true, 1) => code::ATTEMPTED_WRITE_TO_READONLY_MEMORY,
+        _ => code::PAGE_FAULT_IN_NONPAGED_AREA,
+    };
+    bugcheck_at(
+        frame,
+        code,
+        [address, operation, frame.rip, 0],
+        format_args!("{who} {verb} {address:#x}{}", place(address)),
+    )
+}
+
+/// What is known about a bad address.
+fn place(address: u64) -> Place {
+    Place(address)
+}
+
+struct Place(u64);
+
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let address = self.0;
+        match address {
+            mm::POOL..0xFFFF_F000_0000_0000 => match pool::block_near(address) {
+                Some(block) => write!(
+                    f,
+                    ", {} bytes behind the end of the pool block {:#x} of {} bytes, tag '{}', allocated from {:#x}",
+                    address - block.address - block.size,
+                    block.address,
+                    block.size,
+                    block.tag,
+                    block.caller
+                ),
+                None => write!(f, ", which is freed or no pool"),
+            },
+            mm::STACKS..mm::POOL => write!(f, ", the stack of a thread that is gone"),
+            mm::shared::ADDRESS..=0xFFFF_F780_0000_0FFF => {
+                write!(f, ", KUSER_SHARED_DATA, which is read-only")
+            }
+            mm::IMAGES.. => write!(f, ", in or near a driver's image"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `#UD` on anything but MONITORX and MWAITX.
+pub fn invalid_opcode(frame: &TrapFrame) {
+    blame(frame, "invalid opcode");
+    bugcheck_at(
+        frame,
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        [STATUS_ILLEGAL_INSTRUCTION, frame.rip, 0, 0],
+        format_args!("an invalid instruction (a Rust panic or unreachable code ends in one)"),
+    )
+}
+
+/// `#DF`: the stack ran into its guard page, or worse.
+pub fn double_fault(frame: &TrapFrame) {
+    blame(frame, "double fault");
+    let thread = pcr::current_thread();
+    let overflow = thread
+        .stack()
+        .is_some_and(|(low, high)| !(low..=high).contains(&frame.rsp) || frame.rsp - low < 512);
+    if overflow {
+        stack_overflow(frame);
+    }
+    bugcheck_at(
+        frame,
+        code::UNEXPECTED_KERNEL_MODE_TRAP,
+        [8, frame.rip, frame.rsp, 0],
+        format_args!("double fault"),
+    )
+}
+
+fn stack_overflow(frame: &TrapFrame) -> ! {
+    bugcheck_at(
+        frame,
+        code::UNEXPECTED_KERNEL_MODE_TRAP,
+        [8, frame.rip, frame.rsp, 0],
+        format_args!("the kernel stack of 24 KiB overflowed into its guard page"),
+    )
+}
+
+/// Every other vector that nobody expects.
+pub fn other(frame: &TrapFrame) {
+    blame(frame, "unexpected trap");
+    let exception = |status, text| {
+        bugcheck_at(
+            frame,
+            code::KMODE_EXCEPTION_NOT_HANDLED,
+            [status, frame.rip, 0, u64::MAX],
+            format_args!("{text}"),
+        )
+    };
+    match frame.vector {
+        0 => exception(STATUS_INTEGER_DIVIDE_BY_ZERO, "a division by zero"),
+        3 => exception(
+            STATUS_BREAKPOINT,
+            "a breakpoint (int 3), with no debugger to take it",
+        ),
+        13 => exception(
+            STATUS_ACCESS_VIOLATION,
+            "a general protection fault: a non-canonical address, or an aligned vector move of unaligned memory",
+        ),
+        16 | 19 => exception(STATUS_FLOAT_INVALID_OPERATION, "a floating-point exception"),
+        0x29 => bugcheck_at(
+            frame,
+            code::KERNEL_SECURITY_CHECK_FAILURE,
+            [frame.rcx, frame.rip, 0, 0],
+            format_args!("__fastfail with code {}", frame.rcx),
+        ),
+        0x2C => exception(STATUS_ASSERTION_FAILURE, "an assertion failed (int 2c)"),
+        vector => bugcheck_at(
+            frame,
+            code::UNEXPECTED_KERNEL_MODE_TRAP,
+            [vector, frame.error, frame.rip, 0],
+            format_args!("vector {vector:#x}"),
+        ),
+    }
+}

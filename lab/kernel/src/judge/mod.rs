@@ -1,0 +1,225 @@
+//! The judge: every offence is a bug check with NT's code and parameters, and ends the run.
+//!
+//! # The report
+//! Lines on the log, in this order; all numbers are hexadecimal and begin with `0x` unless said otherwise:
+//! ```text
+//! bug: CODE NAME P1 P2 P3 P4 one line for people
+//! module: NAME BASE SIZE                                       the driver, if one is loaded
+//! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cr2=.. cr8=..   at a fault, or where bugcheck was called (rip, rsp, cr8)
+//! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
+//! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=..   one line per thread,
+//! stack: ADDRESS WORD WORD WORD WORD                           then its stack from RSP up, four words a line;
+//!                                                              the guilty thread comes first
+//! end: bug
+//! ```
+//! Every word of a stack that lies in the module is a candidate for a return address.
+
+pub mod code;
+pub mod fault;
+pub mod lost_wakeup;
+pub mod unload;
+pub mod watchdog;
+
+use crate::hal::power::{Exit, power_off};
+use crate::hal::trap::TrapFrame;
+use crate::hal::{cpu, nmi, pcr};
+use crate::ke::irql;
+use crate::ke::thread::{self, Origin, State, Thread};
+use crate::ldr::{export::Export, image};
+use crate::log;
+use crate::mm::paging;
+use core::arch::asm;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+static REPORTING: AtomicU32 = AtomicU32::new(0);
+
+/// Ends the run: freezes the machine, reports, and switches off as "the driver failed".
+pub fn bugcheck(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! {
+    report(code, parameters, text, None, Exit::DriverFailed, || {})
+}
+
+/// The same, with lines of its own in the report; `details` runs on the frozen machine and takes no lock.
+pub fn bugcheck_with(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>, details: impl FnOnce()) -> ! {
+    report(code, parameters, text, None, Exit::DriverFailed, details)
+}
+
+/// The same, for what a trap interrupted.
+pub fn bugcheck_at(frame: &TrapFrame, code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! {
+    report(code, parameters, text, Some(frame), Exit::DriverFailed, || {})
+}
+
+/// Ends the run because the lab itself failed, which is no verdict about the driver.
+pub fn lab_failure(text: fmt::Arguments<'_>) -> ! {
+    report(code::LAB_FAILURE, [0; 4], text, None, Exit::LabFailed, || {})
+}
+
+/// An export was called at an IRQL that its DDI page does not allow.
+pub fn irql_violation(export: &Export, irql: u8, caller: u64) -> ! {
+    let (least, most) = (*export.irql.start(), *export.irql.end());
+    if irql < least {
+        bugcheck(
+            code::IRQL_NOT_GREATER_OR_EQUAL,
+            [caller, u64::from(irql), u64::from(least), 0],
+            format_args!(
+                "{} called at IRQL {irql}; it needs IRQL {least} or above",
+                export.name
+            ),
+        );
+    }
+    let rule = if most < irql::DISPATCH_LEVEL {
+        code::sub::IRQL_APC_LTE
+    } else {
+        code::sub::IRQL_DISPATCH
+    };
+    bugcheck(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [rule, u64::from(irql), u64::from(most), caller],
+        format_args!(
+            "{} called at IRQL {irql}; it may be called at IRQL {most} or below",
+            export.name
+        ),
+    )
+}
+
+/// Calls into the driver, and checks that it comes back at the same IRQL and without a spin lock.
+pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
+    let irql = irql::current();
+    let locks = pcr::current_thread().spin_locks.load(Ordering::Relaxed);
+    let result = call();
+    check_return(what, irql, locks);
+    result
+}
+
+fn check_return(what: &str, irql: u8, locks: u32) {
+    let (irql_now, locks_now) = (
+        irql::current(),
+        pcr::current_thread().spin_locks.load(Ordering::Relaxed),
+    );
+    if irql_now != irql {
+        bugcheck(
+            code::IRQL_UNEXPECTED_VALUE,
+            [u64::from(irql_now) << 16 | u64::from(irql) << 8, 0, 0, 0],
+            format_args!("the driver's {what} was called at IRQL {irql} and returned at IRQL {irql_now}"),
+        );
+    }
+    if locks_now != locks {
+        bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::SPIN_LOCK_HELD, u64::from(locks_now), 0, 0],
+            format_args!("the driver's {what} returned with {locks_now} spin locks held"),
+        );
+    }
+}
+
+fn report(
+    code: u32,
+    [first, second, third, fourth]: [u64; 4],
+    text: fmt::Arguments<'_>,
+    frame: Option<&TrapFrame>,
+    exit: Exit,
+    details: impl FnOnce(),
+) -> ! {
+    cpu::disable_interrupts();
+    let irql = cpu::read_cr8();
+    let this = pcr::current_number() as u32 + 1;
+    if REPORTING.load(Ordering::Relaxed) == this {
+        // A fault inside a report: what has been written must do.
+        log!(
+            "end: bug (the report itself failed: {code:#010x} {first:#x} {second:#x} {third:#x} {fourth:#x}: {text})"
+        );
+        power_off(exit);
+    }
+    if !nmi::freeze_others() {
+        cpu::halt_for_ever();
+    }
+    REPORTING.store(this, Ordering::Relaxed);
+    log!(
+        "bug: {code:#010x} {} {first:#x} {second:#x} {third:#x} {fourth:#x} {text}",
+        code::name(code)
+    );
+    let (base, size) = image::driver();
+    if base != 0 {
+        log!("module: driver {base:#x} {size:#x}");
+    }
+    let rsp = if let Some(frame) = frame {
+        log!(
+            "reg: rip={:#x} rsp={:#x} rflags={:#x} rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x} rsi={:#x} rdi={:#x} rbp={:#x} \
+             r8={:#x} r9={:#x} r10={:#x} r11={:#x} r12={:#x} r13={:#x} r14={:#x} r15={:#x} cr2={:#x} cr8={irql:#x}",
+            frame.rip,
+            frame.rsp,
+            frame.rflags,
+            frame.rax,
+            frame.rbx,
+            frame.rcx,
+            frame.rdx,
+            frame.rsi,
+            frame.rdi,
+            frame.rbp,
+            frame.r8,
+            frame.r9,
+            frame.r10,
+            frame.r11,
+            frame.r12,
+            frame.r13,
+            frame.r14,
+            frame.r15,
+            cpu::read_cr2(),
+        );
+        frame.rsp
+    } else {
+        let rsp: u64;
+        // SAFETY: reads a register.
+        unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
+        log!(
+            "reg: rip={:#x} rsp={rsp:#x} cr8={irql:#x}",
+            pcr::current_thread().caller()
+        );
+        rsp
+    };
+    details();
+    let guilty = pcr::current_thread();
+    report_thread(guilty, rsp);
+    let whole = thread::try_for_each(|thread| {
+        if !core::ptr::eq(&raw const **thread, guilty)
+            && (thread.origin == Origin::Driver || thread.caller() != 0)
+        {
+            let rsp = match thread.state() {
+                State::Running => pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen[0]
+                    .load(Ordering::Relaxed),
+                _ => thread.saved_rsp(),
+            };
+            report_thread(thread, rsp);
+        }
+    });
+    if !whole {
+        log!("log: the thread table was being changed; other threads are not listed");
+    }
+    log!("end: bug");
+    power_off(exit)
+}
+
+fn report_thread(thread: &Thread, rsp: u64) {
+    let (low, high) = thread.stack().unwrap_or((0, 0));
+    log!(
+        "thread: {} {:?} {:?} cpu={} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x}",
+        thread.id,
+        thread.origin,
+        thread.state(),
+        thread.processor.load(Ordering::Relaxed),
+        thread.inside().map_or("-", |export| export.name),
+        thread.caller(),
+    );
+    let mut address = rsp.max(low) & !7;
+    while address < high {
+        let words = [0, 8, 16, 24].map(|offset| paging::peek(address + offset).unwrap_or(0));
+        log!(
+            "stack: {address:#x} {:#x} {:#x} {:#x} {:#x}",
+            words[0],
+            words[1],
+            words[2],
+            words[3]
+        );
+        address += 32;
+    }
+}

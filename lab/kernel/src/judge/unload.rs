@@ -1,0 +1,87 @@
+//! What an unloaded driver may not leave behind.
+
+use super::{bugcheck, bugcheck_with, code};
+use crate::hal::pcr;
+use crate::ke::{dpc, thread, timer};
+use crate::ldr::image;
+use crate::mm::pool;
+use crate::{log, ob};
+
+/// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, then pool.
+pub fn check() {
+    let mut live = None;
+    thread::for_each(|thread| {
+        if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
+            live = Some((thread.address(), thread.id));
+        }
+    });
+    if let Some((address, id)) = live {
+        leaked(
+            3,
+            address,
+            format_args!("the driver unloads while its thread {id} runs"),
+        );
+    }
+    dpc::flush();
+    let base = image::driver().0;
+    if let Some(&timer) = timer::addresses().first() {
+        leaked(2, timer, format_args!("the driver unloads with a timer set"));
+    }
+    for pcr in pcr::online() {
+        let queued = pcr.dpcs.lock().addresses().next();
+        if let Some(dpc) = queued {
+            leaked(1, dpc, format_args!("the driver unloads with a DPC queued"));
+        }
+    }
+    if let Some((handle, caller)) = ob::open_handles().first() {
+        leaked(
+            4,
+            *handle,
+            format_args!(
+                "the driver unloads with a handle open, opened from {:#x}",
+                caller.wrapping_sub(base)
+            ),
+        );
+    }
+    if let Some(object) = ob::references().first() {
+        leaked(
+            5,
+            *object,
+            format_args!("the driver unloads with a thread referenced"),
+        );
+    }
+    let blocks = pool::live_blocks();
+    if blocks.is_empty() {
+        return;
+    }
+    let bytes: u64 = blocks.iter().map(|block| block.size).sum();
+    bugcheck_with(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [code::sub::POOL_LEAKED, 0, blocks.len() as u64, bytes],
+        format_args!(
+            "the driver unloads without freeing {} pool blocks of {bytes} bytes; the first, tag '{}', was allocated from {:#x}",
+            blocks.len(),
+            blocks[0].tag,
+            blocks[0].caller
+        ),
+        || {
+            for block in &blocks {
+                log!(
+                    "leak: {:#x} {:#x} {} {:#x}",
+                    block.address,
+                    block.size,
+                    block.tag,
+                    block.caller
+                );
+            }
+        },
+    )
+}
+
+fn leaked(what: u64, address: u64, text: core::fmt::Arguments<'_>) {
+    bugcheck(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [code::sub::OBJECT_LEAKED, what, address, 0],
+        text,
+    )
+}

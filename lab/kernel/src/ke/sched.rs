@@ -1,0 +1,253 @@
+//! The scheduler: one dispatcher lock, a ready queue per priority, strict priorities, quanta, affinity.
+//!
+//! A thread is switched away from with the dispatcher lock held, and the thread that is switched to frees it
+//! (`finish_switch`), so nobody can run a thread whose registers are not saved yet.
+
+use super::irql::DISPATCH_LEVEL;
+use super::thread::{self, State, Thread};
+use super::wait::Waiter;
+use super::{dpc, timer};
+use crate::config::{self, Mode};
+use crate::hal::{apic, cpu, pcr, trap::DISPATCH_VECTOR};
+use crate::lock::{IrqGuard, IrqLock};
+use crate::rng;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+const PRIORITIES: usize = 32;
+
+/// All that the dispatcher lock guards, beside dispatcher objects and threads' scheduling fields.
+pub struct Dispatcher {
+    ready: [VecDeque<Arc<Thread>>; PRIORITIES],
+    /// Processors that run their idle thread, and have not been told otherwise.
+    idle: u64,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) timers: Vec<&'static super::object::Timer>,
+}
+
+/// The dispatcher.
+pub static DISPATCHER: IrqLock<Dispatcher> = IrqLock::new(Dispatcher {
+    ready: [const { VecDeque::new() }; PRIORITIES],
+    idle: 0,
+    waiters: Vec::new(),
+    timers: Vec::new(),
+});
+
+/// Why the running thread gives the processor up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It may go on if nobody of its priority or above is ready.
+    Yield,
+    /// It may go on if nobody above its priority is ready.
+    Preempt,
+    /// It waits, or has ended.
+    Block,
+}
+
+impl Dispatcher {
+    /// Makes a thread ready, at the front of its queue or at its end, and tells a processor that should take it.
+    pub fn ready(&mut self, thread: Arc<Thread>, front: bool) {
+        thread.set_state(State::Ready);
+        let priority = thread.priority.load(Relaxed);
+        let affinity = thread.affinity.load(Relaxed);
+        let last = thread.processor.load(Relaxed);
+        let queue = &mut self.ready[usize::from(priority)];
+        if front {
+            queue.push_front(thread);
+        } else {
+            queue.push_back(thread);
+        }
+        let idle = self.idle & affinity;
+        if idle != 0 {
+            let target = if idle >> last & 1 != 0 {
+                last as usize
+            } else {
+                idle.trailing_zeros() as usize
+            };
+            self.idle &= !(1 << target);
+            request(target);
+            return;
+        }
+        let lower = pcr::online()
+            .filter(|pcr| affinity >> pcr.number() & 1 != 0)
+            .find(|pcr| {
+                // SAFETY: a running thread is in the thread table; it leaves that only after a switch, under this lock.
+                unsafe { pcr.current.load(Relaxed).as_ref() }
+                    .is_some_and(|thread| thread.priority.load(Relaxed) < priority)
+            });
+        if let Some(pcr) = lower {
+            request(pcr.number());
+        }
+    }
+
+    /// Takes the first thread of at least `priority` that may run on processor `number`.
+    fn pick(&mut self, number: usize, priority: usize) -> Option<Arc<Thread>> {
+        self.ready[priority..].iter_mut().rev().find_map(|queue| {
+            let index = queue
+                .iter()
+                .position(|thread| thread.affinity.load(Relaxed) >> number & 1 != 0)?;
+            queue.remove(index)
+        })
+    }
+
+    /// Takes a ready thread out of its queue, to put it into another.
+    pub fn unready(&mut self, thread: &Thread) -> Option<Arc<Thread>> {
+        self.ready.iter_mut().find_map(|queue| {
+            let index = queue
+                .iter()
+                .position(|ready| core::ptr::eq(Arc::as_ptr(ready), thread))?;
+            queue.remove(index)
+        })
+    }
+}
+
+/// Asks processor `number` to reschedule as soon as its IRQL allows.
+pub fn request(number: usize) {
+    pcr::of(number).reschedule.store(true, Relaxed);
+    apic::interrupt(number, DISPATCH_VECTOR);
+}
+
+/// Lets the dispatcher choose who runs here, and returns when that is the caller again.
+/// With [`Reason::Block`] the caller has already left its state behind under this very lock.
+pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
+    let this = pcr::this();
+    let number = this.number();
+    let current = pcr::current_thread();
+    let idle = this.idle.load(Relaxed);
+    let is_idle = core::ptr::eq(current, idle);
+    let allowed = current.affinity.load(Relaxed) >> number & 1 != 0;
+    let least = match reason {
+        Reason::Yield if allowed && !is_idle => usize::from(current.priority.load(Relaxed)),
+        Reason::Preempt if allowed && !is_idle => usize::from(current.priority.load(Relaxed)) + 1,
+        _ => 0,
+    };
+    let next = dispatcher.pick(number, least);
+    if next.is_none() && reason != Reason::Block && (is_idle || allowed) {
+        if is_idle {
+            dispatcher.idle |= 1 << number;
+        }
+        return;
+    }
+    if reason != Reason::Block
+        && !is_idle
+        && let Some(current) = thread::by_address(current.address())
+    {
+        dispatcher.ready(current, reason == Reason::Preempt && allowed);
+    }
+    let next = next.map_or(idle.cast_const(), |next| Arc::as_ptr(&next));
+    if core::ptr::eq(next, idle) {
+        dispatcher.idle |= 1 << number;
+    } else {
+        dispatcher.idle &= !(1 << number);
+    }
+    // SAFETY: a thread that is ready is in the thread table, and so are idle threads.
+    let next = unsafe { &*next };
+    next.set_state(State::Running);
+    next.processor.store(number as u32, Relaxed);
+    this.current.store((&raw const *next).cast_mut(), Relaxed);
+    this.quantum.store(quantum(), Relaxed);
+    let irql = cpu::read_cr8();
+    let interrupts = dispatcher.interrupts();
+    core::mem::forget(dispatcher);
+    // SAFETY: the lock is held, `current` runs here, and `next` was ready or is this processor's idle thread.
+    unsafe { thread::switch(current, next) };
+    finish_switch();
+    cpu::write_cr8(irql);
+    cpu::restore_interrupts(interrupts);
+}
+
+/// The second half of a switch, on the thread that was switched to.
+pub(super) fn finish_switch() {
+    // SAFETY: the thread that was switched from took the lock on this processor and forgot its guard.
+    unsafe { DISPATCHER.release() };
+    let dead = pcr::this().dead.swap(core::ptr::null_mut(), Relaxed);
+    if !dead.is_null() {
+        thread::reap(dead);
+    }
+}
+
+/// Clock ticks until the next thread's turn.
+fn quantum() -> u32 {
+    let most = match config::get().mode {
+        Mode::Smp => 12,
+        Mode::Chaos => 3,
+    };
+    1 + rng::below(most) as u32
+}
+
+/// Lets others of the same priority run.
+pub fn yield_now() {
+    reschedule(DISPATCHER.lock(), Reason::Yield);
+}
+
+/// Ends the running thread.
+pub fn terminate(status: i32) -> ! {
+    let current = pcr::current_thread();
+    let mut dispatcher = DISPATCHER.lock();
+    current.exit_status.store(status, Relaxed);
+    current.set_state(State::Dead);
+    current.header.set_signal(1);
+    dispatcher.satisfy(&current.header);
+    pcr::this().dead.store((&raw const *current).cast_mut(), Relaxed);
+    reschedule(dispatcher, Reason::Block);
+    unreachable!("a dead thread was switched to")
+}
+
+/// The dispatch interrupt: runs DPCs, then reschedules if asked to. Interrupts are disabled, the IRQL is below `DISPATCH_LEVEL`.
+pub fn dispatch_interrupt() {
+    let irql = cpu::read_cr8();
+    cpu::write_cr8(DISPATCH_LEVEL);
+    apic::end_of_interrupt();
+    dpc::retire();
+    let this = pcr::this();
+    if this.reschedule.swap(false, Relaxed) {
+        let reason = if this.quantum.load(Relaxed) == 0 {
+            Reason::Yield
+        } else {
+            Reason::Preempt
+        };
+        reschedule(DISPATCHER.lock(), reason);
+    }
+    cpu::write_cr8(irql);
+}
+
+/// The clock's part: counts the quantum down, and on the boot processor ends waits and timers that are due.
+pub(super) fn tick() {
+    let this = pcr::this();
+    if this.number() == 0 {
+        let mut dispatcher = DISPATCHER.lock();
+        dispatcher.expire_waits();
+        timer::expire(&mut dispatcher);
+    }
+    let quantum = this.quantum.load(Relaxed);
+    this.quantum.store(quantum.saturating_sub(1), Relaxed);
+    if quantum <= 1 {
+        request(this.number());
+    }
+}
+
+/// Makes what runs now this processor's idle thread.
+pub(crate) fn adopt_idle_thread() {
+    let thread = Thread::new("Idle", thread::Origin::Kernel, None, None);
+    let this = pcr::this();
+    let number = this.number();
+    thread.priority.store(0, Relaxed);
+    thread.affinity.store(1 << number, Relaxed);
+    thread.processor.store(number as u32, Relaxed);
+    thread.set_state(State::Running);
+    // The thread table keeps it for ever: idle threads are never reaped.
+    let thread = Arc::as_ptr(&thread).cast_mut();
+    this.idle.store(thread, Relaxed);
+    this.current.store(thread, Relaxed);
+}
+
+/// What an idle thread does: the interrupt that ends its sleep has already rescheduled.
+pub(crate) fn idle() -> ! {
+    DISPATCHER.lock().idle |= 1 << pcr::current_number();
+    request(pcr::current_number());
+    loop {
+        cpu::wait_for_interrupt();
+    }
+}

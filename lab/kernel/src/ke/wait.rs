@@ -1,0 +1,151 @@
+//! Waits. The dispatcher keeps the waiters; objects only carry their state.
+
+use super::object::{Header, current_address};
+use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
+use super::thread::{self, State, Thread};
+use crate::hal::{clock, pcr};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// `STATUS_SUCCESS`, which is also `STATUS_WAIT_0`.
+pub const STATUS_SUCCESS: i32 = 0;
+/// `STATUS_TIMEOUT`.
+pub const STATUS_TIMEOUT: i32 = 0x102;
+
+/// One waiting thread.
+pub struct Waiter {
+    /// Who waits.
+    pub thread: Arc<Thread>,
+    /// On what.
+    pub objects: Vec<&'static Header>,
+    all: bool,
+    deadline: Option<u64>,
+    /// Since when, units of 100 ns since boot.
+    pub since: u64,
+    /// Whether the driver called for this wait itself.
+    pub by_driver: bool,
+    /// For how many clock ticks the watchdog has found it a run-down wait that nobody seems to end.
+    pub forsaken: u32,
+    /// Whether the watchdog has looked closer, and found no run-down word.
+    pub examined: bool,
+}
+
+impl Waiter {
+    /// Whether the wait ends by itself.
+    pub fn has_timeout(&self) -> bool {
+        self.deadline.is_some()
+    }
+}
+
+/// The status of a wait that is satisfied right now, having taken what it takes.
+fn satisfy(objects: &[&'static Header], all: bool, thread: u64) -> Option<i32> {
+    if all {
+        objects.iter().all(|object| object.satisfies(thread)).then(|| {
+            for object in objects {
+                object.consume(thread);
+            }
+            STATUS_SUCCESS
+        })
+    } else {
+        let index = objects.iter().position(|object| object.satisfies(thread))?;
+        objects[index].consume(thread);
+        Some(STATUS_SUCCESS + index as i32)
+    }
+}
+
+/// When a wait ends: NT's timeouts are relative if negative, else absolute system time, in units of 100 ns.
+pub fn deadline(timeout: i64) -> u64 {
+    if timeout < 0 {
+        clock::interrupt_time().saturating_add(timeout.unsigned_abs())
+    } else {
+        (timeout as u64).saturating_sub(clock::BOOT_SYSTEM_TIME)
+    }
+}
+
+/// Waits until one of `objects`, or all, are signalled, or until `timeout`; the NTSTATUS.
+///
+/// # IRQL
+/// Below `DISPATCH_LEVEL`, or any with a timeout of 0.
+pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_driver: bool) -> i32 {
+    let current = pcr::current_thread();
+    let owned = objects.to_vec();
+    let mut dispatcher = DISPATCHER.lock();
+    if let Some(status) = satisfy(objects, all, current_address()) {
+        return status;
+    }
+    if timeout == Some(0) {
+        return STATUS_TIMEOUT;
+    }
+    let thread = thread::by_address(current.address()).expect("a running thread is in the table");
+    current.set_state(State::Waiting);
+    dispatcher.waiters.push(Waiter {
+        thread,
+        objects: owned,
+        all,
+        deadline: timeout.map(deadline),
+        since: clock::interrupt_time(),
+        by_driver,
+        forsaken: 0,
+        examined: false,
+    });
+    reschedule(dispatcher, Reason::Block);
+    current.wait_status.load(Relaxed)
+}
+
+/// Sleeps for a relative (negative) or until an absolute time.
+pub fn delay(timeout: i64) {
+    wait(&[], false, Some(timeout), false);
+}
+
+/// Sleeps for `milliseconds`.
+pub fn sleep(milliseconds: u64) {
+    delay(-(milliseconds as i64 * 10_000));
+}
+
+impl Dispatcher {
+    /// Ends every wait that `object`'s state now satisfies, first come first served.
+    pub fn satisfy(&mut self, object: &Header) {
+        let mut index = 0;
+        while index < self.waiters.len() && object.signal() > 0 {
+            let waiter = &self.waiters[index];
+            let concerned = waiter.objects.iter().any(|waited| core::ptr::eq(*waited, object));
+            let status = if concerned {
+                satisfy(&waiter.objects, waiter.all, waiter.thread.address())
+            } else {
+                None
+            };
+            match status {
+                Some(status) => self.end_wait(index, status),
+                None => index += 1,
+            }
+        }
+    }
+
+    fn end_wait(&mut self, index: usize, status: i32) {
+        let waiter = self.waiters.remove(index);
+        waiter.thread.wait_status.store(status, Relaxed);
+        self.ready(waiter.thread, false);
+    }
+
+    /// Ends every wait whose time is over.
+    pub(super) fn expire_waits(&mut self) {
+        let now = clock::interrupt_time();
+        let mut index = 0;
+        while index < self.waiters.len() {
+            if self.waiters[index]
+                .deadline
+                .is_some_and(|deadline| deadline <= now)
+            {
+                self.end_wait(index, STATUS_TIMEOUT);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// The waiters, for the watchdog.
+    pub fn waiters_mut(&mut self) -> &mut [Waiter] {
+        &mut self.waiters
+    }
+}

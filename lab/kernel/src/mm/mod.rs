@@ -1,0 +1,52 @@
+//! Memory: frames, page tables, the kernel's heap, the driver's pool, and the shared data page.
+//!
+//! | addresses | use |
+//! |---|---|
+//! | `FFFF8000_00000000` | direct map of the first 4 GiB of physical memory |
+//! | `FFFF9000_00000000` | kernel stacks, a guard page below each |
+//! | `FFFFA000_00000000` | pool, a guard page behind each allocation |
+//! | `FFFFF780_00000000` | `KUSER_SHARED_DATA`, read-only |
+//! | `FFFFF800_10000000` | images of drivers |
+//! | `FFFFFFFF_80000000` | the kernel |
+//!
+//! The lower half is empty once all processors are up: a null pointer faults.
+
+pub mod frames;
+pub mod heap;
+pub mod paging;
+pub mod pool;
+pub mod region;
+pub mod shared;
+
+use crate::hal::boot::MemoryRange;
+
+/// Size of a page, bytes.
+pub const PAGE: u64 = 4096;
+/// Where the direct map begins.
+pub const DIRECT_MAP: u64 = 0xFFFF_8000_0000_0000;
+/// First address of kernel stacks.
+pub const STACKS: u64 = 0xFFFF_9000_0000_0000;
+/// First address of pool.
+pub const POOL: u64 = 0xFFFF_A000_0000_0000;
+/// First address of driver images.
+pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+
+/// Where the kernel's own code begins.
+pub const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;
+
+/// The direct map's pointer to a physical address below 4 GiB.
+pub fn physical(address: u64) -> *mut u8 {
+    (DIRECT_MAP + address) as *mut u8
+}
+
+/// Takes over the memory that the map calls RAM, except the first MiB, the kernel and the module.
+pub(crate) fn initialize(ranges: &[MemoryRange], module: &[u8]) {
+    paging::initialize();
+    let module_start = if module.is_empty() {
+        0
+    } else {
+        module.as_ptr() as u64 - DIRECT_MAP
+    };
+    frames::initialize(ranges, (module_start, module_start + module.len() as u64));
+    heap::initialize();
+}

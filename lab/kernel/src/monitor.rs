@@ -1,0 +1,83 @@
+//! MONITORX and MWAITX for the driver: TCG has neither and raises `#UD`, so the handler does what they do.
+//!
+//! MONITORX (0F 01 FA) notes the address in RAX and the double word there, per thread. MWAITX (0F 01 FB) returns when that
+//! double word differs from what was noted, or, with ECX bit 1 set, when EBX cycles are over; interrupts may end neither here,
+//! but are taken. Watching one double word instead of the whole line misses stores beside it, which the driver may not rely on.
+
+use crate::hal::cpu;
+use crate::hal::pcr;
+use crate::hal::trap::{RESUME_FLAG, TrapFrame};
+use crate::ldr::image;
+use crate::rng;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// MONITORX instructions emulated.
+pub static MONITORX: AtomicU64 = AtomicU64::new(0);
+/// MWAITX instructions emulated.
+pub static MWAITX: AtomicU64 = AtomicU64::new(0);
+/// MONITORX instructions that did not follow an MWAITX of the same thread: spins that were begun.
+pub static MONITORX_SERIES: AtomicU64 = AtomicU64::new(0);
+
+const LENGTH: u64 = 3;
+/// ECX bit 1: EBX holds a time limit.
+const TIMER: u64 = 2;
+/// Without a limit, or with one that is longer, MWAITX ends like this: it may always end early.
+const LONGEST: u64 = 1 << 24;
+
+fn double_word(address: u64) -> u32 {
+    // SAFETY: the driver's own MONITORX names it, and on hardware reads it; if it is not mapped this faults, as there.
+    unsafe { ((address & !3) as *const u32).read_volatile() }
+}
+
+/// Emulates the instruction at RIP, if it is one of the two and the driver's.
+pub fn emulate(frame: &mut TrapFrame) -> bool {
+    if !image::in_driver(frame.rip) || !image::in_driver(frame.rip + LENGTH) {
+        return false;
+    }
+    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image.
+    let opcode = unsafe { (frame.rip as *const [u8; LENGTH as usize]).read_volatile() };
+    let thread = pcr::current_thread();
+    match opcode {
+        [0x0F, 0x01, 0xFA] => {
+            MONITORX.fetch_add(1, Relaxed);
+            if !thread.waited.swap(false, Relaxed) {
+                MONITORX_SERIES.fetch_add(1, Relaxed);
+            }
+            thread.monitored.store(double_word(frame.rax), Relaxed);
+            thread.monitor.store(frame.rax, Relaxed);
+        }
+        [0x0F, 0x01, 0xFB] => {
+            MWAITX.fetch_add(1, Relaxed);
+            thread.waited.store(true, Relaxed);
+            let limit = if frame.rcx & TIMER == 0 {
+                LONGEST
+            } else {
+                (frame.rbx & 0xFFFF_FFFF).min(LONGEST)
+            };
+            wait(
+                thread.monitor.swap(0, Relaxed),
+                thread.monitored.load(Relaxed),
+                limit,
+                frame.interrupts(),
+            );
+        }
+        _ => return false,
+    }
+    frame.rip += LENGTH;
+    frame.rflags &= !RESUME_FLAG;
+    true
+}
+
+/// Waits as MWAITX does. Without an armed monitor it does not wait at all.
+fn wait(address: u64, before: u32, limit: u64, interrupts: bool) {
+    // One in 64 ends at once, as hardware may.
+    if address == 0 || rng::one_in(64) {
+        return;
+    }
+    let start = cpu::rdtsc();
+    cpu::restore_interrupts(interrupts);
+    while double_word(address) == before && cpu::rdtsc().wrapping_sub(start) < limit {
+        core::hint::spin_loop();
+    }
+    cpu::disable_interrupts();
+}

@@ -1,0 +1,330 @@
+//! Framework devices.
+
+use crate::init::Init;
+use crate::layout::{FILE_CLASS_NOT_REQUIRED, FILE_CLASS_OPTIONAL, ObjectAttributes};
+use crate::lock::Serial;
+use crate::object::{self, Body, Kind, Object};
+use crate::table::Slot;
+use crate::violation::{require, routine};
+use crate::{driver, pnp, queue, request};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use rundown_lab_kernel::io::interface::{self, Guid};
+use rundown_lab_kernel::io::object::{DeviceObject, device_flag};
+use rundown_lab_kernel::io::{device as wdm, status};
+use rundown_lab_kernel::lock::IrqLock;
+use rundown_lab_kernel::rtl::UnicodeString;
+
+/// A function driver's device.
+pub struct Device {
+    /// Its device object.
+    pub wdm: &'static DeviceObject,
+    /// The physical device object at the bottom of its stack.
+    pub physical: &'static DeviceObject,
+    /// The device that it is attached to.
+    pub below: &'static DeviceObject,
+    /// What the driver said about it.
+    pub init: Init,
+    /// Where it is between started and removed.
+    pub state: pnp::State,
+    /// The lock of `WdfSynchronizationScopeDevice`.
+    pub serial: Serial,
+    /// Its queues, the default one included.
+    pub queues: IrqLock<Vec<Arc<Object>>>,
+    /// Its file objects, by the address of NT's.
+    pub files: IrqLock<BTreeMap<u64, Arc<Object>>>,
+    default_queue: IrqLock<Option<Arc<Object>>>,
+    /// Queues that take one type of request.
+    routes: IrqLock<BTreeMap<u32, Arc<Object>>>,
+    /// Symbolic links of its interfaces.
+    interfaces: IrqLock<Vec<String>>,
+    links: IrqLock<Vec<String>>,
+}
+
+/// The framework device of a device object: its handle is the device extension.
+pub fn of(wdm: u64) -> Arc<Object> {
+    let device = wdm::check(wdm, "the framework");
+    let extension = device.device_extension.get().cast::<u64>();
+    // SAFETY: `create` made the extension, of eight bytes, and wrote the handle there.
+    object::find(unsafe { extension.read() }, Kind::Device)
+}
+
+/// `EvtDriverDeviceAdd` has returned: the device may be opened once it is started.
+pub fn finish_initializing(device: &Arc<Object>) {
+    let wdm = device.device().wdm;
+    wdm.flags.set(wdm.flags.get() & !device_flag::DEVICE_INITIALIZING);
+}
+
+impl Device {
+    /// Whether the driver wants framework file objects.
+    pub fn has_files(&self) -> bool {
+        self.init
+            .files
+            .is_some_and(|files| files.class & !FILE_CLASS_OPTIONAL != FILE_CLASS_NOT_REQUIRED)
+    }
+
+    /// The queue for requests with that major function.
+    pub fn queue_for(&self, function: u8) -> Option<Arc<Object>> {
+        let routed = self.routes.lock().get(&u32::from(function)).cloned();
+        routed.or_else(|| self.default_queue.lock().clone())
+    }
+
+    /// Makes a new queue the default one.
+    ///
+    /// # Errors
+    /// `STATUS_UNSUCCESSFUL` if there is one already.
+    pub fn set_default_queue(&self, queue: &Arc<Object>) -> Result<(), i32> {
+        let mut default = self.default_queue.lock();
+        if default.is_some() {
+            return Err(status::UNSUCCESSFUL);
+        }
+        *default = Some(queue.clone());
+        Ok(())
+    }
+
+    /// Enables or disables its interfaces.
+    pub fn set_interfaces(&self, enabled: bool) {
+        let links = self.interfaces.lock().clone();
+        for link in links {
+            // The link was registered by `create_interface`.
+            let _ = interface::set_state(&link, enabled);
+        }
+    }
+
+    /// Lets go of what refers back to it.
+    pub fn forget(&self) {
+        self.queues.lock().clear();
+        self.routes.lock().clear();
+        *self.default_queue.lock() = None;
+        for link in core::mem::take(&mut *self.links.lock()) {
+            // It was created by `create_symbolic_link`.
+            let _ = interface::delete_link(&link);
+        }
+    }
+}
+
+unsafe extern "win64" fn create(
+    _globals: u64,
+    init_pointer: *mut u64,
+    attributes: *const ObjectAttributes,
+    result: *mut u64,
+) -> i32 {
+    // SAFETY: the declaration: a pointer to a PWDFDEVICE_INIT.
+    let address = unsafe { require(init_pointer, "DeviceInit").read() };
+    // SAFETY: the declaration: attributes or none.
+    let attributes = match unsafe { object::attributes(attributes) } {
+        Ok(attributes) => attributes,
+        Err(status) => return status,
+    };
+    if attributes.is_some_and(|attributes| attributes.parent != 0) {
+        // A device hangs below its driver, always.
+        return status::INVALID_PARAMETER;
+    }
+    match try_create(address, attributes.as_ref()) {
+        Ok(device) => {
+            // SAFETY: as above: success uses the structure up.
+            unsafe { init_pointer.write(0) };
+            // SAFETY: the declaration: room for a handle.
+            unsafe { object::answer(Ok(device), result) }
+        }
+        Err(status) => status,
+    }
+}
+
+fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc<Object>, i32> {
+    let driver = driver::object().ok_or(status::INVALID_DEVICE_STATE)?;
+    let (init, name, security) = Init::take(address);
+    let physical = wdm::check(init.physical, routine());
+    let extension_size = size_of::<u64>() as u32;
+    let wdm = wdm::create(
+        driver.driver().wdm(),
+        extension_size,
+        name,
+        init.device_type,
+        init.characteristics,
+        init.exclusive,
+        driver::caller(),
+    )?;
+    if let Some(security) = security {
+        wdm::set_security(wdm, security);
+    }
+    let below = wdm::attach(wdm, physical);
+    wdm.flags
+        .set(wdm.flags.get() | below.flags.get() & (device_flag::BUFFERED_IO | device_flag::POWER_PAGABLE));
+    let body = Device {
+        wdm,
+        physical,
+        below,
+        init,
+        state: pnp::State::default(),
+        serial: Serial::new(),
+        queues: IrqLock::new(Vec::new()),
+        files: IrqLock::new(BTreeMap::new()),
+        default_queue: IrqLock::new(None),
+        routes: IrqLock::new(BTreeMap::new()),
+        interfaces: IrqLock::new(Vec::new()),
+        links: IrqLock::new(Vec::new()),
+    };
+    let body = Body::Device(Box::new(body));
+    let device = object::create(Kind::Device, attributes, Some(&driver), body).inspect_err(|_| {
+        wdm::detach(below);
+        wdm::delete(wdm);
+    })?;
+    let extension = wdm.device_extension.get().cast::<u64>();
+    // SAFETY: the extension was created with eight bytes, aligned as pool is.
+    unsafe { extension.write(device.handle()) };
+    Init::created(address, &device);
+    Ok(device)
+}
+
+unsafe extern "win64" fn create_interface(
+    _globals: u64,
+    device: u64,
+    class: *const Guid,
+    reference: *const UnicodeString,
+) -> i32 {
+    let object = object::find(device, Kind::Device);
+    let device = object.device();
+    // SAFETY: the declaration: a GUID.
+    let class = unsafe { require(class, "InterfaceClassGUID").read() };
+    // SAFETY: the declaration: a valid UNICODE_STRING or null.
+    let reference = unsafe { reference.as_ref() };
+    // SAFETY: as above.
+    let reference = reference.map(|reference| unsafe { reference.to_text() });
+    let link = interface::register(device.physical, class, reference.as_deref());
+    if device.state.is_started() {
+        // It was registered just now.
+        let _ = interface::set_state(&link, true);
+    }
+    device.interfaces.lock().push(link);
+    status::SUCCESS
+}
+
+unsafe extern "win64" fn create_symbolic_link(_globals: u64, device: u64, name: *const UnicodeString) -> i32 {
+    let object = object::find(device, Kind::Device);
+    // SAFETY: the declaration: a valid UNICODE_STRING.
+    let name = unsafe { &*require(name, "SymbolicLinkName") };
+    // SAFETY: as above.
+    let name = unsafe { name.to_text() };
+    match interface::create_link(&name, "\\Device\\00000001") {
+        Ok(()) => {
+            object.device().links.lock().push(name);
+            status::SUCCESS
+        }
+        Err(status) => status,
+    }
+}
+
+unsafe extern "win64" fn get_device_object(_globals: u64, device: u64) -> u64 {
+    (&raw const *object::find(device, Kind::Device).device().wdm) as u64
+}
+
+unsafe extern "win64" fn get_attached_device(_globals: u64, device: u64) -> u64 {
+    (&raw const *object::find(device, Kind::Device).device().below) as u64
+}
+
+unsafe extern "win64" fn get_physical_device(_globals: u64, device: u64) -> u64 {
+    (&raw const *object::find(device, Kind::Device).device().physical) as u64
+}
+
+unsafe extern "win64" fn get_device_handle(_globals: u64, wdm: u64) -> u64 {
+    of(wdm).handle()
+}
+
+unsafe extern "win64" fn get_driver(_globals: u64, device: u64) -> u64 {
+    object::find(device, Kind::Device)
+        .parent()
+        .map_or(0, |driver| driver.handle())
+}
+
+unsafe extern "win64" fn get_default_queue(_globals: u64, device: u64) -> u64 {
+    let object = object::find(device, Kind::Device);
+    let queue = object.device().default_queue.lock().clone();
+    queue.map_or(0, |queue| queue.handle())
+}
+
+unsafe extern "win64" fn get_file_object(_globals: u64, device: u64, file: u64) -> u64 {
+    let object = object::find(device, Kind::Device);
+    let found = object.device().files.lock().get(&file).map(|file| file.handle());
+    found.unwrap_or(0)
+}
+
+unsafe extern "win64" fn configure_request_dispatching(
+    _globals: u64,
+    device: u64,
+    queue: u64,
+    request_type: u32,
+) -> i32 {
+    let device = object::find(device, Kind::Device);
+    let queue = object::find(queue, Kind::Queue);
+    if queue.queue().device().handle() != device.handle() {
+        return status::INVALID_DEVICE_REQUEST;
+    }
+    let routes = &mut *device.device().routes.lock();
+    if routes.contains_key(&request_type) {
+        return status::OBJECT_NAME_COLLISION;
+    }
+    routes.insert(request_type, queue);
+    status::SUCCESS
+}
+
+unsafe extern "win64" fn enqueue_request(_globals: u64, device: u64, handle: u64) -> i32 {
+    let device = object::find(device, Kind::Device);
+    let request = object::find(handle, Kind::Request);
+    request::require_owner(&request, request::Owner::Driver);
+    queue::route(&device, &request)
+}
+
+/// `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.
+pub static FUNCTIONS: &[Slot] = &[
+    Slot::new(
+        30,
+        "WdfWdmDeviceGetWdfDeviceHandle",
+        2,
+        get_device_handle as *const (),
+    ),
+    Slot::new(
+        31,
+        "WdfDeviceWdmGetDeviceObject",
+        2,
+        get_device_object as *const (),
+    ),
+    Slot::new(
+        32,
+        "WdfDeviceWdmGetAttachedDevice",
+        2,
+        get_attached_device as *const (),
+    ),
+    Slot::new(
+        33,
+        "WdfDeviceWdmGetPhysicalDevice",
+        2,
+        get_physical_device as *const (),
+    ),
+    Slot::new(39, "WdfDeviceGetDriver", 2, get_driver as *const ()),
+    Slot::new(75, "WdfDeviceCreate", 0, create as *const ()),
+    Slot::new(
+        77,
+        "WdfDeviceCreateDeviceInterface",
+        0,
+        create_interface as *const (),
+    ),
+    Slot::new(
+        80,
+        "WdfDeviceCreateSymbolicLink",
+        0,
+        create_symbolic_link as *const (),
+    ),
+    Slot::new(90, "WdfDeviceGetFileObject", 2, get_file_object as *const ()),
+    Slot::new(91, "WdfDeviceEnqueueRequest", 2, enqueue_request as *const ()),
+    Slot::new(92, "WdfDeviceGetDefaultQueue", 2, get_default_queue as *const ()),
+    Slot::new(
+        93,
+        "WdfDeviceConfigureRequestDispatching",
+        2,
+        configure_request_dispatching as *const (),
+    ),
+];

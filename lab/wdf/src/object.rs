@@ -1,0 +1,710 @@
+//! Objects: handles, contexts, references, and the tree in which they are deleted.
+//!
+//! # Life
+//! ```text
+//! created --WdfObjectDelete, or its parent's--> cleaned up --last reference gone--> destroyed
+//! ```
+//! Deleting an object first cleans its subtree up, children before parents (`EvtCleanupCallback`), and then takes back the
+//! framework's reference to each, children first; an object is destroyed (`EvtDestroyCallback`, then its contexts are freed) with its last reference.
+//!
+//! # Invariants
+//! - A handle is never used again, and says by itself of what type it was.
+//! - An object is in [`OBJECTS`] from its creation until it is destroyed.
+//! - `references` counts the framework's own one until the object is deleted, and the driver's.
+
+use crate::call::invoke;
+use crate::layout::{
+    ContextType, EXECUTION_LEVEL_DISPATCH, EXECUTION_LEVEL_INHERIT, EXECUTION_LEVEL_PASSIVE,
+    ObjectAttributes, SCOPE_INHERIT, SCOPE_NONE,
+};
+use crate::table::Slot;
+use crate::violation::{self, routine, violation};
+use crate::{device, driver, file, lock, memory, queue, registry, request, timed};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use rundown_lab_kernel::hal::pcr;
+use rundown_lab_kernel::io::{status, worker};
+use rundown_lab_kernel::judge::{bugcheck, code};
+use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
+use rundown_lab_kernel::lock::IrqLock;
+use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
+
+/// Types of objects, as handles carry them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names are the framework's")]
+pub enum Kind {
+    General = 1,
+    Driver,
+    Device,
+    Queue,
+    Request,
+    FileObject,
+    SpinLock,
+    WaitLock,
+    Timer,
+    Dpc,
+    WorkItem,
+    Key,
+    String,
+    Memory,
+    ResourceList,
+}
+
+impl Kind {
+    /// As the headers call its handle type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::General => "WDFOBJECT",
+            Self::Driver => "WDFDRIVER",
+            Self::Device => "WDFDEVICE",
+            Self::Queue => "WDFQUEUE",
+            Self::Request => "WDFREQUEST",
+            Self::FileObject => "WDFFILEOBJECT",
+            Self::SpinLock => "WDFSPINLOCK",
+            Self::WaitLock => "WDFWAITLOCK",
+            Self::Timer => "WDFTIMER",
+            Self::Dpc => "WDFDPC",
+            Self::WorkItem => "WDFWORKITEM",
+            Self::Key => "WDFKEY",
+            Self::String => "WDFSTRING",
+            Self::Memory => "WDFMEMORY",
+            Self::ResourceList => "WDFCMRESLIST",
+        }
+    }
+
+    /// Whether a driver may delete it by hand (wdfobject.h, "WdfObjectDelete": not drivers, devices, files and requests that
+    /// the framework made).
+    fn deletable(self) -> bool {
+        !matches!(
+            self,
+            Self::Driver | Self::Device | Self::FileObject | Self::Request | Self::ResourceList | Self::Queue
+        )
+    }
+
+    /// Whether cleaning up may wait, so that it is done at `PASSIVE_LEVEL`.
+    fn needs_passive(self) -> bool {
+        matches!(self, Self::Device | Self::Timer | Self::Dpc | Self::WorkItem)
+    }
+
+    fn from_raw(raw: u64) -> Option<Self> {
+        const ALL: [Kind; 15] = [
+            Kind::General,
+            Kind::Driver,
+            Kind::Device,
+            Kind::Queue,
+            Kind::Request,
+            Kind::FileObject,
+            Kind::SpinLock,
+            Kind::WaitLock,
+            Kind::Timer,
+            Kind::Dpc,
+            Kind::WorkItem,
+            Kind::Key,
+            Kind::String,
+            Kind::Memory,
+            Kind::ResourceList,
+        ];
+        ALL.into_iter().find(|kind| *kind as u64 == raw)
+    }
+}
+
+/// What an object is besides being one.
+#[allow(missing_docs, reason = "each is described where its type is")]
+pub enum Body {
+    /// A plain object, a resource list.
+    None,
+    Driver(driver::Driver),
+    Device(Box<device::Device>),
+    Queue(queue::Queue),
+    Request(request::Request),
+    File(file::File),
+    SpinLock(lock::SpinLock),
+    WaitLock(lock::WaitLock),
+    Timer(timed::Timer),
+    Dpc(timed::Dpc),
+    WorkItem(timed::WorkItem),
+    Key(registry::Key),
+    String(memory::Text),
+    Memory(memory::Memory),
+}
+
+/// Memory that a driver attached to an object, with its callbacks.
+#[derive(Clone, Copy)]
+struct Context {
+    unique_type: u64,
+    /// 0 where there are only callbacks.
+    memory: u64,
+    evt_cleanup: u64,
+    evt_destroy: u64,
+}
+
+/// A framework object; `body` says the rest.
+pub struct Object {
+    handle: u64,
+    kind: Kind,
+    body: Body,
+    parent: IrqLock<Option<Arc<Object>>>,
+    children: IrqLock<Vec<Arc<Object>>>,
+    contexts: IrqLock<Vec<Context>>,
+    references: AtomicI64,
+    deleted: AtomicBool,
+    /// `WDF_EXECUTION_LEVEL`, with inheritance resolved.
+    execution_level: AtomicU32,
+    /// `WDF_SYNCHRONIZATION_SCOPE`, with inheritance resolved.
+    scope: AtomicU32,
+    /// The driver's address that created it, for reports.
+    caller: u64,
+}
+
+/// Handles lie where nothing is mapped, so a driver that takes one for a pointer faults.
+const HANDLES: u64 = 0xFFFF_E000_0000_0000;
+const KIND_SHIFT: u32 = 4;
+const SERIAL_SHIFT: u32 = 8;
+
+static OBJECTS: IrqLock<BTreeMap<u64, Arc<Object>>> = IrqLock::new(BTreeMap::new());
+/// Context memory to handle, for `WdfObjectContextGetObject`.
+static CONTEXTS: IrqLock<BTreeMap<u64, u64>> = IrqLock::new(BTreeMap::new());
+static NEXT: AtomicU64 = AtomicU64::new(1);
+/// The tag of context memory: the driver's.
+static TAG: AtomicU32 = AtomicU32::new(u32::from_le_bytes(*b"FxDr"));
+
+/// Sets the tag of memory that is allocated on the driver's behalf.
+pub fn set_tag(tag: u32) {
+    if tag != 0 {
+        TAG.store(tag, Ordering::Relaxed);
+    }
+}
+
+/// The tag of memory that is allocated on the driver's behalf.
+pub fn tag() -> Tag {
+    Tag(TAG.load(Ordering::Relaxed))
+}
+
+/// Attributes that a driver passed, or `None` for `WDF_NO_OBJECT_ATTRIBUTES`.
+///
+/// # Errors
+/// `STATUS_INFO_LENGTH_MISMATCH` for a wrong size, `STATUS_INVALID_PARAMETER` for values that are none.
+///
+/// # Safety
+/// `attributes` is null or points to a `WDF_OBJECT_ATTRIBUTES`.
+pub unsafe fn attributes(attributes: *const ObjectAttributes) -> Result<Option<ObjectAttributes>, i32> {
+    // SAFETY: the caller promises it.
+    let Some(attributes) = (unsafe { attributes.as_ref() }) else {
+        return Ok(None);
+    };
+    if attributes.size as usize != size_of::<ObjectAttributes>() {
+        return Err(status::INFO_LENGTH_MISMATCH);
+    }
+    if !(1..=3).contains(&attributes.execution_level) || !(1..=4).contains(&attributes.synchronization_scope)
+    {
+        return Err(status::INVALID_PARAMETER);
+    }
+    Ok(Some(*attributes))
+}
+
+/// Creates an object with the attributes' context and callbacks. Its parent is the attributes', else `default_parent`.
+///
+/// # Errors
+/// An NTSTATUS: the attributes are wrong, or memory is short.
+pub fn create(
+    kind: Kind,
+    attributes: Option<&ObjectAttributes>,
+    default_parent: Option<&Arc<Object>>,
+    body: Body,
+) -> Result<Arc<Object>, i32> {
+    let parent = match attributes.map_or(0, |a| a.parent) {
+        0 => default_parent.cloned(),
+        handle => Some(any(handle)),
+    };
+    let level = attributes.map_or(EXECUTION_LEVEL_INHERIT, |a| a.execution_level);
+    let scope = attributes.map_or(SCOPE_INHERIT, |a| a.synchronization_scope);
+    let of_parent = |field: fn(&Object) -> &AtomicU32, default| {
+        parent
+            .as_ref()
+            .map_or(default, |parent| field(parent).load(Ordering::Relaxed))
+    };
+    let level = if level == EXECUTION_LEVEL_INHERIT {
+        of_parent(|o| &o.execution_level, EXECUTION_LEVEL_DISPATCH)
+    } else {
+        level
+    };
+    let scope = if scope == SCOPE_INHERIT {
+        of_parent(|o| &o.scope, SCOPE_NONE)
+    } else {
+        scope
+    };
+    let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+    let object = Arc::new(Object {
+        handle: HANDLES | serial << SERIAL_SHIFT | (kind as u64) << KIND_SHIFT,
+        kind,
+        body,
+        parent: IrqLock::new(None),
+        children: IrqLock::new(Vec::new()),
+        contexts: IrqLock::new(Vec::new()),
+        references: AtomicI64::new(1),
+        deleted: AtomicBool::new(false),
+        execution_level: AtomicU32::new(level),
+        scope: AtomicU32::new(scope),
+        caller: pcr::current_thread().caller(),
+    });
+    if let Some(attributes) = attributes {
+        object.add_context(attributes)?;
+    }
+    OBJECTS.lock().insert(object.handle, object.clone());
+    if let Some(parent) = parent {
+        object.adopt(&parent);
+    }
+    Ok(object)
+}
+
+macro_rules! bodies {
+    ($($method:ident $variant:ident $body:ty,)*) => {
+        impl Object {
+            $(
+                /// Its body; the object is of that type, since its handle was looked up as such.
+                pub fn $method(&self) -> &$body {
+                    match &self.body {
+                        Body::$variant(body) => body,
+                        _ => unreachable!("a {} is no {}", self.kind.name(), stringify!($variant)),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+bodies! {
+    driver Driver driver::Driver,
+    device Device device::Device,
+    queue Queue queue::Queue,
+    request Request request::Request,
+    file File file::File,
+    spin_lock SpinLock lock::SpinLock,
+    wait_lock WaitLock lock::WaitLock,
+    timer Timer timed::Timer,
+    dpc Dpc timed::Dpc,
+    work_item WorkItem timed::WorkItem,
+    key Key registry::Key,
+    text String memory::Text,
+    memory Memory memory::Memory,
+}
+
+impl Object {
+    /// Its handle, as drivers have it.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The driver's address that created it; 0 if the framework did by itself.
+    pub fn caller(&self) -> u64 {
+        self.caller
+    }
+
+    /// Its parent in the tree.
+    pub fn parent(&self) -> Option<Arc<Object>> {
+        self.parent.lock().clone()
+    }
+
+    /// Whether its callbacks are called at `PASSIVE_LEVEL` only.
+    pub fn is_passive(&self) -> bool {
+        self.execution_level.load(Ordering::Relaxed) == EXECUTION_LEVEL_PASSIVE
+    }
+
+    /// `WDF_SYNCHRONIZATION_SCOPE`.
+    pub fn scope(&self) -> u32 {
+        self.scope.load(Ordering::Relaxed)
+    }
+
+    /// Hangs it below `parent`.
+    fn adopt(self: &Arc<Self>, parent: &Arc<Object>) {
+        *self.parent.lock() = Some(parent.clone());
+        parent.children.lock().push(self.clone());
+    }
+
+    /// Attaches context memory (zeroed) and callbacks; the memory, if the attributes name a type.
+    ///
+    /// # Errors
+    /// `STATUS_OBJECT_NAME_COLLISION` for a type that is attached already, or memory is short.
+    pub fn add_context(&self, attributes: &ObjectAttributes) -> Result<u64, i32> {
+        let mut context = Context {
+            unique_type: 0,
+            memory: 0,
+            evt_cleanup: attributes.evt_cleanup,
+            evt_destroy: attributes.evt_destroy,
+        };
+        let description = attributes.context_type as *const ContextType;
+        // SAFETY: null or a WDF_OBJECT_CONTEXT_TYPE_INFO, which a driver keeps in its image.
+        if let Some(context_type) = unsafe { description.as_ref() } {
+            let size = context_type.context_size.max(attributes.context_size_override);
+            context.unique_type = unique(description);
+            if size != 0 {
+                if self.context(context.unique_type).is_some() {
+                    return Err(status::OBJECT_NAME_COLLISION);
+                }
+                let memory = pool::allocate(
+                    size,
+                    tag(),
+                    true,
+                    Placement::Block,
+                    pcr::current_thread().caller(),
+                );
+                context.memory = memory.ok_or(status::INSUFFICIENT_RESOURCES)? as u64;
+                CONTEXTS.lock().insert(context.memory, self.handle);
+            }
+        }
+        self.contexts.lock().push(context);
+        Ok(context.memory)
+    }
+
+    /// Its context memory of that type.
+    pub fn context(&self, unique_type: u64) -> Option<u64> {
+        self.contexts
+            .lock()
+            .iter()
+            .find(|c| c.unique_type == unique_type && c.memory != 0)
+            .map(|c| c.memory)
+    }
+
+    /// Takes a reference.
+    pub fn reference(&self) {
+        // Relaxed: whoever calls holds one, or the framework's is not taken back yet.
+        self.references.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a reference back; the last one destroys the object.
+    pub fn dereference(self: &Arc<Self>) {
+        // AcqRel: whoever destroys sees what the others did.
+        let before = self.references.fetch_sub(1, Ordering::AcqRel);
+        if before > 1 {
+            return;
+        }
+        if !self.deleted.load(Ordering::Acquire) {
+            violation(
+                violation::DEREFERENCED_AWAY,
+                self.handle,
+                0,
+                format_args!(
+                    "the last reference to a {} is taken back, and it was not deleted: WdfObjectDelete",
+                    self.kind.name()
+                ),
+            );
+        }
+        self.destroy();
+    }
+
+    /// Deletes it and all below it; at a raised IRQL a worker does what may wait.
+    pub fn delete(self: &Arc<Self>) {
+        if irql::current() >= DISPATCH_LEVEL && self.any_below(Kind::needs_passive) {
+            let object = self.clone();
+            worker::queue(move || object.delete());
+            return;
+        }
+        if self.clean_up() {
+            self.release();
+        }
+    }
+
+    fn any_below(&self, test: fn(Kind) -> bool) -> bool {
+        test(self.kind) || self.children.lock().iter().any(|child| child.any_below(test))
+    }
+
+    /// The first half of deletion: children's cleanup callbacks, then its own. False if somebody has begun that already.
+    pub fn clean_up(self: &Arc<Self>) -> bool {
+        // AcqRel: exactly one caller goes on; `dereference` sees it.
+        if self.deleted.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let children = self.children.lock().clone();
+        for child in children.iter().rev() {
+            child.clean_up();
+        }
+        match &self.body {
+            Body::Timer(timer) => timer.dispose(),
+            Body::Dpc(dpc) => dpc.dispose(),
+            Body::WorkItem(item) => item.dispose(),
+            _ => {}
+        }
+        let contexts = self.contexts.lock().clone();
+        for context in contexts {
+            invoke(
+                "EvtCleanupCallback",
+                context.evt_cleanup,
+                [self.handle, 0, 0, 0, 0],
+            );
+        }
+        true
+    }
+
+    /// The second half: the framework's references go, children's first.
+    pub fn release(self: &Arc<Self>) {
+        let children = core::mem::take(&mut *self.children.lock());
+        for child in children.iter().rev() {
+            *child.parent.lock() = None;
+            child.release();
+        }
+        if let Some(parent) = self.parent.lock().take() {
+            parent.children.lock().retain(|child| child.handle != self.handle);
+        }
+        self.dereference();
+    }
+
+    fn destroy(self: &Arc<Self>) {
+        let contexts = self.contexts.lock().clone();
+        for context in &contexts {
+            invoke(
+                "EvtDestroyCallback",
+                context.evt_destroy,
+                [self.handle, 0, 0, 0, 0],
+            );
+        }
+        self.contexts.lock().clear();
+        for context in contexts.iter().filter(|context| context.memory != 0) {
+            CONTEXTS.lock().remove(&context.memory);
+            free(context.memory, "context of an object");
+        }
+        if let Body::Memory(memory) = &self.body {
+            memory.free();
+        }
+        OBJECTS.lock().remove(&self.handle);
+    }
+}
+
+/// Frees what the framework allocated for the driver; bytes written behind its end are found here.
+pub fn free(block: u64, what: &str) {
+    if pool::free(block, None, 0).is_err() {
+        bugcheck(
+            code::BAD_POOL_HEADER,
+            [0x20, block, 0, 0],
+            format_args!("the driver wrote behind the end of the {what} at {block:#x}"),
+        );
+    }
+}
+
+/// A context type's identity: every module that declares the type has a description, and all name one.
+fn unique(context_type: *const ContextType) -> u64 {
+    // SAFETY: null or a WDF_OBJECT_CONTEXT_TYPE_INFO, which a driver keeps in its image.
+    let unique =
+        unsafe { context_type.as_ref() }.map_or(core::ptr::null(), |description| description.unique_type);
+    if unique.is_null() {
+        context_type as u64
+    } else {
+        unique as u64
+    }
+}
+
+/// The object of any type behind a handle; what is none is a violation.
+pub fn any(handle: u64) -> Arc<Object> {
+    if let Some(object) = OBJECTS.lock().get(&handle) {
+        return object.clone();
+    }
+    refuse(handle, None)
+}
+
+/// The object behind a handle, which must be of that type.
+pub fn find(handle: u64, kind: Kind) -> Arc<Object> {
+    let object = OBJECTS.lock().get(&handle).cloned();
+    match object {
+        Some(object) if object.kind == kind => object,
+        _ => refuse(handle, Some(kind)),
+    }
+}
+
+fn refuse(handle: u64, kind: Option<Kind>) -> ! {
+    let wanted = kind.map_or("WDFOBJECT", Kind::name);
+    let serial = (handle ^ HANDLES) >> SERIAL_SHIFT;
+    let known = Kind::from_raw(handle >> KIND_SHIFT & 0xF)
+        .filter(|_| (1..NEXT.load(Ordering::Relaxed)).contains(&serial));
+    let routine = routine();
+    match known {
+        _ if handle == 0 => violation(
+            violation::NULL_PARAMETER,
+            0,
+            0,
+            format_args!("{routine} was given a NULL handle for a {wanted}"),
+        ),
+        Some(other) if OBJECTS.lock().contains_key(&handle) => violation(
+            violation::BAD_HANDLE,
+            handle,
+            0,
+            format_args!("{routine} was given a {} where a {wanted} belongs", other.name()),
+        ),
+        Some(Kind::Request) => violation(
+            violation::BAD_HANDLE,
+            handle,
+            0,
+            format_args!("{routine} was given a WDFREQUEST that is completed already"),
+        ),
+        Some(other) => violation(
+            violation::BAD_HANDLE,
+            handle,
+            0,
+            format_args!("{routine} was given a {} that is deleted already", other.name()),
+        ),
+        None => violation(
+            violation::BAD_HANDLE,
+            handle,
+            0,
+            format_args!(
+                "{routine} was given {handle:#x}, which is no framework handle; a {wanted} belongs there"
+            ),
+        ),
+    }
+}
+
+/// At unload: nothing may be left. The driver object, and with it everything that hangs below it, is deleted already.
+pub fn check_none_left() {
+    let objects = OBJECTS.lock();
+    let Some(first) = objects.values().next().cloned() else {
+        return;
+    };
+    let count = objects.len();
+    drop(objects);
+    let references = first.references.load(Ordering::Relaxed);
+    bugcheck(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [
+            code::sub::WDF_OBJECT_LEAKED,
+            count as u64,
+            first.handle,
+            first.caller,
+        ],
+        format_args!(
+            "the driver unloads with {count} framework object(s) alive; the first is a {} with {references} reference(s), created from {:#x}",
+            first.kind.name(),
+            first.caller
+        ),
+    )
+}
+
+unsafe extern "win64" fn get_typed_context(
+    _globals: u64,
+    handle: u64,
+    context_type: *const ContextType,
+) -> u64 {
+    any(handle).context(unique(context_type)).unwrap_or(0)
+}
+
+unsafe extern "win64" fn allocate_context(
+    _globals: u64,
+    handle: u64,
+    context_attributes: *const ObjectAttributes,
+    result: *mut u64,
+) -> i32 {
+    // SAFETY: the declaration: attributes.
+    let added = unsafe { attributes(violation::require(context_attributes, "ContextAttributes")) }
+        .and_then(|attributes| any(handle).add_context(&attributes.ok_or(status::INVALID_PARAMETER)?));
+    match added {
+        Ok(memory) => {
+            // SAFETY: the declaration: room for a pointer, or null.
+            if let Some(result) = unsafe { result.as_mut() } {
+                *result = memory;
+            }
+            status::SUCCESS
+        }
+        Err(status) => status,
+    }
+}
+
+unsafe extern "win64" fn context_get_object(_globals: u64, context: u64) -> u64 {
+    let handle = CONTEXTS.lock().get(&context).copied();
+    handle.unwrap_or_else(|| {
+        violation(
+            violation::BAD_HANDLE,
+            context,
+            0,
+            format_args!("WdfObjectContextGetObject was given {context:#x}, which is no context"),
+        )
+    })
+}
+
+unsafe extern "win64" fn reference(_globals: u64, handle: u64, _tag: u64, _line: i32, _file: u64) {
+    any(handle).reference();
+}
+
+unsafe extern "win64" fn dereference(_globals: u64, handle: u64, _tag: u64, _line: i32, _file: u64) {
+    any(handle).dereference();
+}
+
+unsafe extern "win64" fn object_create(
+    _globals: u64,
+    given: *const ObjectAttributes,
+    result: *mut u64,
+) -> i32 {
+    // SAFETY: the declaration: attributes or none.
+    let object = unsafe { attributes(given) }.and_then(|given| {
+        create(
+            Kind::General,
+            given.as_ref(),
+            driver::object().as_ref(),
+            Body::None,
+        )
+    });
+    // SAFETY: the declaration: room for a handle.
+    unsafe { answer(object, result) }
+}
+
+unsafe extern "win64" fn delete(_globals: u64, handle: u64) {
+    let object = any(handle);
+    // A request that the driver itself created could be deleted; the lab has none.
+    if !object.kind.deletable() {
+        violation(
+            code::sub::WDF_RULE,
+            handle,
+            0,
+            format_args!(
+                "WdfObjectDelete was given a {}, which only the framework deletes",
+                object.kind.name()
+            ),
+        );
+    }
+    object.delete();
+}
+
+/// The end of every function that creates: the handle is stored, or the status returned.
+///
+/// # Safety
+/// `result` is null or has room for a handle.
+pub unsafe fn answer(created: Result<Arc<Object>, i32>, result: *mut u64) -> i32 {
+    match created {
+        Ok(object) => {
+            // SAFETY: the caller promises it.
+            if let Some(result) = unsafe { result.as_mut() } {
+                *result = object.handle;
+            }
+            status::SUCCESS
+        }
+        Err(status) => status,
+    }
+}
+
+/// `wdfobject.h`.
+pub static FUNCTIONS: &[Slot] = &[
+    Slot::new(
+        202,
+        "WdfObjectGetTypedContextWorker",
+        3,
+        get_typed_context as *const (),
+    )
+    .quiet(),
+    Slot::new(203, "WdfObjectAllocateContext", 2, allocate_context as *const ()),
+    Slot::new(
+        204,
+        "WdfObjectContextGetObject",
+        3,
+        context_get_object as *const (),
+    )
+    .quiet(),
+    Slot::new(205, "WdfObjectReferenceActual", 2, reference as *const ()),
+    Slot::new(206, "WdfObjectDereferenceActual", 2, dereference as *const ()),
+    Slot::new(207, "WdfObjectCreate", 2, object_create as *const ()),
+    Slot::new(208, "WdfObjectDelete", 2, delete as *const ()),
+];

@@ -1,0 +1,198 @@
+//! Plug and Play of a function driver's device: its callbacks, in the order that Microsoft documents for power-up and removal.
+
+use crate::call::{invoke, invoke_for_status};
+use crate::object::{self, Body, Kind, Object};
+use crate::queue;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+use rundown_lab_kernel::io::object::{Irp, pnp_minor};
+use rundown_lab_kernel::io::{device as wdm, irp, status};
+use rundown_lab_kernel::log;
+
+/// `WdfPowerDeviceD3Final`: the state before the first start and after the last stop.
+const D3_FINAL: u64 = 5;
+
+/// Where a device is between started and removed.
+#[derive(Default)]
+pub struct State {
+    /// `EvtDevicePrepareHardware` has succeeded, and `EvtDeviceReleaseHardware` is owed.
+    prepared: AtomicBool,
+    /// In D0.
+    started: AtomicBool,
+    /// `EvtDeviceSelfManagedIoInit` was called.
+    self_managed: AtomicBool,
+}
+
+impl State {
+    /// Whether the device is started and in D0.
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+}
+
+/// `IRP_MJ_PNP`.
+pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
+    let body = device.device();
+    match irp::current(irp).minor_function.get() {
+        pnp_minor::START_DEVICE => {
+            let mut status = irp::forward_and_wait(body.below, irp);
+            if status::is_success(status) {
+                status = start(device);
+            }
+            finish(irp, status)
+        }
+        pnp_minor::QUERY_REMOVE_DEVICE => {
+            let arguments = [device.handle(), 0, 0, 0, 0];
+            let status = invoke_for_status("EvtDeviceQueryRemove", body.init.pnp.query_remove, arguments);
+            if !status::is_success(status) {
+                return finish(irp, status);
+            }
+            irp.io_status.status.set(status::SUCCESS);
+            irp::pass_down(body.below, irp)
+        }
+        pnp_minor::CANCEL_REMOVE_DEVICE => {
+            irp.io_status.status.set(status::SUCCESS);
+            irp::pass_down(body.below, irp)
+        }
+        pnp_minor::SURPRISE_REMOVAL => {
+            invoke(
+                "EvtDeviceSurpriseRemoval",
+                body.init.pnp.surprise_removal,
+                [device.handle(), 0, 0, 0, 0],
+            );
+            stop(device);
+            irp.io_status.status.set(status::SUCCESS);
+            irp::pass_down(body.below, irp)
+        }
+        pnp_minor::REMOVE_DEVICE => {
+            stop(device);
+            remove(device);
+            irp.io_status.status.set(status::SUCCESS);
+            let status = irp::forward_and_wait(body.below, irp);
+            delete(device);
+            finish(irp, status)
+        }
+        _ => irp::pass_down(body.below, irp),
+    }
+}
+
+fn finish(irp: &'static Irp, status: i32) -> i32 {
+    irp.io_status.status.set(status);
+    irp::complete(irp);
+    status
+}
+
+fn start(device: &Arc<Object>) -> i32 {
+    let body = device.device();
+    let callbacks = &body.init.pnp;
+    let handle = device.handle();
+    let resources = || object::create(Kind::ResourceList, None, Some(device), Body::None);
+    let (raw, translated) = match resources().and_then(|raw| Ok((raw, resources()?))) {
+        Ok(lists) => lists,
+        Err(status) => return status,
+    };
+    let arguments = [handle, raw.handle(), translated.handle(), 0, 0];
+    let status = invoke_for_status("EvtDevicePrepareHardware", callbacks.prepare_hardware, arguments);
+    // Release is called whatever prepare returned.
+    body.state.prepared.store(true, Ordering::Relaxed);
+    if !status::is_success(status) {
+        log!("log: EvtDevicePrepareHardware returned {status:#010x}");
+        return status;
+    }
+    for (name, callback) in [
+        ("EvtDeviceD0Entry", callbacks.d0_entry),
+        (
+            "EvtDeviceD0EntryPostInterruptsEnabled",
+            callbacks.d0_entry_post_interrupts_enabled,
+        ),
+    ] {
+        let status = invoke_for_status(name, callback, [handle, D3_FINAL, 0, 0, 0]);
+        if !status::is_success(status) {
+            log!("log: {name} returned {status:#010x}");
+            return status;
+        }
+    }
+    // Release: an interface that is created from now on is enabled at once.
+    body.state.started.store(true, Ordering::Release);
+    for queue in body.queues.lock().clone() {
+        queue::power_up(&queue);
+    }
+    body.state.self_managed.store(true, Ordering::Relaxed);
+    let status = invoke_for_status(
+        "EvtDeviceSelfManagedIoInit",
+        callbacks.self_managed_io_init,
+        [handle, 0, 0, 0, 0],
+    );
+    if !status::is_success(status) {
+        log!("log: EvtDeviceSelfManagedIoInit returned {status:#010x}");
+        stop(device);
+        return status;
+    }
+    body.set_interfaces(true);
+    status::SUCCESS
+}
+
+/// Leaves D0, once.
+fn stop(device: &Arc<Object>) {
+    let body = device.device();
+    let callbacks = &body.init.pnp;
+    let handle = device.handle();
+    body.set_interfaces(false);
+    if body.state.started.swap(false, Ordering::AcqRel) {
+        if body.state.self_managed.load(Ordering::Relaxed) {
+            let name = "EvtDeviceSelfManagedIoSuspend";
+            invoke_for_status(name, callbacks.self_managed_io_suspend, [handle, 0, 0, 0, 0]);
+        }
+        for queue in body.queues.lock().clone() {
+            queue::power_down(&queue);
+        }
+        for (name, callback) in [
+            (
+                "EvtDeviceD0ExitPreInterruptsDisabled",
+                callbacks.d0_exit_pre_interrupts_disabled,
+            ),
+            ("EvtDeviceD0Exit", callbacks.d0_exit),
+        ] {
+            invoke_for_status(name, callback, [handle, D3_FINAL, 0, 0, 0]);
+        }
+    }
+    if body.state.prepared.swap(false, Ordering::Relaxed) {
+        let resources = object::create(Kind::ResourceList, None, Some(device), Body::None);
+        let translated = resources.map_or(0, |list| list.handle());
+        invoke_for_status(
+            "EvtDeviceReleaseHardware",
+            callbacks.release_hardware,
+            [handle, translated, 0, 0, 0],
+        );
+    }
+}
+
+/// The queues are emptied for good, and self-managed I/O ends.
+fn remove(device: &Arc<Object>) {
+    let body = device.device();
+    for queue in body.queues.lock().clone() {
+        queue::purge_and_wait(&queue);
+    }
+    if body.state.self_managed.swap(false, Ordering::Relaxed) {
+        let handle = [device.handle(), 0, 0, 0, 0];
+        invoke(
+            "EvtDeviceSelfManagedIoFlush",
+            body.init.pnp.self_managed_io_flush,
+            handle,
+        );
+        invoke(
+            "EvtDeviceSelfManagedIoCleanup",
+            body.init.pnp.self_managed_io_cleanup,
+            handle,
+        );
+    }
+}
+
+/// The device goes, with everything below it in the tree.
+pub fn delete(device: &Arc<Object>) {
+    let body = device.device();
+    device.delete();
+    body.forget();
+    wdm::detach(body.below);
+    wdm::delete(body.wdm);
+}

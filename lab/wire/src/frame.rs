@@ -1,0 +1,463 @@
+//! Frames over COM1.
+//!
+//! ```text
+//! 0   4  length of the body
+//! 4   4  kind
+//! 8   4  id: a reply carries the id of its request
+//! 12     body
+//! ```
+//! The host sends [`Request`]s. Replies come in the order of completion, not of the requests: a pended request answers when
+//! the driver completes it.
+
+use crate::codec::{Put, Reader, Result, WireError, length_u32};
+use crate::counters::Counters;
+use alloc::vec::Vec;
+
+/// Bytes before a frame's body.
+pub const HEADER_LENGTH: usize = 12;
+
+/// The longest body that either end accepts, in bytes: an IOCTL carries kilobytes, and a broken length must not make the
+/// receiver wait for 4 GiB.
+pub const MAXIMUM_BODY: u32 = 16 << 20;
+
+/// What stands before a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the body.
+    pub length: u32,
+    /// Which request or reply it is.
+    pub kind: u32,
+    /// The request's id.
+    pub id: u32,
+}
+
+impl Header {
+    /// Reads the bytes before a body.
+    ///
+    /// # Errors
+    /// [`WireError::Value`] if the body would be longer than [`MAXIMUM_BODY`].
+    pub fn decode(bytes: &[u8; HEADER_LENGTH]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        let length = reader.u32("a frame's length")?;
+        if length > MAXIMUM_BODY {
+            return Err(WireError::Value("a frame's length", u64::from(length)));
+        }
+        Ok(Self {
+            length,
+            kind: reader.u32("a frame's kind")?,
+            id: reader.u32("a frame's id")?,
+        })
+    }
+}
+
+/// Puts header and body together.
+fn frame(kind: u32, id: u32, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_LENGTH + body.len());
+    out.put_u32(length_u32(body.len()));
+    out.put_u32(kind);
+    out.put_u32(id);
+    out.put_bytes(body);
+    out
+}
+
+/// On whose behalf a handle is opened: what the caller's token contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caller {
+    /// A member of the Administrators group, elevated.
+    #[default]
+    Admin,
+    /// An ordinary interactive user.
+    User,
+}
+
+/// Access that the opener asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Access {
+    /// `GENERIC_READ`.
+    pub read: bool,
+    /// `GENERIC_WRITE`.
+    pub write: bool,
+}
+
+/// What the host asks the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Open the device behind an interface; answered with [`Reply::Done`] and the handle as eight bytes.
+    Open {
+        /// The interface class's GUID, in memory order.
+        interface: [u8; 16],
+        /// What for.
+        access: Access,
+        /// For whom.
+        caller: Caller,
+    },
+    /// Send a device control request; answered with [`Reply::Done`] and the output when the driver completes it.
+    Ioctl {
+        /// From [`Request::Open`].
+        handle: u64,
+        /// The control code.
+        code: u32,
+        /// Bytes of output that the caller has room for.
+        capacity: u32,
+        /// Input bytes.
+        input: &'a [u8],
+    },
+    /// Cancel the device control request with this id, as `CancelIoEx` does.
+    Cancel {
+        /// The id of the request's frame.
+        target: u32,
+    },
+    /// Close a handle: cleanup, and close once the last request is done.
+    Close {
+        /// From [`Request::Open`].
+        handle: u64,
+    },
+    /// The client's process died: pending requests are cancelled and all its handles closed, as process rundown does.
+    ClientDeath,
+    /// Remove the device, unload the driver, check for leaks, power off; answered with [`Reply::Finished`].
+    Quit,
+}
+
+const OPEN: u32 = 1;
+const IOCTL: u32 = 2;
+const CANCEL: u32 = 3;
+const CLOSE: u32 = 4;
+const CLIENT_DEATH: u32 = 5;
+const QUIT: u32 = 6;
+
+impl<'a> Request<'a> {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn encode(&self, id: u32) -> Vec<u8> {
+        let mut body = Vec::new();
+        let kind = match *self {
+            Self::Open {
+                interface,
+                access,
+                caller,
+            } => {
+                body.put_bytes(&interface);
+                body.put_flag(access.read);
+                body.put_flag(access.write);
+                body.put_flag(caller == Caller::Admin);
+                OPEN
+            }
+            Self::Ioctl {
+                handle,
+                code,
+                capacity,
+                input,
+            } => {
+                body.put_u64(handle);
+                body.put_u32(code);
+                body.put_u32(capacity);
+                body.put_bytes(input);
+                IOCTL
+            }
+            Self::Cancel { target } => {
+                body.put_u32(target);
+                CANCEL
+            }
+            Self::Close { handle } => {
+                body.put_u64(handle);
+                CLOSE
+            }
+            Self::ClientDeath => CLIENT_DEATH,
+            Self::Quit => QUIT,
+        };
+        frame(kind, id, &body)
+    }
+
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// [`WireError`] names the first item that is wrong.
+    pub fn decode(header: Header, body: &'a [u8]) -> Result<Self> {
+        const ITEM: &str = "a request";
+        let mut reader = Reader::new(body);
+        let request = match header.kind {
+            OPEN => Self::Open {
+                interface: reader.guid(ITEM)?,
+                access: Access {
+                    read: reader.flag(ITEM)?,
+                    write: reader.flag(ITEM)?,
+                },
+                caller: if reader.flag(ITEM)? {
+                    Caller::Admin
+                } else {
+                    Caller::User
+                },
+            },
+            IOCTL => Self::Ioctl {
+                handle: reader.u64(ITEM)?,
+                code: reader.u32(ITEM)?,
+                capacity: reader.u32(ITEM)?,
+                input: reader.remainder(),
+            },
+            CANCEL => Self::Cancel {
+                target: reader.u32(ITEM)?,
+            },
+            CLOSE => Self::Close {
+                handle: reader.u64(ITEM)?,
+            },
+            CLIENT_DEATH => Self::ClientDeath,
+            QUIT => Self::Quit,
+            other => return Err(WireError::Value("a request's kind", u64::from(other))),
+        };
+        reader.end(ITEM)?;
+        Ok(request)
+    }
+}
+
+/// What the machine tells the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// The device is started and can be opened; id 0.
+    Ready {
+        /// Processors that really came up.
+        cpus: u32,
+    },
+    /// The driver's file cannot be loaded, for the named reason (a missing import, an unsupported relocation); id 0. The machine powers off.
+    Refused {
+        /// One line for people.
+        reason: &'a str,
+    },
+    /// The driver was loaded but the device did not start; id 0. The machine powers off.
+    NotStarted {
+        /// What the driver returned.
+        status: u32,
+        /// Which of its routines it was, for people.
+        stage: &'a str,
+    },
+    /// A request is done.
+    Done {
+        /// Its NTSTATUS.
+        status: u32,
+        /// Its output.
+        output: &'a [u8],
+    },
+    /// The last frame of a run: the driver is unloaded and the machine powers off.
+    Finished {
+        /// What the kernel counted.
+        counters: Counters,
+    },
+}
+
+const READY: u32 = 0x101;
+const REFUSED: u32 = 0x102;
+const NOT_STARTED: u32 = 0x103;
+const DONE: u32 = 0x104;
+const FINISHED: u32 = 0x105;
+
+impl<'a> Reply<'a> {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn encode(&self, id: u32) -> Vec<u8> {
+        let mut body = Vec::new();
+        let kind = match *self {
+            Self::Ready { cpus } => {
+                body.put_u32(cpus);
+                READY
+            }
+            Self::Refused { reason } => {
+                body.put_text(reason);
+                REFUSED
+            }
+            Self::NotStarted { status, stage } => {
+                body.put_u32(status);
+                body.put_text(stage);
+                NOT_STARTED
+            }
+            Self::Done { status, output } => {
+                body.put_u32(status);
+                body.put_bytes(output);
+                DONE
+            }
+            Self::Finished { counters } => {
+                counters.encode(&mut body);
+                FINISHED
+            }
+        };
+        frame(kind, id, &body)
+    }
+
+    /// Reads the body of a reply.
+    ///
+    /// # Errors
+    /// [`WireError`] names the first item that is wrong.
+    pub fn decode(header: Header, body: &'a [u8]) -> Result<Self> {
+        const ITEM: &str = "a reply";
+        let mut reader = Reader::new(body);
+        let reply = match header.kind {
+            READY => Self::Ready {
+                cpus: reader.u32(ITEM)?,
+            },
+            REFUSED => Self::Refused {
+                reason: reader.text(ITEM)?,
+            },
+            NOT_STARTED => Self::NotStarted {
+                status: reader.u32(ITEM)?,
+                stage: reader.text(ITEM)?,
+            },
+            DONE => Self::Done {
+                status: reader.u32(ITEM)?,
+                output: reader.remainder(),
+            },
+            FINISHED => Self::Finished {
+                counters: Counters::decode(&mut reader)?,
+            },
+            other => return Err(WireError::Value("a reply's kind", u64::from(other))),
+        };
+        reader.end(ITEM)?;
+        Ok(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUESTS: &[Request<'static>] = &[
+        Request::Open {
+            interface: [7; 16],
+            access: Access {
+                read: true,
+                write: false,
+            },
+            caller: Caller::User,
+        },
+        Request::Open {
+            interface: [0; 16],
+            access: Access {
+                read: false,
+                write: true,
+            },
+            caller: Caller::Admin,
+        },
+        Request::Ioctl {
+            handle: 4,
+            code: 0x0022_6004,
+            capacity: 64,
+            input: b"abc",
+        },
+        Request::Ioctl {
+            handle: u64::MAX,
+            code: 0,
+            capacity: 0,
+            input: b"",
+        },
+        Request::Cancel { target: 9 },
+        Request::Close { handle: 4 },
+        Request::ClientDeath,
+        Request::Quit,
+    ];
+
+    fn replies() -> [Reply<'static>; 5] {
+        [
+            Reply::Ready { cpus: 2 },
+            Reply::Refused {
+                reason: "ntoskrnl.exe!KeFoo is not exported by the lab",
+            },
+            Reply::NotStarted {
+                status: 0xC000_0001,
+                stage: "DriverEntry",
+            },
+            Reply::Done {
+                status: 0,
+                output: b"xyz",
+            },
+            Reply::Finished {
+                counters: Counters {
+                    mwaitx: 3,
+                    ..Counters::default()
+                },
+            },
+        ]
+    }
+
+    fn split(bytes: &[u8]) -> (Header, &[u8]) {
+        let (header, body) = bytes
+            .split_first_chunk::<HEADER_LENGTH>()
+            .expect("a frame has a header");
+        (Header::decode(header).expect("the header is right"), body)
+    }
+
+    #[test]
+    fn requests_round_trip() {
+        for request in REQUESTS {
+            let bytes = request.encode(42);
+            let (header, body) = split(&bytes);
+            assert_eq!((header.id, header.length as usize), (42, body.len()));
+            assert_eq!(Request::decode(header, body), Ok(*request));
+        }
+    }
+
+    #[test]
+    fn replies_round_trip() {
+        for reply in replies() {
+            let bytes = reply.encode(7);
+            let (header, body) = split(&bytes);
+            assert_eq!((header.id, header.length as usize), (7, body.len()));
+            assert_eq!(Reply::decode(header, body), Ok(reply));
+        }
+    }
+
+    /// A body that carries free bytes at its end is shorter, not wrong, when it is cut there; all else must be noticed.
+    #[test]
+    fn truncated_bodies_are_errors() {
+        for request in REQUESTS {
+            let bytes = request.encode(1);
+            let (header, body) = split(&bytes);
+            let fixed = if let Request::Ioctl { input, .. } = request {
+                body.len() - input.len()
+            } else {
+                body.len()
+            };
+            for length in 0..fixed {
+                assert!(
+                    Request::decode(header, &body[..length]).is_err(),
+                    "{request:?} cut to {length}"
+                );
+            }
+        }
+        for reply in replies() {
+            let bytes = reply.encode(1);
+            let (header, body) = split(&bytes);
+            let fixed = if let Reply::Done { output, .. } = reply {
+                body.len() - output.len()
+            } else {
+                body.len()
+            };
+            for length in 0..fixed {
+                assert!(
+                    Reply::decode(header, &body[..length]).is_err(),
+                    "{reply:?} cut to {length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let header = |kind| Header {
+            length: 0,
+            kind,
+            id: 0,
+        };
+        assert_eq!(
+            Request::decode(header(99), &[]),
+            Err(WireError::Value("a request's kind", 99))
+        );
+        assert_eq!(
+            Reply::decode(header(1), &[]),
+            Err(WireError::Value("a reply's kind", 1))
+        );
+        assert_eq!(
+            Request::decode(header(QUIT), &[0]),
+            Err(WireError::Trailing("a request"))
+        );
+        let mut long = [0; HEADER_LENGTH];
+        long[..4].copy_from_slice(&(MAXIMUM_BODY + 1).to_le_bytes());
+        assert!(Header::decode(&long).is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! Builds the repository's driver and checks the image: `cargo run -p rundown-kit --example driver -- [OPTIONS]`.
+//!
+//! `--debian` or `--installed` forces a route to a toolchain, `--dev` builds unoptimised, `--clippy` lints instead,
+//! `--target-dir DIR` takes another target folder (below the repository).
+
+use std::{env, error::Error, path::PathBuf, time::Instant};
+
+use rundown_kit::{
+    driver::{self, Profile, Workspace},
+    pe,
+    toolchain::{Route, Toolchain},
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let route = [("--debian", Route::Debian), ("--installed", Route::Installed)]
+        .into_iter()
+        .find_map(|(name, route)| has(name).then_some(route));
+    let profile = if has("--dev") {
+        Profile::Dev
+    } else {
+        Profile::Release
+    };
+
+    let repository = env::current_dir()?;
+    let mut workspace = Workspace::new(&repository);
+    if let Some(position) = arguments.iter().position(|argument| argument == "--target-dir") {
+        let folder = arguments.get(position + 1).ok_or("--target-dir needs a folder")?;
+        workspace = workspace.with_target(&repository.join(PathBuf::from(folder)));
+    }
+
+    let toolchain = Toolchain::choose(route)?;
+    println!("{toolchain}");
+    let start = Instant::now();
+    if has("--clippy") {
+        driver::clippy(&workspace, &toolchain, profile)?;
+    } else {
+        let artefacts = driver::build(&workspace, &toolchain, profile)?;
+        println!("{}", artefacts.sys.display());
+        let checks = pe::check(&artefacts.sys, &artefacts.pdb)?;
+        for check in &checks {
+            println!("{check}");
+        }
+        if checks.iter().any(|check| check.result.is_err()) {
+            return Err("the image is not fit for Windows".into());
+        }
+    }
+    println!("{:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}

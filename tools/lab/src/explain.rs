@@ -1,0 +1,183 @@
+//! The report for people, in the words of `WinDbg`.
+
+use crate::report::{Bugcheck, StackFrame};
+use crate::stack::{self, Frame, Images, Method};
+use lab_wire::dump::{Dump, Leak, Thread};
+use std::fmt::Write as _;
+
+/// Other threads shown with their stacks; a hang may have many more.
+const THREADS_SHOWN: usize = 8;
+
+/// A bug check in the report's shape, and in words.
+#[must_use]
+pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_bugcheck(&mut text, dump, images);
+    let (frames, _) = dump
+        .threads
+        .first()
+        .map_or((Vec::new(), Method::Scanned), |t| stack::walk(dump, t, images));
+    let bugcheck = Bugcheck {
+        code: format!("{:#010X}", dump.code).replacen("0X", "0x", 1),
+        name: dump.name.clone(),
+        parameters: dump.parameters.iter().map(|p| format!("{p:#x}")).collect(),
+        text: dump.text.clone(),
+        stack: frames.iter().flat_map(entries).collect(),
+    };
+    (bugcheck, text)
+}
+
+/// One line for each pool block that was not freed.
+#[must_use]
+pub fn leaks(dump: &Dump, images: &Images<'_>) -> Vec<String> {
+    let line = |leak: &Leak| {
+        let caller = stack::resolve(dump, leak.caller, true, images);
+        let place = caller
+            .locations
+            .last()
+            .and_then(|location| location.function.clone());
+        let place = place.unwrap_or_else(|| format!("{}+{:#x}", caller.module, caller.offset));
+        format!(
+            "{} bytes with tag '{}', allocated by {place}",
+            leak.size, leak.tag
+        )
+    };
+    dump.leaks.iter().map(line).collect()
+}
+
+/// One entry for each function at an address.
+fn entries(frame: &Frame) -> Vec<StackFrame> {
+    let entry = |function, file, line| StackFrame {
+        module: frame.module.clone(),
+        function,
+        file,
+        line,
+        address: format!("{:#x}", frame.address),
+    };
+    if frame.locations.is_empty() {
+        return vec![entry(None, None, None)];
+    }
+    frame
+        .locations
+        .iter()
+        .map(|l| entry(l.function.clone(), l.file.clone(), l.line))
+        .collect()
+}
+
+fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fmt::Result {
+    writeln!(out, "*** {} ({:x})", dump.name, dump.code)?;
+    writeln!(out, "{}", dump.text)?;
+    writeln!(out)?;
+    writeln!(out, "BUGCHECK_CODE:  {:x}", dump.code)?;
+    for (index, parameter) in dump.parameters.iter().enumerate() {
+        writeln!(out, "BUGCHECK_P{}:    {parameter:x}", index + 1)?;
+    }
+    if dump.register("rip").is_some_and(|rip| rip != 0) {
+        writeln!(out, "CONTEXT:")?;
+        for line in dump.registers.chunks(4) {
+            let line: Vec<String> = line
+                .iter()
+                .map(|(name, value)| format!("{name:>8}={value:016x}"))
+                .collect();
+            writeln!(out, "{}", line.join(""))?;
+        }
+    }
+    for (index, leak) in leaks(dump, images).iter().enumerate() {
+        writeln!(out, "{:15} {leak}", if index == 0 { "LEAKED_POOL:" } else { "" })?;
+    }
+    let Some((guilty, others)) = dump.threads.split_first() else {
+        return writeln!(
+            out,
+            "STACK_TEXT:     (the machine failed before it could list its threads)"
+        );
+    };
+    writeln!(out, "PROCESS_NAME:   System")?;
+    write_thread(out, "FAULTING_THREAD:", dump, guilty, images)?;
+    if !others.is_empty() {
+        writeln!(out, "OTHER_THREADS:  {}", others.len())?;
+    }
+    for thread in others.iter().take(THREADS_SHOWN) {
+        write_thread(out, "THREAD:         ", dump, thread, images)?;
+    }
+    if others.len() > THREADS_SHOWN {
+        writeln!(out, "  ... and {} more; see --log", others.len() - THREADS_SHOWN)?;
+    }
+    if !dump.complete {
+        writeln!(out, "(the kernel's report breaks off here)")?;
+    }
+    Ok(())
+}
+
+fn write_thread(
+    out: &mut String,
+    title: &str,
+    dump: &Dump,
+    thread: &Thread,
+    images: &Images<'_>,
+) -> std::fmt::Result {
+    let origin = thread.origin.to_lowercase();
+    let state = thread.state.to_lowercase();
+    let inside = thread
+        .inside
+        .as_ref()
+        .map(|export| format!(", in nt!{export}"))
+        .unwrap_or_default();
+    writeln!(
+        out,
+        "{title} {} ({origin} thread, {state} on processor {}{inside})",
+        thread.id, thread.cpu
+    )?;
+    let (frames, method) = stack::walk(dump, thread, images);
+    match method {
+        Method::Unwound => writeln!(out, "STACK_TEXT:")?,
+        Method::Scanned if frames.is_empty() => {
+            return writeln!(out, "STACK_TEXT:     (no code of the driver on it)");
+        }
+        Method::Scanned => writeln!(
+            out,
+            "STACK_TEXT:     (return addresses found by scanning; some may be stale)"
+        )?,
+    }
+    for same in frames.chunk_by(|one, next| one.address == next.address) {
+        write_frame(out, &same[0])?;
+        if same.len() > 1 {
+            writeln!(out, "  ... {} more of the same", same.len() - 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_frame(out: &mut String, frame: &Frame) -> std::fmt::Result {
+    let module = frame.module.strip_suffix(".sys").unwrap_or(&frame.module);
+    if frame.locations.is_empty() {
+        return writeln!(out, "  {:016x}  {module}+{:#x}", frame.address, frame.offset);
+    }
+    let last = frame.locations.len() - 1;
+    for (index, location) in frame.locations.iter().enumerate() {
+        let address = if index == last {
+            format!("{:016x}", frame.address)
+        } else {
+            "(Inline)        ".into()
+        };
+        let function = location.function.as_deref().unwrap_or("?");
+        write!(out, "  {address}  {module}!{function}")?;
+        match (&location.file, location.line) {
+            (Some(file), Some(line)) => writeln!(out, " [{} @ {line}]", short(file))?,
+            (Some(file), None) => writeln!(out, " [{}]", short(file))?,
+            _ => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// A file below the working directory is shown as seen from there.
+fn short(file: &str) -> String {
+    let below = std::env::current_dir().ok().and_then(|here| {
+        std::path::Path::new(file)
+            .strip_prefix(here)
+            .ok()
+            .map(|rest| rest.to_string_lossy().into_owned())
+    });
+    below.unwrap_or_else(|| file.to_owned())
+}

@@ -1,0 +1,24 @@
+//! `rundown-lab` starts a virtual machine with the lab's kernel and a Windows driver's own `.sys` in it, carries requests between
+//! standard input and the driver, and says what came of it.
+//!
+//! ```text
+//! cli      what the user asks for             session  one run: lines in, frames out, replies back
+//! driver   the .sys, checked before the boot  pipe     the line protocol
+//! inf      what Plug and Play would know      machine  the QEMU process
+//! symbols  PDB and DWARF                      dump     the kernel's report of a bug check
+//! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
+//! report   JSON, for scripts                  explain  words, for people
+//! ```
+
+pub mod cli;
+pub mod driver;
+pub mod explain;
+pub mod inf;
+pub mod machine;
+pub mod pipe;
+pub mod report;
+pub mod serve;
+pub mod session;
+pub mod stack;
+pub mod symbols;
+pub mod watch;

@@ -1,0 +1,256 @@
+//! The virtual machine: one QEMU process that never outlives this one.
+//!
+//! COM1 is the child's standard input and output, the debug console goes to a file. TCG with one host thread per processor is
+//! the accelerator: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
+
+use crate::session::Power;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+/// The emulator's name on PATH.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// What the machine is made of.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The kernel's ELF.
+    pub kernel: &'a Path,
+    /// The boot container's bytes, passed as initrd.
+    pub container: &'a [u8],
+    /// The kernel's command line.
+    pub command_line: String,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// RAM in MiB.
+    pub memory: u32,
+    /// Where the debug console's lines are kept; a temporary file if nowhere is said.
+    pub log: Option<&'a Path>,
+    /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
+    pub gdb: Option<u16>,
+}
+
+/// Why there is no machine.
+#[derive(Debug)]
+pub enum StartError {
+    /// QEMU is not installed.
+    NoQemu,
+    /// Anything else, with what was being done.
+    Io(String, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoQemu => {
+                write!(
+                    f,
+                    "{QEMU} is not on PATH; install it (Debian and Ubuntu: sudo apt-get install qemu-system-x86)"
+                )
+            }
+            Self::Io(what, e) => write!(f, "cannot {what}: {e}"),
+        }
+    }
+}
+
+/// A running QEMU; dropping it ends it.
+#[derive(Debug)]
+pub struct Machine {
+    child: Child,
+    log: PathBuf,
+    errors: PathBuf,
+    /// Deleted with the machine.
+    _folder: tempfile::TempDir,
+}
+
+impl Machine {
+    /// Starts QEMU; the pipes are COM1, towards the machine and from it.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is missing.
+    ///
+    /// # Panics
+    /// Never: both pipes were asked for.
+    pub fn start(options: &Options<'_>) -> Result<(Self, ChildStdin, ChildStdout), StartError> {
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |e| StartError::Io(what, e)
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("rundown-lab-")
+            .tempdir()
+            .map_err(io("make a temporary folder for the machine's files"))?;
+        let container = folder.path().join("container");
+        std::fs::write(&container, options.container).map_err(io("write the boot container"))?;
+        let log = options
+            .log
+            .map_or_else(|| folder.path().join("log"), Path::to_owned);
+        File::create(&log).map_err(io(&format!("write the log {}", log.display())))?;
+        let errors = folder.path().join("errors");
+        let errors_file = File::create(&errors).map_err(io("write QEMU's messages"))?;
+
+        let mut command = Command::new(QEMU);
+        command
+            .args(arguments(options, &container, &log))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors_file);
+        let parent = std::process::id();
+        // SAFETY: `end_with` makes two system calls and nothing else: it neither allocates nor locks, so it may run between fork and exec.
+        unsafe { command.pre_exec(move || end_with(parent)) };
+        let mut child = command.spawn().map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => StartError::NoQemu,
+            _ => StartError::Io(format!("start {QEMU}"), e),
+        })?;
+        let (stdin, stdout) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .expect("both were asked to be pipes");
+        Ok((
+            Self {
+                child,
+                log,
+                errors,
+                _folder: folder,
+            },
+            stdin,
+            stdout,
+        ))
+    }
+
+    /// What the kernel wrote to the debug console so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// What QEMU itself had to say.
+    #[must_use]
+    pub fn messages(&self) -> String {
+        std::fs::read_to_string(&self.errors)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    }
+}
+
+impl Power for Machine {
+    fn leave(&mut self, patience: Duration) -> Option<i32> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.code(),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+                _ => {
+                    self.end();
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        // Both fail only if it is gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// In the child: die when the parent does, however that happens. It may have died before the first call; then there is no exec.
+fn end_with(parent: u32) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if std::os::unix::process::parent_id() != parent {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
+}
+
+fn arguments(options: &Options<'_>, container: &Path, log: &Path) -> Vec<OsString> {
+    // In an option's list a comma separates; a doubled one stands for itself.
+    let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
+    let mut arguments: Vec<OsString> = [
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-display",
+        "none",
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-chardev",
+        "stdio,id=com1,signal=off",
+        "-serial",
+        "chardev:com1",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-device",
+        "isa-debugcon,iobase=0xe9,chardev=console",
+    ]
+    .map(OsString::from)
+    .into();
+    arguments.extend([
+        "-chardev".into(),
+        format!("file,id=console,path={}", escaped(log)).into(),
+    ]);
+    arguments.extend([
+        "-smp".into(),
+        options.cpus.to_string().into(),
+        "-m".into(),
+        options.memory.to_string().into(),
+    ]);
+    arguments.extend([
+        "-kernel".into(),
+        options.kernel.into(),
+        "-initrd".into(),
+        container.into(),
+    ]);
+    arguments.extend(["-append".into(), options.command_line.clone().into()]);
+    if let Some(port) = options.gdb {
+        arguments.extend(["-gdb".into(), format!("tcp:127.0.0.1:{port}").into(), "-S".into()]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_paths_are_doubled_and_everything_is_passed() {
+        let options = Options {
+            kernel: Path::new("/a,b/kernel"),
+            container: &[],
+            command_line: "cpus=2 seed=7".into(),
+            cpus: 2,
+            memory: 256,
+            log: None,
+            gdb: Some(1234),
+        };
+        let arguments = arguments(&options, Path::new("/c,d/container"), Path::new("/e,f/log"));
+        let text: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+        let after = |name: &str| text.iter().position(|a| a == name).map(|i| text[i + 1].as_ref());
+        assert_eq!(after("-kernel"), Some("/a,b/kernel"));
+        assert_eq!(after("-initrd"), Some("/c,d/container"));
+        assert_eq!(after("-append"), Some("cpus=2 seed=7"));
+        assert_eq!(after("-smp"), Some("2"));
+        assert_eq!(after("-gdb"), Some("tcp:127.0.0.1:1234"));
+        assert!(text.iter().any(|a| a == "file,id=console,path=/e,,f/log"));
+    }
+}

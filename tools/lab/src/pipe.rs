@@ -1,0 +1,314 @@
+//! The line protocol on standard input and output; `docs/lab-pipe.md` is its description for people.
+
+use lab_wire::frame::{Access, Caller};
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+
+/// The version that the ready line names.
+pub const VERSION: u32 = 1;
+
+/// A request line, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The client's id, which the reply repeats.
+    pub id: u32,
+    /// What to do.
+    pub request: Request,
+}
+
+/// What a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `open <interface-guid> <r|w|rw|-> [admin|user]`
+    Open {
+        /// In memory order.
+        interface: [u8; 16],
+        /// `r`, `w`, `rw` or `-`.
+        access: Access,
+        /// `admin` if nothing is said.
+        caller: Caller,
+    },
+    /// `ioctl <handle> 0x<code> <output-capacity> <hex|->`
+    Ioctl {
+        /// From the reply to `open`.
+        handle: u64,
+        /// The control code.
+        code: u32,
+        /// Bytes.
+        capacity: u32,
+        /// Input bytes.
+        input: Vec<u8>,
+    },
+    /// `cancel <id-of-ioctl>`
+    Cancel {
+        /// The id of the line that carried the ioctl.
+        target: u32,
+    },
+    /// `close <handle>`
+    Close {
+        /// From the reply to `open`.
+        handle: u64,
+    },
+    /// `quit`
+    Quit,
+}
+
+/// What is wrong with a line, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineError(String);
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Line {
+    type Err = LineError;
+
+    fn from_str(text: &str) -> Result<Self, LineError> {
+        let mut words = text.split_ascii_whitespace();
+        let id = next(&mut words, "a request id")?;
+        let id = id
+            .parse()
+            .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
+        let request = match next(&mut words, "open, ioctl, cancel, close or quit")? {
+            "open" => Request::Open {
+                interface: guid(next(&mut words, "an interface GUID")?)?,
+                access: access(next(&mut words, "r, w, rw or -")?)?,
+                caller: caller(words.next())?,
+            },
+            "ioctl" => Request::Ioctl {
+                handle: number(next(&mut words, "a handle")?, "a handle")?,
+                code: number32(next(&mut words, "a control code")?, "a control code")?,
+                capacity: number32(next(&mut words, "an output capacity")?, "an output capacity")?,
+                input: bytes(next(&mut words, "input bytes in hex, or -")?)?,
+            },
+            "cancel" => Request::Cancel {
+                target: number32(next(&mut words, "the id of an ioctl")?, "the id of an ioctl")?,
+            },
+            "close" => Request::Close {
+                handle: number(next(&mut words, "a handle")?, "a handle")?,
+            },
+            "quit" => Request::Quit,
+            other => {
+                return Err(LineError(format!(
+                    "\"{other}\" is not a request: open, ioctl, cancel, close or quit expected"
+                )));
+            }
+        };
+        match words.next() {
+            None => Ok(Self { id, request }),
+            Some(extra) => Err(LineError(format!("\"{extra}\" is one word too many"))),
+        }
+    }
+}
+
+fn next<'a>(words: &mut impl Iterator<Item = &'a str>, expected: &str) -> Result<&'a str, LineError> {
+    words
+        .next()
+        .ok_or_else(|| LineError(format!("the line ends where {expected} should be")))
+}
+
+/// Decimal, or hexadecimal after `0x`.
+fn number(word: &str, what: &str) -> Result<u64, LineError> {
+    let parsed = match word.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => word.parse(),
+    };
+    parsed.map_err(|_| LineError(format!("\"{word}\" is not {what}")))
+}
+
+fn number32(word: &str, what: &str) -> Result<u32, LineError> {
+    u32::try_from(number(word, what)?).map_err(|_| LineError(format!("\"{word}\" does not fit 32 bits")))
+}
+
+fn access(word: &str) -> Result<Access, LineError> {
+    let (read, write) = match word {
+        "r" => (true, false),
+        "w" => (false, true),
+        "rw" => (true, true),
+        "-" => (false, false),
+        other => {
+            return Err(LineError(format!(
+                "\"{other}\" is not an access: r, w, rw or - expected"
+            )));
+        }
+    };
+    Ok(Access { read, write })
+}
+
+fn caller(word: Option<&str>) -> Result<Caller, LineError> {
+    match word {
+        None | Some("admin") => Ok(Caller::Admin),
+        Some("user") => Ok(Caller::User),
+        Some(other) => Err(LineError(format!(
+            "\"{other}\" is not a caller: admin or user expected"
+        ))),
+    }
+}
+
+fn bytes(word: &str) -> Result<Vec<u8>, LineError> {
+    if word == "-" {
+        return Ok(Vec::new());
+    }
+    let wrong = || LineError("input bytes are not an even number of hexadecimal digits".into());
+    if !word.len().is_multiple_of(2) || !word.is_ascii() {
+        return Err(wrong());
+    }
+    (0..word.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&word[i..i + 2], 16).map_err(|_| wrong()))
+        .collect()
+}
+
+/// A GUID in text, with or without braces, to memory order: the first three groups are little-endian.
+fn guid(word: &str) -> Result<[u8; 16], LineError> {
+    let wrong = || {
+        LineError(format!(
+            "\"{word}\" is not a GUID such as 01234567-89ab-cdef-0123-456789abcdef"
+        ))
+    };
+    let inner = word
+        .strip_prefix('{')
+        .map_or(Some(word), |rest| rest.strip_suffix('}'))
+        .ok_or_else(wrong)?;
+    let groups: Vec<&str> = inner.split('-').collect();
+    if groups.iter().map(|g| g.len()).ne([8, 4, 4, 4, 12]) {
+        return Err(wrong());
+    }
+    let mut out: [u8; 16] = bytes(&groups.concat())
+        .ok()
+        .and_then(|b| b.try_into().ok())
+        .ok_or_else(wrong)?;
+    out[..4].reverse();
+    out[4..6].reverse();
+    out[6..8].reverse();
+    Ok(out)
+}
+
+/// `<id> 0x<ntstatus> <text>`
+#[must_use]
+pub fn reply(id: u32, status: u32, text: &str) -> String {
+    format!("{id} 0x{status:08X} {text}")
+}
+
+/// Bytes as the protocol writes them; none are `-`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "-".into();
+    }
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn requests() {
+        assert_eq!(
+            line("1 open {01234567-89ab-cdef-0123-456789abcdef} rw"),
+            Line {
+                id: 1,
+                request: Request::Open {
+                    interface: [
+                        0x67, 0x45, 0x23, 0x01, 0xAB, 0x89, 0xEF, 0xCD, 0x01, 0x23, 0x45, 0x67, 0x89, 0xAB,
+                        0xCD, 0xEF
+                    ],
+                    access: Access {
+                        read: true,
+                        write: true
+                    },
+                    caller: Caller::Admin,
+                }
+            }
+        );
+        assert!(matches!(
+            line("2 open 01234567-89AB-CDEF-0123-456789ABCDEF - user").request,
+            Request::Open {
+                access: Access {
+                    read: false,
+                    write: false
+                },
+                caller: Caller::User,
+                ..
+            }
+        ));
+        assert_eq!(
+            line("3 ioctl 4 0x22e004 16 00fF"),
+            Line {
+                id: 3,
+                request: Request::Ioctl {
+                    handle: 4,
+                    code: 0x22_E004,
+                    capacity: 16,
+                    input: vec![0, 255]
+                }
+            }
+        );
+        assert_eq!(
+            line(" 4  ioctl 0x4 0x22e004 0 - \r").request,
+            Request::Ioctl {
+                handle: 4,
+                code: 0x22_E004,
+                capacity: 0,
+                input: vec![]
+            }
+        );
+        assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
+        assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
+        assert_eq!(line("7 quit").request, Request::Quit);
+    }
+
+    #[test]
+    fn wrong_lines_say_what_is_wrong() {
+        for (text, message) in [
+            ("", "a request id"),
+            ("x quit", "not a request id"),
+            ("4294967296 quit", "not a request id"),
+            ("1", "open, ioctl"),
+            ("1 dance", "\"dance\" is not a request"),
+            ("1 quit now", "\"now\" is one word too many"),
+            ("1 open", "an interface GUID"),
+            ("1 open 0123 r", "is not a GUID"),
+            ("1 open {01234567-89ab-cdef-0123-456789abcdef r", "is not a GUID"),
+            ("1 open 01234567-89ab-cdef-0123-456789abcdeg r", "is not a GUID"),
+            (
+                "1 open 01234567-89ab-cdef-0123-456789abcdef x",
+                "is not an access",
+            ),
+            (
+                "1 open 01234567-89ab-cdef-0123-456789abcdef r root",
+                "is not a caller",
+            ),
+            ("1 ioctl 4 0x1ffffffff 0 -", "does not fit"),
+            ("1 ioctl 4 0x1 0 abc", "even number"),
+            ("1 ioctl 4 0x1 0 zz", "even number"),
+            ("1 ioctl 4 0x1 0 é", "even number"),
+            ("1 ioctl four 0x1 0 -", "is not a handle"),
+            ("1 ioctl 4 0x1 0", "input bytes"),
+        ] {
+            let error = text.parse::<Line>().expect_err(text).to_string();
+            assert!(error.contains(message), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn replies() {
+        assert_eq!(reply(7, 0xC000_0022, "-"), "7 0xC0000022 -");
+        assert_eq!(reply(8, 0, &hex(&[1, 0xAB])), "8 0x00000000 01ab");
+        assert_eq!(hex(&[]), "-");
+    }
+}

@@ -1,0 +1,388 @@
+//! `rundown-lab serve`: everything around one run.
+
+use crate::cli::{Serve, exit};
+use crate::driver::DriverFile;
+use crate::explain;
+use crate::inf::{DriverInf, RegistryData};
+use crate::machine::{Machine, Options, StartError};
+use crate::report::{Bugcheck, CountersReport, Report};
+use crate::session::{self, Ending, Ends, Times};
+use crate::stack::Images;
+use crate::symbols::{DriverSymbols, KernelSymbols};
+use crate::watch;
+use lab_wire::boot::{Boot, Parameter, Value};
+use lab_wire::dump::{self, Dump};
+use std::fmt::Write as _;
+use std::io::{BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The newest framework version whose functions the lab has.
+const KMDF: (u32, u32) = (1, 31);
+/// The kernel gives up by itself at the limit and says where everybody is; this much later nothing is to be expected of it any more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The bug check for a machine that had to be ended from outside: code and name of the kernel's own time limit.
+const RUN_TIMEOUT: (&str, &str) = ("0x1AB00003", "RUN_TIMEOUT");
+
+/// Why there was no run, with the exit code.
+struct Failure(u8, String);
+
+/// Wrong input.
+fn bad_input(text: String) -> Failure {
+    Failure(exit::BAD_INPUT, text)
+}
+
+/// What is needed before the machine starts.
+struct Inputs {
+    kernel_path: PathBuf,
+    kernel: Vec<u8>,
+    driver: DriverFile,
+    symbols: Option<DriverSymbols>,
+    inf: DriverInf,
+    watch: Vec<u32>,
+}
+
+/// Runs `serve`; the answer is this program's exit code.
+#[must_use]
+pub fn serve(arguments: &Serve) -> ExitCode {
+    match try_serve(arguments) {
+        Ok(code) => code.into(),
+        Err(Failure(code, text)) => {
+            eprintln!("rundown-lab: {text}");
+            code.into()
+        }
+    }
+}
+
+fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
+    let inputs = Inputs::read(arguments)?;
+    let seed = arguments.seed.unwrap_or_else(seed_from_clock);
+    let started = Instant::now();
+    let container = container(&inputs);
+    let options = Options {
+        kernel: &inputs.kernel_path,
+        container: &container,
+        command_line: command_line(arguments, seed, &inputs.watch),
+        cpus: arguments.cpus,
+        memory: arguments.memory,
+        log: arguments.log.as_deref(),
+        gdb: arguments.gdb,
+    };
+    let (mut machine, com1_in, com1_out) = Machine::start(&options).map_err(|e| match e {
+        StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
+    })?;
+    let mut output = std::io::stdout();
+    let ends = Ends {
+        input: Box::new(BufReader::new(std::io::stdin())),
+        output: &mut output,
+        ready: format!("seed={seed}"),
+    };
+    let limit = Duration::from_secs(arguments.timeout.into()) + GRACE;
+    let (ending, times) = session::run(&mut machine, (com1_in, com1_out), ends, limit);
+    let mut run = Run {
+        arguments,
+        inputs: &inputs,
+        seed,
+        report: blank_report(arguments, seed, &times, started),
+    };
+    let code = run.judge(ending, &machine);
+    if let Some(path) = &arguments.report {
+        run.report
+            .write(path)
+            .map_err(|text| Failure(exit::LAB_FAILED, text))?;
+    }
+    Ok(code)
+}
+
+impl Inputs {
+    fn read(arguments: &Serve) -> Result<Self, Failure> {
+        let beside = |name: &str| {
+            let folder = std::env::current_exe()
+                .ok()
+                .and_then(|exe| exe.parent().map(Path::to_owned));
+            folder.unwrap_or_default().join(name)
+        };
+        let driver_path = arguments.driver.clone().unwrap_or_else(|| beside("rundown.sys"));
+        let driver = DriverFile::read(&driver_path).map_err(bad_input)?;
+        let inf_path = arguments
+            .inf
+            .clone()
+            .unwrap_or_else(|| driver_path.with_extension("inf"));
+        let inf = DriverInf::read(&inf_path).map_err(bad_input)?;
+        if let Some((major, minor)) = inf.kmdf
+            && (major, minor) > KMDF
+        {
+            return Err(bad_input(format!(
+                "{} asks for KMDF {major}.{minor}; the lab has the functions of {}.{}, the newest of Windows 10",
+                inf_path.display(),
+                KMDF.0,
+                KMDF.1
+            )));
+        }
+        let symbols = match &arguments.pdb {
+            Some(path) => Some(DriverSymbols::read(path, &driver).map_err(bad_input)?),
+            None => symbols_beside(&driver),
+        };
+        let watch = match (&arguments.watch_cr8, &symbols) {
+            (None, _) => Vec::new(),
+            (Some(pattern), Some(symbols)) => {
+                watch::cr8_reads(&driver, symbols, pattern).map_err(bad_input)?
+            }
+            (Some(_), None) => {
+                return Err(bad_input(
+                    "--watch-cr8 needs the driver's PDB (--pdb FILE)".into(),
+                ));
+            }
+        };
+        let kernel_path = arguments
+            .kernel
+            .clone()
+            .unwrap_or_else(|| beside("rundown-lab-kernel"));
+        let kernel = std::fs::read(&kernel_path).map_err(|e| {
+            bad_input(format!(
+                "cannot read the lab's kernel {}: {e}",
+                kernel_path.display()
+            ))
+        })?;
+        Ok(Self {
+            kernel_path,
+            kernel,
+            driver,
+            symbols,
+            inf,
+            watch,
+        })
+    }
+}
+
+/// The PDB that lies beside the driver, if it does; without one, reports have addresses instead of names.
+fn symbols_beside(driver: &DriverFile) -> Option<DriverSymbols> {
+    let path = driver.path.with_extension("pdb");
+    if !path.exists() {
+        return None;
+    }
+    DriverSymbols::read(&path, driver)
+        .map_err(|text| eprintln!("rundown-lab: no symbols: {text}"))
+        .ok()
+}
+
+fn container(inputs: &Inputs) -> Vec<u8> {
+    let inf = &inputs.inf;
+    let parameters = inf.parameters.iter().map(|parameter| Parameter {
+        key: &parameter.key,
+        name: &parameter.name,
+        value: match &parameter.data {
+            RegistryData::Dword(value) => Value::Dword(*value),
+            RegistryData::Text(text) => Value::Text(text),
+        },
+    });
+    Boot {
+        driver_name: &inputs.driver.name(),
+        service: &inf.service,
+        hardware_id: &inf.hardware_id,
+        class: &inf.class,
+        security: inf.security.as_deref().unwrap_or_default(),
+        parameters: parameters.collect(),
+        driver: &inputs.driver.bytes,
+    }
+    .encode()
+}
+
+/// The kernel's command line; its keys are the kernel's (`config.rs` there).
+fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
+    let mut line = format!(
+        "cpus={} seed={seed} mode={} monitorx={} timeout={}",
+        arguments.cpus,
+        arguments.mode.name(),
+        arguments.monitorx,
+        arguments.timeout
+    );
+    // Writing to a String cannot fail.
+    if let Some(count) = arguments.unparked {
+        let _ = write!(line, " unparked={count}");
+    }
+    if let Some(cycles) = arguments.cycles_per_yield {
+        let _ = write!(line, " cpy={cycles}");
+    }
+    if !watch.is_empty() {
+        let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
+        let _ = write!(line, " watchcr8={}", addresses.join(","));
+    }
+    line
+}
+
+/// A seed that differs from run to run and is short enough to be typed.
+fn seed_from_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| {
+        now.as_secs() % 1_000_000 * 1000 + u64::from(now.subsec_millis())
+    })
+}
+
+fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -> Report {
+    Report {
+        passed: false,
+        cpus: arguments.cpus,
+        seed,
+        mode: arguments.mode.name(),
+        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        boot_milliseconds: times
+            .boot
+            .map(|boot| u64::try_from(boot.as_millis()).unwrap_or(u64::MAX)),
+        bugcheck: None,
+        leaks: 0,
+        findings: Vec::new(),
+        counters: CountersReport::default(),
+    }
+}
+
+/// The last line on the pipe. Nobody may be listening any more, which is all right.
+fn last_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A run that is over.
+struct Run<'a> {
+    arguments: &'a Serve,
+    inputs: &'a Inputs,
+    seed: u64,
+    report: Report,
+}
+
+impl Run<'_> {
+    /// Fills the report, tells people, and gives the exit code.
+    fn judge(&mut self, ending: Ending, machine: &Machine) -> u8 {
+        match ending {
+            Ending::Finished { counters } => {
+                self.report.counters = counters.into();
+                self.report.passed = true;
+                exit::PASSED
+            }
+            Ending::Refused(reason) => {
+                eprintln!(
+                    "rundown-lab: {} cannot be loaded: {reason}",
+                    self.inputs.driver.path.display()
+                );
+                exit::BAD_INPUT
+            }
+            Ending::NotStarted { status, stage } => {
+                let text = format!("the device was not started: {stage} returned 0x{status:08X}");
+                eprintln!("rundown-lab: {text}");
+                self.report.findings.push(text);
+                self.repeat();
+                exit::DRIVER_FAILED
+            }
+            Ending::Died(code) => self.died(code, machine),
+            Ending::TimedOut => {
+                let seconds = self.arguments.timeout;
+                let bugcheck = Bugcheck {
+                    code: RUN_TIMEOUT.0.into(),
+                    name: RUN_TIMEOUT.1.into(),
+                    parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
+                    text: format!(
+                        "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted"
+                    ),
+                    stack: Vec::new(),
+                };
+                eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
+                self.dead(bugcheck);
+                exit::DRIVER_FAILED
+            }
+            Ending::Interrupted(signal) => {
+                eprintln!("rundown-lab: ended by signal {signal}");
+                exit::LAB_FAILED
+            }
+            Ending::Garbled(what) => {
+                eprintln!("rundown-lab: the machine and this program do not understand each other: {what}");
+                Self::show_machine(machine);
+                exit::LAB_FAILED
+            }
+        }
+    }
+
+    /// The machine went off by itself: a bug check, or trouble.
+    fn died(&mut self, code: Option<i32>, machine: &Machine) -> u8 {
+        let log = machine.log();
+        if let Some(reason) = dump::bad_input(&log) {
+            eprintln!("rundown-lab: {reason}");
+            return exit::BAD_INPUT;
+        }
+        let Some(dump) = Dump::parse(&log) else {
+            let how = code.map_or("did not switch itself off".into(), |code| {
+                format!("ended with QEMU's exit code {code}")
+            });
+            eprintln!("rundown-lab: the machine {how}, without a report");
+            Self::show_machine(machine);
+            return exit::LAB_FAILED;
+        };
+        let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
+        let images = Images {
+            driver_name: self.inputs.driver.name(),
+            driver: &self.inputs.driver.bytes,
+            driver_symbols: self.inputs.symbols.as_ref(),
+            kernel: &self.inputs.kernel,
+            kernel_symbols: kernel_symbols.as_ref(),
+        };
+        let (bugcheck, text) = explain::bugcheck(&dump, &images);
+        eprint!("{text}");
+        self.report.leaks = dump.leaks.len();
+        self.report.findings = explain::leaks(&dump, &images);
+        self.dead(bugcheck);
+        // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
+        if code == Some(39) {
+            exit::LAB_FAILED
+        } else {
+            exit::DRIVER_FAILED
+        }
+    }
+
+    /// Tells the client how the machine died, and everybody else how to see it again.
+    fn dead(&mut self, bugcheck: Bugcheck) {
+        last_line(&format!(
+            "bugcheck {} {} {}",
+            bugcheck.code, bugcheck.name, bugcheck.text
+        ));
+        self.report.bugcheck = Some(bugcheck);
+        self.repeat();
+    }
+
+    fn repeat(&self) {
+        eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
+    }
+
+    fn show_machine(machine: &Machine) {
+        let messages = machine.messages();
+        if !messages.is_empty() {
+            eprintln!("QEMU says: {messages}");
+        }
+        let log = machine.log();
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(10)..] {
+            eprintln!("kernel: {line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse_words;
+
+    #[test]
+    fn the_kernels_command_line() {
+        let plain = parse_words("rundown-lab serve --timeout 9").unwrap();
+        assert_eq!(
+            command_line(&plain, 7, &[]),
+            "cpus=2 seed=7 mode=smp monitorx=1 timeout=9"
+        );
+        let full = parse_words(
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --timeout 9",
+        )
+        .unwrap();
+        assert_eq!(
+            command_line(&full, 7, &[0x1234, 0x20]),
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 unparked=1 cpy=40 watchcr8=0x1234,0x20"
+        );
+    }
+}

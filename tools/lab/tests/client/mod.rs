@@ -1,0 +1,200 @@
+//! A client of `rundown-lab` for the tests that boot the lab: it writes lines and waits for their answers.
+//!
+//! The artefacts are those of `cargo xtask lab`, in the folder that RUNDOWN_LAB_DIR names. Without them a test fails: a test that is skipped proves nothing.
+
+#![allow(dead_code, reason = "each of the two test programs uses a part of it")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Longer than anything here takes, also on a machine with other things to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A file of the lab's folder.
+pub(crate) fn artefact(name: &str) -> PathBuf {
+    let folder = std::env::var_os("RUNDOWN_LAB_DIR").expect(
+        "RUNDOWN_LAB_DIR must name the folder with the lab's artefacts (target/lab after `cargo xtask lab`)",
+    );
+    let path = PathBuf::from(folder).join(name);
+    assert!(
+        path.exists(),
+        "{} does not exist: build it with `cargo xtask lab`",
+        path.display()
+    );
+    path
+}
+
+/// The program under test, with `serve` and the lab's kernel.
+pub(crate) fn serve() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    command
+        .arg("serve")
+        .arg("--kernel")
+        .arg(artefact("rundown-lab-kernel"));
+    command
+}
+
+/// A running lab.
+pub(crate) struct Lab {
+    pub(crate) child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    errors: Option<JoinHandle<String>>,
+    answers: HashMap<u32, (u32, String)>,
+    others: Vec<String>,
+    next: u32,
+}
+
+/// What is left of a lab that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// Lines of standard output that answered nothing.
+    pub(crate) lines: Vec<String>,
+    /// Standard error.
+    pub(crate) errors: String,
+}
+
+impl Lab {
+    /// Starts the command.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program under test was built by cargo");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let mut errors = child.stderr.take().expect("it is a pipe");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            // What can be read is shown; a broken pipe ends it.
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        Self {
+            child,
+            input,
+            lines,
+            errors: Some(errors),
+            answers: HashMap::new(),
+            others: Vec::new(),
+            next: 1,
+        }
+    }
+
+    /// Starts the command and waits for its ready line.
+    pub(crate) fn ready(command: &mut Command) -> Self {
+        let mut lab = Self::spawn(command);
+        match lab.lines.recv_timeout(PATIENCE) {
+            Ok(line) if line.starts_with("ready 1 cpus=") => lab,
+            other => {
+                lab.others.extend(other.ok());
+                panic!("no ready line: {:?}", lab.end())
+            }
+        }
+    }
+
+    /// Sends a request without waiting; its id.
+    pub(crate) fn send(&mut self, request: &str) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        // A lab that has died says so where the answer is waited for.
+        let _ = writeln!(
+            self.input.as_mut().expect("the client still talks"),
+            "{id} {request}"
+        );
+        id
+    }
+
+    /// The answer to a request: its NTSTATUS and what it carries.
+    pub(crate) fn answer(&mut self, id: u32) -> (u32, String) {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return answer;
+            }
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.sort(line),
+                Err(_) => panic!("request {id} is not answered: {:?}", self.take().end()),
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn ask(&mut self, request: &str) -> (u32, String) {
+        let id = self.send(request);
+        self.answer(id)
+    }
+
+    /// The handle of a successful open.
+    pub(crate) fn open(&mut self, request: &str) -> String {
+        let (status, handle) = self.ask(request);
+        assert_eq!(status, 0, "{request}");
+        handle
+    }
+
+    fn sort(&mut self, line: String) {
+        let mut words = line.splitn(3, ' ');
+        let parsed = (|| {
+            let id = words.next()?.parse().ok()?;
+            let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+            Some((id, (status, words.next()?.to_owned())))
+        })();
+        match parsed {
+            Some((id, answer)) => drop(self.answers.insert(id, answer)),
+            None => self.others.push(line),
+        }
+    }
+
+    fn take(&mut self) -> &mut Self {
+        // Whoever asks has given up: the end must come.
+        let _ = self.child.kill();
+        self
+    }
+
+    /// Closes standard input and waits for the end.
+    pub(crate) fn end(&mut self) -> Ended {
+        self.input = None;
+        let status = self.child.wait().expect("it is our child");
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
+            self.sort(line);
+        }
+        let errors = self
+            .errors
+            .take()
+            .map(|thread| thread.join().expect("the reader does not panic"));
+        Ended {
+            code: status.code(),
+            lines: std::mem::take(&mut self.others),
+            errors: errors.unwrap_or_default(),
+        }
+    }
+}
+
+/// Ids of processes on whose command line `word` stands.
+pub(crate) fn processes_with(word: &str) -> Vec<u32> {
+    let folders = std::fs::read_dir("/proc").expect("the lab runs on Linux");
+    folders
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&id: &u32| id != std::process::id())
+        .filter(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(word)
+        })
+        .collect()
+}

@@ -1,0 +1,455 @@
+//! Boots the lab with a driver that uses, and misuses, the framework. Not part of a plain `cargo test`, since it needs the lab's kernel:
+//! `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test framework`.
+//!
+//! The driver is `framework/driver.c`, built here by clang, llvm-dlltool and lld-link (version 19 as everywhere, or what CLANG, LLVM_DLLTOOL
+//! and LLD_LINK name).
+
+mod client;
+
+use client::{Ended, Lab, serve};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The interface class of the test driver.
+const INTERFACE: &str = "11223344-5566-7788-0102-030405060708";
+const CANCELLED: u32 = 0xC000_0120;
+
+/// Runs a build tool, which must succeed.
+fn tool(variable: &str, default: &str, arguments: &[&str]) {
+    let program = std::env::var(variable).unwrap_or_else(|_| default.into());
+    let output = Command::new(&program).args(arguments).output();
+    let output =
+        output.unwrap_or_else(|e| panic!("{program} cannot be started ({variable} may name another): {e}"));
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The test driver, built once; its INF and PDB lie beside it.
+fn driver() -> &'static Path {
+    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
+    DRIVER.get_or_init(|| {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/framework");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("framework");
+        std::fs::create_dir_all(&folder).expect("cargo's folder for tests can be written");
+        let source = |name: &str| sources.join(name).display().to_string();
+        let built = |name: &str| folder.join(name).display().to_string();
+        tool(
+            "CLANG",
+            "clang-19",
+            &[
+                "--target=x86_64-pc-windows-msvc",
+                "-c",
+                "-O1",
+                "-g",
+                "-gcodeview",
+                "-ffreestanding",
+                "-fasynchronous-unwind-tables",
+                "-fno-stack-protector",
+                "-fshort-wchar",
+                "-Wall",
+                "-Wno-unused-function",
+                "-Werror",
+                "-o",
+                &built("driver.obj"),
+                &source("driver.c"),
+            ],
+        );
+        for module in ["ntoskrnl", "wdfldr"] {
+            let (definition, library) = (source(&format!("{module}.def")), built(&format!("{module}.lib")));
+            tool(
+                "LLVM_DLLTOOL",
+                "llvm-dlltool-19",
+                &["-m", "i386:x86-64", "-d", &definition, "-l", &library],
+            );
+        }
+        tool(
+            "LLD_LINK",
+            "lld-link-19",
+            &[
+                "/DRIVER",
+                "/SUBSYSTEM:NATIVE",
+                "/ENTRY:DriverEntry",
+                "/NODEFAULTLIB",
+                "/DEBUG",
+                &format!("/OUT:{}", built("driver.sys")),
+                &format!("/PDB:{}", built("driver.pdb")),
+                &built("driver.obj"),
+                &built("ntoskrnl.lib"),
+                &built("wdfldr.lib"),
+            ],
+        );
+        std::fs::copy(sources.join("driver.inf"), folder.join("driver.inf")).expect("as above");
+        folder.join("driver.sys")
+    })
+}
+
+fn with_driver(mode: &str) -> Command {
+    let mut command = serve();
+    command
+        .arg("--driver")
+        .arg(driver())
+        .args(["--mode", mode, "--seed", "11"]);
+    command
+}
+
+/// `FILE_DEVICE_UNKNOWN`, `METHOD_BUFFERED`, `FILE_ANY_ACCESS`.
+fn code(function: u32) -> u32 {
+    0x22 << 16 | function << 2
+}
+
+struct Session {
+    lab: Lab,
+    handle: String,
+}
+
+impl Session {
+    fn start(mode: &str) -> Self {
+        let mut lab = Lab::ready(&mut with_driver(mode));
+        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        Self { lab, handle }
+    }
+
+    fn line(&self, function: u32, capacity: u32, input: &str) -> String {
+        format!("ioctl {} {:#x} {capacity} {input}", self.handle, code(function))
+    }
+
+    fn send(&mut self, function: u32) -> u32 {
+        let line = self.line(function, 0, "-");
+        self.lab.send(&line)
+    }
+
+    fn ask(&mut self, function: u32, capacity: u32, input: &str) -> (u32, String) {
+        let line = self.line(function, capacity, input);
+        self.lab.ask(&line)
+    }
+
+    /// Asks until the driver has what an earlier request of the same client was to put there.
+    fn ask_until_success(&mut self, function: u32) {
+        while self.ask(function, 0, "-").0 != 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn quit(mut self) {
+        assert_eq!(self.lab.ask("quit").0, 0);
+        let ended = self.lab.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+const MODES: [&str; 2] = ["smp", "chaos"];
+
+#[test]
+fn buffers_registry_and_locks() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        assert_eq!(session.ask(0x800, 8, "01020304"), (0, "01020304".into()));
+        assert_eq!(
+            session.ask(0x800, 3, "01020304").0,
+            0xC000_0023,
+            "the output buffer is too small"
+        );
+        assert_eq!(
+            session.ask(0x800, 8, "-").0,
+            0xC000_0023,
+            "there is no input buffer"
+        );
+        // The value 42, and STATUS_OBJECT_NAME_NOT_FOUND for one that the INF does not add.
+        assert_eq!(
+            session.ask(0x808, 12, "-"),
+            (0, "000000002a000000340000c0".into())
+        );
+        assert_eq!(session.ask(0x80D, 0, "-").0, 0);
+        assert_eq!(session.ask(0xFFF, 0, "-").0, 0xC000_0010, "the driver's default");
+        session.quit();
+    }
+}
+
+#[test]
+fn objects_are_cleaned_up_children_first_and_destroyed_with_the_last_reference() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        // a has the children b (with c) and d; b is referenced once more. Lower case is cleanup, upper case is destruction.
+        let (status, order) = session.ask(0x80A, 16, "-");
+        let bytes: Vec<u8> = (0..order.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&order[i..i + 2], 16).unwrap())
+            .collect();
+        assert_eq!(
+            (status, String::from_utf8(bytes).unwrap().as_str()),
+            (0, "dcbaDCA|B")
+        );
+        session.quit();
+    }
+}
+
+#[test]
+fn timers_dpcs_and_work_items_complete_requests() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        for function in [0x805, 0x806, 0x807, 0x805, 0x807, 0x806] {
+            assert_eq!(session.ask(function, 0, "-").0, 0, "{function:#x}");
+        }
+        session.quit();
+    }
+}
+
+#[test]
+fn a_manual_queue_keeps_order_and_a_sequential_one_presents_one_at_a_time() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        let waiting: Vec<u32> = (0..8).map(|_| session.send(0x801)).collect();
+        for _ in &waiting {
+            session.ask_until_success(0x802);
+        }
+        for id in waiting {
+            assert_eq!(session.lab.answer(id).0, 0);
+        }
+        let line = session.line(0x804, 4, "-");
+        let many: Vec<u32> = (0..16).map(|_| session.lab.send(&line)).collect();
+        for id in many {
+            assert_eq!(
+                session.lab.answer(id),
+                (0, "01000000".into()),
+                "more than one request at a time"
+            );
+        }
+        session.quit();
+    }
+}
+
+#[test]
+fn requests_are_cancelled_in_a_queue_and_at_the_driver() {
+    for mode in MODES {
+        for function in [0x801, 0x803] {
+            let mut session = Session::start(mode);
+            for _ in 0..10 {
+                let id = session.send(function);
+                assert_eq!(session.lab.ask(&format!("cancel {id}")).0, 0);
+                assert_eq!(session.lab.answer(id).0, CANCELLED, "{function:#x}");
+                assert_eq!(
+                    session.lab.ask(&format!("cancel {id}")).0,
+                    0xC000_0225,
+                    "it is done"
+                );
+            }
+            session.quit();
+        }
+    }
+}
+
+/// A cancellation races with the driver's own completion: exactly one wins, and nothing breaks.
+#[test]
+fn cancellation_races_with_completion() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        let (mut completed, mut cancelled) = (0, 0);
+        for _ in 0..100 {
+            let id = session.send(0x803);
+            let release = session.send(0x80B);
+            let cancel = session.lab.send(&format!("cancel {id}"));
+            let (status, _) = session.lab.answer(id);
+            assert!(status == 0 || status == CANCELLED, "{status:#x}");
+            let (released, _) = session.lab.answer(release);
+            assert_eq!(
+                status == 0,
+                released == 0,
+                "completed with {status:#x}, and the release said {released:#x}"
+            );
+            session.lab.answer(cancel);
+            if status == 0 {
+                completed += 1
+            } else {
+                cancelled += 1
+            }
+        }
+        eprintln!("{mode}: {completed} completed, {cancelled} cancelled");
+        session.quit();
+    }
+}
+
+#[test]
+fn a_dead_client_leaves_nothing_behind() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        let handle = session.lab.open(&format!("open {INTERFACE} r user"));
+        for _ in 0..5 {
+            session.send(0x801);
+        }
+        session.send(0x803);
+        let line = format!("ioctl {handle} {:#x} 0 -", code(0x801));
+        session.lab.send(&line);
+        session.ask(0x800, 4, "01");
+        let ended = session.lab.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+#[test]
+fn closing_a_handle_cancels_what_waits_for_it() {
+    let mut session = Session::start("smp");
+    let other = session.lab.open(&format!("open {INTERFACE} r user"));
+    let line = format!("ioctl {other} {:#x} 0 -", code(0x801));
+    let id = session.lab.send(&line);
+    // It may still be on its way to the queue: the close is then the later one.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(session.lab.ask(&format!("close {other}")).0, 0);
+    assert_eq!(session.lab.answer(id).0, CANCELLED);
+    assert_eq!(
+        session.lab.ask(&format!("open {INTERFACE} w user")).0,
+        0xC000_0022,
+        "users may only read"
+    );
+    session.quit();
+}
+
+#[test]
+fn plug_and_play_callbacks_come_in_the_documented_order() {
+    let start = ["Prepare", "D0Entry", "D0EntryPost", "SelfInit"];
+    let stop = ["SelfSuspend", "D0ExitPre", "D0Exit", "Release"];
+    let gone = [
+        "SelfFlush",
+        "SelfCleanup",
+        "DeviceCleanup",
+        "DeviceDestroy",
+        "DriverUnloads",
+    ];
+    for (refuse, before) in [
+        (false, &["QueryRemove"][..]),
+        (true, &["QueryRemove", "Surprise"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut lab = Lab::ready(with_driver("smp").arg("--log").arg(&log));
+        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        if refuse {
+            assert_eq!(lab.ask(&format!("ioctl {handle} {:#x} 0 -", code(0x80C))).0, 0);
+        }
+        assert_eq!(lab.ask("quit").0, 0);
+        assert_eq!(lab.end().code, Some(0));
+        let log = std::fs::read_to_string(log).unwrap();
+        let trace: Vec<&str> = log
+            .lines()
+            .filter_map(|line| line.strip_prefix("dbg: trace "))
+            .collect();
+        let expected = [&start[..], &["FileCleanup", "FileClose"], before, &stop, &gone].concat();
+        assert_eq!(trace, expected);
+    }
+}
+
+/// Every misuse ends the machine with its own bug check, and the report names the routine.
+#[test]
+fn misuse_is_found() {
+    const FRAMEWORK: &str = "WDF_VIOLATION";
+    const VERIFIER: &str = "DRIVER_VERIFIER_DETECTED_VIOLATION";
+    for (function, name, words) in [
+        (
+            0x900,
+            FRAMEWORK,
+            "WdfRequestCompleteWithInformation was given a WDFREQUEST that is completed already",
+        ),
+        (
+            0x901,
+            FRAMEWORK,
+            "WdfDeviceGetDefaultQueue was given a WDFQUEUE where a WDFDEVICE belongs",
+        ),
+        (
+            0x902,
+            FRAMEWORK,
+            "WdfObjectDelete was given a WDFOBJECT that is deleted already",
+        ),
+        (0x903, FRAMEWORK, "Information is 1000"),
+        (0x904, FRAMEWORK, "still cancelable"),
+        (0x905, FRAMEWORK, "acquires a lock that it holds already"),
+        (
+            0x907,
+            VERIFIER,
+            "1 framework object(s) alive; the first is a WDFOBJECT",
+        ),
+        (
+            0x908,
+            VERIFIER,
+            "WdfWaitLockAcquire may wait, and is called at IRQL 2",
+        ),
+        (0x909, "LAB_MISSING_EXPORT", "slot 167"),
+        (0x90A, FRAMEWORK, "WdfObjectDelete"),
+        (0x90B, "BAD_POOL_HEADER", "behind the end of the context"),
+        (0x90C, "IRQL_UNEXPECTED_VALUE", "EvtIoDeviceControl"),
+        (
+            0x90D,
+            VERIFIER,
+            "WdfDriverOpenParametersRegistryKey called at IRQL 2",
+        ),
+        (0x90E, FRAMEWORK, "released by a thread that does not hold it"),
+        (
+            0x90F,
+            FRAMEWORK,
+            "WdfRequestGetParameters was given NULL for Parameters",
+        ),
+        (0x910, FRAMEWORK, "a request that the driver does not have"),
+        (0x911, FRAMEWORK, "0x1234, which is no framework handle"),
+        (0x912, "BAD_POOL_HEADER", "buffer of a control request"),
+        (0x913, FRAMEWORK, "this one is parallel"),
+        (
+            0x915,
+            FRAMEWORK,
+            "WdfObjectDelete was given a WDFQUEUE, which only the framework deletes",
+        ),
+        (0x916, "PAGE_FAULT_IN_NONPAGED_AREA", "the driver writes"),
+    ] {
+        let ended = misuse(function);
+        assert_eq!(ended.code, Some(1), "{function:#x}: {ended:?}");
+        let last = ended
+            .lines
+            .last()
+            .unwrap_or_else(|| panic!("{function:#x}: {ended:?}"));
+        assert!(
+            last.starts_with("bugcheck 0x") && last.contains(name),
+            "{function:#x}: {last}"
+        );
+        assert!(last.contains(words), "{function:#x}: {last}");
+        let at_unload = function == 0x907;
+        let outside = matches!(function, 0x90C | 0x912);
+        assert!(
+            at_unload || outside || (ended.errors.contains("driver!") && ended.errors.contains("driver.c @")),
+            "{function:#x}: {}",
+            ended.errors
+        );
+    }
+}
+
+/// Sends one request of that kind and quits; the lab's end.
+fn misuse(function: u32) -> Ended {
+    let mut session = Session::start("smp");
+    let line = session.line(function, 4, "01020304");
+    session.lab.send(&line);
+    // The machine may be dead before the quit arrives, which is the point.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    session.lab.send("quit");
+    let _ = session.lab.child.wait();
+    session.lab.end()
+}
+
+/// What is not misuse although it looks like it: the memory object goes with its parent.
+#[test]
+fn objects_below_the_driver_are_no_leak() {
+    let mut session = Session::start("smp");
+    assert_eq!(session.ask(0x914, 0, "-").0, 0);
+    session.quit();
+}
+
+/// Takes as long as the kernel's patience with a request that should have been completed: 30 seconds.
+#[test]
+fn a_request_that_is_never_completed_is_named() {
+    let ended = misuse(0x906);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let last = ended.lines.last().expect("a last line");
+    assert!(
+        last.contains("REQUEST_NOT_COMPLETED") && last.contains("0x00222418"),
+        "{last}"
+    );
+}

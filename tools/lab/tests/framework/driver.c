@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The driver that tests the lab's framework: a KMDF 1.31 client without headers, so that layouts and indices are a second
+ * opinion on lab/wdf's (sources: the public headers of KMDF 1.31, wdm.h). One control code per case; `framework.rs`
+ * beside this folder builds it and knows what each case must come to.
+ */
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int NTSTATUS;
+typedef u64 HANDLE;
+
+#define SUCCESS 0
+#define PENDING 0x103
+#define UNSUCCESSFUL ((NTSTATUS)0xC0000001)
+#define INVALID_DEVICE_REQUEST ((NTSTATUS)0xC0000010)
+#define CANCELLED ((NTSTATUS)0xC0000120)
+#define POOL_NX 512
+
+typedef struct { u16 Length, MaximumLength; const u16 *Buffer; } UNICODE_STRING;
+#define STRING(text) { sizeof(text) - 2, sizeof(text), (const u16 *)(text) }
+
+__declspec(dllimport) int DbgPrint(const char *format, ...);
+__declspec(dllimport) u8 KeAcquireSpinLockRaiseToDpc(u64 *lock);
+__declspec(dllimport) void KeReleaseSpinLock(u64 *lock, u8 irql);
+__declspec(dllimport) u8 KfRaiseIrql(u8 irql);
+__declspec(dllimport) void KeLowerIrql(u8 irql);
+__declspec(dllimport) NTSTATUS KeDelayExecutionThread(char mode, u8 alertable, const long long *interval);
+
+/* For the compiler's own calls. */
+void *memset(void *target, int value, u64 count)
+{
+    volatile u8 *byte = target;
+    while (count--) {
+        *byte++ = (u8)value;
+    }
+    return target;
+}
+
+void *memcpy(void *target, const void *source, u64 count)
+{
+    volatile u8 *to = target;
+    const u8 *from = source;
+    while (count--) {
+        *to++ = *from++;
+    }
+    return target;
+}
+
+/* ---- the loader ---- */
+
+typedef struct { u64 Driver; u32 Flags, Tag; char Name[32]; u8 DisplaceDriverUnload; } GLOBALS;
+typedef struct {
+    u32 Size;
+    const u16 *Component;
+    u32 Major, Minor, Build, FuncCount;
+    void ***FuncTable;
+    void *Module;
+    u32 MinimumVersionRequired;
+    u8 *ClientVersionHigherThanFramework;
+    u32 *FuncCountPtr, *StructCountPtr;
+    u64 **StructTable;
+} BIND_INFO;
+_Static_assert(sizeof(BIND_INFO) == 88, "WDF_BIND_INFO2");
+
+__declspec(dllimport) NTSTATUS WdfVersionBind(void *driver, UNICODE_STRING *path, BIND_INFO *info, GLOBALS **globals);
+__declspec(dllimport) void WdfVersionUnbind(UNICODE_STRING *path, BIND_INFO *info, GLOBALS *globals);
+
+static void **Functions;
+static GLOBALS *Globals;
+static u32 FunctionCount = 458, StructureCount;
+static u64 *Structures;
+static u8 ClientIsNewer;
+static BIND_INFO Bind = {
+    88, L"KmdfLibrary", 1, 31, 0, 458, &Functions, 0, 31, &ClientIsNewer, &FunctionCount, &StructureCount, &Structures,
+};
+static UNICODE_STRING Path;
+
+/* Every framework function, by its index; arguments are words. */
+#define WDF(index, ...) (((u64(*)(GLOBALS *, ...))Functions[index])(Globals, __VA_ARGS__))
+
+/* ---- layouts ---- */
+
+typedef struct { u32 Size; u64 Cleanup, Destroy; u32 Level, Scope; HANDLE Parent; u64 SizeOverride; const void *Type; } ATTRIBUTES;
+typedef struct CONTEXT_TYPE { u32 Size; const char *Name; u64 ContextSize; const struct CONTEXT_TYPE *Unique; void *Get; } CONTEXT_TYPE;
+typedef struct { u32 Size; void *DeviceAdd, *Unload; u32 Flags, Tag; } DRIVER_CONFIG;
+typedef struct { u32 Size; void *Create, *Close, *Cleanup; u32 AutoForward, Class; } FILE_CONFIG;
+typedef struct {
+    u32 Size, DispatchType, PowerManaged;
+    u8 AllowZeroLength, DefaultQueue;
+    void *Default, *Read, *Write, *DeviceControl, *Internal, *Stop, *Resume, *CanceledOnQueue;
+    u32 Presented;
+    u64 Driver;
+} QUEUE_CONFIG;
+typedef struct {
+    u32 Size;
+    void *D0Entry, *D0EntryPost, *D0Exit, *D0ExitPre, *Prepare, *Release, *SelfCleanup, *SelfFlush, *SelfInit, *SelfSuspend,
+        *SelfRestart, *Surprise, *QueryRemove, *QueryStop, *Usage, *Relations, *UsageEx;
+} PNP_CALLBACKS;
+typedef struct { u32 Size; void *Func; u32 Period; u8 Serialize; u32 Delay; u64 HighResolution; } TIMER_CONFIG;
+typedef struct { u32 Size; void *Func; u8 Serialize; } DEFERRED_CONFIG;
+_Static_assert(sizeof(ATTRIBUTES) == 56 && sizeof(CONTEXT_TYPE) == 40 && sizeof(DRIVER_CONFIG) == 32, "objects");
+_Static_assert(sizeof(FILE_CONFIG) == 40 && sizeof(QUEUE_CONFIG) == 96 && sizeof(PNP_CALLBACKS) == 144, "devices");
+_Static_assert(sizeof(TIMER_CONFIG) == 40 && sizeof(DEFERRED_CONFIG) == 24, "deferred");
+
+typedef struct {
+    HANDLE Device, Manual, Sequential, Lock, Spin, Cancelable, Deferred;
+    volatile long Inside, MostInside, Cleanups, Closes, Creates;
+    u8 RefuseRemoval;
+} DEVICE;
+typedef struct { char Letter; } LETTER;
+
+static const CONTEXT_TYPE DeviceType = { sizeof(CONTEXT_TYPE), "DEVICE", sizeof(DEVICE), &DeviceType, 0 };
+static const CONTEXT_TYPE LetterType = { sizeof(CONTEXT_TYPE), "LETTER", sizeof(LETTER), &LetterType, 0 };
+static DEVICE *This;
+static char Order[16];
+static u32 OrderLength;
+
+static ATTRIBUTES Attributes(HANDLE parent, const CONTEXT_TYPE *type)
+{
+    ATTRIBUTES attributes = { sizeof(ATTRIBUTES), 0, 0, 1, 1, parent, 0, type };
+    return attributes;
+}
+
+__attribute__((noinline)) static void Complete(HANDLE request, NTSTATUS status, u64 information)
+{
+    WDF(265, request, status, information);
+}
+
+static void Note(char letter)
+{
+    if (OrderLength < sizeof(Order)) {
+        Order[OrderLength++] = letter;
+    }
+}
+
+/* ---- callbacks of Plug and Play: their order goes to the log ---- */
+
+#define TRACED(name) static NTSTATUS name(HANDLE device, u64 a, u64 b) { DbgPrint("trace " #name "\n"); return SUCCESS; }
+TRACED(Prepare) TRACED(D0Entry) TRACED(D0EntryPost) TRACED(SelfInit) TRACED(SelfSuspend) TRACED(D0ExitPre) TRACED(D0Exit)
+TRACED(Release) TRACED(SelfFlush) TRACED(SelfCleanup) TRACED(Surprise) TRACED(DeviceCleanup) TRACED(DeviceDestroy)
+TRACED(DriverUnloads)
+
+static NTSTATUS QueryRemove(HANDLE device)
+{
+    DbgPrint("trace QueryRemove\n");
+    return This->RefuseRemoval ? UNSUCCESSFUL : SUCCESS;
+}
+
+static void FileCreate(HANDLE device, HANDLE request, HANDLE file)
+{
+    __atomic_add_fetch(&This->Creates, 1, __ATOMIC_SEQ_CST);
+    WDF(263, request, SUCCESS);
+}
+
+static void FileCleanup(HANDLE file)
+{
+    DbgPrint("trace FileCleanup\n");
+    __atomic_add_fetch(&This->Cleanups, 1, __ATOMIC_SEQ_CST);
+}
+
+static void FileClose(HANDLE file)
+{
+    DbgPrint("trace FileClose\n");
+    __atomic_add_fetch(&This->Closes, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- callbacks of objects ---- */
+
+static void LetterCleanup(HANDLE object)
+{
+    Note(((LETTER *)WDF(202, object, &LetterType))->Letter);
+}
+
+static void LetterDestroy(HANDLE object)
+{
+    Note(((LETTER *)WDF(202, object, &LetterType))->Letter - 'a' + 'A');
+}
+
+static HANDLE Letter(HANDLE parent, char letter)
+{
+    ATTRIBUTES attributes = Attributes(parent, &LetterType);
+    HANDLE object = 0;
+    attributes.Cleanup = (u64)LetterCleanup;
+    attributes.Destroy = (u64)LetterDestroy;
+    if (WDF(207, &attributes, &object) == SUCCESS) {
+        ((LETTER *)WDF(202, object, &LetterType))->Letter = letter;
+    }
+    return object;
+}
+
+static void CancelCallback(HANDLE request)
+{
+    This->Cancelable = 0;
+    Complete(request, CANCELLED, 0);
+}
+
+static void TimerCallback(HANDLE timer)
+{
+    HANDLE request = This->Deferred;
+    Complete(request, SUCCESS, 0);
+}
+
+static void WorkCallback(HANDLE item)
+{
+    Complete(This->Deferred, SUCCESS, 0);
+    WDF(208, item);
+}
+
+static void SequentialControl(HANDLE queue, HANDLE request, u64 output, u64 input, u32 code)
+{
+    const long long millisecond = -10000;
+    long inside = __atomic_add_fetch(&This->Inside, 1, __ATOMIC_SEQ_CST);
+    u32 *result = 0;
+    if (inside > This->MostInside) {
+        This->MostInside = inside;
+    }
+    KeDelayExecutionThread(0, 0, &millisecond);
+    __atomic_sub_fetch(&This->Inside, 1, __ATOMIC_SEQ_CST);
+    if (WDF(270, request, 4, &result, 0) == SUCCESS) {
+        *result = (u32)This->MostInside;
+        Complete(request, SUCCESS, 4);
+    } else {
+        Complete(request, UNSUCCESSFUL, 0);
+    }
+}
+
+/* ---- the cases ---- */
+
+#define FUNCTION(code) ((code) >> 2 & 0xFFF)
+
+static void Answer(HANDLE request, const void *bytes, u64 count)
+{
+    void *output = 0;
+    if ((NTSTATUS)WDF(270, request, count, &output, 0) == SUCCESS) {
+        memcpy(output, bytes, count);
+        Complete(request, SUCCESS, count);
+    } else {
+        Complete(request, UNSUCCESSFUL, 0);
+    }
+}
+
+static void Deferred(HANDLE request, u32 function)
+{
+    ATTRIBUTES attributes = Attributes(This->Device, 0);
+    HANDLE object = 0;
+    NTSTATUS status;
+    This->Deferred = request;
+    if (function == 0x805) {
+        TIMER_CONFIG config = { sizeof(TIMER_CONFIG), TimerCallback, 0, 1, 0, 0 };
+        status = WDF(318, &config, &attributes, &object);
+    } else {
+        DEFERRED_CONFIG config = { sizeof(DEFERRED_CONFIG), function == 0x806 ? WorkCallback : TimerCallback, 1 };
+        status = WDF(function == 0x806 ? 379 : 111, &config, &attributes, &object);
+    }
+    if (status != SUCCESS) {
+        Complete(request, status, 0);
+    } else if (function == 0x805) {
+        WDF(319, object, -100000LL);
+    } else {
+        WDF(function == 0x806 ? 380 : 112, object);
+    }
+}
+
+static void Objects(HANDLE request)
+{
+    HANDLE parent, child;
+    OrderLength = 0;
+    parent = Letter(0, 'a');
+    child = Letter(parent, 'b');
+    Letter(child, 'c');
+    Letter(parent, 'd');
+    WDF(205, child, 0, 0, 0);
+    WDF(208, parent);
+    Note('|');
+    WDF(206, child, 0, 0, 0);
+    Answer(request, Order, OrderLength);
+}
+
+static void Registry(HANDLE request)
+{
+    static UNICODE_STRING name = STRING(L"Answer"), other = STRING(L"Nothing");
+    u32 values[3] = { 0, 0, 0 };
+    HANDLE key = 0;
+    if ((NTSTATUS)WDF(119, Globals->Driver, 0x20019, 0, &key) == SUCCESS) {
+        values[0] = (u32)WDF(240, key, &name, &values[1]);
+        values[2] = (u32)WDF(240, key, &other, &values[1]);
+        WDF(231, key);
+    }
+    Answer(request, values, sizeof(values));
+}
+
+/* A frame of its own, so that reports can name it. */
+__attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 function)
+{
+    static u64 spin;
+    const long long no_time = 0;
+    HANDLE object = 0;
+    void *buffer = 0;
+    switch (function) {
+    case 0x900: /* completes twice */
+        Complete(request, SUCCESS, 0);
+        Complete(request, SUCCESS, 0);
+        return;
+    case 0x901: /* a queue is no device */
+        WDF(92, queue);
+        break;
+    case 0x902: /* deleted already */
+        object = Letter(0, 'x');
+        WDF(208, object);
+        WDF(208, object);
+        break;
+    case 0x903: /* more than the buffer has */
+        Complete(request, SUCCESS, 1000);
+        return;
+    case 0x904: /* still cancelable */
+        WDF(255, request, CancelCallback);
+        Complete(request, SUCCESS, 0);
+        return;
+    case 0x905: /* waits for itself */
+        WDF(313, This->Lock, 0);
+        WDF(313, This->Lock, 0);
+        break;
+    case 0x906: /* never completed */
+        return;
+    case 0x907: /* referenced and forgotten */
+        object = Letter(0, 'y');
+        WDF(205, object, 0, 0, 0);
+        break;
+    case 0x908: /* waits at DISPATCH_LEVEL */
+        KeAcquireSpinLockRaiseToDpc(&spin);
+        WDF(313, This->Lock, &no_time);
+        WDF(314, This->Lock);
+        WDF(313, This->Lock, 0);
+        break;
+    case 0x909: /* WdfIoTargetCreate */
+        WDF(167, This->Device, 0, &object);
+        break;
+    case 0x90A: /* one dereference too many */
+        object = Letter(0, 'z');
+        WDF(206, object, 0, 0, 0);
+        break;
+    case 0x90B: /* writes behind a context */
+        ((volatile char *)WDF(202, Letter(request, 'w'), &LetterType))[1] = 1;
+        break;
+    case 0x90C: /* comes back at DISPATCH_LEVEL */
+        Complete(request, SUCCESS, 0);
+        KfRaiseIrql(2);
+        return;
+    case 0x90D: /* PASSIVE_LEVEL only */
+        KfRaiseIrql(2);
+        WDF(119, Globals->Driver, 0x20019, 0, &object);
+        KeLowerIrql(0);
+        break;
+    case 0x90E: /* releases what it does not hold */
+        WDF(314, This->Lock);
+        break;
+    case 0x90F: /* a null pointer */
+        WDF(266, request, 0);
+        break;
+    case 0x910: /* completes what a queue has */
+        WDF(281, request, This->Manual);
+        Complete(request, SUCCESS, 0);
+        return;
+    case 0x911: /* no handle at all */
+        WDF(263, 0x1234, SUCCESS);
+        break;
+    case 0x912: /* writes behind the system buffer */
+        if ((NTSTATUS)WDF(270, request, 4, &buffer, 0) == SUCCESS) {
+            ((volatile char *)buffer)[4] = 1;
+        }
+        break;
+    case 0x913: /* retrieves from a parallel queue */
+        WDF(158, queue, &object);
+        break;
+    case 0x914: /* leaks pool by way of a memory object: none, for the object goes with the driver */
+        WDF(192, 0, POOL_NX, 0x74736554, 100, &object, 0);
+        break;
+    case 0x915: /* the framework's, not the driver's to delete */
+        WDF(208, queue);
+        break;
+    case 0x916: /* touches a request's buffer after it is completed */
+        if ((NTSTATUS)WDF(270, request, 4, &buffer, 0) == SUCCESS) {
+            Complete(request, SUCCESS, 0);
+            ((volatile char *)buffer)[0] = 1;
+            return;
+        }
+        break;
+    default:
+        Complete(request, INVALID_DEVICE_REQUEST, 0);
+        return;
+    }
+    Complete(request, SUCCESS, 0);
+}
+
+static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 code)
+{
+    u32 function = FUNCTION(code);
+    HANDLE next = 0;
+    void *from = 0, *to = 0;
+    u64 length = 0;
+    NTSTATUS status;
+    switch (function) {
+    case 0x800: /* echo */
+        status = WDF(269, request, 1, &from, &length);
+        if (status == SUCCESS) {
+            status = WDF(270, request, length, &to, 0);
+        }
+        Complete(request, status, status == SUCCESS ? length : 0);
+        return;
+    case 0x801: /* wait in the manual queue */
+        status = WDF(281, request, This->Manual);
+        if (status != SUCCESS) {
+            Complete(request, status, 0);
+        }
+        return;
+    case 0x802: /* complete the first of those */
+        status = WDF(158, This->Manual, &next);
+        if (status == SUCCESS) {
+            Complete(next, SUCCESS, 0);
+        }
+        Complete(request, status, 0);
+        return;
+    case 0x803: /* wait, cancelable */
+        This->Cancelable = request;
+        status = WDF(393, request, CancelCallback);
+        if (status != SUCCESS) {
+            This->Cancelable = 0;
+            Complete(request, status, 0);
+        }
+        return;
+    case 0x804: /* through the sequential queue */
+        WDF(281, request, This->Sequential);
+        return;
+    case 0x805: /* completed by a timer's DPC */
+    case 0x806: /* by a work item, which deletes itself */
+    case 0x807: /* by a DPC */
+        Deferred(request, function);
+        return;
+    case 0x808:
+        Registry(request);
+        return;
+    case 0x809: {
+        long counts[3] = { This->Creates, This->Cleanups, This->Closes };
+        Answer(request, counts, sizeof(counts));
+        return;
+    }
+    case 0x80A:
+        Objects(request);
+        return;
+    case 0x80B: /* complete the cancelable one, if it is not cancelled meanwhile */
+        next = This->Cancelable;
+        status = next ? (NTSTATUS)WDF(256, next) : UNSUCCESSFUL;
+        if (status == SUCCESS) {
+            This->Cancelable = 0;
+            Complete(next, SUCCESS, 0);
+        }
+        Complete(request, status, 0);
+        return;
+    case 0x80C:
+        This->RefuseRemoval = 1;
+        Complete(request, SUCCESS, 0);
+        return;
+    case 0x80D: { /* spin and wait locks */
+        WDF(316, This->Spin);
+        WDF(317, This->Spin);
+        WDF(313, This->Lock, 0);
+        WDF(314, This->Lock);
+        Complete(request, SUCCESS, 0);
+        return;
+    }
+    default:
+        Misuse(queue, request, function);
+    }
+}
+
+/* ---- the device and the driver ---- */
+
+static NTSTATUS Queue(u32 dispatch, u8 is_default, void *control, HANDLE *queue)
+{
+    QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG) };
+    config.DispatchType = dispatch;
+    config.PowerManaged = 2;
+    config.DefaultQueue = is_default;
+    config.DeviceControl = control;
+    config.Presented = ~0U;
+    return (NTSTATUS)WDF(152, This->Device, &config, 0, queue);
+}
+
+static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
+{
+    static const u8 interface[16] = { 0x44, 0x33, 0x22, 0x11, 0x66, 0x55, 0x88, 0x77, 1, 2, 3, 4, 5, 6, 7, 8 };
+    PNP_CALLBACKS pnp = { sizeof(PNP_CALLBACKS), D0Entry, D0EntryPost, D0Exit, D0ExitPre, Prepare, Release, SelfCleanup,
+        SelfFlush, SelfInit, SelfSuspend, 0, Surprise, QueryRemove, 0, 0, 0, 0 };
+    FILE_CONFIG files = { sizeof(FILE_CONFIG), FileCreate, FileClose, FileCleanup, 2, 4 };
+    ATTRIBUTES attributes = Attributes(0, &DeviceType);
+    HANDLE device = 0;
+    NTSTATUS status;
+    attributes.Cleanup = (u64)DeviceCleanup;
+    attributes.Destroy = (u64)DeviceDestroy;
+    attributes.Level = 2;
+    WDF(55, init, &pnp);
+    WDF(71, init, &files, 0);
+    status = (NTSTATUS)WDF(75, &init, &attributes, &device);
+    if (status != SUCCESS) {
+        return status;
+    }
+    This = (DEVICE *)WDF(202, device, &DeviceType);
+    This->Device = device;
+    if (WDF(204, This) != device || init != 0) {
+        return UNSUCCESSFUL;
+    }
+    attributes = Attributes(device, 0);
+    if ((status = Queue(2, 1, Control, 0)) == SUCCESS && (status = Queue(3, 0, 0, &This->Manual)) == SUCCESS
+        && (status = Queue(1, 0, SequentialControl, &This->Sequential)) == SUCCESS
+        && (status = (NTSTATUS)WDF(312, &attributes, &This->Lock)) == SUCCESS
+        && (status = (NTSTATUS)WDF(315, &attributes, &This->Spin)) == SUCCESS) {
+        status = (NTSTATUS)WDF(77, device, interface, 0);
+    }
+    return status;
+}
+
+typedef struct { u8 Before[0x68]; void (*Unload)(void *); } DRIVER_OBJECT;
+static void (*DisplacedUnload)(void *);
+
+static void Unload(void *driver)
+{
+    DisplacedUnload(driver);
+    WdfVersionUnbind(&Path, &Bind, Globals);
+}
+
+NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
+{
+    DRIVER_CONFIG config = { sizeof(DRIVER_CONFIG), DeviceAdd, DriverUnloads, 0, 0x74736554 };
+    NTSTATUS status;
+    Path = *path;
+    status = WdfVersionBind(driver, &Path, &Bind, &Globals);
+    if (status != SUCCESS) {
+        return status;
+    }
+    status = (NTSTATUS)WDF(116, driver, path, 0, &config, 0);
+    if (status != SUCCESS) {
+        WdfVersionUnbind(&Path, &Bind, Globals);
+        return status;
+    }
+    DisplacedUnload = driver->Unload;
+    driver->Unload = Unload;
+    return status;
+}

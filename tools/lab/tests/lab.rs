@@ -1,0 +1,253 @@
+//! Boots the lab with the project's own driver. Not part of a plain `cargo test`, since it needs what `cargo xtask lab` builds:
+//! `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test lab`.
+
+mod client;
+
+use client::{Lab, artefact, processes_with, serve};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The interface class of `rundown.sys` (`rundown_abi::INTERFACE_GUID`).
+const INTERFACE: &str = "5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41";
+
+fn with_driver() -> Command {
+    let mut command = serve();
+    command.arg("--driver").arg(artefact("rundown.sys"));
+    command
+}
+
+fn report(path: &std::path::Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).expect("a report was asked for")).expect("it is JSON")
+}
+
+#[test]
+fn a_run_on_every_number_of_processors() {
+    let folder = tempfile::tempdir().unwrap();
+    for cpus in ["1", "2", "4", "8"] {
+        let file = folder.path().join(cpus);
+        let mut lab = Lab::ready(
+            with_driver()
+                .args(["--cpus", cpus, "--seed", "7"])
+                .arg("--report")
+                .arg(&file),
+        );
+        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        assert_eq!(lab.ask(&format!("close {handle}")).0, 0);
+        assert_eq!(lab.ask("quit"), (0, "-".into()));
+        let ended = lab.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let report = report(&file);
+        assert_eq!(report["passed"], true);
+        assert_eq!(
+            (&report["cpus"], &report["seed"]),
+            (&cpus.parse().unwrap(), &7.into())
+        );
+    }
+}
+
+#[test]
+fn access_is_what_the_inf_says() {
+    let mut lab = Lab::ready(&mut with_driver());
+    for access in ["r", "w", "rw", "-"] {
+        assert_eq!(
+            lab.ask(&format!("open {INTERFACE} {access} user")).0,
+            0xC000_0022,
+            "user, {access}"
+        );
+        assert_eq!(
+            lab.ask(&format!("open {INTERFACE} {access} admin")).0,
+            0,
+            "admin, {access}"
+        );
+    }
+    assert_eq!(
+        lab.ask("open 00000000-0000-0000-0000-000000000000 r").0,
+        0xC000_0034,
+        "no such interface"
+    );
+    let read_only = lab.open(&format!("open {INTERFACE} r"));
+    // FILE_DEVICE_UNKNOWN, function 0xFFF, FILE_WRITE_ACCESS: refused before the driver sees it.
+    assert_eq!(
+        lab.ask(&format!("ioctl {read_only} 0x0022bffc 0 -")).0,
+        0xC000_0022
+    );
+    // The same with FILE_READ_ACCESS: the driver's to refuse.
+    assert_eq!(
+        lab.ask(&format!("ioctl {read_only} 0x00227ffc 0 -")).0,
+        0xC000_0010
+    );
+    assert_eq!(lab.ask("ioctl 4444 0x00227ffc 0 -").0, 0xC000_0008);
+    assert_eq!(lab.ask("close 4444").0, 0xC000_0008);
+    assert_eq!(lab.ask("cancel 4444").0, 0xC000_0225);
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(0), "the client's death is no fault: {ended:?}");
+}
+
+#[test]
+fn wrong_lines_do_no_harm() {
+    let mut lab = Lab::ready(&mut with_driver());
+    lab.send("dance");
+    assert_eq!(lab.ask("quit").0, 0);
+    let ended = lab.end();
+    assert_eq!(ended.lines.len(), 1, "{ended:?}");
+    assert!(
+        ended.lines[0].starts_with("error \"dance\" is not a request"),
+        "{ended:?}"
+    );
+    assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report");
+    let mut lab = Lab::ready(with_driver().args(["--timeout", "4"]).arg("--report").arg(&file));
+    let status = lab.child.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let ended = lab.end();
+    assert!(
+        ended.lines[0].starts_with("bugcheck 0x1AB00003 RUN_TIMEOUT "),
+        "{ended:?}"
+    );
+    assert!(
+        ended.errors.contains("REPEAT:") && ended.errors.contains("--seed"),
+        "{ended:?}"
+    );
+    let report = report(&file);
+    assert_eq!(
+        (&report["passed"], &report["bugcheck"]["name"]),
+        (&false.into(), &"RUN_TIMEOUT".into())
+    );
+}
+
+/// Waits until no process has `word` on its command line.
+fn gone(word: &str) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !processes_with(word).is_empty() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+#[test]
+fn no_machine_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, signal) in [
+        ("ended-by-term", Some("-TERM")),
+        ("ended-by-kill", Some("-KILL")),
+        ("ended-by-eof", None),
+    ] {
+        let log = folder.path().join(name);
+        let mut lab = Lab::ready(with_driver().arg("--log").arg(&log).process_group(0));
+        assert!(
+            processes_with(name).len() >= 2,
+            "rundown-lab and its QEMU name the log"
+        );
+        match signal {
+            Some(signal) => {
+                let killed = Command::new("kill")
+                    .args([signal, &lab.child.id().to_string()])
+                    .status()
+                    .unwrap();
+                assert!(killed.success());
+                lab.child.wait().unwrap();
+            }
+            None => assert_eq!(lab.end().code, Some(0)),
+        }
+        assert!(
+            gone(name),
+            "{name}: {:?} still run after the program's end",
+            processes_with(name)
+        );
+    }
+}
+
+#[test]
+fn without_qemu_there_is_one_clear_error() {
+    let mut lab = Lab::spawn(with_driver().env("PATH", "/nowhere"));
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(
+        ended.errors.contains("qemu-system-x86_64 is not on PATH"),
+        "{ended:?}"
+    );
+    assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
+}
+
+#[test]
+fn bad_input_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = std::fs::read(artefact("rundown.sys")).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let import = {
+        let name = b"WdfVersionBind\0";
+        let at = driver
+            .windows(name.len())
+            .position(|window| window == name)
+            .expect("it imports that");
+        let mut bytes = driver.clone();
+        bytes[at + 3] = b'X';
+        write("import.sys", &bytes)
+    };
+    write("import.inf", &std::fs::read(artefact("rundown.inf")).unwrap());
+    let refused = |arguments: &[&std::ffi::OsStr], words: &[&str]| {
+        let ended = Lab::spawn(serve().args(arguments)).end();
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.lines.is_empty(), "nothing on the pipe: {ended:?}");
+        for word in words {
+            assert!(ended.errors.contains(word), "{arguments:?}: {ended:?}");
+        }
+    };
+    let word = std::ffi::OsStr::new;
+    let sound = artefact("rundown.sys");
+    refused(
+        &[word("--driver"), import.as_os_str()],
+        &["import.sys", "WDFLDR.SYS!WdfXersionBind"],
+    );
+    refused(&[word("--driver"), word("/nowhere/x.sys")], &["/nowhere/x.sys"]);
+    refused(
+        &[
+            word("--driver"),
+            sound.as_os_str(),
+            word("--inf"),
+            word("/nowhere/x.inf"),
+        ],
+        &["/nowhere/x.inf"],
+    );
+    refused(
+        &[
+            word("--driver"),
+            sound.as_os_str(),
+            word("--watch-cr8"),
+            word("no::such"),
+        ],
+        &["no::such"],
+    );
+    refused(
+        &[word("--driver"), sound.as_os_str(), word("--cpus"), word("9")],
+        &["9"],
+    );
+}
+
+#[test]
+fn the_reads_of_cr8_are_found_and_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report");
+    let mut lab = Lab::ready(
+        with_driver()
+            .args(["--watch-cr8", "current_irql"])
+            .arg("--report")
+            .arg(&file),
+    );
+    assert_eq!(lab.ask("quit").0, 0);
+    assert_eq!(lab.end().code, Some(0));
+    assert!(report(&file)["counters"]["cr8_reads"]["below_dispatch"].is_u64());
+}
