@@ -144,6 +144,34 @@ fn wide_is_one_addition() {
     }
 }
 
+/// All that a cache-aware operation may consist of, in this order; a call or a jump leaves for a cold path.
+const CACHE_AWARE: &[Mnemonic] = &[
+    // The processor's number, from thread-local storage.
+    Mnemonic::Mov,
+    Mnemonic::Cmp,
+    Mnemonic::Je,
+    Mnemonic::Jne,
+    // Its reduction to a slot.
+    Mnemonic::Jae,
+    Mnemonic::Jb,
+    // The slot's address.
+    Mnemonic::Imul,
+    Mnemonic::Add,
+    Mnemonic::Lea,
+    // The plain operation.
+    Mnemonic::Prefetchw,
+    Mnemonic::And,
+    Mnemonic::Cmpxchg,
+    // The frame, for the cold paths' sake.
+    Mnemonic::Push,
+    Mnemonic::Pop,
+    Mnemonic::Sub,
+    Mnemonic::Call,
+    Mnemonic::Jmp,
+    Mnemonic::Ret,
+    Mnemonic::Ud2,
+];
+
 /// Cache-aware: the processor's number (std's: whether the test claims one, else the C library's), its reduction
 /// (a comparison; the division is out of line, for platforms that number their processors with gaps), the slot's address (a multiplication and an addition), and the plain operation.
 #[test]
@@ -163,6 +191,12 @@ fn cache_aware_is_the_plain_operation_in_a_slot() {
         };
         assert_eq!(shape(name), expected, "{name}");
         assert_eq!(locked(name), [Mnemonic::Cmpxchg], "{name}");
+        for instruction in &probes()[name] {
+            assert!(
+                CACHE_AWARE.contains(&instruction.mnemonic()),
+                "{name}: {instruction}"
+            );
+        }
         let multiplications = probes()[name]
             .iter()
             .filter(|instruction| instruction.mnemonic() == Mnemonic::Imul)
