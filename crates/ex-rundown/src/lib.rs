@@ -1,2 +1,177 @@
-//! ex-rundown
-#![no_std]
+//! Run-down protection with NT's semantics and NT's layout.
+//!
+//! # Why
+//!
+//! An object is shared by code that comes and goes, and one day it has to go away. A reference count answers
+//! *when is nobody left?*, but not *how do I keep newcomers out while I wait for the last one to leave?*
+//! Run-down protection answers both with one pointer-sized word: [`acquire`](RundownRef::acquire) succeeds until
+//! the owner begins to [`wait`](RundownRef::wait), and `wait` returns when the last holder has
+//! [released](RundownRef::release). Acquire and release are one locked instruction each, never block, and work up
+//! to `DISPATCH_LEVEL`.
+//!
+//! ```
+//! use ex_rundown::{RundownRef, WayOut};
+//! # type Nt = rundown_std::Std;
+//! let reference = RundownRef::<Nt>::new();
+//!
+//! if let Some(_guard) = reference.try_acquire() {
+//!     // ... use the object: it stays until the guard is dropped ...
+//! }
+//!
+//! assert_eq!(reference.wait(), WayOut::Drained);
+//! assert!(reference.try_acquire().is_none(), "the object is gone");
+//! ```
+//!
+//! # Which one
+//!
+//! | type | for | acquire and release | layout |
+//! |---|---|---|---|
+//! | [`RundownRef`] | most objects; words that native code shares | a compare-exchange each | `EX_RUNDOWN_REF` |
+//! | [`WideRundownRef`] | objects that several processors use at once | an addition each, which cannot fail | its own, two words |
+//! | [`CacheAwareRundownRef`] | objects that all processors use all the time | a compare-exchange each, on the processor's own line | `EX_RUNDOWN_REF_CACHE_AWARE` |
+//!
+//! [`Rundown<T, R>`](Rundown) owns the data that one of them protects. [`Guard`] and [`CountedGuard`] give references
+//! back by themselves. The operations are those that Microsoft documents, one to one:
+//!
+//! | routine | here | IRQL |
+//! |---|---|---|
+//! | `ExInitializeRundownProtection` | [`RundownRef::new`] | any (documented: `<= APC_LEVEL`) |
+//! | `ExAcquireRundownProtection` | [`RundownRef::acquire`], [`try_acquire`](RundownRef::try_acquire), [`protect`](RundownRef::protect) | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExAcquireRundownProtectionEx` | [`RundownRef::acquire_ex`], [`try_acquire_ex`](RundownRef::try_acquire_ex) | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExReleaseRundownProtection` | [`RundownRef::release`], a guard's drop | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExReleaseRundownProtectionEx` | [`RundownRef::release_ex`], a guard's drop | `<= DISPATCH_LEVEL`, the word resident |
+//! | `ExWaitForRundownProtectionRelease` | [`RundownRef::wait`] | `<= APC_LEVEL` |
+//! | `ExRundownCompleted` | [`RundownRef::completed`] | `<= APC_LEVEL` |
+//! | `ExReInitializeRundownProtection` | [`RundownRef::reinitialize`] | `<= APC_LEVEL` |
+//! | `ExAllocateCacheAwareRundownProtection` | [`AllocatedCacheAwareRundownRef::new`] | `<= APC_LEVEL` |
+//! | `ExFreeCacheAwareRundownProtection` | its drop | `<= APC_LEVEL` |
+//! | `ExSizeOfRundownProtectionCacheAware` | [`CacheAwareRundownRef::size_of`] | `<= APC_LEVEL` |
+//! | `ExInitializeRundownProtectionCacheAware` | [`CacheAwareRundownRef::initialize`] | `<= APC_LEVEL` |
+//! | `Ex…CacheAware`, `Ex…CacheAwareEx` | [`CacheAwareRundownRef`]'s methods of the plain one's names | as the plain ones |
+//!
+//! [`nt_names!`] defines all of these by their native names, for C code to link.
+//!
+//! # Properties
+//!
+//! - The word is an `EX_RUNDOWN_REF`, to the bit, and the wait block that a waiter publishes in it is NT's, to
+//!   the byte: code that uses the native routines can share both.
+//! - At most one thread may wait at a time; acquirers and releasers are any number of any threads.
+//! - Under [`Strict`], the default, misuse that NT answers with silent corruption is detected and ends in
+//!   [`Platform::misuse`]. Under [`Parity`] every word is exactly what NT leaves behind.
+//! - The crate knows no Windows header. [`Platform`] is its only seam.
+//!
+//! # Implementation
+//!
+//! ## State
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `2n` | live, with `n` references outstanding |
+//! | `1` | run down: every acquire is refused, a wait returns at once |
+//! | `P \| 1`, `P != 0` | run-down has begun: `P` is the [wait block](mod@wait_block) on the waiter's stack |
+//!
+//! Under [`Parity`], as in NT, `P | 1` stays behind when a wait that came that far has returned, and is then
+//! stale. Under [`Strict`] the waiter's last act replaces it by `1`.
+//!
+//! ## The hand-over
+//!
+//! ```text
+//!  waiter                                        last releaser
+//!  ------                                        -------------
+//!  B.Count = n, B.SpinFlag = 1
+//!  word: 2n -> &B|1                     (1)
+//!  spin while B.SpinFlag = 1  . . . . . . . . .  B.Count: 1 -> 0                   (2)
+//!     |          |                               old = test-and-clear B.SpinFlag   (3)
+//!     |          +-- saw 0: return  <----------  old = 1: done, B may vanish
+//!     v
+//!  initialise B.WakeEvent
+//!  old = test-and-clear B.SpinFlag      (4)
+//!     +-- old = 0: return  <-------------------  (it was 1 at (3))
+//!     v
+//!  sleep on B.WakeEvent  <---------------------  old = 0: set B.WakeEvent
+//! ```
+//!
+//! 1. From (1) on nobody can acquire, so `n` is final and each of the `n` holders subtracts from `B.Count` once,
+//!    unless it had released on the word before.
+//! 2. Exactly one subtraction reaches zero: there is one *last* releaser.
+//! 3. Of the two test-and-clears (3) and (4) exactly one finds the bit set. If it is the releaser's, that is its
+//!    last touch of `B`, and the waiter's frame may go. If it is the waiter's, the waiter cannot return before the
+//!    event is set, so the releaser may touch the event.
+//!
+//! ## Memory orderings
+//!
+//! Each operation says at its place what it pairs with. In one sentence: releases are *Release* (on the word, on
+//! the count and on the flag) and form one chain to the waiter's *Acquire*, so that everything that a holder did
+//! happens before `wait` returns; re-initialise is *Release* and pairs with the *Acquire* of a granted acquire.
+#![cfg_attr(not(loom), no_std)]
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "it owns raw memory of the platform's pool")]
+mod allocated;
+#[allow(
+    unsafe_code,
+    reason = "instructions that the language does not have: prefetchw, MONITORX, MWAITX, rdtsc"
+)]
+pub mod arch;
+#[allow(
+    unsafe_code,
+    reason = "the slots are reached through NT's layout, a pointer and a stride"
+)]
+mod cache_aware;
+mod check;
+#[allow(unsafe_code, reason = "as `rundown_ref`")]
+mod counted;
+#[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
+mod guard;
+#[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
+mod irql;
+mod memory;
+#[cfg(not(loom))]
+#[allow(unsafe_code, reason = "C's pointers are taken on trust")]
+pub mod nt_names;
+#[allow(
+    unsafe_code,
+    reason = "the seam's event functions take pointers into a wait block"
+)]
+mod platform;
+#[allow(unsafe_code, reason = "guards rely on it, so it is an unsafe trait")]
+mod protection;
+#[cfg(not(loom))]
+#[allow(unsafe_code, reason = "a C driver's word is taken on trust")]
+mod raw;
+#[allow(
+    unsafe_code,
+    reason = "the data is reached under a protection that the compiler cannot see"
+)]
+mod rundown;
+#[allow(
+    unsafe_code,
+    reason = "an unbalanced release reaches a dead stack frame: the contract is the caller's"
+)]
+mod rundown_ref;
+mod spin;
+mod sync;
+#[allow(
+    unsafe_code,
+    reason = "a releaser reaches the waiter's stack through the pointer in the word"
+)]
+pub mod wait_block;
+#[allow(unsafe_code, reason = "as `rundown_ref`")]
+mod wide;
+mod word;
+
+pub use allocated::AllocatedCacheAwareRundownRef;
+pub use cache_aware::CacheAwareRundownRef;
+pub use check::{Check, Misuse, Parity, Strict};
+pub use guard::{CountedGuard, Guard, RundownGuard};
+pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
+pub use memory::MemoryError;
+pub use platform::{Platform, PoolPlatform, ProcessorPlatform};
+pub use protection::Protection;
+pub use rundown::{Held, Rundown};
+pub use rundown_ref::RundownRef;
+pub use spin::WayOut;
+pub(crate) use sync::AtomicPtr;
+pub use sync::{AtomicU32, AtomicUsize};
+pub use wide::WideRundownRef;
+pub use word::{ACTIVE, COUNT_INC, State};

@@ -1,2 +1,41 @@
-//! rundown-abi
+//! The protocol between the rundown driver and its clients.
+//!
+//! Every request is `METHOD_BUFFERED`. Its input begins with a [`Header`] that names the structure's size and
+//! the protocol's version; an output does the same. Fields are little-endian and naturally aligned, no structure
+//! has padding, reserved fields are zero in both directions, and an output is zeroed before it is filled.
+//!
+//! | request | code | access | input | output |
+//! |---|---|---|---|---|
+//! | query info | [`ioctl::QUERY_INFO`] | read | [`InfoRequest`] | [`Info`] |
+//! | start a stress run | [`ioctl::STRESS_START`] | read, write | [`StressStart`] | [`StressStarted`] |
+//! | fetch its result, final or so far | [`ioctl::STRESS_RESULT`] | read | [`StressQuery`] | [`StressResult`] |
+//! | stop it | [`ioctl::STRESS_STOP`] | read, write | [`StressQuery`] | none |
+//!
+//! A request is refused with one NTSTATUS per cause: [`Refusal`] lists them.
 #![no_std]
+#![forbid(unsafe_code)]
+
+mod header;
+mod info;
+pub mod ioctl;
+mod refusal;
+mod stress;
+
+pub use header::{Header, Request, VERSION, parse};
+pub use info::{Info, InfoRequest, SpinPath};
+pub use refusal::Refusal;
+pub use stress::{
+    Arm, Limits, RunState, StressQuery, StressResult, StressStart, StressStarted, Violations, Waiter, WaysOut,
+};
+
+/// The device interface class of the driver, as the four fields of a Windows `GUID`:
+/// `{5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41}`.
+pub const INTERFACE_GUID: (u32, u16, u16, [u8; 8]) = (
+    0x5b0f_f8a3,
+    0x6a1d,
+    0x4a2c,
+    [0x9f, 0x6e, 0x8d, 0x6c, 0x1d, 0x2b, 0x7e, 0x41],
+);
+
+/// [`INTERFACE_GUID`] in its registry form.
+pub const INTERFACE_GUID_TEXT: &str = "{5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41}";

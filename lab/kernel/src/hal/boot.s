@@ -134,3 +134,6 @@ trampoline_cr3:    .quad 0
 trampoline_stack:  .quad 0
 .globl trampoline_number
 trampoline_number: .quad 0
+
+# Assembler blocks of one codegen unit follow one another: leave the section as it was found.
+.text

@@ -60,6 +60,7 @@ impl TrapFrame {
 
 // One stub of 16 bytes per vector: push a zero where the processor pushes no error code, push the vector, go on.
 global_asm!(
+    ".text",
     ".balign 16",
     "interrupt_stubs:",
     ".set vector, 0",

@@ -1,0 +1,107 @@
+//! The counted forms of the plain reference.
+
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+use crate::{
+    Check, Misuse, Platform, RundownRef, State,
+    wait_block::WaitBlock,
+    word::{self, ACTIVE},
+};
+
+impl<P: Platform, C: Check> RundownRef<P, C> {
+    /// Takes `count` references, unless run-down has begun (`ExAcquireRundownProtectionEx`).
+    ///
+    /// A count of 0 changes nothing and says whether run-down has begun. Under [`Parity`](crate::Parity) twice the
+    /// count is computed in 32 bits, as NT does it: of 2^31 references and more the word counts too few. Under
+    /// [`Strict`](crate::Strict) the word counts them all, and more than it can count is a
+    /// [misuse](Misuse::TooManyReferences).
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert!(reference.acquire_ex(3));
+    /// assert_eq!(reference.state(), State::Live(3));
+    /// // SAFETY: acquired above, and released once.
+    /// unsafe { reference.release_ex(3) };
+    /// ```
+    #[must_use = "without the references the object may go away at any time"]
+    pub fn acquire_ex(&self, count: u32) -> bool {
+        let more = |word: usize| {
+            if word & ACTIVE != 0 {
+                None
+            } else if C::CHECKED {
+                let sum = word::exact(count).and_then(|amount| word.checked_add(amount));
+                Some(sum.unwrap_or_else(|| P::misuse(Misuse::TooManyReferences, word)))
+            } else {
+                Some(word.wrapping_add(word::truncated(count)))
+            }
+        };
+        // As `acquire`: granted, it pairs with the Release of `reinitialize`; a refusal is Acquire for the
+        // refused caller's sake.
+        self.word.fetch_update(Acquire, Acquire, more).is_ok()
+    }
+
+    /// Gives `count` references back (`ExReleaseRundownProtectionEx`), and wakes the waiter with the last one.
+    ///
+    /// During a wait the whole count is subtracted, under both policies, as in NT.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// # Safety
+    /// The caller owns `count` references, and gives them up.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert!(reference.acquire_ex(3));
+    /// // SAFETY: three were acquired above; two go now, one later.
+    /// unsafe { reference.release_ex(2) };
+    /// assert_eq!(reference.state(), State::Live(1));
+    /// # unsafe { reference.release() };
+    /// ```
+    pub unsafe fn release_ex(&self, count: u32) {
+        // A caller that owns nothing must not reach into a waiter's frame. NT subtracts 0 there, to no effect.
+        if count == 0 {
+            return;
+        }
+        self.memory.touch();
+        // Acquire, here and in the reload: see `release`.
+        let mut value = self.word.load(Acquire);
+        loop {
+            let block = match State::of(value) {
+                State::Live(references) => {
+                    if C::CHECKED && references < count as usize {
+                        P::misuse(Misuse::ReleaseWithoutAcquire, value);
+                    }
+                    let amount = if C::CHECKED {
+                        count as usize * word::COUNT_INC
+                    } else {
+                        word::truncated(count)
+                    };
+                    // Release pairs with the waiter's exchange, as in `release`.
+                    match self
+                        .word
+                        .compare_exchange_weak(value, value.wrapping_sub(amount), Release, Acquire)
+                    {
+                        Ok(_) => return,
+                        Err(now) => {
+                            value = now;
+                            continue;
+                        }
+                    }
+                }
+                State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
+                State::Waiting(block) => block,
+            };
+            // SAFETY: invariant 2 of the type: the caller's references are among those that the block counts,
+            // since they were not released on the word.
+            return unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), count as usize) };
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the three references have in common.
+
+use crate::WayOut;
+
+/// Run-down protection of an object, by whichever reference: what guards and [`Rundown`](crate::Rundown) build on.
+///
+/// Each method is the type's own of the same name; see [`RundownRef`](crate::RundownRef).
+///
+/// # Safety
+/// From a granted [`acquire`](Self::acquire) to its [`release`](Self::release), [`wait`](Self::wait) does not
+/// return; from its return to the next [`reinitialize`](Self::reinitialize), no acquire is granted. What a holder
+/// did before its release happens before `wait` returns, and what happened before `reinitialize` happens before an
+/// acquire that it allows.
+///
+/// ```
+/// use ex_rundown::{Protection, RundownRef, WayOut, WideRundownRef};
+/// # type Nt = rundown_std::Std;
+/// fn run_down(protection: &impl Protection) -> WayOut {
+///     protection.wait()
+/// }
+/// assert_eq!(run_down(&RundownRef::<Nt>::new()), WayOut::Drained);
+/// assert_eq!(run_down(&WideRundownRef::<Nt>::new()), WayOut::Drained);
+/// ```
+pub unsafe trait Protection {
+    /// Takes a reference, unless run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    fn acquire(&self) -> bool;
+
+    /// Gives a reference back.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// The caller owns a reference and gives it up.
+    unsafe fn release(&self);
+
+    /// Takes `count` references, unless run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    fn acquire_ex(&self, count: u32) -> bool;
+
+    /// Gives `count` references back.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// The caller owns `count` references and gives them up.
+    unsafe fn release_ex(&self, count: u32);
+
+    /// Begins run-down and waits until every reference is given back.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn wait(&self) -> WayOut;
+
+    /// Marks it as run down.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn completed(&self);
+
+    /// Makes it live again, after a wait.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn reinitialize(&self);
+}
+
+/// The forms that are the same for each reference: guards, the closure, and [`Protection`] itself. `$example` makes
+/// a live `reference` for the examples.
+macro_rules! protection {
+    ($type:ident<P: $platform:ident, C>, $example:literal) => {
+        impl<P: $crate::$platform, C: $crate::Check> $type<P, C> {
+            /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
+            ///
+            /// # IRQL
+            /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
+            ///
+            /// ```
+            /// # type Nt = rundown_std::Std;
+            #[doc = $example]
+            /// let guard = reference.try_acquire();
+            /// assert!(guard.is_some());
+            /// drop(guard);
+            /// reference.wait();
+            /// assert!(reference.try_acquire().is_none());
+            /// ```
+            #[inline]
+            pub fn try_acquire(&self) -> Option<$crate::Guard<'_, Self>> {
+                self.acquire().then(|| $crate::Guard::new(self))
+            }
+
+            /// Takes `count` references and gives them back when the guard is dropped; `None` when run-down has
+            /// begun.
+            ///
+            /// # IRQL
+            /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
+            ///
+            /// ```
+            /// # type Nt = rundown_std::Std;
+            #[doc = $example]
+            /// let requests = reference.try_acquire_ex(16).expect("live");
+            /// assert_eq!(requests.count(), 16);
+            /// ```
+            #[inline]
+            pub fn try_acquire_ex(&self, count: u32) -> Option<$crate::CountedGuard<'_, Self>> {
+                self.acquire_ex(count)
+                    .then(|| $crate::CountedGuard::new(self, count))
+            }
+
+            /// Runs `body` under protection; `None`, without running it, when run-down has begun.
+            ///
+            /// # IRQL
+            /// `<= DISPATCH_LEVEL` if the reference is resident.
+            ///
+            /// ```
+            /// # type Nt = rundown_std::Std;
+            #[doc = $example]
+            /// assert_eq!(reference.protect(|| 42), Some(42));
+            /// ```
+            #[inline]
+            pub fn protect<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
+                let _guard = self.try_acquire()?;
+                Some(body())
+            }
+        }
+
+        // SAFETY: that is what the type is for; its documentation argues it, and its loom models check it.
+        unsafe impl<P: $crate::$platform, C: $crate::Check> $crate::Protection for $type<P, C> {
+            #[inline]
+            fn acquire(&self) -> bool {
+                self.acquire()
+            }
+            #[inline]
+            unsafe fn release(&self) {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { self.release() };
+            }
+            #[inline]
+            fn acquire_ex(&self, count: u32) -> bool {
+                self.acquire_ex(count)
+            }
+            #[inline]
+            unsafe fn release_ex(&self, count: u32) {
+                // SAFETY: the caller's promise, handed on.
+                unsafe { self.release_ex(count) };
+            }
+            fn wait(&self) -> $crate::WayOut {
+                self.wait()
+            }
+            fn completed(&self) {
+                self.completed();
+            }
+            fn reinitialize(&self) {
+                self.reinitialize();
+            }
+        }
+    };
+}
+pub(crate) use protection;

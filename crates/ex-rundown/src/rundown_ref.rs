@@ -1,0 +1,367 @@
+//! The plain run-down reference: one word.
+
+use core::{
+    marker::PhantomData,
+    sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use crate::{
+    AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
+    sync::Frame,
+    wait_block::WaitBlock,
+    word::{self, ACTIVE},
+};
+
+/// Run-down protection for one object: an `EX_RUNDOWN_REF`, the same pointer-sized word with the same values.
+///
+/// `P` is the system that it runs on, `C` the [check policy](Check).
+///
+/// # Invariants
+///
+/// 1. While the word is live, it is twice the number of references outstanding.
+/// 2. While it is `P | 1` and a wait is going on, `P` points to a live wait block, whose count is the number of
+///    references outstanding.
+/// 3. Under [`Strict`], `P | 1` means that a wait is going on.
+///
+/// ```
+/// use ex_rundown::RundownRef;
+/// # type Nt = rundown_std::Std;
+/// let reference = RundownRef::<Nt>::new();
+/// assert_eq!(reference.protect(|| "used"), Some("used"));
+/// reference.wait();
+/// assert_eq!(reference.protect(|| "used"), None);
+/// ```
+#[cfg_attr(not(loom), repr(transparent))]
+pub struct RundownRef<P, C = Strict> {
+    pub(crate) word: AtomicUsize,
+    /// The word's memory, for loom.
+    pub(crate) memory: Frame,
+    policy: PhantomData<fn() -> (P, C)>,
+}
+
+// The word is shared with C code.
+#[cfg(not(loom))]
+const _: () = {
+    struct Nowhere;
+    assert!(size_of::<RundownRef<Nowhere>>() == size_of::<usize>());
+    assert!(align_of::<RundownRef<Nowhere>>() == align_of::<usize>());
+};
+
+impl<P, C> RundownRef<P, C> {
+    /// A live reference (`ExInitializeRundownProtection`).
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// use ex_rundown::{RundownRef, State};
+    ///
+    /// static DEVICE: RundownRef<Nt> = RundownRef::new();
+    /// assert_eq!(DEVICE.state(), State::Live(0));
+    /// ```
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            word: AtomicUsize::new(State::Live(0).word()),
+            memory: Frame::new(),
+            policy: PhantomData,
+        }
+    }
+
+    /// A live reference. loom's atomics cannot be made in a constant.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            word: AtomicUsize::new(State::Live(0).word()),
+            memory: Frame::new(),
+            policy: PhantomData,
+        }
+    }
+
+    /// A reference that starts disabled: run down until it is [re-initialised](Self::reinitialize).
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// static DEVICE: RundownRef<Nt> = RundownRef::new_run_down();
+    /// assert!(!DEVICE.acquire());
+    /// DEVICE.reinitialize();
+    /// assert!(DEVICE.try_acquire().is_some());
+    /// ```
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new_run_down() -> Self {
+        Self {
+            word: AtomicUsize::new(State::RunDown.word()),
+            memory: Frame::new(),
+            policy: PhantomData,
+        }
+    }
+
+    /// What the word says at this moment; it may say something else at the next. For debuggers and tests.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// let _guard = reference.try_acquire();
+    /// assert_eq!(reference.state(), State::Live(1));
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> State {
+        State::of(self.word.load(Relaxed))
+    }
+}
+
+#[cfg(loom)]
+impl<P, C> Drop for RundownRef<P, C> {
+    fn drop(&mut self) {
+        self.memory.end();
+    }
+}
+
+impl<P, C> Default for RundownRef<P, C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P, C> core::fmt::Debug for RundownRef<P, C> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("RundownRef").field(&self.state()).finish()
+    }
+}
+
+impl<P: Platform, C: Check> RundownRef<P, C> {
+    /// Takes a reference, unless run-down has begun (`ExAcquireRundownProtection`).
+    ///
+    /// `false` means: treat the object as gone. Hold a reference in a critical or guarded region, or at
+    /// `DISPATCH_LEVEL`, when the waiter's time matters: a suspended holder suspends the waiter.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// if reference.acquire() {
+    ///     // ... use the object ...
+    ///     // SAFETY: acquired above, and released once.
+    ///     unsafe { reference.release() };
+    /// }
+    /// ```
+    #[inline]
+    #[must_use = "without the reference the object may go away at any time"]
+    pub fn acquire(&self) -> bool {
+        arch::prefetch_for_write(&self.word);
+        let live = word::assume_live(self.word.load(Relaxed));
+        // Acquire pairs with the Release of `reinitialize`: a holder sees the object as its owner set it up.
+        match self
+            .word
+            .compare_exchange(live, live.wrapping_add(word::COUNT_INC), Acquire, Relaxed)
+        {
+            Ok(_) => true,
+            Err(_) => self.acquire_slow(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_slow(&self) -> bool {
+        // A refusal is Acquire too. Safety does not need it, but what the owner wrote before its wait is then
+        // visible to those that it refuses.
+        self.word.fetch_update(Acquire, Acquire, word::acquired).is_ok()
+    }
+
+    /// Gives a reference back (`ExReleaseRundownProtection`), and wakes the waiter with the last one.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the word is resident.
+    ///
+    /// # Safety
+    /// The caller owns a reference from [`acquire`](Self::acquire), its own or one handed to it, and gives it up.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert!(reference.acquire());
+    /// std::thread::scope(|scope| {
+    ///     // SAFETY: acquired above; this thread is handed the reference and releases it once.
+    ///     scope.spawn(|| unsafe { reference.release() });
+    ///     reference.wait();
+    /// });
+    /// ```
+    #[inline]
+    pub unsafe fn release(&self) {
+        self.memory.touch();
+        arch::prefetch_for_write(&self.word);
+        let live = word::assume_live(self.word.load(Relaxed));
+        // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns.
+        if (C::CHECKED && live == 0)
+            || self
+                .word
+                .compare_exchange(live, word::released(live), Release, Relaxed)
+                .is_err()
+        {
+            // SAFETY: the caller's promise, handed on; the exchange has not happened.
+            unsafe { self.release_slow() };
+        }
+    }
+
+    /// # Safety
+    /// As [`release`](Self::release).
+    #[cold]
+    #[inline(never)]
+    unsafe fn release_slow(&self) {
+        // Acquire, here and in the reload: the pointer that may come out is dereferenced, and the waiter's
+        // exchange published what it points to.
+        let mut value = self.word.load(Acquire);
+        loop {
+            let block = match State::of(value) {
+                State::Live(0) if C::CHECKED => P::misuse(Misuse::ReleaseWithoutAcquire, value),
+                // Under both policies: NT goes on with the null pointer and crashes, which in Rust would be
+                // undefined behaviour.
+                State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
+                State::Live(_) => match self.word.compare_exchange_weak(
+                    value,
+                    word::released(value),
+                    // As on the fast path.
+                    Release,
+                    Acquire,
+                ) {
+                    Ok(_) => return,
+                    Err(now) => {
+                        value = now;
+                        continue;
+                    }
+                },
+                State::Waiting(block) => block,
+            };
+            // SAFETY: invariant 2: the caller's reference is one of those that the block counts, since it was
+            // not released on the word.
+            return unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), 1) };
+        }
+    }
+
+    /// Begins run-down and waits until every reference is given back (`ExWaitForRundownProtectionRelease`).
+    ///
+    /// From its first moment every acquire is refused, and that stays so when it has returned. On a reference that
+    /// is run down it returns at once. Only one thread may wait at a time, and one that holds a reference itself
+    /// waits for ever.
+    ///
+    /// It says how the wait ended, for those who count.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, as Microsoft documents it. Like NT's it also works at `DISPATCH_LEVEL`, beyond what the
+    /// documentation allows, where it polls with no deadline: its holders must run on other processors, and for
+    /// less time than the DPC watchdog grants.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, WayOut};
+    /// let reference = RundownRef::<Nt>::new();
+    /// assert_eq!(reference.wait(), WayOut::Drained);
+    /// assert_eq!(reference.wait(), WayOut::Drained, "a second wait has no effect and is not an error");
+    /// ```
+    #[allow(clippy::must_use_candidate, reason = "how it ended is for those who count")]
+    pub fn wait(&self) -> WayOut {
+        // Success: AcqRel, Acquire for the references released on the word before, Release as every exchange that
+        // begins run-down. Failure: Acquire, since an old value of 1 returns at once.
+        match self
+            .word
+            .compare_exchange(State::Live(0).word(), ACTIVE, AcqRel, Acquire)
+        {
+            Ok(_) | Err(ACTIVE) => WayOut::Drained,
+            Err(value) => self.wait_slow(value),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_slow(&self, mut value: usize) -> WayOut {
+        let block = WaitBlock::<P::Event>::spinning();
+        let published = block.word();
+        let references = loop {
+            if C::CHECKED && matches!(State::of(value), State::Waiting(_)) {
+                P::misuse(Misuse::ConcurrentWait, value);
+            }
+            let references = value >> 1;
+            block.set_count(references);
+            // Release publishes the block to the releasers. Acquire: references that were released on the word
+            // before this reach the waiter by no other path.
+            match self.word.compare_exchange_weak(value, published, AcqRel, Relaxed) {
+                Ok(_) => break references,
+                Err(now) => value = now,
+            }
+        };
+        let way_out = if references == 0 {
+            WayOut::Drained
+        } else {
+            block.wait::<P>()
+        };
+        if C::CHECKED {
+            // Invariant 3. Release pairs with the Acquire of a later wait, which returns at once. It fails when
+            // the reference was completed or re-initialised meanwhile, which those two report.
+            let _ = self.word.compare_exchange(published, ACTIVE, Release, Relaxed);
+        }
+        way_out
+    }
+
+    /// Marks the reference as run down (`ExRundownCompleted`); after a wait, and optional.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{RundownRef, State};
+    /// let reference = RundownRef::<Nt>::new();
+    /// reference.wait();
+    /// reference.completed();
+    /// assert_eq!(reference.state(), State::RunDown);
+    /// ```
+    pub fn completed(&self) {
+        self.replace(State::RunDown, Misuse::CompletedInUse);
+    }
+
+    /// Makes the reference live again (`ExReInitializeRundownProtection`); only after a wait.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::RundownRef;
+    /// let reference = RundownRef::<Nt>::new();
+    /// reference.wait();
+    /// reference.reinitialize();
+    /// assert!(reference.try_acquire().is_some());
+    /// ```
+    pub fn reinitialize(&self) {
+        self.replace(State::Live(0), Misuse::ReinitializedInUse);
+    }
+
+    fn replace(&self, state: State, misuse: Misuse) {
+        // Release pairs with the Acquire of an acquire, granted or refused: it sees what the owner wrote before.
+        let old = self.word.swap(state.word(), Release);
+        if C::CHECKED && !matches!(State::of(old), State::Live(0) | State::RunDown) {
+            P::misuse(misuse, old);
+        }
+    }
+}
+
+crate::protection::protection!(
+    RundownRef<P: Platform, C>,
+    "let reference = ex_rundown::RundownRef::<Nt>::new();"
+);

@@ -1,0 +1,221 @@
+//! The block that a waiter publishes in the word: NT's, to the byte.
+//!
+//! | offset (x64) | field | |
+//! |---|---|---|
+//! | 0x00 | `Count` | references still to be released |
+//! | 0x08 | `WakeEvent` | a `KEVENT`, initialised only when the waiter decides to sleep |
+//! | 0x20 | `SpinFlag` | bit 0 set while the releaser may hand over without the event |
+//!
+//! It lies on the waiter's stack, so the only question is when the last releaser is done with it. The answer is
+//! in the [crate's documentation](crate#the-hand-over).
+
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    sync::atomic::Ordering::{AcqRel, Relaxed},
+};
+
+use crate::{
+    AtMostApcLevel, AtomicU32, AtomicUsize, Check, Misuse, Platform, State, WayOut,
+    spin::{self, SPINNING},
+    sync::Frame,
+};
+
+/// A wait block. `E` is the platform's event.
+///
+/// ```
+/// use ex_rundown::wait_block::WaitBlock;
+///
+/// # #[cfg(target_pointer_width = "64")]
+/// assert_eq!(size_of::<WaitBlock<[u64; 3]>>(), 0x28, "with an event of a KEVENT's size");
+/// ```
+#[derive(Debug)]
+#[repr(C)]
+pub struct WaitBlock<E> {
+    count: AtomicUsize,
+    wake_event: UnsafeCell<MaybeUninit<E>>,
+    spin_flag: AtomicU32,
+    /// NT stores `SpinFlag` as eight bytes and works on the lower four.
+    spin_flag_high: u32,
+    frame: Frame,
+}
+
+// With an event of a KEVENT's size the block is NT's.
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = {
+    type Block = WaitBlock<[u64; 3]>;
+    assert!(core::mem::offset_of!(Block, count) == 0x00);
+    assert!(core::mem::offset_of!(Block, wake_event) == 0x08);
+    assert!(core::mem::offset_of!(Block, spin_flag) == 0x20);
+    assert!(size_of::<Block>() == 0x28);
+    assert!(align_of::<Block>() == 8);
+};
+
+impl<E> WaitBlock<E> {
+    /// A block that is not yet published: no count, and the waiter spins.
+    pub(crate) fn spinning() -> Self {
+        Self::with_flag(SPINNING)
+    }
+
+    /// A block that is not yet published: no count, and the waiter does not spin. The last releaser finds the bit
+    /// clear and sets the event.
+    pub(crate) fn not_spinning() -> Self {
+        Self::with_flag(0)
+    }
+
+    fn with_flag(flag: u32) -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            wake_event: UnsafeCell::new(MaybeUninit::uninit()),
+            spin_flag: AtomicU32::new(flag),
+            spin_flag_high: 0,
+            frame: Frame::new(),
+        }
+    }
+
+    /// The word that publishes this block.
+    pub(crate) fn word(&self) -> usize {
+        // The word is an integer that C code shares, so the pointer's provenance is exposed here and taken up
+        // again by `from_word`.
+        State::Waiting((&raw const *self).expose_provenance()).word()
+    }
+
+    /// The block's address, for a pointer that publishes it.
+    pub(crate) fn address(&self) -> *mut () {
+        (&raw const *self).cast_mut().cast()
+    }
+
+    /// The block behind a word that is [`State::Waiting`].
+    pub(crate) fn from_word(block: usize) -> *const Self {
+        core::ptr::with_exposed_provenance(block)
+    }
+
+    /// Sets the number of references to wait for. The block is not published yet.
+    pub(crate) fn set_count(&self, references: usize) {
+        // Ordered by the exchange that publishes the block.
+        self.count.store(references, Relaxed);
+    }
+
+    /// Adds references to wait for, when the block was published before they were known and its releasers may have
+    /// brought the count below zero. `true` when all of them are released: then none of them touches the block
+    /// again, because none of them found itself the last.
+    pub(crate) fn add_to_count(&self, references: usize) -> bool {
+        // Acquire: when this reaches zero, what the holders did reaches the waiter by no other path. Release: it
+        // publishes the event to the last releaser where that was initialised before.
+        self.count.fetch_add(references, AcqRel).wrapping_add(references) == 0
+    }
+
+    /// The waiter is about to return without having waited: nobody may touch the block any more.
+    pub(crate) fn end(&self) {
+        self.frame.end();
+    }
+
+    /// Clears bit 0 of the flag and says whether it was set. Of the waiter's and the last releaser's call exactly
+    /// one returns true.
+    fn test_and_clear_spin_flag(&self) -> bool {
+        // The waiter's publishes the initialised event and the releaser's acquires it; the releaser's publishes
+        // what all holders did and the waiter's acquires that.
+        self.spin_flag.fetch_and(!SPINNING, AcqRel) & SPINNING != 0
+    }
+
+    /// Waits for the last releaser, with the block published and references outstanding.
+    ///
+    /// # IRQL
+    /// Any: it reads the level. At `DISPATCH_LEVEL` and above it polls with no deadline.
+    pub(crate) fn wait<P: Platform<Event = E>>(&self) -> WayOut {
+        let way_out = match AtMostApcLevel::check::<P>() {
+            None => spin::poll::<P>(&self.spin_flag),
+            Some(level) => {
+                spin::spin::<P>(&self.spin_flag).unwrap_or_else(|| self.sleep_unless_handed_over::<P>(&level))
+            }
+        };
+        self.frame.end();
+        way_out
+    }
+
+    /// Adds `references` to a block that is [not spinning](Self::not_spinning) and published, and sleeps until the
+    /// last of them is released.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, or references that are all released; else a [misuse](Misuse::WaitAtDispatchLevel).
+    pub(crate) fn wait_asleep<P: Platform<Event = E>>(&self, references: usize) -> WayOut {
+        let event = self.wake_event.get().cast::<E>();
+        // SAFETY: until the count is complete no releaser is the last, and only the last touches the event. The
+        // block does not move: it is published.
+        unsafe { P::initialize_event(event) };
+        let way_out = if self.add_to_count(references) {
+            WayOut::Late
+        } else {
+            let Some(level) = AtMostApcLevel::check::<P>() else {
+                P::misuse(Misuse::WaitAtDispatchLevel, self.word());
+            };
+            // SAFETY: initialised, and its one waiter is this one. The flag is clear, so the last releaser sets it.
+            unsafe { P::wait_for_event(event, &level) };
+            WayOut::Event
+        };
+        // SAFETY: initialised above, and the last releaser is done with it, if there was one.
+        unsafe { core::ptr::drop_in_place(event) };
+        self.frame.end();
+        way_out
+    }
+
+    fn sleep_unless_handed_over<P: Platform<Event = E>>(&self, level: &AtMostApcLevel) -> WayOut {
+        let event = self.wake_event.get().cast::<E>();
+        // SAFETY: while the flag is set no releaser touches the event, and the block does not move: it is
+        // published.
+        unsafe { P::initialize_event(event) };
+        let way_out = if self.test_and_clear_spin_flag() {
+            // SAFETY: the event is initialised, and its one waiter is this one. The bit was set, so the last
+            // releaser will find it clear and set the event.
+            unsafe { P::wait_for_event(event, level) };
+            WayOut::Event
+        } else {
+            WayOut::Late
+        };
+        // SAFETY: initialised above, and the last releaser is done with it: either it never touched it (Late) or
+        // it has set it, which was its last touch (Event).
+        unsafe { core::ptr::drop_in_place(event) };
+        way_out
+    }
+
+    /// Gives back `references` of those that the waiter waits for, and hands over with the last.
+    ///
+    /// Under an unchecked `C` the count may be below zero, as it is while it is not
+    /// [complete](Self::add_to_count).
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    ///
+    /// # Safety
+    /// `block` came out of a word, and the caller owns `references` of the references that its waiter counted:
+    /// the waiter cannot return, and the block cannot vanish, before they are given back.
+    pub(crate) unsafe fn release<P: Platform<Event = E>, C: Check>(block: *const Self, references: usize) {
+        // A raw pointer, never a reference to the block: after the hand-over the waiter's frame may be gone.
+        // SAFETY: the caller's references keep the block alive.
+        let frame = unsafe { &raw const (*block).frame };
+        // SAFETY: as above.
+        unsafe { (*frame).touch() };
+        // SAFETY: as above.
+        let count = unsafe { &raw const (*block).count };
+        // Release, for what this holder did; Acquire, for what the others did: the last one hands all of it over.
+        // SAFETY: as above.
+        let before = unsafe { (*count).fetch_sub(references, AcqRel) };
+        if C::CHECKED && (before < references || before > isize::MAX.cast_unsigned()) {
+            P::misuse(Misuse::ReleaseTooMany, State::Waiting(block.addr()).word());
+        }
+        if before != references {
+            return;
+        }
+        // This was the last reference. The waiter still cannot return: it waits for what follows.
+        // SAFETY: see the line above.
+        if unsafe { (*block).test_and_clear_spin_flag() } {
+            // The waiter was still spinning; from here on the block is gone.
+            return;
+        }
+        // SAFETY: the waiter found the bit set, so it has initialised the event and cannot return before it is
+        // set.
+        let event = unsafe { (*block).wake_event.get() };
+        // SAFETY: as above.
+        unsafe { P::set_event(event.cast::<E>()) };
+    }
+}

@@ -1,0 +1,304 @@
+//! `CacheAwareRundownRef`: its memory, its layout, its slots, and its waits over std's threads.
+#![cfg(not(loom))]
+
+use std::{
+    mem::{MaybeUninit, offset_of},
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, AtMostApcLevel, AtomicU32, CacheAwareRundownRef, DISPATCH_LEVEL, Irql,
+    MemoryError, Misuse, Platform, PoolPlatform, ProcessorPlatform, RundownRef, State, WayOut,
+};
+use rundown_std::{Settings, Std};
+
+/// std's platform on a machine of `N` processors with cache lines of `LINE` bytes and no pool.
+#[derive(Debug)]
+struct Machine<const N: u32, const LINE: usize>;
+
+// SAFETY: all of it is std's.
+unsafe impl<const N: u32, const LINE: usize> Platform for Machine<N, LINE> {
+    type Event = <Std as Platform>::Event;
+
+    fn current_irql() -> Irql {
+        Std::current_irql()
+    }
+    fn spin_cycles() -> u32 {
+        Std::spin_cycles()
+    }
+    fn unparked_processors() -> u16 {
+        Std::unparked_processors()
+    }
+    fn has_monitorx() -> bool {
+        Std::has_monitorx()
+    }
+    fn cycles_per_yield() -> u16 {
+        Std::cycles_per_yield()
+    }
+    fn timestamp() -> u64 {
+        Std::timestamp()
+    }
+    unsafe fn monitor(flag: &AtomicU32) {
+        // SAFETY: handed on.
+        unsafe { Std::monitor(flag) };
+    }
+    unsafe fn monitor_wait(cycles: u32) {
+        // SAFETY: handed on.
+        unsafe { Std::monitor_wait(cycles) };
+    }
+    fn yield_processor() {
+        Std::yield_processor();
+    }
+    unsafe fn initialize_event(event: *mut Self::Event) {
+        // SAFETY: handed on.
+        unsafe { Std::initialize_event(event) };
+    }
+    unsafe fn set_event(event: *const Self::Event) {
+        // SAFETY: handed on.
+        unsafe { Std::set_event(event) };
+    }
+    unsafe fn wait_for_event(event: *const Self::Event, level: &AtMostApcLevel) {
+        // SAFETY: handed on.
+        unsafe { Std::wait_for_event(event, level) };
+    }
+    fn misuse(misuse: Misuse, word: usize) -> ! {
+        Std::misuse(misuse, word)
+    }
+}
+
+// SAFETY: constants; each test gives a power of two.
+unsafe impl<const N: u32, const LINE: usize> ProcessorPlatform for Machine<N, LINE> {
+    fn processor_number() -> u32 {
+        Std::processor_number()
+    }
+    fn processor_count() -> u32 {
+        N
+    }
+    fn cache_line() -> usize {
+        LINE
+    }
+}
+
+// SAFETY: it gives nothing.
+unsafe impl<const N: u32, const LINE: usize> PoolPlatform for Machine<N, LINE> {
+    fn allocate(_bytes: usize) -> Option<NonNull<usize>> {
+        None
+    }
+    unsafe fn free(_memory: NonNull<usize>, _bytes: usize) {}
+}
+
+type On<const N: u32, const LINE: usize> = CacheAwareRundownRef<Machine<N, LINE>>;
+
+/// NT's layout, read as C code reads it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ExRundownRefCacheAware {
+    run_refs: *mut usize,
+    pool_to_free: *mut u8,
+    run_ref_size: u32,
+    number: u32,
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn the_header_is_nts() {
+    type Nt = ExRundownRefCacheAware;
+    assert_eq!(size_of::<On<4, 64>>(), 0x18);
+    assert_eq!(size_of::<Nt>(), 0x18);
+    assert_eq!(
+        [
+            offset_of!(Nt, run_refs),
+            offset_of!(Nt, pool_to_free),
+            offset_of!(Nt, run_ref_size),
+            offset_of!(Nt, number)
+        ],
+        [0x00, 0x08, 0x10, 0x14]
+    );
+}
+
+fn memory(words: usize) -> Vec<MaybeUninit<usize>> {
+    vec![MaybeUninit::uninit(); words]
+}
+
+/// At whatever word of a line the memory begins, the slots lie on lines of their own, within the memory.
+#[test]
+fn each_slot_has_its_own_line() {
+    for offset in 0..16 {
+        let needed = On::<5, 64>::size_of().unwrap();
+        assert_eq!(needed, 0x18 + 6 * 64);
+        let mut memory = memory(offset + needed / 8);
+        let range = memory[offset..].as_ptr_range();
+        let reference = On::<5, 64>::initialize(&mut memory[offset..]).unwrap();
+        // SAFETY: the layout is the same, which is the point.
+        let seen = unsafe { *(&raw const *reference).cast::<ExRundownRefCacheAware>() };
+        assert_eq!((seen.number, seen.run_ref_size), (5, 64));
+        assert!(seen.pool_to_free.is_null());
+        assert_eq!(seen.run_refs.addr() % 64, 0);
+        assert!(seen.run_refs.addr() >= (&raw const *reference).addr() + 0x18);
+        assert!(seen.run_refs.addr() + 5 * 64 <= range.end.addr());
+        for slot in 0..5 {
+            let word = seen.run_refs.wrapping_byte_add(slot * 64);
+            // SAFETY: a slot of the five, and nobody else touches it.
+            assert_eq!(unsafe { *word }, 0);
+        }
+    }
+}
+
+#[test]
+fn one_processor_needs_one_word() {
+    assert_eq!(On::<1, 64>::size_of(), Ok(0x18 + 8));
+    let mut memory = memory(4);
+    let reference = On::<1, 64>::initialize(&mut memory).unwrap();
+    assert!(reference.try_acquire().is_some());
+    assert_eq!(reference.wait(), WayOut::Drained);
+    assert_eq!(reference.wait(), WayOut::Drained);
+}
+
+#[test]
+fn bad_memory_is_refused() {
+    assert_eq!(On::<0, 64>::size_of(), Err(MemoryError::NoProcessors));
+    assert_eq!(
+        On::<0, 64>::initialize(&mut memory(100)).err(),
+        Some(MemoryError::NoProcessors)
+    );
+    let needed = On::<3, 64>::size_of().unwrap();
+    let mut words = memory(needed / 8 - 1);
+    assert_eq!(
+        On::<3, 64>::initialize(&mut words).err(),
+        Some(MemoryError::TooSmall {
+            needed,
+            given: needed - 8
+        })
+    );
+    let misaligned = words.as_mut_ptr().cast::<usize>().wrapping_byte_add(4);
+    // SAFETY: refused before it is used.
+    let refused = unsafe { On::<3, 64>::initialize_at(misaligned, needed) };
+    assert_eq!(refused.err(), Some(MemoryError::Misaligned));
+    // SAFETY: refused before it is used.
+    let refused = unsafe { RundownRef::<Std>::from_ptr(misaligned) };
+    assert_eq!(refused.err(), Some(MemoryError::Misaligned));
+    assert_eq!(
+        AllocatedCacheAwareRundownRef::<Machine<3, 64>>::new().err(),
+        Some(MemoryError::Exhausted)
+    );
+    // A size that no memory has is no overflow.
+    assert_eq!(
+        On::<{ u32::MAX }, { 1 << 40 }>::size_of(),
+        Err(MemoryError::Exhausted)
+    );
+}
+
+fn on_processor<R>(processor: u32, body: impl FnOnce() -> R) -> R {
+    let settings = Settings {
+        processor: Some(processor),
+        ..Settings::current()
+    };
+    settings.with(body)
+}
+
+/// A word with so many references; negative ones wrap.
+fn slot_word(references: isize) -> usize {
+    (references * 2).cast_unsigned()
+}
+
+#[test]
+fn a_slot_goes_negative_and_only_the_sum_counts() {
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    for processor in [0, 0, 1, 3, 7] {
+        assert!(on_processor(processor, || reference.acquire()));
+    }
+    let words = |reference: &On<3, 64>| [0, 1, 2].map(|slot| reference.slot_state(slot).unwrap().word());
+    // 3 and 7 are reduced to 0 and 1.
+    assert_eq!(words(reference), [3, 2, 0].map(slot_word));
+    for _ in 0..5 {
+        // SAFETY: five were acquired.
+        on_processor(2, || unsafe { reference.release() });
+    }
+    assert_eq!(words(reference), [3, 2, -5].map(slot_word));
+    assert_eq!(reference.slot_state(3), None);
+    assert_eq!(reference.wait(), WayOut::Drained);
+    assert_eq!(words(reference), [1, 1, 1]);
+    reference.completed();
+    assert_eq!(
+        reference.wait(),
+        WayOut::Drained,
+        "as documented; NT's would hang"
+    );
+    reference.reinitialize();
+    assert_eq!(words(reference), [0, 0, 0]);
+}
+
+#[test]
+fn a_waiter_sleeps_until_the_last_release_anywhere() {
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    assert!(on_processor(0, || reference.acquire_ex(2)));
+    assert!(on_processor(1, || reference.acquire()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !matches!(reference.slot_state(2), Some(State::Waiting(_))) {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(2));
+            // SAFETY: three were acquired.
+            on_processor(2, || unsafe { reference.release_ex(3) });
+        });
+        let way_out = reference.wait();
+        assert!(matches!(way_out, WayOut::Event | WayOut::Late), "{way_out:?}");
+    });
+    assert!(!reference.acquire());
+}
+
+#[test]
+#[should_panic(expected = "WaitAtDispatchLevel")]
+fn it_does_not_sleep_at_dispatch_level() {
+    let reference = AllocatedCacheAwareRundownRef::<Std>::new().unwrap();
+    assert!(reference.acquire());
+    let at_dispatch_level = Settings {
+        irql: DISPATCH_LEVEL,
+        ..Settings::DEFAULT
+    };
+    at_dispatch_level.with(|| reference.wait());
+}
+
+/// Many generations with holders that move between processors.
+#[test]
+fn no_holder_is_inside_after_a_wait() {
+    const GENERATIONS: usize = 2_000;
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    let inside = AtomicUsize::new(0);
+    let generation = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for holder in 0..3 {
+            let (inside, generation) = (&inside, &generation);
+            scope.spawn(move || {
+                let mut processor = holder;
+                while generation.load(Relaxed) < GENERATIONS {
+                    if on_processor(processor, || reference.acquire()) {
+                        // Relaxed throughout: only the reference orders these.
+                        inside.fetch_add(1, Relaxed);
+                        thread::yield_now();
+                        inside.fetch_sub(1, Relaxed);
+                        // SAFETY: acquired above.
+                        on_processor(processor + 1, || unsafe { reference.release() });
+                    } else {
+                        thread::yield_now();
+                    }
+                    processor += 2;
+                }
+            });
+        }
+        for _ in 0..GENERATIONS {
+            reference.wait();
+            assert_eq!(inside.load(Relaxed), 0, "a holder is inside after the wait");
+            reference.completed();
+            reference.reinitialize();
+            generation.fetch_add(1, Relaxed);
+        }
+    });
+}

@@ -1,0 +1,264 @@
+//! Every interleaving of small scenes, by loom.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom
+//! RUSTFLAGS="--cfg loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom -- --ignored
+//! ```
+//!
+//! The first is the gate's and takes minutes; the second, the deep set, takes longer. Each model prints its bound on
+//! preemptions, how many executions it took, and whether it was complete. The [mutants](mutants) show that the scenes
+//! and bounds suffice: each breaks one invariant, and must fail.
+#![cfg(loom)]
+
+mod model;
+mod mutants;
+mod platform;
+mod protocol;
+mod scenes;
+mod ways_out;
+
+use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
+use model::holds;
+use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Loom};
+use scenes::{
+    holders_release, newcomer_across_two_generations, object_is_freed, refusal_stalls_across_two_generations,
+};
+
+type Plain<W, C = Strict> = RundownRef<Loom<W>, C>;
+type Wide<W, C = Strict> = WideRundownRef<Loom<W>, C>;
+type CacheAware<C = Strict> = AllocatedCacheAwareRundownRef<Loom<Asleep>, C>;
+
+// Waiter and one other: complete.
+
+#[test]
+fn plain_one_holder() {
+    holds("plain, 1 holder, event", None, || {
+        holders_release::<Plain<Asleep>>(1);
+    });
+    holds("plain, 1 holder, event, parity", None, || {
+        holders_release::<Plain<Asleep, Parity>>(1);
+    });
+    holds("plain, 1 holder, pause", None, || {
+        holders_release::<Plain<ByPause>>(1);
+    });
+    holds("plain, 1 holder, monitor", None, || {
+        holders_release::<Plain<ByMonitor>>(1);
+    });
+    holds("plain, 1 holder, dispatch", None, || {
+        holders_release::<Plain<AtDispatch>>(1);
+    });
+    holds("plain, 1 holder, freed", None, || {
+        object_is_freed::<Plain<Asleep>>(1);
+    });
+}
+
+#[test]
+fn wide_one_holder() {
+    holds("wide, 1 holder, event", None, || {
+        holders_release::<Wide<Asleep>>(1);
+    });
+    holds("wide, 1 holder, event, parity", None, || {
+        holders_release::<Wide<Asleep, Parity>>(1);
+    });
+    holds("wide, 1 holder, pause", None, || {
+        holders_release::<Wide<ByPause>>(1);
+    });
+    holds("wide, 1 holder, monitor", None, || {
+        holders_release::<Wide<ByMonitor>>(1);
+    });
+    holds("wide, 1 holder, dispatch", None, || {
+        holders_release::<Wide<AtDispatch>>(1);
+    });
+    holds("wide, 1 holder, freed", None, || {
+        object_is_freed::<Wide<Asleep>>(1);
+    });
+}
+
+#[test]
+fn cache_aware_one_holder() {
+    holds("cache-aware, 1 holder", None, || holders_release::<CacheAware>(1));
+    holds("cache-aware, 1 holder, parity", None, || {
+        holders_release::<CacheAware<Parity>>(1);
+    });
+}
+
+#[test]
+fn one_newcomer_across_two_generations() {
+    holds(
+        "plain, newcomer, 2 generations",
+        None,
+        newcomer_across_two_generations::<Plain<Asleep>>,
+    );
+    holds(
+        "wide, newcomer, 2 generations",
+        None,
+        newcomer_across_two_generations::<Wide<Asleep>>,
+    );
+    holds(
+        "cache-aware, newcomer, 2 generations",
+        Some(4),
+        newcomer_across_two_generations::<CacheAware>,
+    );
+    holds(
+        "plain, newcomer, 2 generations, parity",
+        Some(5),
+        newcomer_across_two_generations::<Plain<Asleep, Parity>>,
+    );
+}
+
+// Waiter and two others: bound 5.
+
+#[test]
+fn plain_two_holders_asleep() {
+    holds("plain, 2 holders, event", Some(5), || {
+        holders_release::<Plain<Asleep>>(2);
+    });
+}
+
+#[test]
+fn plain_two_holders_by_pause() {
+    holds("plain, 2 holders, pause", Some(5), || {
+        holders_release::<Plain<ByPause>>(2);
+    });
+}
+
+#[test]
+fn plain_two_holders_freed() {
+    holds("plain, 2 holders, freed", Some(5), || {
+        object_is_freed::<Plain<Asleep>>(2);
+    });
+}
+
+#[test]
+fn wide_two_holders_asleep() {
+    holds("wide, 2 holders, event", Some(5), || {
+        holders_release::<Wide<Asleep>>(2);
+    });
+}
+
+#[test]
+fn wide_two_holders_by_pause() {
+    holds("wide, 2 holders, pause", Some(5), || {
+        holders_release::<Wide<ByPause>>(2);
+    });
+}
+
+#[test]
+fn wide_two_holders_freed() {
+    holds("wide, 2 holders, freed", Some(5), || {
+        object_is_freed::<Wide<Asleep>>(2);
+    });
+}
+
+#[test]
+fn cache_aware_two_holders() {
+    holds("cache-aware, 2 holders", Some(5), || {
+        holders_release::<CacheAware>(2);
+    });
+}
+
+#[test]
+fn wide_refusal_across_two_generations() {
+    holds(
+        "wide, refusal across 2 generations",
+        Some(5),
+        refusal_stalls_across_two_generations::<Wide<Asleep>>,
+    );
+}
+
+#[test]
+fn plain_refusal_across_two_generations() {
+    holds(
+        "plain, refusal across 2 generations",
+        Some(4),
+        refusal_stalls_across_two_generations::<Plain<Asleep>>,
+    );
+}
+
+// Waiter and three others: bound 2 here, 3 in the deep set.
+
+#[test]
+fn three_holders() {
+    holds("plain, 3 holders, event", Some(2), || {
+        holders_release::<Plain<Asleep>>(3);
+    });
+    holds("wide, 3 holders, event", Some(2), || {
+        holders_release::<Wide<Asleep>>(3);
+    });
+    holds("cache-aware, 3 holders", Some(2), || {
+        holders_release::<CacheAware>(3);
+    });
+}
+
+// The deep set.
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_three_holders_plain() {
+    holds("plain, 3 holders, event", Some(3), || {
+        holders_release::<Plain<Asleep>>(3);
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_three_holders_wide() {
+    holds("wide, 3 holders, event", Some(3), || {
+        holders_release::<Wide<Asleep>>(3);
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_three_holders_cache_aware() {
+    holds("cache-aware, 3 holders", Some(3), || {
+        holders_release::<CacheAware>(3);
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_two_holders_at_dispatch() {
+    holds("plain, 2 holders, dispatch", Some(5), || {
+        holders_release::<Plain<AtDispatch>>(2);
+    });
+    holds("wide, 2 holders, dispatch", Some(5), || {
+        holders_release::<Wide<AtDispatch>>(2);
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_two_holders_by_monitor() {
+    holds("plain, 2 holders, monitor", Some(5), || {
+        holders_release::<Plain<ByMonitor>>(2);
+    });
+    holds("wide, 2 holders, monitor", Some(5), || {
+        holders_release::<Wide<ByMonitor>>(2);
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_refusal_across_two_generations() {
+    holds(
+        "wide, refusal across 2 generations",
+        Some(6),
+        refusal_stalls_across_two_generations::<Wide<Asleep>>,
+    );
+    holds(
+        "wide, refusal across 2 generations, pause",
+        Some(5),
+        refusal_stalls_across_two_generations::<Wide<ByPause>>,
+    );
+    holds(
+        "plain, refusal across 2 generations",
+        Some(5),
+        refusal_stalls_across_two_generations::<Plain<Asleep>>,
+    );
+    holds(
+        "cache-aware, refusal across 2 generations",
+        Some(3),
+        refusal_stalls_across_two_generations::<CacheAware>,
+    );
+}

@@ -1,0 +1,151 @@
+//! loom's threads as a platform.
+
+use std::{
+    alloc::{self, Layout},
+    cell::Cell,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use ex_rundown::{
+    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, Irql, Misuse, PASSIVE_LEVEL, Platform, PoolPlatform,
+    ProcessorPlatform,
+};
+use loom::thread;
+
+/// How the waiter of a scene waits.
+pub(crate) trait Way: 'static {
+    const IRQL: Irql = PASSIVE_LEVEL;
+    const UNPARKED: u16 = 2;
+    const MONITORX: bool = false;
+    const LAPS: u32 = 1;
+}
+
+pub(crate) struct Asleep;
+impl Way for Asleep {
+    const UNPARKED: u16 = 1;
+}
+
+pub(crate) struct ByPause;
+impl Way for ByPause {}
+
+pub(crate) struct ByMonitor;
+impl Way for ByMonitor {
+    const MONITORX: bool = true;
+}
+
+pub(crate) struct AtDispatch;
+impl Way for AtDispatch {
+    const IRQL: Irql = DISPATCH_LEVEL;
+}
+
+#[derive(Debug)]
+pub(crate) struct Loom<W>(PhantomData<W>);
+
+pub(crate) struct Event {
+    signalled: loom::sync::atomic::AtomicBool,
+    waiter: thread::Thread,
+}
+
+// SAFETY: the event does not signal before it is set, and the setter clones the handle before it signals.
+unsafe impl<W: Way> Platform for Loom<W> {
+    type Event = Event;
+
+    fn current_irql() -> Irql {
+        W::IRQL
+    }
+    fn spin_cycles() -> u32 {
+        W::LAPS
+    }
+    fn unparked_processors() -> u16 {
+        W::UNPARKED
+    }
+    fn has_monitorx() -> bool {
+        W::MONITORX
+    }
+    fn cycles_per_yield() -> u16 {
+        1
+    }
+    /// A clock that moves by one cycle per reading, so that a budget of n is n laps. Outside loom's sight, and
+    /// that is all right: it is only ever read by the one waiter, in its own order.
+    fn timestamp() -> u64 {
+        thread_clock()
+    }
+    unsafe fn monitor(_flag: &AtomicU32) {}
+    unsafe fn monitor_wait(_cycles: u32) {
+        thread::yield_now();
+    }
+    fn yield_processor() {
+        thread::yield_now();
+    }
+    unsafe fn initialize_event(event: *mut Event) {
+        let new = Event {
+            signalled: loom::sync::atomic::AtomicBool::new(false),
+            waiter: thread::current(),
+        };
+        // SAFETY: valid for writes, says the caller.
+        unsafe { event.write(new) };
+    }
+    unsafe fn set_event(event: *const Event) {
+        // SAFETY: not set yet, so it is still there.
+        let waiter = unsafe { (*event).waiter.clone() };
+        // SAFETY: as above.
+        unsafe { (*event).signalled.store(true, Ordering::Release) };
+        waiter.unpark();
+    }
+    unsafe fn wait_for_event(event: *const Event, _level: &AtMostApcLevel) {
+        // SAFETY: initialised, and only this waiter ends its life.
+        while !unsafe { (*event).signalled.load(Ordering::Acquire) } {
+            thread::park();
+        }
+    }
+    fn misuse(misuse: Misuse, word: usize) -> ! {
+        panic!("{misuse:?} with word {word:#x}")
+    }
+}
+
+/// Each scene's waiter reads it twice or more; the offset between readings is what counts.
+fn thread_clock() -> u64 {
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    NOW.fetch_add(1, Ordering::Relaxed) as u64
+}
+
+thread_local! {
+    /// Set right before an operation, which reads it before its first atomic access: loom switches at those only.
+    static PROCESSOR: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Moves the thread to a processor, until it is switched.
+pub(crate) fn move_to(processor: usize) {
+    PROCESSOR.set(u32::try_from(processor).expect("a small number"));
+}
+
+// SAFETY: constants.
+unsafe impl<W: Way> ProcessorPlatform for Loom<W> {
+    fn processor_number() -> u32 {
+        PROCESSOR.get()
+    }
+    fn processor_count() -> u32 {
+        2
+    }
+    fn cache_line() -> usize {
+        64
+    }
+}
+
+fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, 64).expect("a small size")
+}
+
+// SAFETY: the global allocator's memory.
+unsafe impl<W: Way> PoolPlatform for Loom<W> {
+    fn allocate(bytes: usize) -> Option<NonNull<usize>> {
+        // SAFETY: the layout is not empty.
+        NonNull::new(unsafe { alloc::alloc(layout(bytes)) }).map(NonNull::cast)
+    }
+    unsafe fn free(memory: NonNull<usize>, bytes: usize) {
+        // SAFETY: from `allocate`, says the caller.
+        unsafe { alloc::dealloc(memory.as_ptr().cast(), layout(bytes)) };
+    }
+}

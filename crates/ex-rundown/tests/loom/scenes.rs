@@ -1,0 +1,156 @@
+//! The scenes. Each checks what the contract promises: no wake is lost (loom reports a deadlock), no holder is inside
+//! after the wait and everything that it did is visible (loom's cells), and no releaser touches the wait block, or
+//! the reference, once the waiter may return (cells too, in the block and in the reference).
+
+use std::mem::ManuallyDrop;
+
+use loom::{
+    cell::UnsafeCell,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crate::protocol::Protocol;
+
+/// What protection protects: loom fails a run in which an access is not ordered after a conflicting one.
+struct Object<R> {
+    reference: R,
+    /// One cell per holder, so that holders do not conflict with each other.
+    cells: Vec<UnsafeCell<u32>>,
+}
+
+impl<R: Protocol> Object<R> {
+    fn new(holders: usize) -> Self {
+        let cells = (0..holders).map(|_| UnsafeCell::new(0)).collect();
+        Self {
+            reference: R::new(),
+            cells,
+        }
+    }
+
+    fn use_cell(&self, holder: usize) {
+        // SAFETY: the holder has a reference, and the cell is its own; loom checks that the waiter stays away.
+        self.cells[holder].with_mut(|cell| unsafe { *cell += 1 });
+    }
+
+    /// What the owner does once it has the object to itself.
+    fn tear_down(&self) {
+        for cell in &self.cells {
+            // SAFETY: the wait has returned; loom checks that nobody is inside.
+            cell.with_mut(|cell| unsafe { *cell = u32::MAX });
+        }
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// Holders that hold a reference when the waiter begins, and release it on another processor than they acquired it
+/// on.
+pub(crate) fn holders_release<R: Protocol>(holders: usize) {
+    let object = Arc::new(Object::<R>::new(holders));
+    for holder in 0..holders {
+        assert!(object.reference.acquire(holder));
+    }
+    let threads: Vec<_> = (0..holders)
+        .map(|holder| {
+            let object = object.clone();
+            thread::spawn(move || {
+                object.use_cell(holder);
+                object.reference.release(holder + 1);
+            })
+        })
+        .collect();
+    object.reference.wait();
+    object.tear_down();
+    assert!(!object.reference.acquire(0), "granted after run-down began");
+    join(threads);
+}
+
+/// The reference lies in the object that it protects, and the owner drops both when the wait has returned. So the
+/// last releaser must be done with the reference's words, too. (Under `--cfg loom` a reference notes each release
+/// that is about to touch its words, and its drop.)
+///
+/// The memory itself stays: who touches it too late is caught by loom's cells, and not by the process' death.
+pub(crate) fn object_is_freed<R: Protocol>(holders: usize) {
+    let object = Box::into_raw(Box::new(ManuallyDrop::new(Object::<R>::new(holders))));
+    let threads: Vec<_> = (0..holders)
+        .map(|holder| {
+            // SAFETY: not dropped yet.
+            let shared = unsafe { &*object };
+            assert!(shared.reference.acquire(holder));
+            thread::spawn(move || {
+                shared.use_cell(holder);
+                shared.reference.release(holder + 1);
+            })
+        })
+        .collect();
+    // SAFETY: not dropped yet.
+    unsafe { &*object }.reference.wait();
+    // SAFETY: the wait has returned, so the holders are gone.
+    let dead = unsafe { &mut *object };
+    dead.tear_down();
+    // SAFETY: dropped once.
+    unsafe { ManuallyDrop::drop(dead) };
+    join(threads);
+    // SAFETY: from `into_raw`, and even a mutant's threads are gone.
+    drop(unsafe { Box::from_raw(object) });
+}
+
+/// A newcomer that tries all the time while the object is run down, revived and run down again.
+pub(crate) fn newcomer_across_two_generations<R: Protocol>() {
+    let object = Arc::new(Object::<R>::new(1));
+    let newcomer = object.clone();
+    let thread = thread::spawn(move || {
+        for _ in 0..2 {
+            if newcomer.reference.acquire(0) {
+                newcomer.use_cell(0);
+                newcomer.reference.release(1);
+            }
+        }
+    });
+    object.reference.wait();
+    object.tear_down();
+    object.reference.reinitialize();
+    object.reference.wait();
+    object.tear_down();
+    join([thread]);
+}
+
+/// A newcomer whose one acquire, mostly refused, may stall across a re-initialise, while the next generation has a
+/// holder of its own, and its owner frees an object after the wait.
+pub(crate) fn refusal_stalls_across_two_generations<R: Protocol>() {
+    let reference = Arc::new(R::new());
+    let first = Arc::new(UnsafeCell::new(0_u32));
+    let (newcomer, cell) = (reference.clone(), first.clone());
+    let stalled = thread::spawn(move || {
+        if newcomer.acquire(0) {
+            // SAFETY: under protection; the owner stays away, and the other holder has another cell.
+            cell.with_mut(|cell| unsafe { *cell += 1 });
+            newcomer.release(1);
+        }
+    });
+    reference.wait();
+    // SAFETY: nobody is inside.
+    first.with_mut(|cell| unsafe { *cell = 0 });
+    reference.reinitialize();
+    assert!(reference.acquire(0));
+    let second = Arc::new(UnsafeCell::new(0_u32));
+    let (holder, cell) = (reference.clone(), second.clone());
+    let inside = thread::spawn(move || {
+        // SAFETY: under protection, and the only holder that uses it.
+        cell.with_mut(|cell| unsafe { *cell += 1 });
+        holder.release(1);
+    });
+    reference.wait();
+    // SAFETY: nobody is inside.
+    first.with_mut(|cell| unsafe { *cell = 0 });
+    // To free it would be to write it once more; as it is, a holder that is still inside is caught by loom's cell,
+    // and not by the process' death.
+    // SAFETY: nobody is inside.
+    second.with_mut(|cell| unsafe { *cell = u32::MAX });
+    join([stalled, inside]);
+}

@@ -1,0 +1,108 @@
+//! The three references against an oracle: a locked map of who holds how much, which knows every misuse.
+//!
+//! One thread plays everybody. What happens *during* a wait happens in the platform's hooks, where a real waiter
+//! spins or sleeps, so that a wait with holders, its refusals and its misuse are as deterministic as the rest.
+#![cfg(not(loom))]
+
+mod machine;
+mod map;
+mod nt;
+mod scripted;
+mod subject;
+
+use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, Strict, WideRundownRef};
+use machine::{Op, run};
+use proptest::prelude::*;
+use scripted::{Scripted, Ways};
+
+type Plain = RundownRef<Scripted, Strict>;
+type Wide = WideRundownRef<Scripted, Strict>;
+type CacheAware = AllocatedCacheAwareRundownRef<Scripted, Strict>;
+
+/// Every sequence of so many operations by two holders, each on its own processor, with each way out.
+fn exhaust<R: subject::Subject>(length: u32) {
+    let alphabet = [
+        Op::Acquire(0),
+        Op::Acquire(1),
+        Op::AcquireEx(0, 2),
+        Op::Release(0),
+        Op::Release(1),
+        Op::ReleaseEx(0, 2),
+        Op::Wait,
+        Op::Completed,
+        Op::Reinitialize,
+    ];
+    let mut waited = 0;
+    let mut misused = 0;
+    for number in 0..alphabet.len().pow(length) {
+        let mut rest = number;
+        let ops: Vec<_> = (0..length)
+            .map(|_| {
+                let op = alphabet[rest % alphabet.len()];
+                rest /= alphabet.len();
+                op
+            })
+            .collect();
+        let outcome = run::<R>(&ops, Ways::ALL[number % Ways::ALL.len()]);
+        waited += outcome.contested_waits;
+        misused += usize::from(outcome.misuse.is_some());
+    }
+    assert!(
+        waited > 100 && misused > 100,
+        "{waited} contested waits and {misused} misuses: too few"
+    );
+}
+
+#[test]
+fn every_short_sequence_plain() {
+    exhaust::<Plain>(5);
+}
+
+#[test]
+fn every_short_sequence_wide() {
+    exhaust::<Wide>(5);
+}
+
+#[test]
+fn every_short_sequence_cache_aware() {
+    exhaust::<CacheAware>(5);
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let who = 0..4_u8;
+    let count = prop_oneof![0..4_u32, Just(0x7FFF_FFFF), Just(0x8000_0000), Just(u32::MAX)];
+    prop_oneof![
+        4 => who.clone().prop_map(Op::Acquire),
+        2 => (who.clone(), count.clone()).prop_map(|(who, count)| Op::AcquireEx(who, count)),
+        4 => who.clone().prop_map(Op::Release),
+        2 => (who, count).prop_map(|(who, count)| Op::ReleaseEx(who, count)),
+        2 => Just(Op::Wait),
+        1 => Just(Op::Completed),
+        2 => Just(Op::Reinitialize),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_plain(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
+        run::<Plain>(&ops, Ways::ALL[ways]);
+    }
+
+    #[test]
+    fn any_sequence_wide(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
+        run::<Wide>(&ops, Ways::ALL[ways]);
+    }
+
+    #[test]
+    fn any_sequence_cache_aware(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
+        run::<CacheAware>(&ops, Ways::ALL[ways]);
+    }
+
+    /// Under Parity every word is the one that NT's arithmetic gives.
+    #[test]
+    fn any_sequence_is_nts(ops in prop::collection::vec(op(), 0..40)) {
+        nt::run(&ops);
+    }
+}

@@ -1,0 +1,36 @@
+//! The control codes.
+//!
+//! A code is `device type << 16 | access << 14 | function << 2 | method` (`CTL_CODE`, `devioctl.h`).
+
+/// The vendor-defined device type; Microsoft reserves those below `0x8000`.
+pub const DEVICE_TYPE: u32 = 0x8052;
+
+const METHOD_BUFFERED: u32 = 0;
+const FILE_READ_ACCESS: u32 = 1;
+const FILE_WRITE_ACCESS: u32 = 2;
+
+const fn ctl_code(function: u32, access: u32) -> u32 {
+    // Function codes below 0x800 are Microsoft's.
+    assert!(function >= 0x800 && function < 0x1000);
+    DEVICE_TYPE << 16 | access << 14 | function << 2 | METHOD_BUFFERED
+}
+
+/// Describes the driver and the machine.
+pub const QUERY_INFO: u32 = ctl_code(0x800, FILE_READ_ACCESS);
+/// Starts a stress run.
+pub const STRESS_START: u32 = ctl_code(0x810, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Fetches the counters of a run, also while it goes on.
+pub const STRESS_RESULT: u32 = ctl_code(0x811, FILE_READ_ACCESS);
+/// Stops a run; returns when its threads are gone.
+pub const STRESS_STOP: u32 = ctl_code(0x812, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn codes_are_those_of_the_documentation() {
+        assert_eq!(super::QUERY_INFO, 0x8052_6000);
+        assert_eq!(super::STRESS_START, 0x8052_e040);
+        assert_eq!(super::STRESS_RESULT, 0x8052_6044);
+        assert_eq!(super::STRESS_STOP, 0x8052_e048);
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a request is refused: one NTSTATUS per cause.
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $nt:ident, $advice:literal;)+) => {
+        /// Why the driver refuses a request. Each cause has an NTSTATUS of its own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Refusal {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!("`", stringify!($nt), "`, `", stringify!($status), "`.")]
+                $name,
+            )+
+        }
+
+        impl Refusal {
+            /// Every cause, in the order in which a request is checked.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The NTSTATUS that the request completes with, as its bits.
+            #[must_use]
+            pub const fn status(self) -> u32 {
+                match self { $(Self::$name => $status),+ }
+            }
+
+            /// The name of [`Refusal::status`] in `ntstatus.h`.
+            #[must_use]
+            pub const fn status_name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($nt)),+ }
+            }
+
+            /// What is wrong and what to do, in one line for people.
+            #[must_use]
+            pub const fn explain(self) -> &'static str {
+                match self { $(Self::$name => $advice),+ }
+            }
+
+            /// The cause behind an NTSTATUS, when it is one of ours.
+            #[must_use]
+            pub const fn from_status(status: u32) -> Option<Self> {
+                match status { $($status => Some(Self::$name),)+ _ => None }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// The control code is not one of [`ioctl`](crate::ioctl).
+    UnknownCode = 0xC000_0010 STATUS_INVALID_DEVICE_REQUEST,
+        "the driver does not know this request; is the client newer than the driver?";
+    /// The client speaks another version of the protocol.
+    Version = 0xC000_0059 STATUS_REVISION_MISMATCH,
+        "client and driver speak different versions of the protocol; install the two from the same build";
+    /// The input is shorter than the request's structure.
+    InputTooShort = 0xC000_0004 STATUS_INFO_LENGTH_MISMATCH,
+        "the request is shorter than its structure; nothing was done";
+    /// The input is longer than the request's structure.
+    InputTooLong = 0xC000_0206 STATUS_INVALID_BUFFER_SIZE,
+        "the request is longer than its structure; nothing was done";
+    /// The header names a size that is not the structure's.
+    Size = 0xC000_00EF STATUS_INVALID_PARAMETER_1,
+        "the request's header names a size that is not its structure's";
+    /// The output buffer cannot hold the answer.
+    OutputTooSmall = 0xC000_0023 STATUS_BUFFER_TOO_SMALL,
+        "the buffer for the answer is too small; nothing was done";
+    /// A reserved field is not zero.
+    Reserved = 0xC000_0030 STATUS_INVALID_PARAMETER_MIX,
+        "a reserved field of the request is not zero";
+    /// The arm is none of [`Arm`](crate::Arm).
+    Arm = 0xC000_00F0 STATUS_INVALID_PARAMETER_2,
+        "there is no such arm; use ours or native";
+    /// No threads, or more than the limit that [`Info`](crate::Info) names.
+    Threads = 0xC000_00F1 STATUS_INVALID_PARAMETER_3,
+        "the number of threads must be at least 1 and at most the driver's limit (see `rundownctl info`)";
+    /// No time, or more than the limit.
+    Milliseconds = 0xC000_00F2 STATUS_INVALID_PARAMETER_4,
+        "the duration must be at least 1 ms and at most the driver's limit (see `rundownctl info`)";
+    /// The hold time is beyond the limit of the waiter's level.
+    Hold = 0xC000_00F3 STATUS_INVALID_PARAMETER_5,
+        "the hold time is beyond the driver's limit; a DISPATCH waiter allows less (see `rundownctl info`)";
+    /// The time between run-downs is beyond the limit.
+    Gap = 0xC000_00F4 STATUS_INVALID_PARAMETER_6,
+        "the time between run-downs is beyond the driver's limit (see `rundownctl info`)";
+    /// The waiter is none of [`Waiter`](crate::Waiter).
+    Waiter = 0xC000_00F5 STATUS_INVALID_PARAMETER_7,
+        "there is no such waiter; use passive or dispatch";
+    /// The spin budget is beyond the limit.
+    Spin = 0xC000_00F6 STATUS_INVALID_PARAMETER_8,
+        "the spin budget is beyond the driver's limit (see `rundownctl info`)";
+    /// A waiter at `DISPATCH_LEVEL` on a single processor would spin for ever.
+    OneProcessor = 0xC000_00BB STATUS_NOT_SUPPORTED,
+        "a waiter at DISPATCH_LEVEL needs its holders on other processors, and this machine has one";
+    /// Another run is going on.
+    Busy = 0x8000_0011 STATUS_DEVICE_BUSY,
+        "a stress run is going on, and there is one at a time; wait for it or stop it";
+    /// No run of this number was started by this handle.
+    NoSuchRun = 0xC000_0225 STATUS_NOT_FOUND,
+        "this handle has not started such a run";
+    /// The pool, or the thread creation, is exhausted.
+    Resources = 0xC000_009A STATUS_INSUFFICIENT_RESOURCES,
+        "the system is out of memory or threads; try fewer threads";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn each_cause_has_a_status_of_its_own() {
+        for &cause in Refusal::ALL {
+            assert_eq!(Refusal::from_status(cause.status()), Some(cause));
+            assert!(
+                cause.status() >> 30 >= 2,
+                "a refusal must be an error or a warning"
+            );
+        }
+    }
+}

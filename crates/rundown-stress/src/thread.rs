@@ -1,0 +1,33 @@
+//! What the engine asks of the thread that it runs on.
+
+/// A thread of the system under test, as seen by itself.
+pub trait Thread {
+    /// The time stamp counter.
+    ///
+    /// # IRQL
+    /// Any.
+    fn cycles() -> u64;
+
+    /// Tells the processor that this is a spin loop.
+    ///
+    /// # IRQL
+    /// Any.
+    fn pause();
+
+    /// Runs `body` at `DISPATCH_LEVEL`, and returns to the level before.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R;
+
+    /// Spins for `cycles`.
+    ///
+    /// # IRQL
+    /// Any.
+    fn spin(cycles: u64) {
+        let start = Self::cycles();
+        while Self::cycles().wrapping_sub(start) < cycles {
+            Self::pause();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The requests of [`rundown_abi`] with their types.
+
+use rundown_abi::{
+    Header, Info, InfoRequest, StressQuery, StressResult, StressStart, StressStarted, VERSION, ioctl,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::{
+    error::Error,
+    target::{Access, Handle, Ioctl, Target, User},
+};
+
+/// The open device.
+pub struct Client<'a> {
+    target: &'a mut dyn Target,
+    handle: Handle,
+}
+
+impl<'a> Client<'a> {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// As [`Target::open`].
+    pub fn open(target: &'a mut dyn Target, access: Access) -> Result<Self, Error> {
+        let handle = target.open(access, User::Administrator)?;
+        Ok(Self { target, handle })
+    }
+
+    /// Describes the driver and the machine.
+    ///
+    /// # Errors
+    /// As [`Target::ioctl`]; so do all the requests.
+    pub fn info(&mut self) -> Result<Info, Error> {
+        self.answered(
+            "asking for the driver's description",
+            ioctl::QUERY_INFO,
+            &InfoRequest::new(),
+        )
+    }
+
+    /// Starts a stress run and returns its number.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn start(&mut self, start: &StressStart) -> Result<u64, Error> {
+        let started: StressStarted = self.answered("starting the run", ioctl::STRESS_START, start)?;
+        Ok(started.run)
+    }
+
+    /// The counters of a run, so far or final.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn result(&mut self, run: u64) -> Result<StressResult, Error> {
+        self.answered(
+            "asking for the run's counters",
+            ioctl::STRESS_RESULT,
+            &StressQuery::new(run),
+        )
+    }
+
+    /// Stops a run; its threads are gone when this returns.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn stop(&mut self, run: u64) -> Result<(), Error> {
+        self.send("stopping the run", ioctl::STRESS_STOP, &StressQuery::new(run), 0)
+            .map(drop)
+    }
+
+    /// Closes the device.
+    ///
+    /// # Errors
+    /// As [`Target::close`].
+    pub fn close(self) -> Result<(), Error> {
+        self.target.close(self.handle)
+    }
+
+    fn send<T: IntoBytes + Immutable>(
+        &mut self,
+        name: &str,
+        code: u32,
+        request: &T,
+        capacity: usize,
+    ) -> Result<Vec<u8>, Error> {
+        self.target.ioctl(
+            self.handle,
+            &Ioctl {
+                name,
+                code,
+                input: request.as_bytes(),
+                capacity,
+            },
+        )
+    }
+
+    fn answered<T, A>(&mut self, name: &str, code: u32, request: &T) -> Result<A, Error>
+    where
+        T: IntoBytes + Immutable,
+        A: FromBytes,
+    {
+        let bytes = self.send(name, code, request, size_of::<A>())?;
+        let (header, _) = Header::read_from_prefix(&bytes).map_err(|_| {
+            Error::Protocol(format!(
+                "{name} was answered with {} bytes, too few for a header",
+                bytes.len()
+            ))
+        })?;
+        if header.version != VERSION {
+            return Err(Error::Protocol(format!(
+                "the driver speaks version {} of the protocol, we speak {VERSION}",
+                header.version
+            )));
+        }
+        A::read_from_bytes(&bytes)
+            .ok()
+            .filter(|_| header == Header::of::<A>())
+            .ok_or_else(|| {
+                Error::Protocol(format!(
+                    "{name} was answered with {} bytes whose header says {}, and {} were due",
+                    bytes.len(),
+                    header.size,
+                    size_of::<A>()
+                ))
+            })
+    }
+}

@@ -1,0 +1,369 @@
+//! A machine in the lab: `rundown-lab serve`, one ASCII line per message over its standard streams.
+//!
+//! The lab says `ready 1 ...` once the device has started. A request is `<id> <verb> ...`, its answer `<id> 0x<ntstatus>
+//! <payload>`. When the machine dies, the lab says `bugcheck 0x<code> <NAME> <why>` and hangs up.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rundown_abi::INTERFACE_GUID_TEXT;
+
+use crate::{
+    error::Error,
+    raw::{hex, unhex},
+    status::is_success,
+    target::{Access, Handle, Ioctl, Target, User},
+};
+
+/// The version of the line protocol that we speak.
+const PROTOCOL: &str = "1";
+
+/// A running lab and the line to it.
+pub struct Lab {
+    to: Option<Box<dyn Write>>,
+    from: Box<dyn BufRead>,
+    process: Option<Child>,
+    next_id: u64,
+}
+
+impl Lab {
+    /// Starts `program serve arguments...` and waits until the device has started.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when it cannot be started or finds its input bad, [`Error::DriverFailed`] when the driver
+    /// does not survive its start, [`Error::Protocol`] when it speaks another version.
+    pub fn spawn(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, Error> {
+        let mut command = Command::new(program);
+        command
+            .arg("serve")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        // A Ctrl-C of the terminal is for us: the lab must live until the run is stopped and judged.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut process = command.spawn().map_err(|error| Error::Unreachable {
+            what: format!("{} cannot be started: {error}", program.display()),
+            advice: "build it with `cargo xtask lab`, or name it with --target lab:program=PATH".into(),
+        })?;
+        let to = process.stdin.take().map(|pipe| Box::new(pipe) as Box<dyn Write>);
+        let from = process
+            .stdout
+            .take()
+            .map(|pipe| Box::new(BufReader::new(pipe)) as Box<dyn BufRead>);
+        let (Some(to), Some(from)) = (to, from) else {
+            unreachable!("both streams were asked for as pipes");
+        };
+        Self {
+            to: Some(to),
+            from,
+            process: Some(process),
+            next_id: 1,
+        }
+        .greeted()
+    }
+
+    /// Speaks to a lab at the other end of two streams.
+    ///
+    /// # Errors
+    /// As [`Lab::spawn`].
+    pub fn over(from: impl BufRead + 'static, to: impl Write + 'static) -> Result<Self, Error> {
+        Self {
+            to: Some(Box::new(to)),
+            from: Box::new(from),
+            process: None,
+            next_id: 1,
+        }
+        .greeted()
+    }
+
+    fn greeted(mut self) -> Result<Self, Error> {
+        let line = self.line()?;
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["ready", PROTOCOL, ..] => Ok(self),
+            ["ready", version, ..] => Err(Error::Protocol(format!(
+                "the lab speaks version {version} of its protocol, we speak {PROTOCOL}"
+            ))),
+            _ => Err(Error::Protocol(format!(
+                "the lab says `{line}` where `ready` was due"
+            ))),
+        }
+    }
+
+    /// The next line, which is not the machine's death.
+    fn line(&mut self) -> Result<String, Error> {
+        let mut line = String::new();
+        match self.from.read_line(&mut line) {
+            Ok(0) => Err(self.hung_up()),
+            Ok(_) => match line.trim_end().strip_prefix("bugcheck ") {
+                Some(death) => Err(Error::DriverFailed(format!("bugcheck {death}"))),
+                None => Ok(line.trim_end().to_owned()),
+            },
+            Err(error) => Err(Error::Protocol(format!("what the lab says is no text: {error}"))),
+        }
+    }
+
+    /// The lab is gone; its exit status says whose fault it was.
+    fn hung_up(&mut self) -> Error {
+        match self.wait() {
+            Ok(Some(status)) => verdict(status)
+                .err()
+                .unwrap_or_else(|| Error::Protocol("the lab left in the middle of a conversation".into())),
+            Ok(None) => Error::Protocol("the lab hung up".into()),
+            Err(error) => error,
+        }
+    }
+
+    /// Lets the lab's process end: it sees the end of its input.
+    fn wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.to = None;
+        let Some(mut process) = self.process.take() else {
+            return Ok(None);
+        };
+        process.wait().map(Some).map_err(|error| Error::Unreachable {
+            what: format!("the lab's process cannot be waited for: {error}"),
+            advice: "see whether the machine is out of memory".into(),
+        })
+    }
+
+    /// Sends a request and returns the status and the payload of its answer.
+    fn request(&mut self, text: &str) -> Result<(u32, String), Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let sent = match &mut self.to {
+            Some(to) => writeln!(to, "{id} {text}").and_then(|()| to.flush()).is_ok(),
+            None => false,
+        };
+        // A lab that no longer listens has said why before.
+        loop {
+            let line = self.line()?;
+            if let Some(answer) = answer_to(id, &line)? {
+                return Ok(answer);
+            }
+            if !sent {
+                return Err(self.hung_up());
+            }
+        }
+    }
+}
+
+/// Reads `<id> 0x<ntstatus> <payload>`; `None` when it answers another request.
+fn answer_to(id: u64, line: &str) -> Result<Option<(u32, String)>, Error> {
+    let parsed = || -> Option<(u64, u32, &str)> {
+        let mut words = line.splitn(3, ' ');
+        let answered = words.next()?.parse().ok()?;
+        let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+        Some((answered, status, words.next().unwrap_or("-")))
+    };
+    let (answered, status, payload) =
+        parsed().ok_or_else(|| Error::Protocol(format!("the lab says `{line}` where an answer was due")))?;
+    Ok((answered == id).then(|| (status, payload.to_owned())))
+}
+
+/// What the lab's exit status means for its client (see `rundown-lab --help`).
+fn verdict(status: ExitStatus) -> Result<(), Error> {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => Err(Error::DriverFailed("the lab's verdict is above".into())),
+        Some(2) => Err(Error::Unreachable {
+            what: "the lab refused what it was given".into(),
+            advice: "its message is above".into(),
+        }),
+        _ => Err(Error::Unreachable {
+            what: format!("the lab itself failed ({status})"),
+            advice: "its message is above".into(),
+        }),
+    }
+}
+
+fn checked(request: &str, status: u32) -> Result<(), Error> {
+    if is_success(status) {
+        Ok(())
+    } else {
+        Err(Error::Refused {
+            request: request.into(),
+            status,
+        })
+    }
+}
+
+impl Target for Lab {
+    fn open(&mut self, access: Access, user: User) -> Result<Handle, Error> {
+        let access = match access {
+            Access::None => "-",
+            Access::Read => "r",
+            Access::Write => "w",
+            Access::ReadWrite => "rw",
+        };
+        let user = match user {
+            User::Administrator => "admin",
+            User::Other => "user",
+        };
+        let (status, handle) = self.request(&format!("open {INTERFACE_GUID_TEXT} {access} {user}"))?;
+        checked("opening the device", status)?;
+        let parsed = match handle.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => handle.parse(),
+        };
+        parsed
+            .map(Handle)
+            .map_err(|_| Error::Protocol(format!("the lab calls a handle `{handle}`")))
+    }
+
+    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
+        let text = format!(
+            "ioctl {} 0x{:08x} {} {}",
+            handle.0,
+            request.code,
+            request.capacity,
+            hex(request.input)
+        );
+        let (status, payload) = self.request(&text)?;
+        checked(request.name, status)?;
+        unhex(&payload)
+            .filter(|output| output.len() <= request.capacity)
+            .ok_or_else(|| Error::Protocol(format!("the lab answers {} with `{payload}`", request.name)))
+    }
+
+    fn close(&mut self, handle: Handle) -> Result<(), Error> {
+        let (status, _) = self.request(&format!("close {}", handle.0))?;
+        checked("closing the device", status)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Error> {
+        let (status, _) = self.request("quit")?;
+        let exit = self.wait()?;
+        if let Some(exit) = exit {
+            verdict(exit)?;
+        }
+        checked("unloading the driver", status)
+    }
+}
+
+impl Drop for Lab {
+    /// Leaves no machine behind: the lab ends at the end of its input.
+    fn drop(&mut self) {
+        // An error that led here has been told already.
+        let _ = self.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Cursor},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sent(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sent {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sent {
+        fn lines(&self) -> Vec<String> {
+            String::from_utf8(self.0.lock().unwrap().clone())
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        }
+    }
+
+    fn lab(says: &'static str) -> (Lab, Sent) {
+        let sent = Sent::default();
+        (Lab::over(Cursor::new(says), sent.clone()).unwrap(), sent)
+    }
+
+    const ANYTHING: Ioctl<'_> = Ioctl {
+        name: "a test",
+        code: 0x8052_6000,
+        input: &[1, 0xab],
+        capacity: 4,
+    };
+
+    #[test]
+    fn a_conversation() {
+        let (mut lab, sent) =
+            lab("ready 1 cpus=2 seed=7\n1 0x00000000 3\n2 0x00000000 cafe\n3 0x00000000 -\n4 0x0 -\n");
+        let handle = lab.open(Access::ReadWrite, User::Administrator).unwrap();
+        assert_eq!(handle, Handle(3));
+        assert_eq!(lab.ioctl(handle, &ANYTHING).unwrap(), [0xca, 0xfe]);
+        lab.close(handle).unwrap();
+        Box::new(lab).finish().unwrap();
+        let guid = INTERFACE_GUID_TEXT;
+        assert_eq!(
+            sent.lines(),
+            [
+                &format!("1 open {guid} rw admin"),
+                "2 ioctl 3 0x80526000 4 01ab",
+                "3 close 3",
+                "4 quit"
+            ]
+        );
+    }
+
+    #[test]
+    fn answers_may_come_out_of_order() {
+        let (mut lab, _) = lab("ready 1\n9 0x00000000 -\n1 0xC0000022 -\n");
+        let error = lab.open(Access::Read, User::Other).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Refused {
+                    status: 0xC000_0022,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bugcheck_is_an_error_of_its_own() {
+        let (mut lab, _) =
+            lab("ready 1\nbugcheck 0x000000c4 DRIVER_VERIFIER_DETECTED_VIOLATION pool was freed twice\n");
+        let error = lab.ioctl(Handle(1), &ANYTHING).unwrap_err();
+        assert!(matches!(&error, Error::DriverFailed(_)), "{error}");
+        assert!(error.to_string().contains("pool was freed twice"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_the_protocol_is_named() {
+        for says in ["", "ready 2\n", "hello\n", "ready\n"] {
+            let error = Lab::over(Cursor::new(says), Sent::default()).err().unwrap();
+            assert!(matches!(error, Error::Protocol(_)), "{says}: {error}");
+        }
+        for says in [
+            "ready 1\nwhat?\n",
+            "ready 1\n1 zero -\n",
+            "ready 1\n1 0x0 xyz\n",
+            "ready 1\n1 0x0 0102030405\n",
+        ] {
+            let error = lab(says).0.ioctl(Handle(1), &ANYTHING).unwrap_err();
+            assert!(matches!(error, Error::Protocol(_)), "{says}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = Lab::spawn(Path::new("/nowhere/rundown-lab"), &["--cpus"; 0])
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("/nowhere/rundown-lab"), "{error}");
+        assert_eq!(error.exit_code(), 3);
+    }
+}

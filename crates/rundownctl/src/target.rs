@@ -1,0 +1,220 @@
+//! Where the driver runs, and how one talks to it: requests as bytes, answers as bytes or an NTSTATUS.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use crate::error::Error;
+
+/// A machine with the driver on it.
+pub trait Target {
+    /// Opens the driver's device interface.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the system refuses; otherwise the target could not be reached or has died.
+    fn open(&mut self, access: Access, user: User) -> Result<Handle, Error>;
+
+    /// Sends a request and waits for its completion. The answer has at most `capacity` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the request completes with an NTSTATUS that is not a success.
+    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error>;
+
+    /// Closes a handle that [`Target::open`] gave.
+    ///
+    /// # Errors
+    /// As [`Target::ioctl`].
+    fn close(&mut self, handle: Handle) -> Result<(), Error>;
+
+    /// Ends the target. The lab unloads the driver and judges it; the device of a running system needs nothing.
+    ///
+    /// # Errors
+    /// [`Error::DriverFailed`] when the driver did not pass, for example because it leaked.
+    fn finish(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// A handle to the open device; what its number means is the target's affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(pub u64);
+
+/// A device control request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ioctl<'a> {
+    /// What it is, in words, for messages.
+    pub name: &'a str,
+    /// The control code.
+    pub code: u32,
+    /// The input buffer.
+    pub input: &'a [u8],
+    /// The size of the output buffer in bytes.
+    pub capacity: usize,
+}
+
+/// The access that a handle is opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Access {
+    /// Neither reading nor writing.
+    #[value(name = "none")]
+    None,
+    /// `FILE_READ_DATA`.
+    #[value(name = "r")]
+    Read,
+    /// `FILE_WRITE_DATA`.
+    #[value(name = "w")]
+    Write,
+    /// Both.
+    #[value(name = "rw")]
+    ReadWrite,
+}
+
+/// Who opens the device. On Windows it is always the user that runs the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum User {
+    /// A member of Administrators, elevated.
+    #[default]
+    Administrator,
+    /// Anybody else; the lab plays one.
+    Other,
+}
+
+/// `--target`: which machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// The driver of the running Windows.
+    Device,
+    /// A machine that `rundown-lab serve` starts for us.
+    Lab(LabOptions),
+}
+
+/// What follows `lab:`, as keys and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabOptions {
+    program: Option<PathBuf>,
+    passed_through: Vec<(String, String)>,
+}
+
+impl Spec {
+    /// The target of a user who names none.
+    pub const DEFAULT: &str = if cfg!(windows) { "device" } else { "lab" };
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "device" => Ok(Self::Device),
+            None if text == "lab" => Ok(Self::Lab(LabOptions::default())),
+            Some(("lab", options)) => options.parse().map(Self::Lab),
+            _ => Err("a target is `device`, `lab`, or `lab:key=value,...`".into()),
+        }
+    }
+}
+
+impl FromStr for LabOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut options = Self::default();
+        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| format!("`{pair}` is not key=value (a value cannot contain a comma)"))?;
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if key.is_empty() || key.starts_with('-') || !key.chars().all(is_name) {
+                return Err(format!(
+                    "`{key}` cannot be the name of an option of `rundown-lab serve`"
+                ));
+            }
+            if key == "program" {
+                options.program = Some(value.into());
+            } else {
+                options.passed_through.push((key.into(), value.into()));
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl LabOptions {
+    /// The options for `rundown-lab serve`.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        self.passed_through
+            .iter()
+            .flat_map(|(key, value)| [format!("--{key}"), value.clone()])
+            .collect()
+    }
+
+    /// Finds `rundown-lab`: the key `program`, else the variable `RUNDOWN_LAB`, else beside this program, else
+    /// `target/lab` in the working directory or one above it.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when it is nowhere.
+    pub fn program(&self) -> Result<PathBuf, Error> {
+        if let Some(program) = self
+            .program
+            .clone()
+            .or_else(|| env::var_os("RUNDOWN_LAB").map(PathBuf::from))
+        {
+            return Ok(program);
+        }
+        let name = format!("rundown-lab{}", env::consts::EXE_SUFFIX);
+        let beside = env::current_exe()
+            .ok()
+            .and_then(|exe| Some(exe.parent()?.join(&name)));
+        let here = env::current_dir().unwrap_or_default();
+        beside
+            .into_iter()
+            .chain(
+                here.ancestors()
+                    .map(|directory| directory.join(Path::new("target/lab")).join(&name)),
+            )
+            .find(|program| program.is_file())
+            .ok_or_else(|| Error::Unreachable {
+                what: format!("there is no {name} beside rundownctl or in target/lab"),
+                advice: "build it with `cargo xtask lab`, or name it with --target lab:program=PATH".into(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lab_options_become_arguments() {
+        let spec: Spec = "lab:cpus=4,watch-cr8=wait_slow,program=/opt/rundown-lab"
+            .parse()
+            .unwrap();
+        let Spec::Lab(options) = spec else {
+            panic!("{spec:?}")
+        };
+        assert_eq!(options.arguments(), ["--cpus", "4", "--watch-cr8", "wait_slow"]);
+        assert_eq!(options.program().unwrap(), Path::new("/opt/rundown-lab"));
+    }
+
+    #[test]
+    fn a_target_that_makes_no_sense_is_refused() {
+        for text in [
+            "",
+            "vm",
+            "device:x=1",
+            "lab:cpus",
+            "lab:=4",
+            "lab:--cpus=4",
+            "lab:CPUS=4",
+        ] {
+            assert!(text.parse::<Spec>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_targets() {
+        assert_eq!("device".parse(), Ok(Spec::Device));
+        assert_eq!("lab".parse(), Ok(Spec::Lab(LabOptions::default())));
+        assert_eq!("lab:".parse(), Ok(Spec::Lab(LabOptions::default())));
+    }
+}

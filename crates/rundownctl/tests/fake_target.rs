@@ -1,0 +1,240 @@
+//! The client against a driver that exists only here.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use clap::Parser;
+use rundown_abi::{
+    Arm, Header, InfoRequest, Refusal, RunState, StressQuery, StressResult, StressStart, StressStarted,
+    Violations, WaysOut, ioctl, parse,
+};
+use rundownctl::{
+    EXIT_VIOLATION, carry_out,
+    cli::{Cli, Command},
+    client::Client,
+    error::Error,
+    stress::{Outcome, Run},
+    target::{Access, Handle, Ioctl, Target, User},
+};
+use zerocopy::IntoBytes;
+
+/// What the fake driver does, and what was done to it.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each notes a thing of its own")]
+struct Driver {
+    polls_until_done: u32,
+    violations: Violations,
+    dies_at_poll: Option<u32>,
+    leaks: bool,
+    interrupt_at_poll: Option<(u32, Rc<AtomicBool>)>,
+    polls: u32,
+    stopped: bool,
+    closed: bool,
+    finished: bool,
+    start: Option<StressStart>,
+}
+
+struct Fake(Rc<RefCell<Driver>>);
+
+const RUN: u64 = 42;
+
+fn refused<T>(refusal: Refusal) -> Result<T, Error> {
+    Err(Error::Refused {
+        request: "a request".into(),
+        status: refusal.status(),
+    })
+}
+
+impl Target for Fake {
+    fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
+        Ok(Handle(1))
+    }
+
+    fn ioctl(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
+        let mut driver = self.0.borrow_mut();
+        match request.code {
+            ioctl::STRESS_START => match parse::<StressStart>(request.input) {
+                Ok(start) => {
+                    driver.start = Some(start);
+                    Ok(StressStarted {
+                        header: Header::of::<StressStarted>(),
+                        run: RUN,
+                    }
+                    .as_bytes()
+                    .to_vec())
+                }
+                Err(refusal) => refused(refusal),
+            },
+            ioctl::STRESS_STOP => {
+                assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
+                driver.stopped = true;
+                Ok(Vec::new())
+            }
+            ioctl::STRESS_RESULT => {
+                assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
+                driver.polls += 1;
+                if driver.dies_at_poll == Some(driver.polls) {
+                    return Err(Error::DriverFailed("bugcheck 0x000000d1".into()));
+                }
+                if let Some((poll, flag)) = &driver.interrupt_at_poll
+                    && *poll == driver.polls
+                {
+                    flag.store(true, Ordering::Relaxed);
+                }
+                let state = match (driver.stopped, driver.polls > driver.polls_until_done) {
+                    (true, _) => RunState::Stopped,
+                    (_, true) => RunState::Finished,
+                    _ => RunState::Running,
+                };
+                let result = StressResult {
+                    header: Header::of::<StressResult>(),
+                    run: RUN,
+                    state: state as u32,
+                    arm: Arm::Ours as u32,
+                    microseconds: 1_000_000,
+                    acquires: u64::from(driver.polls) * 1000,
+                    refused: 3,
+                    generations: 7,
+                    contested: 5,
+                    ways_out: WaysOut {
+                        drained: 2,
+                        event: 5,
+                        ..WaysOut::default()
+                    },
+                    violations: driver.violations,
+                };
+                Ok(result.as_bytes().to_vec())
+            }
+            // Too short an answer, as of a driver of another build.
+            ioctl::QUERY_INFO => match parse::<InfoRequest>(request.input) {
+                Ok(_) => Ok(Header::of::<StressResult>().as_bytes().to_vec()),
+                Err(refusal) => refused(refusal),
+            },
+            _ => refused(Refusal::UnknownCode),
+        }
+    }
+
+    fn close(&mut self, _: Handle) -> Result<(), Error> {
+        self.0.borrow_mut().closed = true;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let mut driver = self.0.borrow_mut();
+        driver.finished = true;
+        if driver.leaks {
+            Err(Error::DriverFailed("it leaks".into()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn stress(driver: Driver, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Driver>>) {
+    let command =
+        Cli::parse_from(["rundownctl", "stress", "--threads", "3", "--seed", "9", "--json"]).command;
+    let Command::Stress(options) = command else {
+        panic!("{command:?}")
+    };
+    let driver = Rc::new(RefCell::new(driver));
+    let outcome = Run::new(&options).carry_out(Box::new(Fake(Rc::clone(&driver))), interrupted);
+    (outcome, driver)
+}
+
+#[test]
+fn a_run_is_followed_to_its_end() {
+    let (outcome, driver) = stress(
+        Driver {
+            polls_until_done: 2,
+            ..Driver::default()
+        },
+        &AtomicBool::new(false),
+    );
+    assert!(outcome.error.is_none() && !outcome.interrupted);
+    let result = outcome.result.unwrap();
+    assert_eq!((result.state, result.acquires), (RunState::Finished as u32, 3000));
+    let driver = driver.borrow();
+    assert!(driver.closed && driver.finished && !driver.stopped);
+    let start = driver.start.unwrap();
+    assert_eq!((start.threads, start.seed, start.arm), (3, 9, Arm::Ours as u32));
+}
+
+#[test]
+fn ctrl_c_stops_the_run_in_the_driver_and_keeps_its_counters() {
+    let flag = Rc::new(AtomicBool::new(false));
+    let endless = Driver {
+        polls_until_done: u32::MAX,
+        interrupt_at_poll: Some((2, Rc::clone(&flag))),
+        ..Driver::default()
+    };
+    let (outcome, driver) = stress(endless, &flag);
+    assert!(outcome.error.is_none() && outcome.interrupted);
+    assert_eq!(outcome.result.unwrap().state, RunState::Stopped as u32);
+    assert!(driver.borrow().stopped && driver.borrow().finished);
+}
+
+#[test]
+fn a_driver_that_dies_leaves_its_last_counters() {
+    let dying = Driver {
+        polls_until_done: 9,
+        dies_at_poll: Some(3),
+        ..Driver::default()
+    };
+    let (outcome, driver) = stress(dying, &AtomicBool::new(false));
+    assert!(matches!(outcome.error, Some(Error::DriverFailed(_))));
+    assert_eq!(outcome.result.unwrap().acquires, 2000);
+    assert!(
+        !driver.borrow().finished,
+        "there is nobody left to say good-bye to"
+    );
+}
+
+#[test]
+fn a_leak_found_at_the_end_is_an_error() {
+    let (outcome, _) = stress(
+        Driver {
+            leaks: true,
+            ..Driver::default()
+        },
+        &AtomicBool::new(false),
+    );
+    assert!(matches!(outcome.error, Some(Error::DriverFailed(_))));
+    assert!(outcome.result.is_some());
+}
+
+#[test]
+fn a_violation_is_the_exit_code() {
+    let cli = Cli::parse_from(["rundownctl", "stress", "--json"]);
+    for violations in [
+        Violations {
+            poisoned: 1,
+            inside: 0,
+        },
+        Violations {
+            poisoned: 0,
+            inside: 1,
+        },
+    ] {
+        let driver = Driver {
+            violations,
+            ..Driver::default()
+        };
+        let target = Box::new(Fake(Rc::new(RefCell::new(driver))));
+        assert_eq!(
+            carry_out(&cli, target, &AtomicBool::new(false)).unwrap(),
+            EXIT_VIOLATION
+        );
+    }
+    let target = Box::new(Fake(Rc::default()));
+    assert_eq!(carry_out(&cli, target, &AtomicBool::new(false)).unwrap(), 0);
+}
+
+#[test]
+fn an_answer_of_another_size_is_not_believed() {
+    let mut fake = Fake(Rc::default());
+    let error = Client::open(&mut fake, Access::Read).unwrap().info().unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error}");
+}

@@ -1,0 +1,299 @@
+// node --test debugger/test/rundown.test.js
+//
+// Every image that is built here is synthetic: made from the documented layouts, not dumped from a machine. Those in
+// images/ say in their names where they come from.
+
+"use strict";
+
+const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+const { test } = require("node:test");
+
+const { GARBAGE, hex, piece, threadAround, waitBlock } = require("./image.js");
+const { load } = require("./host.js");
+
+const WORD = 0xffffa80123456780n;
+const BLOCK = 0xfffff98412345c40n;
+
+function run(command, image, address = WORD, options = {}) {
+    return load(image, options).commands[command](hex(address));
+}
+
+function headline(...args) {
+    return run(...args).toString();
+}
+
+function doubts(report) {
+    return Object.keys(report).filter((key) => key.startsWith("doubt")).map((key) => report[key]);
+}
+
+function waiting(block, thread = {}) {
+    return {
+        memory: [piece(WORD, BLOCK | 1n), waitBlock(BLOCK, block)],
+        threads: [threadAround(BLOCK, thread)],
+    };
+}
+
+test("initializeScript returns the API version first, registers the commands, and needs no target", () => {
+    // The mock has no host.memory and no host.currentSession before it returns.
+    const { registrations, commands } = load({ memory: [] });
+    assert.equal(registrations[0].constructor.name, "apiVersionSupport");
+    assert.deepEqual(Object.keys(commands), ["rundown", "rundownca", "rundownlab", "rundownhelp"]);
+});
+
+test("the script is ECMAScript 2015, which is what the debugger's provider speaks", () => {
+    // Node carries a parser that takes a language version; it is its own, so ask for it in a process of its own.
+    const check = `require("internal/deps/acorn/acorn/dist/acorn").parse(
+        require("fs").readFileSync(process.argv[1], "utf8"), { ecmaVersion: 2015 })`;
+    const script = path.join(__dirname, "..", "rundown.js");
+    execFileSync(process.execPath, ["--expose-internals", "-e", check, script], { stdio: "pipe" });
+});
+
+test("synthetic: live words", () => {
+    for (const [word, text] of [
+        [0n, "live(0): 0 references out"],
+        [2n, "live(1): 1 reference out"],
+        [14n, "live(7): 7 references out"],
+        [0x1fffffffen, "live(4294967295)"],
+    ]) {
+        assert.ok(headline("rundown", { memory: [piece(WORD, word)] }).startsWith(text), text);
+    }
+});
+
+test("synthetic: a word far beyond any number of references is called implausible", () => {
+    assert.match(run("rundown", { memory: [piece(WORD, 0x4142434445464748n)] }).note1, /not plausible/);
+});
+
+test("synthetic: a release too many leaves -2", () => {
+    const report = run("rundown", { memory: [piece(WORD, -2n)] });
+    assert.equal(report.toString(), "underflow: released 1 time too often");
+    assert.match(report.note1, /hang/);
+    assert.equal(headline("rundown", { memory: [piece(WORD, -6n)] }), "underflow: released 3 times too often");
+});
+
+test("synthetic: run down", () => {
+    assert.match(headline("rundown", { memory: [piece(WORD, 1n)] }), /^run down/);
+});
+
+test("synthetic: a waiter that spins, with the event not yet initialised", () => {
+    const report = run("rundown", waiting({ count: 3n }, { state: 2, kernelStack: BLOCK + 0x300n }));
+    assert.equal(report.toString(), "waiting: 3 references still out, and the waiter spins");
+    assert.equal(report.Count, 3);
+    assert.match(report.WakeEvent, /not initialised/);
+    assert.match(report.thread, /^System 4\.64, running \(!thread 0xffffb80f`11112080\)$/);
+    assert.deepEqual(doubts(report), []);
+});
+
+test("synthetic: a waiter that sleeps", () => {
+    const sleeper = 0xffffb80f11112200n;
+    const report = run("rundown", waiting({ count: 1n, spinFlag: 0, sleeping: { flink: sleeper } }));
+    assert.equal(report.toString(), "waiting: 1 reference still out, and the waiter sleeps on the event");
+    assert.match(report.WakeEvent, /^signal state 0, a thread waits on it \(dt nt!_KEVENT 0xfffff984`12345c48\)$/);
+});
+
+test("synthetic: a waiter between the flag and its sleep", () => {
+    assert.match(headline("rundown", waiting({ count: 2n, spinFlag: 0, sleeping: {} })), /is about to sleep/);
+});
+
+test("synthetic: the last releaser has set the event", () => {
+    assert.match(
+        headline("rundown", waiting({ count: 0n, spinFlag: 0, sleeping: { signalled: 1 } })),
+        /is being woken, or has returned/,
+    );
+});
+
+test("synthetic: handed over while it span", () => {
+    assert.match(headline("rundown", waiting({ count: 0n, spinFlag: 0 })), /was handed over/);
+    assert.match(headline("rundown", waiting({ count: 0n, spinFlag: 1 })), /is about to hand over/);
+});
+
+test("synthetic, stale: the block's stack is gone", () => {
+    const report = run("rundown", { memory: [piece(WORD, BLOCK | 1n)], threads: [] });
+    assert.match(report.toString(), /^stale or corrupt \(a heuristic/);
+    assert.match(report.doubt1, /wait block at 0xfffff984`12345c40 cannot be read/);
+});
+
+test("synthetic, stale: no thread has that stack", () => {
+    const image = waiting({ count: 1n });
+    image.threads = [threadAround(BLOCK + 0x100000n)];
+    assert.match(doubts(run("rundown", image)).join(), /no thread's kernel stack/);
+});
+
+test("synthetic, stale: the thread's stack pointer is above the block", () => {
+    const report = run("rundown", waiting({ count: 1n }, { state: 5, kernelStack: BLOCK + 0x300n }));
+    assert.deepEqual(doubts(report), ["it lies below the stack pointer of the thread whose stack it is on"]);
+});
+
+test("synthetic, stale: the frame was used for something else", () => {
+    const report = run("rundown", waiting({ count: 0xfffff80312345678n, spinFlag: 0xffffb80f00000000n }));
+    assert.match(report.toString(), /^stale or corrupt/);
+    assert.equal(doubts(report).length, 3);
+});
+
+test("synthetic, corrupt: a flag that is clear without an event", () => {
+    const report = run("rundown", waiting({ count: 5n, spinFlag: 0, garbage: GARBAGE }));
+    assert.match(doubts(report).join(), /the event is not an initialised one/);
+});
+
+test("synthetic, corrupt: more releases than references", () => {
+    assert.match(doubts(run("rundown", waiting({ count: -1n, spinFlag: 0, sleeping: {} }))).join(), /no number of references/);
+});
+
+test("synthetic, corrupt: pointers that never were a wait block", () => {
+    assert.match(run("rundown", { memory: [piece(WORD, 0x00007ff612345671n)] }).doubt1, /not a kernel address/);
+    assert.match(run("rundown", { memory: [piece(WORD, BLOCK | 3n)] }).doubt1, /not 8-byte aligned/);
+});
+
+test("synthetic: without nt's symbols the block is still decoded, and the report says what is missing", () => {
+    const report = run("rundown", waiting({ count: 3n }), WORD, { noThreads: true });
+    assert.match(report.toString(), /^waiting: 3/);
+    assert.match(report.note1, /threads could not be listed .*_ETHREAD/);
+});
+
+test("unreadable memory, misaligned and senseless addresses are errors that say so", () => {
+    const { commands } = load({ memory: [] });
+    assert.throws(() => commands.rundown(hex(WORD)), /the word at 0xffffa801`23456780 cannot be read \(Unable to read/);
+    assert.throws(() => commands.rundown(hex(WORD + 4n)), /not 8-byte aligned/);
+    assert.throws(() => commands.rundownca(hex(WORD)), /the header at .* cannot be read/);
+    assert.throws(() => commands.rundownca(hex(WORD + 4n)), /not 8-byte aligned/);
+    assert.throws(() => commands.rundown("hello"), /not a hexadecimal address/);
+    assert.throws(() => commands.rundown("0x123456789abcdef01"), /not a hexadecimal address/);
+    assert.throws(() => commands.rundown(-8), /is not an address/);
+    assert.throws(() => commands.rundown({}), /an address is expected/);
+    assert.throws(() => commands.rundown(null), /an address is expected/);
+});
+
+test("an address may be a number, text with a backtick, an Int64 with signed or unsigned halves, or a pointer", () => {
+    const image = { memory: [piece(WORD, 4n), piece(0x10000n, 4n)] };
+    for (const signedHalves of [false, true]) {
+        const { commands, Int64, pointer } = load(image, { signedHalves });
+        for (const address of ["ffffa801`23456780", hex(WORD), Int64.of(WORD), pointer(hex(WORD)), 0x10000]) {
+            assert.match(commands.rundown(address).toString(), /^live\(2\)/);
+        }
+    }
+});
+
+test("without an address the commands explain themselves", () => {
+    const { commands } = load({ memory: [] });
+    for (const command of ["rundown", "rundownca", "rundownhelp"]) {
+        const help = commands[command]();
+        assert.match(help.rundownca, /EX_RUNDOWN_REF_CACHE_AWARE/);
+        assert.match(help.stale, /heuristic/);
+    }
+});
+
+// ---- the cache-aware form ----
+
+const SLOTS = 0xffffa80200000000n;
+
+function cacheAware(slots, rest = {}) {
+    const header = piece(WORD, SLOTS, 0n, 64n | (BigInt(slots.length) << 32n));
+    return { ...rest, memory: [header, ...slots.map((slot, index) => piece(SLOTS + 64n * BigInt(index), slot)), ...(rest.memory || [])] };
+}
+
+test("synthetic: only the sum of the slots counts", () => {
+    const report = run("rundownca", cacheAware([6n, -2n, -2n, 0n]));
+    assert.equal(report.toString(), "live(1): 1 reference out over all slots, run-down has not begun");
+    assert.deepEqual([report.slot0, report.slot1, report.slot3, report.Number, report.RunRefSize], [3, -1, 0, 4, 64]);
+});
+
+test("synthetic: a cache-aware sum below zero", () => {
+    assert.match(headline("rundownca", cacheAware([2n, -4n])), /^underflow: released 1 time too often/);
+});
+
+test("synthetic: cache-aware, run down", () => {
+    assert.match(headline("rundownca", cacheAware([1n, 1n])), /^run down/);
+});
+
+test("synthetic: cache-aware, waiting", () => {
+    const rest = {
+        memory: [waitBlock(BLOCK, { count: 2n, spinFlag: 0, sleeping: { flink: 0xffffb80f11112200n } })],
+        threads: [threadAround(BLOCK)],
+    };
+    const report = run("rundownca", cacheAware([BLOCK | 1n, BLOCK | 1n], rest));
+    assert.equal(report.toString(), "waiting: Count is 2, and the waiter sleeps on the event");
+});
+
+test("synthetic: cache-aware, the waiter has not yet added its sum, so Count is negative", () => {
+    const rest = { memory: [waitBlock(BLOCK, { count: -1n, spinFlag: 0 })], threads: [threadAround(BLOCK)] };
+    const report = run("rundownca", cacheAware([BLOCK | 1n, BLOCK | 1n], rest));
+    assert.match(report.toString(), /Count is -1, and the waiter is still collecting/);
+    assert.match(report.note1, /negative until/);
+    assert.deepEqual(doubts(report), []);
+});
+
+test("synthetic: cache-aware, caught while the waiter exchanges slot by slot", () => {
+    const rest = { memory: [waitBlock(BLOCK, { count: 0n, spinFlag: 0 })], threads: [threadAround(BLOCK)] };
+    assert.match(headline("rundownca", cacheAware([BLOCK | 1n, 4n, 0n], rest)), /1 of 3 slots are the waiter's/);
+});
+
+test("synthetic: cache-aware, slots that contradict each other", () => {
+    assert.match(headline("rundownca", cacheAware([BLOCK | 1n, 1n])), /^inconsistent/);
+});
+
+test("synthetic: something else is refused as a cache-aware reference", () => {
+    for (const header of [
+        [SLOTS, 0n, 64n],
+        [SLOTS, 0n, 12n | (4n << 32n)],
+        [SLOTS, 0n, 64n | (2049n << 32n)],
+        [0x1000n, 0n, 64n | (4n << 32n)],
+        [SLOTS + 4n, 0n, 64n | (4n << 32n)],
+    ]) {
+        assert.throws(() => run("rundownca", { memory: [piece(WORD, ...header)] }), /does not look like/);
+    }
+});
+
+test("synthetic: a slot that cannot be read is named", () => {
+    const image = { memory: [piece(WORD, SLOTS, 0n, 64n | (2n << 32n)), piece(SLOTS, 0n)] };
+    assert.throws(() => run("rundownca", image), /slot 1 at 0xffffa802`00000040 cannot be read/);
+});
+
+// ---- our driver ----
+
+const DRIVER = { name: "\\SystemRoot\\System32\\DriverStore\\FileRepository\\rundown.inf_amd64_1\\rundown.sys",
+    base: "0xfffff80555550000", size: 0xc000 };
+
+test("synthetic: the run's threads are those that began in the driver", () => {
+    const image = {
+        memory: [piece(WORD, 4n)],
+        modules: [{ name: "\\SystemRoot\\system32\\ntoskrnl.exe", base: "0xfffff80111110000", size: 0x1000000 }, DRIVER],
+        threads: [
+            threadAround(BLOCK, { threadId: 0x10, startAddress: 0xfffff80555551000n }),
+            threadAround(BLOCK, { threadId: 0x14, startAddress: 0xfffff8055555c000n }),
+            threadAround(BLOCK, { threadId: 0x18, startAddress: 0xfffff80555550000n }),
+        ],
+    };
+    const { commands } = load(image);
+    const report = commands.rundownlab();
+    assert.equal(report.toString(), "a stress run is going on: 2 threads, one of which is the owner that waits");
+    assert.match(report.thread0, /4\.10, waiting/);
+    assert.match(report.thread1, /4\.18/);
+    assert.match(commands.rundownlab(hex(WORD)).reference.toString(), /^live\(2\)/);
+});
+
+test("synthetic: no run, and no driver", () => {
+    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^no stress run/);
+    assert.throws(() => load({ memory: [] }).commands.rundownlab(), /the driver is not loaded/);
+    const other = { ...DRIVER, name: "\\SystemRoot\\notrundown.sys" };
+    assert.throws(() => load({ memory: [], modules: [other] }).commands.rundownlab(), /the driver is not loaded/);
+});
+
+// ---- images from files ----
+
+const images = path.join(__dirname, "images");
+for (const name of fs.readdirSync(images).filter((file) => file.endsWith(".json"))) {
+    test(`image ${name} answers as it expects`, () => {
+        const image = JSON.parse(fs.readFileSync(path.join(images, name), "utf8"));
+        assert.ok(image.expect.length > 0, "an image without expectations tests nothing");
+        const { commands } = load(image);
+        for (const { command, address, headline: text, fields } of image.expect) {
+            const report = commands[command](address);
+            assert.equal(report.toString(), text);
+            for (const [field, value] of Object.entries(fields || {})) {
+                assert.deepEqual(report[field], value, field);
+            }
+        }
+    });
+}

@@ -1,0 +1,161 @@
+//! The device: its context, its interface, and the handles that are open on it.
+
+use core::ptr;
+
+use ex_rundown::AtMostApcLevel;
+use rundown_abi::INTERFACE_GUID;
+use wdk_sys::{
+    GUID, NTSTATUS, PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
+    WDF_OBJECT_CONTEXT_TYPE_INFO, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT, call_unsafe_wdf_function_binding,
+};
+
+use crate::{
+    ioctl::Stress,
+    kernel::{WaitLock, check, size_of_u32},
+    queue,
+};
+
+/// What the driver keeps per device.
+pub(crate) struct DeviceContext {
+    /// The stress run, when there is one.
+    pub(crate) stress: WaitLock<Stress>,
+}
+
+/// The framework's description of a context type. It points to itself.
+#[repr(transparent)]
+struct ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO);
+
+// SAFETY: it is never written.
+unsafe impl Sync for ContextType {}
+
+static DEVICE_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
+    Size: size_of_u32::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
+    ContextName: c"DeviceContext".as_ptr(),
+    ContextSize: size_of::<DeviceContext>(),
+    UniqueType: &raw const DEVICE_CONTEXT.0,
+    EvtDriverGetUniqueContextType: None,
+});
+
+static INTERFACE: GUID = GUID {
+    Data1: INTERFACE_GUID.0,
+    Data2: INTERFACE_GUID.1,
+    Data3: INTERFACE_GUID.2,
+    Data4: INTERFACE_GUID.3,
+};
+
+/// Creates the device, its queue and its interface.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+///
+/// # Safety
+/// `init` is the framework's, given to `EvtDriverDeviceAdd`, and not used before.
+///
+/// # Errors
+/// What the framework answers.
+pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
+    let mut files = WDF_FILEOBJECT_CONFIG {
+        Size: size_of_u32::<WDF_FILEOBJECT_CONFIG>(),
+        EvtFileCleanup: Some(evt_file_cleanup),
+        FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
+        AutoForwardCleanupClose: wdk_sys::_WDF_TRI_STATE::WdfUseDefault,
+        ..WDF_FILEOBJECT_CONFIG::default()
+    };
+    let mut file_attributes = attributes();
+    // SAFETY: `init` is live, says the caller; the configuration is copied.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceInitSetFileObjectConfig,
+            init,
+            &raw mut files,
+            &raw mut file_attributes,
+        );
+    }
+
+    let mut device: WDFDEVICE = ptr::null_mut();
+    let mut device_attributes = WDF_OBJECT_ATTRIBUTES {
+        ContextTypeInfo: &raw const DEVICE_CONTEXT.0,
+        // Every callback of the device, its files and its queues is called at PASSIVE_LEVEL.
+        ExecutionLevel: wdk_sys::_WDF_EXECUTION_LEVEL::WdfExecutionLevelPassive,
+        ..attributes()
+    };
+    // SAFETY: `init` is live and used up by success; the attributes are copied; `device` is written.
+    check(unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceCreate,
+            &raw mut init,
+            &raw mut device_attributes,
+            &raw mut device,
+        )
+    })?;
+
+    let stress = WaitLock::new(device.cast(), Stress::new())?;
+    let context = context_pointer(device);
+    // SAFETY: the framework allocated the context with the size of its type, and nothing reads it before the queue
+    // below exists.
+    unsafe { context.write(DeviceContext { stress }) };
+
+    // SAFETY: the device is live and its context is initialised.
+    unsafe { queue::create(device) }?;
+
+    // SAFETY: the device is live, the GUID is read only during the call, and there is no reference string.
+    check(unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceCreateDeviceInterface,
+            device,
+            &raw const INTERFACE,
+            ptr::null()
+        )
+    })
+}
+
+/// Attributes of an object as `WDF_OBJECT_ATTRIBUTES_INIT` makes them.
+pub(crate) fn attributes() -> WDF_OBJECT_ATTRIBUTES {
+    WDF_OBJECT_ATTRIBUTES {
+        Size: size_of_u32::<WDF_OBJECT_ATTRIBUTES>(),
+        ExecutionLevel: wdk_sys::_WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent,
+        SynchronizationScope: wdk_sys::_WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeInheritFromParent,
+        ..WDF_OBJECT_ATTRIBUTES::default()
+    }
+}
+
+fn context_pointer(device: WDFDEVICE) -> *mut DeviceContext {
+    // SAFETY: the handle is a live device's, made with this context type.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfObjectGetTypedContextWorker,
+            device.cast(),
+            &raw const DEVICE_CONTEXT.0,
+        )
+    }
+    .cast()
+}
+
+/// The context of a device that [`create`] has set up.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+///
+/// # Safety
+/// The device is live, and outlives the borrow.
+pub(crate) unsafe fn context<'a>(device: WDFDEVICE) -> &'a DeviceContext {
+    // SAFETY: `create` initialised it before the first callback could run, and it is only shared since.
+    unsafe { &*context_pointer(device) }
+}
+
+/// The last handle to a file object is gone: what it started ends.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a live file object.
+unsafe extern "C" fn evt_file_cleanup(file: WDFFILEOBJECT) {
+    // SAFETY: the file object is live during its callback, and so is its device.
+    let device = unsafe { call_unsafe_wdf_function_binding!(WdfFileObjectGetDevice, file) };
+    // SAFETY: as above.
+    let context = unsafe { context(device) };
+    // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
+    let level = unsafe { AtMostApcLevel::assume() };
+    context
+        .stress
+        .lock(&level)
+        .close(file.cast::<core::ffi::c_void>() as WDFOBJECT);
+}

@@ -1,0 +1,53 @@
+//! The driver object: entry and `AddDevice`.
+
+use wdk_sys::{
+    DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, ULONG, WDF_DRIVER_CONFIG, WDF_NO_HANDLE,
+    WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
+};
+
+use crate::{device, kernel::pool};
+
+/// The driver's entry point; the framework's own entry calls it.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+///
+/// # Safety
+/// Called once by the framework, with the driver object and registry path that the I/O manager gave it.
+#[unsafe(export_name = "DriverEntry")]
+pub(crate) unsafe extern "system" fn driver_entry(
+    driver: &mut DRIVER_OBJECT,
+    registry_path: PCUNICODE_STRING,
+) -> NTSTATUS {
+    let mut config = WDF_DRIVER_CONFIG {
+        Size: crate::kernel::size_of_u32::<WDF_DRIVER_CONFIG>(),
+        EvtDriverDeviceAdd: Some(evt_driver_device_add),
+        DriverPoolTag: pool::TAG as ULONG,
+        ..WDF_DRIVER_CONFIG::default()
+    };
+    // SAFETY: driver object and registry path are the I/O manager's, the configuration outlives the call, and no
+    // handle is asked for.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDriverCreate,
+            driver,
+            registry_path,
+            WDF_NO_OBJECT_ATTRIBUTES,
+            &raw mut config,
+            WDF_NO_HANDLE.cast::<WDFDRIVER>(),
+        )
+    }
+}
+
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a device that is being set up.
+unsafe extern "C" fn evt_driver_device_add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS {
+    // SAFETY: `init` is the framework's, and this callback's to use up.
+    match unsafe { device::create(init) } {
+        Ok(()) => wdk_sys::STATUS_SUCCESS,
+        Err(status) => {
+            wdk::println!("rundown: the device could not be created: {status:#010x}");
+            status
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Query info: the driver and the machine.
+
+use ex_rundown::Platform;
+use rundown_abi::{Header, Info, Limits, SpinPath};
+
+use crate::kernel::{Nt, clock, processors, version};
+
+pub(super) fn query() -> Info {
+    let spin_path = if Nt::unparked_processors() <= 1 {
+        SpinPath::None
+    } else if Nt::has_monitorx() {
+        SpinPath::Monitorx
+    } else {
+        SpinPath::Pause
+    };
+    Info {
+        header: Header::of::<Info>(),
+        driver_version: version::driver(),
+        unparked_processors: Nt::unparked_processors(),
+        os_version: version::system(),
+        processors: processors::active(),
+        groups: processors::groups(),
+        cycles_per_yield: Nt::cycles_per_yield(),
+        monitorx: u8::from(Nt::has_monitorx()),
+        reserved: 0,
+        spin_cycles: Nt::spin_cycles(),
+        spin_path: spin_path as u32,
+        limits: Limits::DEFAULT,
+        performance_frequency: clock::frequency(),
+    }
+}

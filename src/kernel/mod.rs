@@ -1,0 +1,40 @@
+//! The NT side of each seam: one file per thing that the kernel gives.
+
+pub(crate) mod clock;
+mod native;
+mod platform;
+pub(crate) mod pool;
+pub(crate) mod processors;
+mod shared_data;
+pub(crate) mod spin_budget;
+mod thread;
+pub(crate) mod version;
+mod wait;
+mod wait_lock;
+
+use wdk_sys::NTSTATUS;
+
+pub(crate) use self::{
+    native::NativeRundown,
+    platform::Nt,
+    pool::{PoolArc, PoolBox},
+    thread::{Body, CurrentThread, SystemThread},
+    wait_lock::WaitLock,
+};
+
+/// A structure's size as its `Size` field wants it.
+pub(crate) const fn size_of_u32<T>() -> u32 {
+    assert!(size_of::<T>() <= u32::MAX as usize);
+    #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+    let size = size_of::<T>() as u32;
+    size
+}
+
+/// An NTSTATUS as a result.
+pub(crate) fn check(status: NTSTATUS) -> Result<(), NTSTATUS> {
+    if wdk::nt_success(status) {
+        Ok(())
+    } else {
+        Err(status)
+    }
+}

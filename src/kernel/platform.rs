@@ -1,0 +1,105 @@
+//! NT as the primitive's platform.
+
+use core::ptr;
+
+use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, arch, wait_block::WaitBlock};
+use wdk_sys::{
+    KEVENT,
+    ntddk::{KeBugCheckEx, KeInitializeEvent, KeSetEvent},
+};
+
+use super::{
+    shared_data, spin_budget,
+    wait::{self, NO},
+};
+
+/// The bugcheck code of a detected misuse: "RDNP". Its parameters: the [`Misuse`], the word, 0, 0.
+const RUNDOWN_PROTECTION_MISUSE: u32 = u32::from_be_bytes(*b"RDNP");
+
+/// The NT kernel.
+pub(crate) enum Nt {}
+
+// The wait block that native code finds in the word.
+const _: () = {
+    assert!(size_of::<KEVENT>() == 0x18);
+    assert!(size_of::<WaitBlock<KEVENT>>() == 0x28);
+};
+
+// SAFETY: the IRQL is CR8's; the event is a KEVENT, whose wait is in kernel mode, not alertable and without a
+// time-out, and whose setter does not touch it once the waiter can run (`KeSetEvent`, Wait = FALSE).
+unsafe impl Platform for Nt {
+    type Event = KEVENT;
+
+    #[inline]
+    fn current_irql() -> Irql {
+        let irql: u64;
+        // SAFETY: kernel mode may read CR8, which is the IRQL on x64; it changes nothing.
+        unsafe { core::arch::asm!("mov {}, cr8", out(reg) irql, options(nomem, nostack, preserves_flags)) };
+        #[expect(clippy::cast_possible_truncation, reason = "CR8 has four bits")]
+        let irql = irql as Irql;
+        irql
+    }
+
+    fn spin_cycles() -> u32 {
+        spin_budget::get()
+    }
+
+    #[inline]
+    fn unparked_processors() -> u16 {
+        shared_data::unparked_processor_count()
+    }
+
+    #[inline]
+    fn has_monitorx() -> bool {
+        shared_data::has_monitorx()
+    }
+
+    #[inline]
+    fn cycles_per_yield() -> u16 {
+        shared_data::cycles_per_yield()
+    }
+
+    #[inline]
+    fn timestamp() -> u64 {
+        arch::timestamp()
+    }
+
+    #[inline]
+    unsafe fn monitor(flag: &AtomicU32) {
+        // SAFETY: the system says that the instruction exists, and the flag is readable.
+        unsafe { arch::monitorx(flag.as_ptr()) };
+    }
+
+    #[inline]
+    unsafe fn monitor_wait(cycles: u32) {
+        // SAFETY: the system says that the instruction exists.
+        unsafe { arch::mwaitx(cycles) };
+    }
+
+    #[inline]
+    fn yield_processor() {
+        core::hint::spin_loop();
+    }
+
+    unsafe fn initialize_event(event: *mut KEVENT) {
+        // SAFETY: valid for writes and in place, says the caller; not signalled.
+        unsafe { KeInitializeEvent(event, wdk_sys::_EVENT_TYPE::SynchronizationEvent, NO) };
+    }
+
+    unsafe fn set_event(event: *const KEVENT) {
+        // SAFETY: initialised and in place until the waiter runs, says the caller. Wait = FALSE: nothing follows.
+        unsafe { KeSetEvent(event.cast_mut(), 0, NO) };
+    }
+
+    unsafe fn wait_for_event(event: *const KEVENT, _level: &AtMostApcLevel) {
+        // KernelMode: the stack, with the block in it, must not be paged out under the releaser.
+        // SAFETY: initialised, says the caller; without a time-out and not alertable it ends by the event only.
+        let _ = unsafe { wait::for_object(event.cast_mut().cast(), ptr::null_mut()) };
+    }
+
+    #[cold]
+    fn misuse(misuse: Misuse, word: usize) -> ! {
+        // SAFETY: any IRQL, any state: going on would corrupt memory.
+        unsafe { KeBugCheckEx(RUNDOWN_PROTECTION_MISUSE, misuse as u64, word as u64, 0, 0) }
+    }
+}

@@ -1,0 +1,175 @@
+//! Resident memory that is allocated fallibly, tagged, and aligned to cache lines.
+
+use core::{
+    mem::{self, ManuallyDrop},
+    ops::Deref,
+    ptr::{self, NonNull},
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{AcqRel, Relaxed},
+    },
+};
+
+use wdk_sys::{
+    POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
+    ntddk::{ExAllocatePool2, ExFreePoolWithTag},
+};
+
+/// The driver's pool tag, as `!poolused` shows it.
+pub(crate) const TAG: u32 = u32::from_le_bytes(*b"Rdwn");
+
+/// Allocates room for `count` values of `T`.
+fn allocate<T>(count: usize) -> Option<NonNull<T>> {
+    let bytes = size_of::<T>().checked_mul(count)?.max(1);
+    // SAFETY: no preconditions at and below DISPATCH_LEVEL; failure is a null pointer.
+    let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED, bytes as u64, TAG) };
+    let memory = NonNull::new(memory)?;
+    if !memory.cast::<T>().is_aligned() {
+        // A machine whose cache line is smaller than the type's alignment: there is none, but nothing promises it.
+        // SAFETY: allocated above, and not used.
+        unsafe { ExFreePoolWithTag(memory.as_ptr(), TAG) };
+        return None;
+    }
+    Some(memory.cast())
+}
+
+/// A value, or a slice of values, in nonpaged pool.
+pub(crate) struct PoolBox<T: ?Sized> {
+    // INVARIANT: points to an allocation of this driver's tag that holds a valid `T` and belongs to this alone.
+    value: NonNull<T>,
+}
+
+// SAFETY: it owns its value as a `Box` does.
+unsafe impl<T: ?Sized + Send> Send for PoolBox<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for PoolBox<T> {}
+
+impl<T> PoolBox<T> {
+    /// Moves `value` into pool; `None` when there is none left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn new(value: T) -> Option<Self> {
+        let memory = allocate::<T>(1)?;
+        // SAFETY: fresh memory with the size and alignment of a `T`.
+        unsafe { memory.write(value) };
+        Some(Self { value: memory })
+    }
+}
+
+impl<T> PoolBox<[T]> {
+    /// A slice of `count` values, made one by one; `None` when there is no pool left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn from_fn(count: usize, mut make: impl FnMut(usize) -> T) -> Option<Self> {
+        const { assert!(!mem::needs_drop::<T>(), "those made before a panic would leak") };
+        let memory = allocate::<T>(count)?;
+        for index in 0..count {
+            // SAFETY: the allocation has room for `count` values.
+            let slot = unsafe { memory.add(index) };
+            let value = make(index);
+            // SAFETY: aligned, in the allocation, and not yet a value.
+            unsafe { slot.write(value) };
+        }
+        Some(Self {
+            value: NonNull::slice_from_raw_parts(memory, count),
+        })
+    }
+}
+
+impl<T: ?Sized> PoolBox<T> {
+    /// Gives the value away as a pointer.
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        ManuallyDrop::new(self).value
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    /// The pointer came from [`into_raw`](Self::into_raw), and is taken back once.
+    pub(crate) unsafe fn from_raw(value: NonNull<T>) -> Self {
+        Self { value }
+    }
+}
+
+impl<T: ?Sized> Deref for PoolBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> Drop for PoolBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant; nobody uses the value afterwards.
+        unsafe { ptr::drop_in_place(self.value.as_ptr()) };
+        // SAFETY: allocated with this tag, and freed once.
+        unsafe { ExFreePoolWithTag(self.value.as_ptr().cast(), TAG) };
+    }
+}
+
+/// A value in nonpaged pool that several threads own: `Arc`, whose allocation cannot fail.
+pub(crate) struct PoolArc<T> {
+    // INVARIANT: a pool box that was given away, and is taken back by the last owner.
+    shared: NonNull<Shared<T>>,
+}
+
+struct Shared<T> {
+    owners: AtomicUsize,
+    value: T,
+}
+
+// SAFETY: as for `Arc`: owners on several threads share the value, and any of them may drop it.
+unsafe impl<T: Send + Sync> Send for PoolArc<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for PoolArc<T> {}
+
+impl<T> PoolArc<T> {
+    /// Moves `value` into pool; `None` when there is none left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn new(value: T) -> Option<Self> {
+        let shared = PoolBox::new(Shared {
+            owners: AtomicUsize::new(1),
+            value,
+        })?;
+        Some(Self {
+            shared: shared.into_raw(),
+        })
+    }
+
+    fn shared(&self) -> &Shared<T> {
+        // SAFETY: by the invariant; this owner is counted.
+        unsafe { self.shared.as_ref() }
+    }
+}
+
+impl<T> Clone for PoolArc<T> {
+    fn clone(&self) -> Self {
+        // Relaxed: whoever clones is an owner already, so the value is visible to it.
+        self.shared().owners.fetch_add(1, Relaxed);
+        Self { shared: self.shared }
+    }
+}
+
+impl<T> Deref for PoolArc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.shared().value
+    }
+}
+
+impl<T> Drop for PoolArc<T> {
+    fn drop(&mut self) {
+        // Release for what this owner did, Acquire for what the others did: the last one drops the value.
+        if self.shared().owners.fetch_sub(1, AcqRel) == 1 {
+            // SAFETY: by the invariant, and nobody else owns it any more.
+            drop(unsafe { PoolBox::from_raw(self.shared) });
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! System threads that are joined on their thread object: after that, none of their code runs any more.
+
+use core::{mem, ptr};
+
+use ex_rundown::{AtMostApcLevel, arch};
+use rundown_stress::Thread;
+use wdk_sys::{
+    GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, PVOID,
+    STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
+    ntddk::{
+        KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread,
+        KeSetSystemGroupAffinityThread, ObReferenceObjectByHandle, ObfDereferenceObject,
+        PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
+    },
+};
+
+use super::{
+    PoolBox, check, size_of_u32,
+    wait::{self, KERNEL_MODE},
+};
+
+/// A priority above that of system threads, which is 8, and below the real-time ones, which begin at 16.
+const ABOVE_DEFAULT: i32 = 12;
+
+/// What a thread does. The thread owns it, and drops it when it is done.
+pub(crate) trait Body: Send {
+    /// Runs on the thread.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    fn run(&self, thread: &mut CurrentThread);
+}
+
+/// A system thread. Dropping this waits for its end.
+pub(crate) struct SystemThread {
+    // INVARIANT: a referenced thread object.
+    object: PVOID,
+}
+
+impl SystemThread {
+    /// Starts a thread; `None` when the system cannot make one.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(crate) fn start<B: Body>(body: B) -> Option<Self> {
+        let body = PoolBox::new(body)?.into_raw();
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: size_of_u32::<OBJECT_ATTRIBUTES>(),
+            // Not a handle of the process that the request happens to come from.
+            Attributes: OBJ_KERNEL_HANDLE,
+            ..OBJECT_ATTRIBUTES::default()
+        };
+        let mut handle: HANDLE = ptr::null_mut();
+        // SAFETY: attributes and handle are valid during the call; `main` takes the body over.
+        let status = unsafe {
+            PsCreateSystemThread(
+                &raw mut handle,
+                THREAD_ALL_ACCESS,
+                &raw mut attributes,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                Some(main::<B>),
+                body.as_ptr().cast(),
+            )
+        };
+        if check(status).is_err() {
+            // SAFETY: no thread took it over.
+            drop(unsafe { PoolBox::from_raw(body) });
+            return None;
+        }
+        let mut object: PVOID = ptr::null_mut();
+        // SAFETY: the handle is open, and no access is checked in kernel mode; a null type is not checked either.
+        let status = unsafe {
+            ObReferenceObjectByHandle(
+                handle,
+                THREAD_ALL_ACCESS,
+                ptr::null_mut(),
+                KERNEL_MODE,
+                &raw mut object,
+                ptr::null_mut(),
+            )
+        };
+        // The handle was opened a moment ago, with the access that is asked for here.
+        assert!(
+            check(status).is_ok(),
+            "the thread object of an open handle could not be referenced"
+        );
+        // SAFETY: open, and closed once.
+        let _ = unsafe { ZwClose(handle) };
+        Some(Self { object })
+    }
+
+    /// Lets the thread run before those that were started with the default priority.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn put_first(&self) {
+        // SAFETY: by the invariant. The priority is one of a normal thread, above a system thread's 8.
+        let _ = unsafe { KeSetPriorityThread(self.object.cast(), ABOVE_DEFAULT) };
+    }
+
+    /// Whether the thread has not ended yet.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn is_running(&self) -> bool {
+        let mut at_once = LARGE_INTEGER::default();
+        self.wait(&raw mut at_once) == STATUS_TIMEOUT
+    }
+
+    fn wait(&self, timeout: *mut LARGE_INTEGER) -> i32 {
+        // SAFETY: by the invariant; the callers' time-outs are null or valid.
+        unsafe { wait::for_object(self.object, timeout) }
+    }
+}
+
+impl Drop for SystemThread {
+    /// # IRQL
+    /// `PASSIVE_LEVEL`: it waits.
+    fn drop(&mut self) {
+        let _ = self.wait(ptr::null_mut());
+        // SAFETY: by the invariant, and given back once.
+        unsafe { ObfDereferenceObject(self.object) };
+    }
+}
+
+/// # Safety
+/// Called by the kernel on a new thread; `body` is a `PoolBox<B>` that is this thread's.
+unsafe extern "C" fn main<B: Body>(body: PVOID) {
+    let body = ptr::NonNull::new(body.cast::<B>());
+    // SAFETY: the caller's promise; `start` gave it away.
+    let body = body.map(|body| unsafe { PoolBox::from_raw(body) });
+    if let Some(body) = body {
+        // SAFETY: a system thread begins at PASSIVE_LEVEL, and only `CurrentThread` raises it.
+        let level = unsafe { AtMostApcLevel::assume() };
+        body.run(&mut CurrentThread { level });
+    }
+    // SAFETY: this is a system thread, and owns nothing any more.
+    let _ = unsafe { PsTerminateSystemThread(STATUS_SUCCESS) };
+}
+
+/// The thread that runs, as it sees itself.
+pub(crate) struct CurrentThread {
+    level: AtMostApcLevel,
+}
+
+impl CurrentThread {
+    /// Keeps the calling thread on the processor with this index, over all groups, until it ends.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    pub(crate) fn stay_on(processor: u32) {
+        let mut number = PROCESSOR_NUMBER::default();
+        // SAFETY: the number is written.
+        if check(unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) }).is_err() {
+            // The processor went away; the thread runs where it may.
+            return;
+        }
+        let mut affinity = GROUP_AFFINITY {
+            Mask: 1 << number.Number,
+            Group: number.Group,
+            ..GROUP_AFFINITY::default()
+        };
+        // SAFETY: an affinity of one active processor; the previous one is not asked for, since the thread keeps
+        // this to its end.
+        unsafe { KeSetSystemGroupAffinityThread(&raw mut affinity, ptr::null_mut()) };
+    }
+}
+
+/// Raises the IRQL to `DISPATCH_LEVEL` for as long as it lives, and borrows the proof that it was lower.
+struct Raised<'a> {
+    old: u8,
+    _level: &'a mut AtMostApcLevel,
+}
+
+impl<'a> Raised<'a> {
+    fn new(level: &'a mut AtMostApcLevel) -> Self {
+        // SAFETY: below DISPATCH_LEVEL, as the proof says.
+        let old = unsafe { KeRaiseIrqlToDpcLevel() };
+        Self { old, _level: level }
+    }
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the level that this processor was at when it was raised.
+        unsafe { KeLowerIrql(self.old) };
+    }
+}
+
+impl Thread for CurrentThread {
+    #[inline]
+    fn cycles() -> u64 {
+        arch::timestamp()
+    }
+
+    #[inline]
+    fn pause() {
+        core::hint::spin_loop();
+    }
+
+    #[inline]
+    fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        let raised = Raised::new(&mut self.level);
+        let result = body();
+        mem::drop(raised);
+        result
+    }
+}

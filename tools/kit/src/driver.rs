@@ -1,0 +1,383 @@
+//! Builds the driver: `rundown.sys`, its symbols, its stamped INF.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    Error, inf, linker,
+    sysroot::{self, Llvm, MINGW_COMPATIBILITY, Sysroot},
+    toolchain::{Target, Toolchain, cargo_home},
+    wrapper,
+};
+
+/// The package and its artefacts.
+const PACKAGE: &str = "rundown";
+
+/// A tree with the driver's sources, and where to build it.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// The folder with the driver's Cargo.toml.
+    sources: PathBuf,
+    /// cargo's target folder. wdk-build looks for Cargo.lock in the folders above it.
+    target: PathBuf,
+    /// Where the artefacts go, if not beside cargo's own.
+    artefacts: Option<PathBuf>,
+    /// The repository with the kit's own sources.
+    repository: PathBuf,
+}
+
+impl Workspace {
+    /// The repository itself, built in its `target/`.
+    #[must_use]
+    pub fn new(repository: &Path) -> Self {
+        Self {
+            sources: repository.to_path_buf(),
+            target: repository.join("target"),
+            artefacts: None,
+            repository: repository.to_path_buf(),
+        }
+    }
+
+    /// A changed copy of the repository's driver, built with the repository's target folder, so that the dependencies
+    /// are compiled once for all copies; its artefacts go to `artefacts`.
+    #[must_use]
+    pub fn copy(repository: &Path, sources: &Path, artefacts: &Path) -> Self {
+        Self {
+            sources: sources.to_path_buf(),
+            artefacts: Some(artefacts.to_path_buf()),
+            ..Self::new(repository)
+        }
+    }
+
+    /// As it is, with another target folder, which must lie below the repository.
+    #[must_use]
+    pub fn with_target(self, target: &Path) -> Self {
+        Self {
+            target: target.to_path_buf(),
+            ..self
+        }
+    }
+
+    fn artefacts(&self, profile: Profile) -> PathBuf {
+        self.artefacts
+            .clone()
+            .unwrap_or_else(|| self.cargo_output(profile))
+    }
+
+    fn cargo_output(&self, profile: Profile) -> PathBuf {
+        self.target.join(Target::Driver.triple()).join(profile.folder())
+    }
+}
+
+/// cargo's profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Unoptimised, with overflow checks and debug assertions.
+    Dev,
+    /// As it is shipped.
+    Release,
+}
+
+impl Profile {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// What a build leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefacts {
+    /// The driver.
+    pub sys: PathBuf,
+    /// Its symbols.
+    pub pdb: PathBuf,
+    /// Its INF, stamped.
+    pub inf: PathBuf,
+}
+
+/// Builds the driver. cargo's progress goes to standard error.
+///
+/// # Errors
+///
+/// If a tool is missing, the sources do not compile, or a file cannot be written.
+pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<Artefacts, Error> {
+    let environment = Environment::prepare(workspace, toolchain)?;
+    let mut cargo = toolchain.cargo(Target::Driver);
+    environment.apply(&mut cargo);
+    cargo.arg("build").args(selection(workspace, profile));
+    run(workspace, &mut cargo, "the driver does not compile for Windows")?;
+
+    let output = workspace.cargo_output(profile);
+    let folder = workspace.artefacts(profile);
+    fs::create_dir_all(&folder).map_err(Error::file("make the folder", &folder))?;
+    let artefacts = Artefacts {
+        sys: folder.join(PACKAGE).with_extension("sys"),
+        pdb: folder.join(PACKAGE).with_extension("pdb"),
+        inf: folder.join(PACKAGE).with_extension("inf"),
+    };
+    copy(&output.join(PACKAGE).with_extension("dll"), &artefacts.sys)?;
+    copy(&output.join(PACKAGE).with_extension("pdb"), &artefacts.pdb)?;
+    let inx = workspace.sources.join("inf/rundown.inx");
+    let text = fs::read_to_string(&inx).map_err(Error::file("read", &inx))?;
+    let text = inf::stamp(&text, &inf::Stamp::new(&version(&workspace.sources)?))
+        .map_err(|what| Error::new(format!("{}: {what}", inx.display())))?;
+    fs::write(&artefacts.inf, text).map_err(Error::file("write", &artefacts.inf))?;
+    Ok(artefacts)
+}
+
+/// Runs clippy over the driver with warnings denied, in the build's profile and target folder, where everything but
+/// the workspace's own crates is then already checked.
+///
+/// # Errors
+///
+/// As [`build`]; a warning is an error.
+pub fn clippy(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<(), Error> {
+    let environment = Environment::prepare(workspace, toolchain)?;
+    let mut cargo = toolchain.clippy(Target::Driver);
+    environment.apply(&mut cargo);
+    cargo
+        .arg("--no-deps")
+        .args(selection(workspace, profile))
+        .args(["--", "--deny", "warnings"]);
+    run(workspace, &mut cargo, "clippy has complaints about the driver")
+}
+
+/// Runs cargo over the driver's package; `what` says for people what failed.
+fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Error> {
+    // Standard output may be the caller's, for a program to read.
+    let status = cargo
+        .current_dir(&workspace.sources)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("{what}; see cargo's messages above")))
+}
+
+/// What cargo builds and lints alike.
+fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [
+        "--package",
+        PACKAGE,
+        "--locked",
+        "--profile",
+        profile.name(),
+        "--target-dir",
+    ]
+    .map(Into::into)
+    .into();
+    arguments.push((&workspace.target).into());
+    arguments
+}
+
+/// The version of the workspace's packages, from its manifest.
+fn version(sources: &Path) -> Result<String, Error> {
+    let manifest = sources.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).map_err(Error::file("read", &manifest))?;
+    text.lines()
+        .skip_while(|line| line.trim() != "[workspace.package]")
+        .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{} has no version in [workspace.package]",
+                manifest.display()
+            ))
+        })
+}
+
+/// What cargo has to find in its environment.
+struct Environment(Vec<(&'static str, OsString)>);
+
+impl Environment {
+    fn prepare(workspace: &Workspace, toolchain: &Toolchain) -> Result<Self, Error> {
+        let llvm = Llvm::find()?;
+        let kit = workspace.target.join("kit");
+        let sysroot = Sysroot::prepare(&kit.join("wdk"), &llvm)?;
+        if sysroot.headers_changed {
+            forget_generated(&workspace.target)?;
+        }
+        if sysroot.libraries_changed || linked_from_elsewhere(workspace, &kit)? {
+            forget_linked(workspace)?;
+        }
+        let programs = build_programs(&workspace.repository, toolchain)?;
+
+        // cc and rustc decide by the name what a program is: a compiler that takes MSVC's options, lld for Windows.
+        let (clang_cl, lld_link) = (kit.join("clang-cl"), kit.join("lld-link"));
+        sysroot::link(&llvm.program("clang"), &clang_cl)?;
+        sysroot::link(&programs.join("kit-linker"), &lld_link)?;
+        let caller = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].map(env::var_os);
+        let caller = caller
+            .into_iter()
+            .flatten()
+            .find(|value| !value.is_empty())
+            .unwrap_or_default();
+
+        Ok(Self(vec![
+            ("WDKContentRoot", sysroot.root().into()),
+            ("BINDGEN_EXTRA_CLANG_ARGS", MINGW_COMPATIBILITY.into()),
+            ("LIBCLANG_PATH", llvm.libraries().into()),
+            ("CC_x86_64_pc_windows_msvc", clang_cl.into()),
+            (
+                "CFLAGS_x86_64_pc_windows_msvc",
+                format!("/clang:{MINGW_COMPATIBILITY} -w").into(),
+            ),
+            ("AR_x86_64_pc_windows_msvc", llvm.program("llvm-lib").into()),
+            ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", lld_link.into()),
+            // Takes the place of the flags in .cargo/config.toml, which are among them.
+            ("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).into()),
+            ("RUSTC_WRAPPER", programs.join("kit-rustc-wrapper").into()),
+            (wrapper::STAND_INS_VARIABLE, kit.join("stand-ins").into()),
+            (wrapper::CHAINED_VARIABLE, caller),
+            (linker::LLD_VARIABLE, llvm.program("lld-link").into()),
+            (linker::TARGET_VARIABLE, (&workspace.target).into()),
+        ]))
+    }
+
+    fn apply(&self, command: &mut Command) {
+        command.envs(self.0.iter().map(|(name, value)| (name, value)));
+    }
+}
+
+/// What the linker is told beyond wdk-build's arguments.
+pub const LINK_ARGUMENTS: &[&str] = &[
+    // The checksum, which the loader of boot drivers verifies.
+    "/RELEASE",
+    // The same bytes from the same sources.
+    "/Brepro",
+    // Otherwise a section of its own, with which StartService fails (windows-drivers-rs, issue 182).
+    "/MERGE:.retplne=INIT",
+    // lld ignores /KERNEL, by which Microsoft's linker marks sections as not to be paged (P, in lld's letters) and
+    // INIT as discardable (D).
+    "/SECTION:.text,ERP",
+    "/SECTION:.rdata,RP",
+    "/SECTION:.data,RWP",
+    "/SECTION:.pdata,RP",
+    "/SECTION:INIT,ERD",
+];
+
+/// rustc's flags, in cargo's encoding, in which a flag may have spaces.
+fn rustflags(workspace: &Workspace) -> String {
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        "-Ccontrol-flow-guard".to_owned(),
+    ];
+    flags.extend(
+        LINK_ARGUMENTS
+            .iter()
+            .map(|argument| format!("-Clink-arg={argument}")),
+    );
+    // Paths in panic messages and symbols, the same on every machine; the last one that fits counts. The repository's
+    // for a copy of it too: other flags would be another build of every dependency.
+    let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    map(&workspace.repository, "/rundown");
+    map(&workspace.target, "/rundown/target");
+    if let Some(home) = cargo_home() {
+        map(&home.join("registry/src"), "/registry");
+    }
+    flags.join("\u{1f}")
+}
+
+/// Builds the programs that cargo and rustc run, for the host and without themselves; answers with their folder.
+fn build_programs(repository: &Path, toolchain: &Toolchain) -> Result<PathBuf, Error> {
+    let tools = repository.join("tools/Cargo.toml");
+    let target = repository.join("target/tools");
+    let status = toolchain
+        .host_cargo()
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "rundown-kit",
+            "--bins",
+            "--manifest-path",
+        ])
+        .arg(&tools)
+        .arg("--target-dir")
+        .arg(&target)
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
+    if !status.success() {
+        return Err(Error::new(
+            "the kit's own programs do not compile; see cargo's messages above",
+        ));
+    }
+    Ok(target.join("debug"))
+}
+
+/// wdk-macros keeps the signatures that it read from the headers, and does not see when they change.
+fn forget_generated(target: &Path) -> Result<(), Error> {
+    let name = "cached_function_info_map.json";
+    let mut folders = vec![target.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.file_name().is_some_and(|found| found == name) {
+                fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the target folder's image may be another tree's, and notes this one.
+///
+/// cargo keeps the builds of two trees apart, except for the linked image: its name in `deps/` has no hash, so that
+/// cargo takes the image of a changed copy for the repository's own, and the other way round.
+fn linked_from_elsewhere(workspace: &Workspace, kit: &Path) -> Result<bool, Error> {
+    let note = kit.join("linked-from");
+    let here = workspace.sources.as_os_str().as_encoded_bytes();
+    if fs::read(&note).is_ok_and(|noted| noted == here) {
+        return Ok(false);
+    }
+    fs::write(&note, here).map_err(Error::file("write", &note))?;
+    Ok(true)
+}
+
+/// cargo does not see when a library of the WDK changes; an image that is missing it links anew.
+fn forget_linked(workspace: &Workspace) -> Result<(), Error> {
+    for profile in [Profile::Dev, Profile::Release] {
+        let image = workspace
+            .cargo_output(profile)
+            .join("deps")
+            .join(PACKAGE)
+            .with_extension("dll");
+        if image.exists() {
+            fs::remove_file(&image).map_err(Error::file("remove", &image))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    if from == to {
+        // Copying a file onto itself would empty it.
+        return Ok(());
+    }
+    fs::copy(from, to).map(drop).map_err(Error::file("copy", from))
+}

@@ -1,0 +1,22 @@
+//! Builds Windows kernel drivers that use Microsoft's wdk crates on Linux, without Windows and without the WDK.
+//!
+//! The driver is compiled from the unmodified registry releases of wdk-sys, wdk, wdk-alloc and wdk-panic and linked by
+//! lld. What the Windows Driver Kit would give is made here instead: headers over mingw-w64's, import libraries from
+//! lists of exports, and two small static libraries ([`sysroot`]). wdk-build and `windows`, which run on the host and
+//! expect it to be Windows, get a stand-in through a compiler wrapper ([`wrapper`]);
+//! a linker wrapper ([`linker`]) and mapped paths make the same sources give the same bytes wherever they lie.
+//!
+//! [`toolchain`] finds a compiler, [`driver`] builds, and [`pe`] checks the result against what Windows' loader and its
+//! kernel ask of a driver.
+
+pub mod driver;
+pub mod error;
+pub mod inf;
+pub mod linker;
+pub mod pe;
+pub mod sha256;
+pub mod sysroot;
+pub mod toolchain;
+pub mod wrapper;
+
+pub use error::Error;

@@ -1,0 +1,396 @@
+//! Checks a driver's image against what Windows' loader and its kernel ask of one.
+//!
+//! Each check has a name and says what it found; none of them trusts the linker that wrote the file.
+
+use std::{collections::BTreeMap, fmt, fs, io::Cursor, path::Path};
+
+use object::{
+    LittleEndian as LE,
+    pe::{
+        IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
+        IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, IMAGE_DLLCHARACTERISTICS_GUARD_CF,
+        IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
+        IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_RELOCS_STRIPPED, IMAGE_REL_BASED_ABSOLUTE,
+        IMAGE_REL_BASED_DIR64, IMAGE_SCN_MEM_DISCARDABLE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_NOT_PAGED,
+        IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageOptionalHeader64, ImageSectionHeader,
+    },
+    read::{
+        Object as _,
+        pe::{ImageNtHeaders as _, ImageThunkData as _, PeFile64},
+    },
+};
+use pdb::FallibleIterator as _;
+
+use crate::{Error, sysroot};
+
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, for reports and tests.
+    pub name: &'static str,
+    /// What it found, or what is wrong.
+    pub result: Result<String, String>,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Ok(found) => write!(f, "ok    {}: {found}", self.name),
+            Err(wrong) => write!(f, "WRONG {}: {wrong}", self.name),
+        }
+    }
+}
+
+/// Checks the driver `sys` with its symbols `pdb`.
+///
+/// # Errors
+///
+/// If a file cannot be read, or is not a 64-bit PE image, or not a program database; a failed check is no error.
+pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
+    let image = fs::read(sys).map_err(Error::file("read", sys))?;
+    let symbols = fs::read(pdb).map_err(Error::file("read", pdb))?;
+    check_bytes(&image, &symbols).map_err(|what| Error::new(format!("{}: {what}", sys.display())))
+}
+
+/// As [`check`], on the files' contents.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
+    let image = Image::parse(image)?;
+    let symbols = Symbols::parse(symbols)?;
+    let checks: [(&'static str, Result<String, String>); 16] = [
+        ("machine", image.machine()),
+        ("subsystem", image.subsystem()),
+        ("entry", image.entry(&symbols)),
+        ("imports", image.imports()),
+        ("relocations", image.relocations()),
+        (
+            "dynamic-base",
+            image.flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
+        ),
+        (
+            "nx-compat",
+            image.flag(IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT"),
+        ),
+        (
+            "high-entropy",
+            image.flag(IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, "HIGH_ENTROPY_VA"),
+        ),
+        (
+            "force-integrity",
+            image.flag(IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY"),
+        ),
+        ("control-flow-guard", image.control_flow_guard()),
+        ("checksum", image.checksum()),
+        ("section-alignment", image.section_alignment()),
+        ("section-rights", image.section_rights()),
+        ("section-names", image.section_names()),
+        ("pdb-identity", image.pdb_identity(&symbols)),
+        ("pdb-symbols", symbols.named()),
+    ];
+    Ok(checks
+        .into_iter()
+        .map(|(name, result)| Check { name, result })
+        .collect())
+}
+
+/// The checksum of a PE image, by the algorithm of `CheckSumMappedFile` (imagehlp): the 16-bit ones'-complement sum of
+/// the file without the checksum itself, plus the file's length.
+///
+/// # Errors
+///
+/// If `image` is too short to have a checksum.
+pub fn checksum(image: &[u8]) -> Result<u32, String> {
+    let position = checksum_position(image).ok_or("is too short for a PE image")?;
+    let mut sum = 0u32;
+    for (index, pair) in image.chunks(2).enumerate() {
+        if index == position / 2 || index == position / 2 + 1 {
+            continue;
+        }
+        sum += u32::from(pair[0]) | u32::from(pair.get(1).copied().unwrap_or(0)) << 8;
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    let length = u32::try_from(image.len()).map_err(|_| "is longer than a PE image can be")?;
+    Ok(sum + length)
+}
+
+/// Where the checksum lies in the file: 64 bytes into the optional header.
+#[must_use]
+pub fn checksum_position(image: &[u8]) -> Option<usize> {
+    let header = u32::from_le_bytes(image.get(0x3C..0x40)?.try_into().ok()?);
+    let position = usize::try_from(header).ok()?.checked_add(4 + 20 + 64)?;
+    (position + 4 <= image.len()).then_some(position)
+}
+
+struct Image<'a> {
+    bytes: &'a [u8],
+    file: PeFile64<'a>,
+}
+
+impl<'a> Image<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let file = PeFile64::parse(bytes).map_err(|error| format!("is not a 64-bit PE image: {error}"))?;
+        Ok(Self { bytes, file })
+    }
+
+    fn optional(&self) -> &ImageOptionalHeader64 {
+        &self.file.nt_headers().optional_header
+    }
+
+    fn sections(&self) -> impl Iterator<Item = (String, &ImageSectionHeader)> {
+        self.file.section_table().iter().map(|section| {
+            let name = section.raw_name();
+            (String::from_utf8_lossy(name).into_owned(), section)
+        })
+    }
+
+    fn machine(&self) -> Result<String, String> {
+        let machine = self.file.nt_headers().file_header().machine.get(LE);
+        if machine == IMAGE_FILE_MACHINE_AMD64 {
+            Ok("AMD64".into())
+        } else {
+            Err(format!("{machine:#06x}, not AMD64"))
+        }
+    }
+
+    fn subsystem(&self) -> Result<String, String> {
+        let subsystem = self.optional().subsystem.get(LE);
+        if subsystem == IMAGE_SUBSYSTEM_NATIVE {
+            Ok("NATIVE".into())
+        } else {
+            Err(format!(
+                "{subsystem}, not NATIVE (1): Windows loads no driver of another subsystem"
+            ))
+        }
+    }
+
+    fn entry(&self, symbols: &Symbols) -> Result<String, String> {
+        let entry = self.optional().address_of_entry_point.get(LE);
+        match symbols.0.get(ENTRY) {
+            Some(&address) if address == entry => Ok(format!("{ENTRY} at {entry:#x}")),
+            Some(address) => Err(format!(
+                "the image starts at {entry:#x}, {ENTRY} lies at {address:#x}"
+            )),
+            None => Err(format!(
+                "the symbols have no {ENTRY}, which binds the driver to the framework"
+            )),
+        }
+    }
+
+    fn imports(&self) -> Result<String, String> {
+        let allowed = [
+            sysroot::exports(sysroot::NTOSKRNL),
+            sysroot::exports(sysroot::WDFLDR),
+        ];
+        let trouble = |error: object::Error| format!("unreadable: {error}");
+        let table = self.file.import_table().map_err(trouble)?.ok_or("none at all")?;
+        let mut descriptors = table.descriptors().map_err(trouble)?;
+        let (mut count, mut wrong) = (0, Vec::new());
+        while let Some(descriptor) = descriptors.next().map_err(trouble)? {
+            let library = table.name(descriptor.name.get(LE)).map_err(trouble)?;
+            let library = String::from_utf8_lossy(library);
+            let names = allowed
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(&library))
+                .map(|(_, names)| names);
+            let mut thunks = table
+                .thunks(descriptor.original_first_thunk.get(LE))
+                .map_err(trouble)?;
+            while let Some(thunk) = thunks.next::<object::pe::ImageNtHeaders64>().map_err(trouble)? {
+                count += 1;
+                if thunk.is_ordinal() {
+                    wrong.push(format!("{library} by ordinal {}", thunk.ordinal()));
+                    continue;
+                }
+                let (_, name) = table.hint_name(thunk.address()).map_err(trouble)?;
+                let name = String::from_utf8_lossy(name);
+                if !names.is_some_and(|names| names.contains(&&*name)) {
+                    wrong.push(format!("{library}!{name}"));
+                }
+            }
+        }
+        if wrong.is_empty() {
+            Ok(format!("{count}, all exported by Windows 10 version 2004"))
+        } else {
+            Err(format!("not on the kit's lists of exports: {}", wrong.join(", ")))
+        }
+    }
+
+    fn relocations(&self) -> Result<String, String> {
+        let stripped =
+            self.file.nt_headers().file_header().characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED;
+        if stripped != 0 {
+            return Err("stripped: the image cannot be loaded but at its preferred address".into());
+        }
+        let trouble = |error: object::Error| format!("unreadable: {error}");
+        let blocks = self
+            .file
+            .data_directories()
+            .relocation_blocks(self.bytes, &self.file.section_table())
+            .map_err(trouble)?
+            .ok_or("none, but the load configuration alone has pointers")?;
+        let mut blocks = blocks;
+        let mut count = 0;
+        while let Some(block) = blocks.next().map_err(trouble)? {
+            for relocation in block {
+                match relocation.typ {
+                    IMAGE_REL_BASED_DIR64 => count += 1,
+                    IMAGE_REL_BASED_ABSOLUTE => {}
+                    other => {
+                        return Err(format!(
+                            "type {other} at {:#x}, not DIR64",
+                            relocation.virtual_address
+                        ));
+                    }
+                }
+            }
+        }
+        if count == 0 {
+            Err("none".into())
+        } else {
+            Ok(format!("{count}, all DIR64"))
+        }
+    }
+
+    fn flag(&self, flag: u16, name: &str) -> Result<String, String> {
+        if self.optional().dll_characteristics.get(LE) & flag == 0 {
+            Err(format!("{name} is not set"))
+        } else {
+            Ok("set".into())
+        }
+    }
+
+    fn control_flow_guard(&self) -> Result<String, String> {
+        self.flag(IMAGE_DLLCHARACTERISTICS_GUARD_CF, "GUARD_CF")?;
+        let directory = self
+            .file
+            .data_directory(IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG)
+            .ok_or("GUARD_CF is set without a load configuration")?;
+        let bytes = directory
+            .data(self.bytes, &self.file.section_table())
+            .map_err(|error| format!("unreadable load configuration: {error}"))?;
+        // IMAGE_LOAD_CONFIG_DIRECTORY64.
+        let pointer = |offset: usize| {
+            bytes
+                .get(offset..offset + 8)
+                .and_then(|field| field.try_into().ok())
+                .map_or(0, u64::from_le_bytes)
+        };
+        let (check, dispatch, table, count) = (pointer(112), pointer(120), pointer(128), pointer(136));
+        if check == 0 || dispatch == 0 {
+            return Err("the load configuration names no check or dispatch pointer".into());
+        }
+        if table == 0 || count == 0 {
+            return Err("the load configuration names no table of call targets".into());
+        }
+        Ok(format!("{count} call targets"))
+    }
+
+    fn checksum(&self) -> Result<String, String> {
+        let (stored, right) = (self.optional().check_sum.get(LE), checksum(self.bytes)?);
+        if stored == right {
+            Ok(format!("{stored:#x}"))
+        } else {
+            Err(format!("{stored:#x}, right is {right:#x}"))
+        }
+    }
+
+    fn section_alignment(&self) -> Result<String, String> {
+        let alignment = self.optional().section_alignment.get(LE);
+        if alignment >= 4096 {
+            Ok(format!("{alignment}"))
+        } else {
+            Err(format!(
+                "{alignment}: memory integrity (HVCI) wants sections on pages of their own, 4096"
+            ))
+        }
+    }
+
+    fn section_rights(&self) -> Result<String, String> {
+        let mut listed = Vec::new();
+        for (name, section) in self.sections() {
+            let rights = section.characteristics.get(LE);
+            if rights & IMAGE_SCN_MEM_EXECUTE != 0 && rights & IMAGE_SCN_MEM_WRITE != 0 {
+                return Err(format!("{name} is writable and executable"));
+            }
+            if name == "INIT" && rights & IMAGE_SCN_MEM_DISCARDABLE == 0 {
+                return Err("INIT is not discardable".into());
+            }
+            // What Microsoft's linker sets under /KERNEL on all that must stay resident.
+            if [".text", ".rdata", ".data", ".pdata"].contains(&&*name)
+                && rights & IMAGE_SCN_MEM_NOT_PAGED == 0
+            {
+                return Err(format!("{name} may be paged out"));
+            }
+            listed.push(format!("{name} {rights:#010x}"));
+        }
+        Ok(listed.join(", "))
+    }
+
+    fn section_names(&self) -> Result<String, String> {
+        // Made by lld; with it, StartService fails with ERROR_NOACCESS (windows-drivers-rs, issue 182).
+        if self.sections().any(|(name, _)| name == ".retplne") {
+            return Err("there is a section .retplne, with which Windows does not start a driver".into());
+        }
+        Ok("no .retplne".into())
+    }
+
+    fn pdb_identity(&self, symbols: &Symbols) -> Result<String, String> {
+        let Some(info) = self
+            .file
+            .pdb_info()
+            .map_err(|error| format!("unreadable debug directory: {error}"))?
+        else {
+            return Err("the image names no PDB".into());
+        };
+        let name = String::from_utf8_lossy(info.path());
+        if name.contains(['/', '\\']) {
+            return Err(format!(
+                "the image names its PDB by a path of the building machine, {name}"
+            ));
+        }
+        if info.guid() == symbols.1 {
+            Ok(format!("{name}, age {}", info.age()))
+        } else {
+            Err(format!("the image was linked with another {name}"))
+        }
+    }
+}
+
+const ENTRY: &str = "FxDriverEntry";
+const NAMED: [&str; 2] = [ENTRY, "DriverEntry"];
+
+/// The public symbols with their addresses in the image, and the GUID (as its bytes in the image).
+struct Symbols(BTreeMap<String, u32>, [u8; 16]);
+
+impl Symbols {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let trouble = |error: pdb::Error| format!("the PDB is unreadable: {error}");
+        let mut pdb = pdb::PDB::open(Cursor::new(bytes)).map_err(trouble)?;
+        let guid = pdb.pdb_information().map_err(trouble)?.guid.to_bytes_le();
+        let addresses = pdb.address_map().map_err(trouble)?;
+        let table = pdb.global_symbols().map_err(trouble)?;
+        let mut symbols = table.iter();
+        let mut named = BTreeMap::new();
+        while let Some(symbol) = symbols.next().map_err(trouble)? {
+            // A record of a kind that the crate does not know is not a public symbol.
+            if let Ok(pdb::SymbolData::Public(public)) = symbol.parse()
+                && let Some(address) = public.offset.to_rva(&addresses)
+            {
+                named.insert(public.name.to_string().into_owned(), address.0);
+            }
+        }
+        Ok(Self(named, guid))
+    }
+
+    fn named(&self) -> Result<String, String> {
+        for name in NAMED {
+            if !self.0.contains_key(name) {
+                return Err(format!("the PDB has no {name}"));
+            }
+        }
+        Ok(format!("{} public symbols", self.0.len()))
+    }
+}

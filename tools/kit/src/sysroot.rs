@@ -1,0 +1,430 @@
+//! The stand-in for the Windows Driver Kit: the folder that `WDKContentRoot` names for the build.
+//!
+//! ```text
+//! Include/V/km/crt              the kit's headers that fill mingw-w64's gaps; searched first
+//! Include/V/km                  mingw-w64's kernel headers, wdm.h corrected
+//! Include/V/km/ufx/1.1          empty; wdk-build wants it to exist
+//! Include/V/shared              mingw-w64's other headers
+//! Include/wdf/kmdf/1.31         the kit's KMDF headers
+//! Lib/V/km/x64                  ntoskrnl, hal, wmilib (import libraries); BufferOverflowFastFailK
+//! Lib/wdf/kmdf/x64/1.31         WdfLdr (import library); WdfDriverEntry
+//! ```
+//!
+//! Everything the kit adds is embedded in this crate. A file is written only when its content differs, so that a
+//! second build finds nothing to do.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::Error;
+
+/// The version of the WDK that the folder poses as: the newest that the pinned wdk-build was released for.
+const VERSION: &str = "10.0.26100.0";
+
+/// Where Debian's mingw-w64-common puts its headers.
+const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
+
+const CRT_HEADERS: &[(&str, &str)] = &[
+    ("intrin.h", include_str!("../sysroot/include/crt/intrin.h")),
+    ("wdm.h", include_str!("../sysroot/include/crt/wdm.h")),
+];
+const KMDF_HEADERS: &[(&str, &str)] = &[
+    ("wdf.h", include_str!("../sysroot/include/kmdf/wdf.h")),
+    ("wdffuncs.h", include_str!("../sysroot/include/kmdf/wdffuncs.h")),
+    ("wdflayout.h", include_str!("../sysroot/include/kmdf/wdflayout.h")),
+    ("wdftypes.h", include_str!("../sysroot/include/kmdf/wdftypes.h")),
+];
+
+/// The exports of ntoskrnl.exe that a driver may import; see [`exports`].
+pub const NTOSKRNL: &str = include_str!("../sysroot/lib/ntoskrnl.def");
+/// The exports of WDFLDR.SYS that a driver may import; see [`exports`].
+pub const WDFLDR: &str = include_str!("../sysroot/lib/wdfldr.def");
+const EMPTY: &str = include_str!("../sysroot/lib/empty.def");
+const WDF_DRIVER_ENTRY: &str = include_str!("../sysroot/lib/wdf_driver_entry.c");
+const BUFFER_OVERFLOW: &str = include_str!("../sysroot/lib/buffer_overflow.c");
+
+/// The image that a module definition file is for, and the names that it exports.
+///
+/// # Panics
+///
+/// If `definition` has no LIBRARY line: the files are part of this crate.
+#[must_use]
+pub fn exports(definition: &str) -> (&str, Vec<&str>) {
+    let mut lines = definition
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(';'));
+    let library = lines
+        .find_map(|line| line.strip_prefix("LIBRARY "))
+        .expect("the kit's definitions name a library");
+    let names = lines
+        .filter(|line| *line != "EXPORTS")
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    (library, names)
+}
+
+/// The programs of LLVM and clang that the kit runs.
+#[derive(Debug, Clone)]
+pub struct Llvm {
+    folder: PathBuf,
+}
+
+impl Llvm {
+    /// The release that the kit is known to work with. bindgen reads the headers with the same one's libclang.
+    pub const RELEASE: u32 = 19;
+
+    /// Debian's packages with what the kit needs of LLVM and of mingw-w64.
+    pub const PACKAGES: &'static [&'static str] = &[
+        "clang-19",
+        "libclang1-19",
+        "llvm-19",
+        "lld-19",
+        "mingw-w64-common",
+    ];
+
+    /// Finds LLVM where Debian and Ubuntu, and apt.llvm.org, install it.
+    ///
+    /// # Errors
+    ///
+    /// If a program or the headers are missing; the message names the packages.
+    pub fn find() -> Result<Self, Error> {
+        let llvm = Self {
+            folder: PathBuf::from(format!("/usr/lib/llvm-{}", Self::RELEASE)),
+        };
+        let wanted = [
+            llvm.program("clang"),
+            llvm.program("lld-link"),
+            llvm.program("llvm-dlltool"),
+            llvm.program("llvm-lib"),
+            Path::new(MINGW_HEADERS).join("ddk/wdm.h"),
+        ];
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|path| !path.exists())
+            .map(|path| path.display().to_string())
+            .collect();
+        if missing.is_empty() {
+            return Ok(llvm);
+        }
+        Err(Error::new(format!(
+            "the driver cannot be built: missing {}. On Debian or Ubuntu: apt-get install {}",
+            missing.join(", "),
+            Self::PACKAGES.join(" ")
+        )))
+    }
+
+    /// The path of one of its programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// The folder with libclang.
+    #[must_use]
+    pub fn libraries(&self) -> PathBuf {
+        self.folder.join("lib")
+    }
+}
+
+/// A stand-in WDK that is complete and up to date.
+#[derive(Debug, Clone)]
+pub struct Sysroot {
+    root: PathBuf,
+    /// Whether a header was written anew: what was generated from the old ones is stale then.
+    pub(crate) headers_changed: bool,
+    /// Whether a library was made anew: what was linked with the old one is stale then.
+    pub(crate) libraries_changed: bool,
+}
+
+impl Sysroot {
+    /// Makes the folder `root`, or brings it up to date.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written, mingw-w64's wdm.h is not as expected, or a tool of LLVM fails.
+    pub fn prepare(root: &Path, llvm: &Llvm) -> Result<Self, Error> {
+        let mut sysroot = Self {
+            root: root.to_path_buf(),
+            headers_changed: false,
+            libraries_changed: false,
+        };
+        sysroot.headers()?;
+        sysroot.libraries(llvm)?;
+        Ok(sysroot)
+    }
+
+    /// The folder for `WDKContentRoot`.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn km(&self) -> PathBuf {
+        self.root.join("Include").join(VERSION).join("km")
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.root.join("Include").join(VERSION).join("shared")
+    }
+
+    fn kmdf(&self) -> PathBuf {
+        self.root.join("Include/wdf/kmdf/1.31")
+    }
+
+    fn headers(&mut self) -> Result<(), Error> {
+        let mingw = Path::new(MINGW_HEADERS);
+        let km = self.km();
+        make_folder(&km.join("ufx/1.1"))?;
+        link(mingw, &self.shared())?;
+
+        let ddk = mingw.join("ddk");
+        for entry in fs::read_dir(&ddk).map_err(Error::file("list", &ddk))? {
+            let path = entry.map_err(Error::file("list", &ddk))?.path();
+            if path.file_name() != Some(OsStr::new("wdm.h")) {
+                link(&path, &km.join(path.file_name().unwrap_or_default()))?;
+            }
+        }
+        let wdm = ddk.join("wdm.h");
+        let text = fs::read_to_string(&wdm).map_err(Error::file("read", &wdm))?;
+        let text = align_objects(&text).map_err(|what| Error::new(format!("{}: {what}", wdm.display())))?;
+        self.headers_changed |= write(&km.join("wdm.h"), text.as_bytes())?;
+
+        for (name, text) in CRT_HEADERS {
+            self.headers_changed |= write(&km.join("crt").join(name), text.as_bytes())?;
+        }
+        for (name, text) in KMDF_HEADERS {
+            self.headers_changed |= write(&self.kmdf().join(name), text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn libraries(&mut self, llvm: &Llvm) -> Result<(), Error> {
+        let km = self.root.join("Lib").join(VERSION).join("km/x64");
+        let kmdf = self.root.join("Lib/wdf/kmdf/x64/1.31");
+        let scratch = self.root.join("Lib/source");
+        for folder in [&km, &kmdf, &scratch] {
+            make_folder(folder)?;
+        }
+        for (definition, library) in [
+            (NTOSKRNL, km.join("ntoskrnl.lib")),
+            (EMPTY, km.join("hal.lib")),
+            (EMPTY, km.join("wmilib.lib")),
+            (WDFLDR, kmdf.join("WdfLdr.lib")),
+        ] {
+            let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
+            if stale(&library, write(&source, definition.as_bytes())?)? {
+                self.libraries_changed = true;
+                run(Command::new(llvm.program("llvm-dlltool"))
+                    .args(["-m", "i386:x86-64", "-d"])
+                    .arg(&source)
+                    .arg("-l")
+                    .arg(&library))?;
+            }
+        }
+        for (text, library) in [
+            (WDF_DRIVER_ENTRY, kmdf.join("WdfDriverEntry.lib")),
+            (BUFFER_OVERFLOW, km.join("BufferOverflowFastFailK.lib")),
+        ] {
+            let source = scratch.join(library.with_extension("c").file_name().unwrap_or_default());
+            let mut clang = self.library_compiler(llvm, &source);
+            let changed = write(&source, text.as_bytes())?
+                | write(&source.with_extension("command"), format!("{clang:?}").as_bytes())?;
+            if stale(&library, changed || self.headers_changed)? {
+                self.libraries_changed = true;
+                run(&mut clang)?;
+                run(Command::new(llvm.program("llvm-lib"))
+                    .current_dir(&scratch)
+                    .arg("/nologo")
+                    .arg(format!("/out:{}", library.display()))
+                    .arg(source.with_extension("obj").file_name().unwrap_or_default()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// clang, set up to compile C for the kernel with these headers; the caller names what to compile.
+    #[must_use]
+    pub fn compiler(&self, llvm: &Llvm) -> Command {
+        let mut clang = Command::new(llvm.program("clang"));
+        clang
+            .args([
+                "--target=x86_64-pc-windows-msvc",
+                MINGW_COMPATIBILITY,
+                "-fms-extensions",
+                "-fno-builtin",
+            ])
+            .args(["-D_WIN64", "-D_AMD64_", "-DAMD64", "-D_KERNEL_MODE"])
+            .args(["-DKMDF_VERSION_MAJOR=1", "-DKMDF_VERSION_MINOR=31"])
+            .args(["-Wall", "-Werror"]);
+        // As system folders: mingw-w64's headers have warnings of their own.
+        for folder in [self.km().join("crt"), self.km(), self.shared(), self.kmdf()] {
+            clang.arg("-isystem").arg(folder);
+        }
+        clang
+    }
+
+    /// clang, set up to compile one C file beside itself, with Control Flow Guard as the driver itself.
+    fn library_compiler(&self, llvm: &Llvm, source: &Path) -> Command {
+        let file = source.file_name().unwrap_or_default().display();
+        let object = source.with_extension("obj");
+        let object = object.file_name().unwrap_or_default().display();
+        let mut clang = self.compiler(llvm);
+        clang
+            .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard"])
+            // The object depends neither on where the folder lies nor on the command line.
+            .current_dir(source.parent().unwrap_or(Path::new(".")))
+            .arg(format!("-ffile-prefix-map={}=/wdk", self.root.display()))
+            .args([
+                "-gno-codeview-command-line",
+                "-Xclang",
+                &format!("-object-file-name={object}"),
+            ])
+            .args(["-c", &file.to_string(), "-o", &object.to_string()]);
+        clang
+    }
+}
+
+/// Lets mingw-w64's headers take the compiler for a GCC that they know, although the target is MSVC's.
+pub(crate) const MINGW_COMPATIBILITY: &str = "-fgnuc-version=4.8.0";
+
+/// Gives `DEVICE_OBJECT` and `IRP` the alignment that the WDK's wdm.h gives them and mingw-w64's omits, which makes the
+/// first eight bytes too short on x64.
+fn align_objects(wdm: &str) -> Result<String, String> {
+    let mut text = wdm.to_owned();
+    for name in ["_DEVICE_OBJECT", "_IRP"] {
+        let plain = format!("typedef struct {name} {{");
+        let aligned = format!("typedef struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) {name} {{");
+        if text.contains(&aligned) {
+            continue;
+        }
+        if text.matches(&plain).count() != 1 {
+            return Err(format!(
+                "does not define struct {name} once, as mingw-w64 10 does"
+            ));
+        }
+        text = text.replace(&plain, &aligned);
+    }
+    Ok(text)
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(Error::file("make the folder", path))
+}
+
+/// Writes a file unless it is there with this content; answers whether it wrote.
+fn write(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    fs::write(path, bytes).map_err(Error::file("write", path))?;
+    Ok(true)
+}
+
+/// Whether a library has to be made; one whose source changed is removed first, so that a failure leaves none.
+fn stale(library: &Path, changed: bool) -> Result<bool, Error> {
+    let present = library.exists();
+    if present && changed {
+        fs::remove_file(library).map_err(Error::file("remove", library))?;
+    }
+    Ok(changed || !present)
+}
+
+/// Makes `path` a symbolic link to `target`, unless it is one.
+pub(crate) fn link(target: &Path, path: &Path) -> Result<(), Error> {
+    if fs::read_link(path).is_ok_and(|present| present == target) {
+        return Ok(());
+    }
+    if path.symlink_metadata().is_ok() {
+        fs::remove_file(path).map_err(Error::file("remove", path))?;
+    }
+    std::os::unix::fs::symlink(target, path).map_err(Error::file("make the link", path))
+}
+
+fn run(command: &mut Command) -> Result<(), Error> {
+    let program = command.get_program().display().to_string();
+    let output = command
+        .output()
+        .map_err(|error| Error::new(format!("cannot run {program}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{program} failed ({}):\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn export_lists_are_read_without_comments() {
+        let (library, names) = exports("; text\nLIBRARY x.sys\nEXPORTS\n; more\nFirst\nSecond CONSTANT\n\n");
+        assert_eq!((library, names), ("x.sys", vec!["First", "Second"]));
+    }
+
+    #[test]
+    fn export_lists_name_each_routine_once() {
+        for definition in [NTOSKRNL, WDFLDR] {
+            let (_, mut names) = exports(definition);
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+
+    #[test]
+    fn no_inline_of_the_wdk_is_an_import() {
+        // wdm.h defines these for x64 as FORCEINLINE functions or macros.
+        let (_, names) = exports(NTOSKRNL);
+        for inline in [
+            "CTL_CODE",
+            "IoGetCurrentIrpStackLocation",
+            "KeInitializeSpinLock",
+            "KeMemoryBarrier",
+            "KeAcquireSpinLock",
+            "KeRaiseIrql",
+            "KeGetCurrentProcessorNumber",
+            "KeQueryTickCount",
+            "KeQueryInterruptTime",
+            "KeQuerySystemTime",
+            "ObReferenceObject",
+            "ObDereferenceObject",
+            "RtlZeroMemory",
+            "ExAllocatePoolZero",
+        ] {
+            assert!(!names.contains(&inline), "{inline}");
+        }
+    }
+
+    #[test]
+    fn device_objects_and_irps_are_aligned() {
+        let wdm = "a;\ntypedef struct _DEVICE_OBJECT {\n};\ntypedef struct _IRP {\n};\n";
+        let aligned = align_objects(wdm).unwrap();
+        assert!(aligned.contains("typedef struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) _IRP {\n"));
+        assert!(
+            aligned.contains("typedef struct DECLSPEC_ALIGN(MEMORY_ALLOCATION_ALIGNMENT) _DEVICE_OBJECT {\n")
+        );
+        assert_eq!(
+            align_objects(&aligned).as_ref(),
+            Ok(&aligned),
+            "a corrected header stays as it is"
+        );
+        assert!(
+            align_objects("typedef struct _IRP {")
+                .unwrap_err()
+                .contains("_DEVICE_OBJECT")
+        );
+    }
+}

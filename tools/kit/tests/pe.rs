@@ -1,0 +1,362 @@
+//! The PE check accepts a driver, and each of its checks fails on an image that is damaged in just that respect.
+//!
+//! The image is a small driver in C, linked with the kit's own libraries in the way wdk-build links one in Rust.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use rundown_kit::{
+    driver::LINK_ARGUMENTS,
+    pe,
+    sysroot::{Llvm, Sysroot},
+};
+
+const DRIVER: &str = r#"
+typedef long NTSTATUS;
+extern const void **WdfFunctions_01031;
+unsigned long DbgPrint(const char *, ...);
+static int Callback(int x) { return x + 1; }
+int (*volatile Pointer)(int) = Callback;
+__attribute__((section("INIT"))) NTSTATUS DriverEntry(void *Driver, void *Path)
+{
+    DbgPrint("%p %p", Driver, WdfFunctions_01031);
+    return Pointer(-1);
+}
+"#;
+
+struct Fixture {
+    image: Vec<u8>,
+    symbols: Vec<u8>,
+}
+
+/// Linked once for all tests.
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| link("driver", DRIVER, &[]));
+
+fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
+    let llvm = Llvm::find().unwrap_or_else(|error| panic!("{error}"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let sysroot = Sysroot::prepare(&folder.join("wdk"), &llvm).unwrap_or_else(|error| panic!("{error}"));
+    let path = |extension: &str| folder.join(name).with_extension(extension);
+    fs::write(path("c"), source).unwrap();
+    run(Command::new(llvm.program("clang"))
+        .args([
+            "--target=x86_64-pc-windows-msvc",
+            "-O2",
+            "-gcodeview",
+            "-Xclang",
+            "-cfguard",
+            "-c",
+        ])
+        .arg(path("c"))
+        .arg("-o")
+        .arg(path("obj")));
+
+    let lib = |inside: &str| -> PathBuf { sysroot.root().join("Lib").join(inside) };
+    let mut linker = Command::new(llvm.program("lld-link"));
+    linker
+        .current_dir(&folder)
+        .arg(path("obj"))
+        .args(
+            ["BufferOverflowFastFailK", "ntoskrnl"]
+                .map(|file| lib(&format!("10.0.26100.0/km/x64/{file}.lib"))),
+        )
+        .args(["WdfLdr", "WdfDriverEntry"].map(|file| lib(&format!("wdf/kmdf/x64/1.31/{file}.lib"))))
+        .args([
+            "/NOLOGO",
+            "/DLL",
+            "/DRIVER",
+            "/NODEFAULTLIB",
+            "/SUBSYSTEM:NATIVE",
+            "/ENTRY:FxDriverEntry",
+            "/NXCOMPAT",
+        ])
+        .args([
+            "/DYNAMICBASE",
+            "/INTEGRITYCHECK",
+            "/DEBUG",
+            "/PDBALTPATH:%_PDB%",
+            "/GUARD:CF",
+            "/OPT:REF,ICF",
+        ])
+        .args(LINK_ARGUMENTS)
+        .args(arguments)
+        .arg(format!("/OUT:{name}.sys"));
+    run(&mut linker);
+    Fixture {
+        image: fs::read(path("sys")).unwrap(),
+        symbols: fs::read(path("pdb")).unwrap(),
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The names of the checks that fail.
+fn failing(image: &[u8], symbols: &[u8]) -> Vec<&'static str> {
+    let checks = pe::check_bytes(image, symbols).unwrap_or_else(|error| panic!("{error}"));
+    checks
+        .into_iter()
+        .filter(|check| check.result.is_err())
+        .map(|check| check.name)
+        .collect()
+}
+
+/// Damages a copy, puts the checksum right again, and expects exactly `name` to fail.
+#[track_caller]
+fn fails_alone(name: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+    let mut image = FIXTURE.image.clone();
+    damage(&mut image);
+    assert_ne!(image, FIXTURE.image, "the damage changed nothing");
+    let position = pe::checksum_position(&image).unwrap();
+    let sum = pe::checksum(&image).unwrap();
+    image[position..position + 4].copy_from_slice(&sum.to_le_bytes());
+    assert_eq!(failing(&image, &FIXTURE.symbols), [name]);
+}
+
+fn number(image: &[u8], position: usize) -> usize {
+    u32::from_le_bytes(image[position..position + 4].try_into().unwrap()) as usize
+}
+
+/// The file header, behind the signature.
+fn file_header(image: &[u8]) -> usize {
+    number(image, 0x3C) + 4
+}
+
+fn optional_header(image: &[u8]) -> usize {
+    file_header(image) + 20
+}
+
+/// Clears a bit of `DllCharacteristics`.
+fn clear(image: &mut [u8], flag: u16) {
+    let position = optional_header(image) + 70;
+    let flags = u16::from_le_bytes(image[position..position + 2].try_into().unwrap()) & !flag;
+    image[position..position + 2].copy_from_slice(&flags.to_le_bytes());
+}
+
+/// The header of a section.
+fn section(image: &[u8], name: &str) -> usize {
+    let table = optional_header(image) + 240;
+    let mut padded = [0; 8];
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    (0..16)
+        .map(|index| table + 40 * index)
+        .find(|&header| image[header..header + 8] == padded)
+        .unwrap()
+}
+
+/// Where a text lies in the file; it has to be there once.
+fn find(image: &[u8], text: &[u8]) -> usize {
+    let mut positions = image
+        .windows(text.len())
+        .enumerate()
+        .filter(|(_, window)| *window == text);
+    let position = positions.next().unwrap().0;
+    assert_eq!(positions.count(), 0);
+    position
+}
+
+#[test]
+fn a_driver_passes() {
+    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols).unwrap();
+    for check in &checks {
+        assert!(check.result.is_ok(), "{check}");
+    }
+    assert!(checks.len() >= 16);
+}
+
+#[test]
+fn machine() {
+    fails_alone("machine", |image| {
+        let position = file_header(image);
+        image[position..position + 2].copy_from_slice(&0xAA64_u16.to_le_bytes());
+    });
+}
+
+#[test]
+fn subsystem() {
+    fails_alone("subsystem", |image| {
+        let position = optional_header(image) + 68;
+        image[position] = 3;
+    });
+}
+
+#[test]
+fn entry() {
+    fails_alone("entry", |image| {
+        let position = optional_header(image) + 16;
+        image[position] ^= 0x10;
+    });
+}
+
+#[test]
+fn import_that_windows_lacks() {
+    fails_alone("imports", |image| {
+        let position = find(image, b"DbgPrint\0");
+        image[position..position + 8].copy_from_slice(b"DbgXrint");
+    });
+}
+
+#[test]
+fn import_from_another_image() {
+    fails_alone("imports", |image| {
+        let position = find(image, b"ntoskrnl.exe\0");
+        image[position..position + 12].copy_from_slice(b"ntoskrnx.exe");
+    });
+}
+
+#[test]
+fn import_by_ordinal() {
+    fails_alone("imports", |image| {
+        // The import directory's first descriptor, its lookup table, that one's first entry.
+        let directory = number(image, optional_header(image) + 112 + 8);
+        let header = section(image, ".rdata");
+        let in_file = |address: usize| address - number(image, header + 12) + number(image, header + 20);
+        let entry = in_file(number(image, in_file(directory)));
+        image[entry..entry + 8].copy_from_slice(&(1_u64 << 63 | 5).to_le_bytes());
+    });
+}
+
+#[test]
+fn relocation_of_another_type() {
+    fails_alone("relocations", |image| {
+        let header = section(image, ".reloc");
+        let first = number(image, header + 20) + 8;
+        // The type is the upper four bits of the entry: HIGHLOW.
+        image[first + 1] = image[first + 1] & 0x0F | 3 << 4;
+    });
+}
+
+#[test]
+fn relocations_stripped() {
+    fails_alone("relocations", |image| {
+        let position = file_header(image) + 18;
+        image[position] |= 1;
+    });
+}
+
+#[test]
+fn relocation_directory_missing() {
+    fails_alone("relocations", |image| {
+        let position = optional_header(image) + 112 + 5 * 8;
+        image[position..position + 8].fill(0);
+    });
+}
+
+#[test]
+fn flags() {
+    fails_alone("high-entropy", |image| clear(image, 0x20));
+    fails_alone("dynamic-base", |image| clear(image, 0x40));
+    fails_alone("force-integrity", |image| clear(image, 0x80));
+    fails_alone("nx-compat", |image| clear(image, 0x100));
+    fails_alone("control-flow-guard", |image| clear(image, 0x4000));
+}
+
+#[test]
+fn control_flow_guard_without_its_table() {
+    fails_alone("control-flow-guard", |image| {
+        let position = optional_header(image) + 112 + 10 * 8;
+        image[position..position + 8].fill(0);
+    });
+}
+
+#[test]
+fn checksum() {
+    let mut image = FIXTURE.image.clone();
+    *image.last_mut().unwrap() ^= 1;
+    assert_eq!(failing(&image, &FIXTURE.symbols), ["checksum"]);
+}
+
+#[test]
+fn section_alignment() {
+    fails_alone("section-alignment", |image| {
+        let position = optional_header(image) + 32;
+        image[position..position + 4].copy_from_slice(&512_u32.to_le_bytes());
+    });
+}
+
+#[test]
+fn writable_and_executable() {
+    fails_alone("section-rights", |image| {
+        let header = section(image, ".text");
+        image[header + 39] |= 0x80;
+    });
+}
+
+#[test]
+fn init_stays_in_memory() {
+    fails_alone("section-rights", |image| {
+        let header = section(image, "INIT");
+        image[header + 39] &= !0x02;
+    });
+}
+
+#[test]
+fn text_is_paged() {
+    fails_alone("section-rights", |image| {
+        let header = section(image, ".text");
+        image[header + 39] &= !0x08;
+    });
+}
+
+#[test]
+fn retpoline_section() {
+    fails_alone("section-names", |image| {
+        let header = section(image, ".pdata");
+        image[header..header + 8].copy_from_slice(b".retplne");
+    });
+}
+
+#[test]
+fn image_of_another_link() {
+    fails_alone("pdb-identity", |image| {
+        let record = find(image, b"RSDS");
+        image[record + 4] ^= 1;
+    });
+}
+
+#[test]
+fn pdb_named_by_a_path() {
+    fails_alone("pdb-identity", |image| {
+        let name = find(image, b"driver.pdb\0");
+        image[name] = b'/';
+    });
+}
+
+#[test]
+fn symbols_of_another_program() {
+    let other = link(
+        "other",
+        "int Entry(void) { return 1; } __declspec(dllexport) int Function(void) { return 2; }",
+        &["/ENTRY:Entry", "/GUARD:NO"],
+    );
+    let failed = failing(&FIXTURE.image, &other.symbols);
+    assert_eq!(failed, ["entry", "pdb-identity", "pdb-symbols"]);
+}
+
+#[test]
+fn not_an_image_at_all() {
+    for bytes in [&b""[..], b"MZ", &FIXTURE.image[..0x90], &[0; 4096]] {
+        assert!(
+            pe::check_bytes(bytes, &FIXTURE.symbols)
+                .unwrap_err()
+                .contains("not a 64-bit PE image")
+        );
+    }
+    assert!(
+        pe::check_bytes(&FIXTURE.image, b"no PDB")
+            .unwrap_err()
+            .contains("PDB")
+    );
+}

@@ -1,0 +1,287 @@
+//! `rundown-native`: runs NT's own routines, from a listing, against ours.
+
+use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use ex_rundown::{Parity, Strict, WayOut};
+use lexopt::prelude::*;
+use rundown_native::{Arm, Native, Ours, bench, interop, lockstep, probe::Monitorx};
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+rundown-native: NT's own run-down routines, from a listing, against ours
+
+usage: rundown-native COMMAND --native FILE [options]
+
+FILE is what WinDbg's `uf` prints of ExAcquireRundownProtection, ExReleaseRundownProtection,
+ExWaitForRundownProtectionRelease and what they call. See docs/native.md.
+
+commands
+  show      reads and maps the listing, and says whose code each routine is
+  lockstep  both sides step by step, every value and every word compared
+  interop   one side waits and the other releases, by every way out
+  bench     both pairs of acquire and release, in the same rounds
+
+options
+  --json          the report as JSON on standard output
+  --seed N        seeds steps and times (1)
+  --steps N       lockstep: steps (1000000)
+  --waits N       interop: waits by each way out, waiter and holders (1000)
+  --patience S    interop: seconds for each of them (120)
+  --rounds N      bench: rounds (101)
+  --pairs N       bench: pairs of each thread in a measurement (20000)
+  --check         bench: a goal that is missed is a failure
+
+exit codes
+  0  done, and nothing found
+  1  a difference, a violation, or with --check a goal that is missed
+  2  bad usage, or a listing that cannot be used: one line says where, and what to dump again
+";
+
+struct Options {
+    command: String,
+    listing: PathBuf,
+    json: bool,
+    seed: u64,
+    steps: u64,
+    waits: u64,
+    patience: Duration,
+    bench: bench::Plan,
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return bad_input(&format!("{error} (--help tells more)")),
+    };
+    let file = options.listing.display();
+    let listing = match fs::read(&options.listing) {
+        Ok(listing) => listing,
+        Err(error) => return bad_input(&format!("{file}: {error}")),
+    };
+    let native = match Native::load(&listing) {
+        Ok(native) => native,
+        Err(error) => return bad_input(&format!("{file}: {error}")),
+    };
+    let (passed, text, mut report) = match options.command.as_str() {
+        "show" => (true, String::new(), json!({})),
+        "lockstep" => lockstep(&native, &options),
+        "interop" => interop(&native, &options),
+        "bench" => bench(&native, &options),
+        other => return bad_input(&format!("there is no command {other:?} (--help tells more)")),
+    };
+    let monitorx = Monitorx::probe();
+    if options.json {
+        report["passed"] = passed.into();
+        report["monitorx"] = monitorx.executes.into();
+        report["routines"] = native
+            .origins()
+            .iter()
+            .map(|(name, origin)| (name.clone(), origin.to_string().into()))
+            .collect::<serde_json::Map<_, Value>>()
+            .into();
+        println!("{report:#}");
+    } else {
+        for (name, origin) in native.origins() {
+            println!("{name:<42} {origin}");
+        }
+        println!("{:<42} {monitorx}\n", "MONITORX and MWAITX");
+        print!("{text}");
+    }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn bad_input(line: &str) -> ExitCode {
+    eprintln!("rundown-native: {line}");
+    ExitCode::from(2)
+}
+
+fn options() -> Result<Option<Options>, lexopt::Error> {
+    let mut command = None;
+    let mut listing = None;
+    let mut options = Options {
+        command: String::new(),
+        listing: PathBuf::new(),
+        json: false,
+        seed: 1,
+        steps: 1_000_000,
+        waits: 1_000,
+        patience: Duration::from_mins(2),
+        bench: bench::Plan {
+            rounds: 101,
+            pairs: 20_000,
+        },
+        check: false,
+    };
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("native") => listing = Some(PathBuf::from(arguments.value()?)),
+            Long("json") => options.json = true,
+            Long("check") => options.check = true,
+            Long("seed") => options.seed = arguments.value()?.parse()?,
+            Long("steps") => options.steps = arguments.value()?.parse()?,
+            Long("waits") => options.waits = arguments.value()?.parse()?,
+            Long("patience") => options.patience = Duration::from_secs(arguments.value()?.parse()?),
+            Long("rounds") => options.bench.rounds = arguments.value()?.parse::<usize>()?.max(3),
+            Long("pairs") => options.bench.pairs = arguments.value()?.parse::<usize>()?.max(100),
+            Value(value) if command.is_none() => command = Some(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    options.command = command.ok_or("which command?")?;
+    options.listing = listing.ok_or("which listing? --native FILE")?;
+    Ok(Some(options))
+}
+
+fn lockstep(native: &Native, options: &Options) -> (bool, String, Value) {
+    let mut passed = true;
+    let mut text = String::new();
+    let mut reports = Vec::new();
+    let ours: [(&str, &dyn Arm, bool); 2] = [
+        ("Parity", &Ours::<Parity>::new(), false),
+        ("Strict", &Ours::<Strict>::new(), true),
+    ];
+    for (policy, ours, strict) in ours {
+        let plan = lockstep::Plan {
+            steps: options.steps,
+            seed: options.seed,
+            monitorx: Monitorx::probe().executes,
+            strict,
+        };
+        match lockstep::compare(native, ours, &|cycles| native.set_spin_cycles(cycles), plan) {
+            Ok(done) => {
+                let _ = writeln!(
+                    text,
+                    "lock-step, RundownRef<{policy}>: {} steps without a difference",
+                    done.steps
+                );
+                let mut waits = serde_json::Map::new();
+                for (way_out, count) in lockstep::WAYS_OUT.iter().zip(done.waits) {
+                    let _ = writeln!(text, "  {:<10} {count:>8} waits", format!("{way_out:?}"));
+                    waits.insert(format!("{way_out:?}"), count.into());
+                }
+                reports
+                    .push(json!({"policy": policy, "steps": done.steps, "waits": waits, "difference": null}));
+            }
+            Err(difference) => {
+                passed = false;
+                let _ = writeln!(
+                    text,
+                    "lock-step, RundownRef<{policy}>, seed {}: {difference}",
+                    options.seed
+                );
+                reports.push(
+                    json!({"policy": policy, "steps": difference.step, "difference": difference.trace}),
+                );
+            }
+        }
+    }
+    (passed, text, json!({ "lockstep": reports }))
+}
+
+fn interop(native: &Native, options: &Options) -> (bool, String, Value) {
+    let ours = Ours::<Parity>::new();
+    let mut passed = true;
+    let mut reports = Vec::new();
+    let mut text = format!(
+        "{:<6} {:<10} {:<10} {:>7} {:>7} {:>9} {:>8} {:>8} {:>6} {:>5} {:>6}\n",
+        "waiter",
+        "holders",
+        "way out",
+        "wanted",
+        "taken",
+        "acquires",
+        "KeWait",
+        "KeSet",
+        "inside",
+        "hung",
+        "wrong"
+    );
+    let sides: [(&dyn Arm, &[&dyn Arm]); 4] = [
+        (native, &[&ours]),
+        (&ours, &[native]),
+        (native, &[&ours, native]),
+        (&ours, &[&ours, native]),
+    ];
+    for way_out in interop::WAYS_OUT {
+        if way_out == WayOut::Monitorx && !Monitorx::probe().executes {
+            let _ = writeln!(
+                text,
+                "{way_out:?}: not run: this processor does not let user mode execute it"
+            );
+            reports.push(
+                json!({"way_out": "Monitorx", "not_run": "this processor does not let user mode execute it"}),
+            );
+            continue;
+        }
+        native.set_spin_cycles(interop::settings(way_out).spin_cycles);
+        for (waiter, holders) in sides {
+            let report = interop::run(&interop::Plan {
+                holders,
+                waiter,
+                threads: 2,
+                way_out,
+                waits: options.waits,
+                patience: options.patience,
+                hang: Duration::from_secs(10),
+                seed: options.seed,
+            });
+            passed &= report.passed();
+            let _ = writeln!(
+                text,
+                "{:<6} {:<10} {:<10} {:>7} {:>7} {:>9} {:>8} {:>8} {:>6} {:>5} {:>6}",
+                report.waiter,
+                report.holders.join("+"),
+                report.way_out,
+                report.wanted,
+                report.taken,
+                report.acquires,
+                report.ke_waits,
+                report.ke_sets,
+                report.inside,
+                report.hung,
+                report.wrong_calls
+            );
+            reports.push(serde_json::to_value(report).unwrap_or_default());
+        }
+    }
+    (passed, text, json!({ "interop": reports }))
+}
+
+fn bench(native: &Native, options: &Options) -> (bool, String, Value) {
+    let table = bench::run(native, options.bench);
+    let mut text = format!(
+        "{:<20} {:<8} {:<12} {:>8} {:>10} {:>17}   ({} rounds, {} of their measurements disturbed)\n",
+        "pair", "form", "case", "ns", "to floor", "95% interval", table.rounds, table.disturbed
+    );
+    for row in &table.rows {
+        let _ = writeln!(
+            text,
+            "{:<20} {:<8} {:<12} {:>8.2} {:>10.3} {:>8.3}-{:<8.3}",
+            row.name, row.form, row.case, row.nanoseconds, row.ratio_to_floor, row.ci_low, row.ci_high
+        );
+    }
+    text.push_str("\nours / NT's called pair; below 1 is better\n");
+    for goal in &table.goals {
+        let at_most = goal.at_most.map_or_else(String::new, |at_most| {
+            format!("goal <= {at_most}: {}", if goal.met() { "met" } else { "missed" })
+        });
+        let _ = writeln!(
+            text,
+            "{:<20} {:<8} {:<12} {:>8.3} {:>8.3}-{:<8.3} {at_most}",
+            goal.name, goal.form, goal.case, goal.ratio_to_nt, goal.ci_low, goal.ci_high
+        );
+    }
+    let passed = !options.check || table.goals.iter().all(bench::Goal::met);
+    (passed, text, serde_json::to_value(table).unwrap_or_default())
+}

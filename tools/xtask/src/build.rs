@@ -1,0 +1,110 @@
+//! The artefacts: built, and gathered in `target/lab`, where `rundown-lab` and `rundownctl` find each other.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use rundown_kit::{
+    driver::{self, Artefacts, Profile, Workspace},
+    toolchain::{Target, Toolchain},
+};
+
+use crate::{process, progress::Progress, setup::cargo, tree::Tree};
+
+/// Builds everything that a run of the lab needs and gathers it.
+pub(crate) fn all(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
+    let driver = driver(tree, toolchain, Profile::Release)?;
+    let kernel = lab_kernel(tree, toolchain)?;
+    let [lab, client] = host_programs(tree)?;
+    for file in [&driver.sys, &driver.pdb, &driver.inf, &kernel, &lab, &client] {
+        gather(file, &tree.lab())?;
+    }
+    Ok(())
+}
+
+/// Builds the driver with the kit. cargo tells its progress by itself.
+pub(crate) fn driver(tree: &Tree, toolchain: &Toolchain, profile: Profile) -> Result<Artefacts> {
+    let progress = Progress::begin_group("building rundown.sys");
+    match driver::build(&Workspace::new(tree.root()), toolchain, profile) {
+        Ok(artefacts) => {
+            progress.done("");
+            Ok(artefacts)
+        }
+        Err(error) => {
+            progress.failed("");
+            Err(error.into())
+        }
+    }
+}
+
+/// Builds the lab's kernel.
+pub(crate) fn lab_kernel(tree: &Tree, toolchain: &Toolchain) -> Result<PathBuf> {
+    let mut command = toolchain.cargo(Target::Bare);
+    command.args(["build", "--release", "--package", "rundown-lab-image"]);
+    in_workspace(&mut command, &tree.root().join("lab"), &tree.lab_target());
+    let progress = Progress::begin("building the lab's kernel");
+    finish(&mut command, progress)?;
+    Ok(tree
+        .lab_target()
+        .join(Target::Bare.triple())
+        .join("release/rundown-lab-kernel"))
+}
+
+/// Builds `rundown-lab` and `rundownctl` for this machine.
+fn host_programs(tree: &Tree) -> Result<[PathBuf; 2]> {
+    let mut lab = Command::new(cargo());
+    lab.args(["build", "--package", "rundown-lab"]);
+    in_workspace(&mut lab, &tree.root().join("tools"), &tree.tools_target());
+    finish(&mut lab, Progress::begin("building rundown-lab"))?;
+
+    let mut client = Command::new(cargo());
+    client.args(["build", "--package", "rundownctl"]);
+    in_workspace(&mut client, tree.root(), &tree.target());
+    finish(&mut client, Progress::begin("building rundownctl"))?;
+
+    Ok([
+        tree.tools_target().join("debug/rundown-lab"),
+        tree.target().join("debug/rundownctl"),
+    ])
+}
+
+/// Directs cargo to a workspace and its target folder.
+pub(crate) fn in_workspace(command: &mut Command, workspace: &Path, target: &Path) {
+    // The folder decides which .cargo/config.toml counts, the manifest alone does not.
+    command
+        .current_dir(workspace)
+        .args(["--locked", "--target-dir"])
+        .arg(target);
+}
+
+fn finish(command: &mut Command, progress: Progress) -> Result<()> {
+    match process::succeed(command, &progress) {
+        Ok(_) => {
+            progress.done("");
+            Ok(())
+        }
+        Err(error) => {
+            progress.failed("");
+            Err(error)
+        }
+    }
+}
+
+/// Puts a copy of a file into a folder.
+pub(crate) fn gather(file: &Path, folder: &Path) -> Result<PathBuf> {
+    let name = file
+        .file_name()
+        .with_context(|| format!("{} is no file", file.display()))?;
+    let copy = folder.join(name);
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    // A program that still runs cannot be written to, but its name can be taken away.
+    if copy.exists() {
+        fs::remove_file(&copy).with_context(|| format!("{} cannot be replaced", copy.display()))?;
+    }
+    fs::copy(file, &copy)
+        .with_context(|| format!("{} cannot be copied to {}", file.display(), copy.display()))?;
+    Ok(copy)
+}

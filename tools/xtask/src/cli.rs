@@ -1,0 +1,210 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
+use rundown_kit::{driver::Profile, toolchain::Route};
+
+use crate::{
+    build, gate,
+    lab::{self, Settings},
+    mutate,
+    setup::{self, Consent, PATCH, QEMU},
+    tree::Tree,
+};
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let matches = command().get_matches();
+    match carry_out(&matches) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    let yes = Arg::new("yes").long("yes").short('y').action(ArgAction::SetTrue);
+    let yes = yes.help("Install missing packages without asking (so does CI=true)");
+    let route = Arg::new("route")
+        .long("route")
+        .value_parser(PossibleValuesParser::new(["rustup", "debian"]));
+    let route = route
+        .help("Take the driver's toolchain from rustup, or from Debian's packages [default: what works]");
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
+    let with_setup = |name: &'static str| Command::new(name).args([yes.clone(), route.clone()]);
+
+    Command::new("cargo xtask")
+        .bin_name("cargo xtask")
+        .about("From the sources of the rundown driver to a verdict")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_setup("setup").about("Install what the other commands need, and nothing else"))
+        .subcommand(
+            with_setup("lab")
+                .about("Build the driver, run it at ring 0 in the lab, and print a verdict")
+                .arg(json.help("Print one JSON object and nothing else on standard output"))
+                .arg(
+                    Arg::new("cpus")
+                        .long("cpus")
+                        .value_name("N,N")
+                        .value_delimiter(',')
+                        .value_parser(value_parser!(u32).range(2..=8))
+                        .default_value("2,4")
+                        .help("Numbers of virtual processors, one machine each"),
+                )
+                .arg(
+                    Arg::new("seed")
+                        .long("seed")
+                        .value_parser(value_parser!(u64))
+                        .default_value("1")
+                        .help("Seeds the first boot of each scenario; further boots count up"),
+                ),
+        )
+        .subcommand(
+            with_setup("test")
+                .about("The gate: format, lints, tests, models, the driver's image, the lab")
+                .arg(
+                    Arg::new("deep")
+                        .long("deep")
+                        .action(ArgAction::SetTrue)
+                        .help("Also what takes hours"),
+                ),
+        )
+        .subcommand(
+            with_setup("driver")
+                .about("Build rundown.sys and rundown.pdb")
+                .arg(
+                    Arg::new("dev")
+                        .long("dev")
+                        .action(ArgAction::SetTrue)
+                        .help("With cargo's dev profile [default: release]"),
+                ),
+        )
+        .subcommand(
+            with_setup("mutate")
+                .about(
+                    "Plant defects, one at a time, and see whether the lab finds each for the right reason",
+                )
+                .arg(
+                    Arg::new("seeds")
+                        .long("seeds")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64).range(1..))
+                        .default_value("10")
+                        .help("Runs of the original and of each mutant, with the seeds 1 to N"),
+                )
+                .arg(
+                    Arg::new("names")
+                        .num_args(0..)
+                        .help("Mutants by name [default: all]"),
+                ),
+        )
+}
+
+/// Returns whether the command's own verdict is good.
+fn carry_out(matches: &ArgMatches) -> Result<bool> {
+    let tree = Tree::here()?;
+    let Some((name, matches)) = matches.subcommand() else {
+        unreachable!("clap demands a subcommand")
+    };
+    let route = matches
+        .get_one::<String>("route")
+        .map(|name| match name.as_str() {
+            "rustup" => Route::Installed,
+            _ => Route::Debian,
+        });
+    let consent = Consent::new(matches.get_flag("yes"));
+    match name {
+        "setup" => {
+            setup::ensure(route, consent, &[QEMU, PATCH])?;
+            setup::ensure_components()?;
+            eprintln!("everything is there");
+            Ok(true)
+        }
+        "driver" => {
+            let toolchain = setup::ensure(route, consent, &[])?;
+            let profile = if matches.get_flag("dev") {
+                Profile::Dev
+            } else {
+                Profile::Release
+            };
+            let driver = build::driver(&tree, &toolchain, profile)?;
+            for file in [driver.sys, driver.pdb, driver.inf] {
+                println!("{}", file.display());
+            }
+            Ok(true)
+        }
+        "lab" => {
+            let toolchain = setup::ensure(route, consent, &[QEMU])?;
+            build::all(&tree, &toolchain)?;
+            let settings = Settings {
+                cpus: matches.get_many("cpus").into_iter().flatten().copied().collect(),
+                seed: matches.get_one("seed").copied().unwrap_or(1),
+            };
+            let verdict = lab::run(&tree, &settings)?;
+            if matches.get_flag("json") {
+                println!("{}", verdict.json());
+                eprintln!("{}", verdict.last_lines());
+            } else {
+                println!("{}", verdict.table());
+            }
+            Ok(verdict.passed())
+        }
+        "test" => {
+            let deep = matches.get_flag("deep");
+            let tools: &[_] = if deep { &[QEMU, PATCH] } else { &[QEMU] };
+            let toolchain = setup::ensure(route, consent, tools)?;
+            setup::ensure_components()?;
+            Ok(gate::run(&tree, &toolchain, consent, deep))
+        }
+        "mutate" => {
+            let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;
+            build::all(&tree, &toolchain)?;
+            let names: Vec<String> = matches.get_many("names").into_iter().flatten().cloned().collect();
+            let seeds = matches.get_one("seeds").copied().unwrap_or(10);
+            let outcome = mutate::run(&tree, &toolchain, seeds, &names)?;
+            println!("{}", outcome.table());
+            Ok(outcome.passed())
+        }
+        other => unreachable!("clap accepts no subcommand {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn processors_are_a_list() {
+        let matches = command()
+            .try_get_matches_from(["xtask", "lab", "--cpus", "2,8"])
+            .unwrap();
+        let (_, matches) = matches.subcommand().unwrap();
+        assert_eq!(
+            matches
+                .get_many::<u32>("cpus")
+                .unwrap()
+                .copied()
+                .collect::<Vec<_>>(),
+            [2, 8]
+        );
+        for nonsense in ["0", "1", "9", "two", "2;4"] {
+            assert!(
+                command()
+                    .try_get_matches_from(["xtask", "lab", "--cpus", nonsense])
+                    .is_err(),
+                "{nonsense}"
+            );
+        }
+    }
+}

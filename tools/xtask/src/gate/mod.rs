@@ -1,0 +1,31 @@
+//! `cargo xtask test`, the gate: every check that a change has to pass, with one count at the end.
+//!
+//! A step that fails does not stop the others. Every single test and check counts, so a step that ran nothing shows.
+
+mod bad_driver;
+mod bad_request;
+mod steps;
+mod tally;
+
+use rundown_kit::toolchain::Toolchain;
+
+use self::tally::Gate;
+use crate::{setup::Consent, tree::Tree};
+
+/// Runs all steps and prints the count; whether all passed.
+pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bool) -> bool {
+    let mut gate = Gate::default();
+    steps::sources(&mut gate, tree, toolchain);
+    steps::models(&mut gate, tree);
+    if steps::artefacts(&mut gate, tree, toolchain) {
+        steps::image(&mut gate, tree);
+        bad_request::steps(&mut gate, tree);
+        bad_driver::steps(&mut gate, tree);
+        steps::verdicts(&mut gate, tree);
+        if deep {
+            steps::deep(&mut gate, tree, toolchain, consent);
+        }
+    }
+    println!("{}", gate.summary());
+    gate.passed()
+}

@@ -1,0 +1,190 @@
+//! The steps that run other programs' checks: formatter, lints, tests, models, and the lab's verdict.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use rundown_kit::{
+    driver::{self, Profile, Workspace},
+    pe,
+    toolchain::{Route, Target, Toolchain},
+};
+
+use super::tally::{Gate, Tally};
+use crate::{
+    build,
+    lab::{self, Settings},
+    mutate, process,
+    progress::Progress,
+    setup::{self, Consent, cargo},
+    tree::Tree,
+};
+
+/// How many seeds `--deep` adds to the verdict's first.
+const SOAK_SEEDS: u64 = 20;
+/// Boots count up from a seed; soak seeds keep their distance.
+const SOAK_STRIDE: u64 = 1000;
+
+/// What needs neither the driver nor the lab.
+pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
+    for workspace in ["", "tools", "lab"] {
+        let name = if workspace.is_empty() { "root" } else { workspace };
+        gate.step(format!("fmt, {name}"), |progress| {
+            let mut command = Command::new(cargo());
+            command
+                .args(["fmt", "--all", "--check"])
+                .current_dir(tree.root().join(workspace));
+            program(&mut command, progress)
+        });
+    }
+
+    let root = |subcommand: &[&str], after: &[&str]| {
+        let mut command = Command::new(cargo());
+        command.args(subcommand);
+        build::in_workspace(&mut command, tree.root(), &tree.target());
+        command.args(after);
+        command
+    };
+    let tools = |subcommand: &[&str], after: &[&str]| {
+        let mut command = Command::new(cargo());
+        command.args(subcommand);
+        build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+        command.args(after);
+        command
+    };
+    let denied = ["--", "--deny", "warnings"];
+    gate.step("clippy, root without the driver", |progress| {
+        program(
+            &mut root(
+                &["clippy", "--workspace", "--exclude", "rundown", "--all-targets"],
+                &denied,
+            ),
+            progress,
+        )
+    });
+    gate.step("clippy, tools", |progress| {
+        program(
+            &mut tools(&["clippy", "--workspace", "--all-targets"], &denied),
+            progress,
+        )
+    });
+    gate.step("clippy, lab", |progress| {
+        let mut command = toolchain.clippy(Target::Bare);
+        command.args(["--workspace", "--release"]);
+        build::in_workspace(&mut command, &tree.root().join("lab"), &tree.lab_target());
+        program(command.args(denied), progress)
+    });
+    gate.step("tests, root", |progress| {
+        tests(&mut root(&["test", "--no-fail-fast"], &[]), progress)
+    });
+    gate.step("tests, tools", |progress| {
+        tests(
+            &mut tools(&["test", "--workspace", "--no-fail-fast"], &[]),
+            progress,
+        )
+    });
+}
+
+/// The models that explore every interleaving.
+pub(super) fn models(gate: &mut Gate, tree: &Tree) {
+    gate.step("loom", |progress| {
+        let mut command = Command::new(cargo());
+        command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
+        // Another cfg is another build of everything: it would evict the ordinary one.
+        build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
+        tests(command.env("RUSTFLAGS", "--cfg loom"), progress)
+    });
+}
+
+/// Builds what the lab runs; whether the steps that need it can follow.
+pub(super) fn artefacts(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) -> bool {
+    let built = gate.group("build", || {
+        build::all(tree, toolchain)?;
+        Ok(Tally::one(None))
+    });
+    gate.group("clippy, driver", || {
+        driver::clippy(&Workspace::new(tree.root()), toolchain, Profile::Release)?;
+        Ok(Tally::one(None))
+    });
+    built
+}
+
+/// The driver's image against what Windows asks of it, each of the kit's checks by itself.
+pub(super) fn image(gate: &mut Gate, tree: &Tree) {
+    gate.step("image of rundown.sys", |_| {
+        let mut tally = Tally::default();
+        for check in pe::check(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))? {
+            tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
+        }
+        Ok(tally)
+    });
+}
+
+/// The verdict, each fault a failure.
+pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
+    for cpus in [2, 4] {
+        gate.group(format!("lab, {cpus} CPUs"), || {
+            verdict(
+                tree,
+                &Settings {
+                    cpus: vec![cpus],
+                    seed: 1,
+                },
+            )
+        });
+    }
+}
+
+/// What takes hours.
+pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
+    gate.group("mutants", || {
+        let outcome = mutate::run(tree, toolchain, 10, &[])?;
+        eprintln!("{}", outcome.table());
+        let failures = outcome.faults();
+        Ok(Tally {
+            passed: outcome.subjects().saturating_sub(failures.len()) as u64,
+            failures,
+        })
+    });
+    for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
+        gate.group(format!("soak, seed {seed}"), || {
+            verdict(
+                tree,
+                &Settings {
+                    seed,
+                    ..Settings::default()
+                },
+            )
+        });
+    }
+    for route in [Route::Installed, Route::Debian] {
+        gate.group(format!("driver by route {route:?}"), || {
+            let toolchain = setup::ensure(Some(route), consent, &[])?;
+            let target = tree.target().join(format!("route-{route:?}").to_lowercase());
+            driver::build(
+                &Workspace::new(tree.root()).with_target(&target),
+                &toolchain,
+                Profile::Release,
+            )?;
+            Ok(Tally::one(None))
+        });
+    }
+}
+
+fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
+    let verdict = lab::run(tree, settings)?;
+    eprintln!("{}", verdict.table());
+    let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
+    let passed = verdict.scenarios().saturating_sub(failures.len()) as u64;
+    if passed == 0 && failures.is_empty() {
+        bail!("nothing was run");
+    }
+    Ok(Tally { passed, failures })
+}
+
+fn program(command: &mut Command, progress: &Progress) -> Result<Tally> {
+    Ok(Tally::of_program(&process::watch(command, progress)?))
+}
+
+fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
+    Ok(Tally::of_tests(&process::watch(command, progress)?))
+}

@@ -1,0 +1,256 @@
+//! Counting: what ran, what failed, how long it took.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+
+use crate::{
+    process::Finished,
+    progress::{Progress, seconds},
+};
+
+/// What one step's checks came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) passed: u64,
+    /// What failed, each in words: the first line says what, the others why.
+    pub(super) failures: Vec<String>,
+}
+
+impl Tally {
+    /// A single check.
+    pub(super) fn one(failure: Option<String>) -> Self {
+        Self {
+            passed: u64::from(failure.is_none()),
+            failures: failure.into_iter().collect(),
+        }
+    }
+
+    /// Counts one more check.
+    pub(super) fn count(&mut self, failure: Option<String>) {
+        let Self { passed, failures } = Self::one(failure);
+        self.passed += passed;
+        self.failures.extend(failures);
+    }
+
+    /// The single check that a program succeeds.
+    pub(super) fn of_program(finished: &Finished) -> Self {
+        Self::one((!finished.status.success()).then(|| explained(finished)))
+    }
+
+    /// The tests that `cargo test` ran, by its own count.
+    pub(super) fn of_tests(finished: &Finished) -> Self {
+        let (passed, failed) = count_tests(&finished.text);
+        let mut failures = Vec::new();
+        if failed > 0 || !finished.status.success() {
+            // One text for all; the others only count.
+            failures.push(explained(finished));
+            failures.extend((1..failed).map(|_| String::new()));
+        } else if passed == 0 {
+            failures.push("it ran no test".into());
+        }
+        Self { passed, failures }
+    }
+}
+
+/// The line that says most about a failed program, then the end of its output.
+fn explained(finished: &Finished) -> String {
+    let says_what = |line: &&str| {
+        let line = line.trim();
+        line.starts_with("error") || line.starts_with("Diff in") || line.ends_with("FAILED")
+    };
+    let what = finished.text.lines().find(says_what).unwrap_or("it says not why");
+    format!("{} ({})\n{}", what.trim(), finished.status, finished.tail())
+}
+
+/// Sums the `test result:` lines of libtest.
+fn count_tests(text: &str) -> (u64, u64) {
+    let mut sums = (0, 0);
+    for line in text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("test result: "))
+    {
+        let number = |what: &str| -> u64 {
+            let words: Vec<&str> = line
+                .split([' ', ';', '.'])
+                .filter(|word| !word.is_empty())
+                .collect();
+            words
+                .windows(2)
+                .find(|pair| pair[1] == what)
+                .and_then(|pair| pair[0].parse().ok())
+                .unwrap_or(0)
+        };
+        sums.0 += number("passed");
+        sums.1 += number("failed");
+    }
+    sums
+}
+
+struct Step {
+    name: String,
+    tally: Tally,
+    time: Duration,
+}
+
+/// All steps so far.
+#[derive(Default)]
+pub(super) struct Gate {
+    steps: Vec<Step>,
+}
+
+impl Gate {
+    /// Runs a step; whether it passed. A step that cannot be run has failed.
+    pub(super) fn step(
+        &mut self,
+        name: impl Into<String>,
+        run: impl FnOnce(&Progress) -> Result<Tally>,
+    ) -> bool {
+        let name = name.into();
+        self.run(Progress::begin(&name), name, run)
+    }
+
+    /// As [`Gate::step`], for one whose parts show their own progress.
+    pub(super) fn group(&mut self, name: impl Into<String>, run: impl FnOnce() -> Result<Tally>) -> bool {
+        let name = name.into();
+        self.run(Progress::begin_group(&name), name, |_| run())
+    }
+
+    fn run(
+        &mut self,
+        progress: Progress,
+        name: String,
+        run: impl FnOnce(&Progress) -> Result<Tally>,
+    ) -> bool {
+        let started = Instant::now();
+        let tally = run(&progress).unwrap_or_else(|error| Tally::one(Some(format!("{error:#}"))));
+        let passed = tally.failures.is_empty();
+        if passed {
+            progress.done(&format!("{} passed", tally.passed));
+        } else {
+            progress.failed(&format!(
+                "{} passed, {} failed",
+                tally.passed,
+                tally.failures.len()
+            ));
+            tally
+                .failures
+                .iter()
+                .filter(|failure| !failure.is_empty())
+                .for_each(|failure| eprintln!("{failure}"));
+        }
+        self.steps.push(Step {
+            name,
+            tally,
+            time: started.elapsed(),
+        });
+        passed
+    }
+
+    /// Whether everything passed, and there was something.
+    pub(super) fn passed(&self) -> bool {
+        !self.steps.is_empty() && self.steps.iter().all(|step| step.tally.failures.is_empty())
+    }
+
+    /// A row for each step, the failures again, and `N passed, N failed`.
+    pub(super) fn summary(&self) -> String {
+        let mut table = Table::new();
+        table
+            .load_style(UTF8_FULL_CONDENSED)
+            .set_header(["step", "passed", "failed", "time"]);
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        for Step { name, tally, time } in &self.steps {
+            let numbers = [
+                tally.passed.to_string(),
+                tally.failures.len().to_string(),
+                seconds(*time),
+            ];
+            let mut cells = vec![Cell::new(name)];
+            cells.extend(numbers.map(right));
+            table.add_row(cells);
+        }
+        let mut text = format!("{table}\n");
+        for Step { name, tally, .. } in &self.steps {
+            for failure in tally.failures.iter().filter(|failure| !failure.is_empty()) {
+                // The rest was printed when it happened.
+                let what = failure.lines().next().unwrap_or("");
+                text.extend(["FAILED ", name, ": ", what, "\n"]);
+            }
+        }
+        let passed: u64 = self.steps.iter().map(|step| step.tally.passed).sum();
+        let failed: usize = self.steps.iter().map(|step| step.tally.failures.len()).sum();
+        text + &format!("{passed} passed, {failed} failed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn libtests_lines_are_summed() {
+        let text = "running 2 tests\ntest result: ok. 18 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+                    noise: 99 passed\n   test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(count_tests(text), (21, 2));
+        assert_eq!(count_tests(""), (0, 0));
+    }
+
+    fn finished(text: &str, program: &str) -> Finished {
+        let status = std::process::Command::new(program).status().unwrap();
+        Finished {
+            stdout: String::new(),
+            stderr: String::new(),
+            text: text.into(),
+            status,
+        }
+    }
+
+    const TWO_OF_FIVE: &str = "test result: FAILED. 3 passed; 2 failed; 0 ignored\n";
+
+    #[test]
+    fn each_failed_test_counts() {
+        assert_eq!(Tally::of_tests(&finished(TWO_OF_FIVE, "false")).failures.len(), 2);
+        let passed = Tally::of_tests(&finished("test result: ok. 3 passed; 0 failed\n", "true"));
+        assert_eq!(
+            passed,
+            Tally {
+                passed: 3,
+                failures: Vec::new()
+            }
+        );
+    }
+
+    #[test]
+    fn what_ran_nothing_or_did_not_compile_has_failed() {
+        assert_eq!(
+            Tally::of_tests(&finished("", "true")).failures,
+            ["it ran no test"]
+        );
+        assert_eq!(
+            Tally::of_tests(&finished("error: expected `;`", "false"))
+                .failures
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_summary_ends_with_the_count() {
+        let mut gate = Gate::default();
+        assert!(!gate.passed(), "nothing ran");
+        assert!(gate.step("first", |_| Ok(Tally {
+            passed: 4,
+            failures: Vec::new()
+        })));
+        assert!(gate.passed());
+        assert!(!gate.step("second", |_| bail!("no such\nthing")));
+        assert!(gate.step("third", |_| Ok(Tally::one(None))));
+        assert!(!gate.passed());
+        let summary = gate.summary();
+        assert!(summary.contains("FAILED second: no such\n"), "{summary}");
+        assert!(summary.ends_with("\n5 passed, 1 failed"), "{summary}");
+    }
+}

@@ -1,0 +1,410 @@
+//! The judgement: the driver's counters against the lab's, and the sums against what is demanded.
+
+use super::{
+    report::{Client, Counters, Lab, WaysOut},
+    scenario::{Arm, DEMAND, Goal, Scenario, Way},
+};
+
+/// Everything that the boots of one scenario, or of one arm, added up to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) acquires: u64,
+    pub(crate) refused: u64,
+    pub(crate) generations: u64,
+    pub(crate) contested: u64,
+    pub(crate) ways_out: WaysOut,
+    pub(crate) violations: u64,
+    pub(crate) leaks: u64,
+    pub(crate) bugchecks: u64,
+    pub(crate) seconds: f64,
+}
+
+impl Sum {
+    /// Adds one boot.
+    pub(crate) fn add_boot(&mut self, arm: Arm, client: &Client, lab: &Lab) {
+        if let Some(counters) = &client.counters {
+            self.acquires += counters.acquires;
+            self.refused += counters.refused;
+            self.generations += counters.generations;
+            self.contested += counters.contested;
+            self.violations += counters.violations.poisoned + counters.violations.inside;
+            self.seconds += counters.seconds;
+            self.ways_out.add(match arm {
+                Arm::Ours => &counters.ways_out,
+                // The system's routines do not tell the driver how a wait ended.
+                Arm::Native => &lab.counters.native.waits,
+            });
+        }
+        self.leaks += lab.leaks;
+        self.bugchecks += u64::from(lab.bugcheck.is_some());
+    }
+
+    /// Adds another sum.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.acquires += other.acquires;
+        self.refused += other.refused;
+        self.generations += other.generations;
+        self.contested += other.contested;
+        self.ways_out.add(&other.ways_out);
+        self.violations += other.violations;
+        self.leaks += other.leaks;
+        self.bugchecks += other.bugchecks;
+        self.seconds += other.seconds;
+    }
+
+    /// Whether a scenario has its share, so that no further boot is needed.
+    pub(crate) fn reaches(&self, goal: &Goal, way: Option<Way>) -> bool {
+        self.acquires >= goal.acquires
+            && self.generations >= goal.generations
+            && self.refused > 0
+            && self.contested > 0
+            && way.is_none_or(|way| way.of(&self.ways_out) >= goal.by_way)
+    }
+}
+
+/// The differences between what the driver counted and what the lab counted in the same boot.
+pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> Vec<String> {
+    let ways = &driver.ways_out;
+    let counted = &lab.counters;
+    let pairs: Vec<(&str, u64, &str, u64)> = match scenario.arm {
+        Arm::Ours => {
+            let spins_with_monitor =
+                scenario.monitorx() && scenario.unparked() > 1 && scenario.way != Some(Way::Dispatch);
+            let series = if spins_with_monitor {
+                ways.mwaitx + ways.event + ways.late
+            } else {
+                0
+            };
+            vec![
+                ("waits", ways.sum(), "generations", driver.generations),
+                (
+                    "waits handed over at DISPATCH_LEVEL",
+                    ways.dispatch,
+                    "CR8 reads at DISPATCH_LEVEL in the wait",
+                    counted.cr8_reads.at_dispatch,
+                ),
+                (
+                    "blocking waits below DISPATCH_LEVEL",
+                    ways.mwaitx + ways.pause + ways.event + ways.late,
+                    "CR8 reads below DISPATCH_LEVEL in the wait",
+                    counted.cr8_reads.below_dispatch,
+                ),
+                (
+                    "waits that slept",
+                    ways.event,
+                    "KeWaitForSingleObject calls on a wait block's event",
+                    counted.stack_event_waits,
+                ),
+                (
+                    "waits that spun with MONITORX",
+                    series,
+                    "series of MONITORX",
+                    counted.monitorx_series,
+                ),
+            ]
+        }
+        Arm::Native => {
+            let native = &counted.native;
+            vec![
+                (
+                    "acquires granted",
+                    driver.acquires,
+                    "acquires granted by the lab's routine",
+                    native.acquires,
+                ),
+                (
+                    "acquires refused",
+                    driver.refused,
+                    "acquires refused by the lab's routine",
+                    native.refused,
+                ),
+                (
+                    "generations",
+                    driver.generations,
+                    "waits in the lab's routine",
+                    native.waits.sum(),
+                ),
+            ]
+        }
+    };
+    pairs
+        .into_iter()
+        .filter(|(_, driver, _, lab)| driver != lab)
+        .map(|(what, driver, counterpart, lab)| {
+            format!("the driver counted {driver} {what}, and there were {lab} {counterpart}")
+        })
+        .collect()
+}
+
+/// What one boot did wrong. Without a scenario the two sides' counters are not compared.
+pub(crate) fn faults(scenario: Option<Scenario>, client: &Client, lab: &Lab) -> Vec<String> {
+    let mut faults = Vec::new();
+    if let Some(bugcheck) = &lab.bugcheck {
+        faults.push(format!(
+            "bugcheck {} {}: {}",
+            bugcheck.code, bugcheck.name, bugcheck.text
+        ));
+    }
+    if lab.leaks > 0 {
+        faults.push(format!("the driver left {} thing(s) behind", lab.leaks));
+    }
+    if let Some(counters) = &client.counters {
+        if counters.violations.poisoned > 0 {
+            faults.push(format!(
+                "{} holder(s) saw the poison",
+                counters.violations.poisoned
+            ));
+        }
+        if counters.violations.inside > 0 {
+            faults.push(format!(
+                "{} wait(s) returned with holders inside",
+                counters.violations.inside
+            ));
+        }
+        // The counters of a run that died are not final, and its boot has failed already.
+        if let (Some(scenario), None) = (scenario, &client.error) {
+            faults.extend(differences(scenario, counters, lab));
+        }
+    }
+    if let Some(error) = &client.error
+        && faults.is_empty()
+    {
+        faults.push(format!("rundownctl: {}", error.message));
+    }
+    if client.counters.is_none() && faults.is_empty() {
+        faults.push("the run ended without counters".into());
+    }
+    if !lab.passed && faults.is_empty() {
+        faults.push("the lab failed the boot and gives no reason".into());
+    }
+    faults
+}
+
+/// What an arm on one number of processors has not reached.
+pub(crate) fn shortfalls(arm: Arm, sum: &Sum) -> Vec<String> {
+    let mut shortfalls = Vec::new();
+    let mut at_least = |what: &str, value: u64, least: u64| {
+        if value < least {
+            shortfalls.push(format!("{what}: {value}, at least {least} are demanded"));
+        }
+    };
+    at_least("acquires", sum.acquires, DEMAND.acquires);
+    at_least("generations", sum.generations, DEMAND.generations);
+    at_least("acquires refused", sum.refused, 1);
+    at_least("generations with a holder inside", sum.contested, 1);
+    if arm == Arm::Ours {
+        for way in Way::ALL {
+            at_least(
+                &format!("waits out by {}", way.name()),
+                way.of(&sum.ways_out),
+                DEMAND.by_way,
+            );
+        }
+    }
+    shortfalls
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn scenario(way: Option<Way>) -> Scenario {
+        let arm = if way.is_some() { Arm::Ours } else { Arm::Native };
+        Scenario { cpus: 2, arm, way }
+    }
+
+    fn ways(way: &str, number: u64) -> Value {
+        let mut ways = json!({"drained": 10, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 0});
+        ways[way] = number.into();
+        ways
+    }
+
+    fn client(ways: &Value, generations: u64) -> Client {
+        serde_json::from_value(json!({
+            "arm": "ours", "acquires": 1000, "refused": 20, "generations": generations, "contested": 30,
+            "ways_out": ways, "violations": {"poisoned": 0, "inside": 0}, "seconds": 0.5
+        }))
+        .unwrap()
+    }
+
+    fn lab(below: u64, at: u64, waits: u64, series: u64) -> Lab {
+        serde_json::from_value(json!({
+            "passed": true, "cpus": 2, "seed": 7, "mode": "smp", "seconds": 1.0, "boot_milliseconds": 90,
+            "bugcheck": null, "leaks": 0,
+            "counters": {
+                "stack_event_waits": waits, "stack_event_sets": waits, "monitorx": 5, "monitorx_series": series,
+                "mwaitx": 5, "cr8_reads": {"below_dispatch": below, "at_dispatch": at},
+                "native": {"acquires": 1000, "refused": 20, "waits": ways("event", 30)}
+            }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn agreeing_counters_have_no_faults() {
+        let cases = [
+            (Some(Way::Mwaitx), "mwaitx", lab(30, 0, 0, 30)),
+            (Some(Way::Pause), "pause", lab(30, 0, 0, 0)),
+            (Some(Way::Dispatch), "dispatch", lab(0, 30, 0, 0)),
+            (Some(Way::Event), "event", lab(30, 0, 30, 0)),
+            (None, "drained", lab(0, 0, 0, 0)),
+        ];
+        for (way, name, lab) in cases {
+            let ways = if way.is_some() {
+                ways(name, 30)
+            } else {
+                ways("drained", 0)
+            };
+            assert_eq!(
+                faults(Some(scenario(way)), &client(&ways, 40), &lab),
+                [""; 0],
+                "{way:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sleep_after_a_spin_counts_as_a_series() {
+        let mut ways = ways("mwaitx", 20);
+        ways["event"] = 7.into();
+        ways["late"] = 3.into();
+        assert_eq!(
+            faults(
+                Some(scenario(Some(Way::Mwaitx))),
+                &client(&ways, 40),
+                &lab(30, 0, 7, 30)
+            ),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn each_counter_is_compared() {
+        let client = client(&ways("event", 30), 40);
+        let event = scenario(Some(Way::Event));
+        for (lab, expected) in [
+            (lab(29, 0, 30, 0), "below DISPATCH_LEVEL"),
+            (lab(30, 1, 30, 0), "at DISPATCH_LEVEL"),
+            (lab(30, 0, 31, 0), "KeWaitForSingleObject"),
+            (lab(30, 0, 30, 1), "MONITORX"),
+        ] {
+            let faults = faults(Some(event), &client, &lab);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].contains(expected), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn the_native_arm_is_compared_with_the_labs_routines() {
+        let mut counts = client(&ways("drained", 0), 40);
+        let native = scenario(None);
+        let lab = lab(0, 0, 0, 0);
+        let counters = counts.counters.as_mut().unwrap();
+        counters.acquires += 1;
+        counters.refused += 1;
+        counters.generations += 1;
+        assert_eq!(faults(Some(native), &counts, &lab).len(), 3);
+    }
+
+    #[test]
+    fn a_lost_wait_is_noticed() {
+        let faults = faults(
+            Some(scenario(Some(Way::Event))),
+            &client(&ways("event", 30), 41),
+            &lab(30, 0, 30, 0),
+        );
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+
+    #[test]
+    fn a_bugcheck_a_leak_and_a_violation_are_faults() {
+        let mut lab = lab(30, 0, 30, 0);
+        lab.passed = false;
+        lab.bugcheck = Some(Bugcheck {
+            code: "0xC4".into(),
+            name: "NAME".into(),
+            text: "why".into(),
+        });
+        lab.leaks = 2;
+        let mut client = client(&ways("event", 30), 40);
+        client.counters.as_mut().unwrap().violations = Violations {
+            poisoned: 1,
+            inside: 1,
+        };
+        let faults = faults(Some(scenario(Some(Way::Event))), &client, &lab);
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert!(faults[0].contains("NAME: why"));
+    }
+
+    #[test]
+    fn a_failed_boot_without_a_reason_is_still_a_fault() {
+        let mut failed = lab(30, 0, 30, 0);
+        failed.passed = false;
+        let event = scenario(Some(Way::Event));
+        assert_eq!(
+            faults(Some(event), &client(&ways("event", 30), 40), &failed).len(),
+            1
+        );
+        let silent: Client = serde_json::from_str("{}").unwrap();
+        assert_eq!(faults(Some(event), &silent, &lab(0, 0, 0, 0)).len(), 1);
+        let unreachable: Client = serde_json::from_str(
+            r#"{"error": {"kind": "unreachable", "exit_code": 3, "message": "no lab"}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            faults(Some(event), &unreachable, &lab(0, 0, 0, 0)),
+            ["rundownctl: no lab"]
+        );
+    }
+
+    #[test]
+    fn a_missing_counter_is_no_zero() {
+        let report = json!({"passed": true, "bugcheck": null, "leaks": 0, "seconds": 1.0, "counters": {}});
+        assert!(serde_json::from_value::<Lab>(report).is_err());
+        let partial: Client = serde_json::from_value(json!({"acquires": 1})).unwrap();
+        assert!(partial.counters.is_none());
+    }
+
+    #[test]
+    fn demands_are_made_one_by_one() {
+        let mut sum = Sum {
+            acquires: DEMAND.acquires,
+            refused: 1,
+            generations: DEMAND.generations,
+            contested: 1,
+            ways_out: WaysOut {
+                drained: 0,
+                mwaitx: 1000,
+                pause: 1000,
+                dispatch: 1000,
+                event: 1000,
+                late: 0,
+            },
+            ..Sum::default()
+        };
+        assert_eq!(shortfalls(Arm::Ours, &sum), [""; 0]);
+        sum.ways_out.pause -= 1;
+        sum.acquires -= 1;
+        assert_eq!(shortfalls(Arm::Ours, &sum).len(), 2);
+        assert_eq!(shortfalls(Arm::Native, &sum).len(), 1);
+        assert_eq!(shortfalls(Arm::Ours, &Sum::default()).len(), 8);
+    }
+
+    #[test]
+    fn sums_take_the_native_ways_from_the_lab() {
+        let mut sum = Sum::default();
+        sum.add_boot(Arm::Native, &client(&ways("drained", 0), 40), &lab(0, 0, 0, 0));
+        sum.add_boot(Arm::Native, &client(&ways("drained", 0), 40), &lab(0, 0, 0, 0));
+        assert_eq!(
+            (sum.ways_out.event, sum.ways_out.drained, sum.acquires),
+            (60, 20, 2000)
+        );
+        let mut twice = sum.clone();
+        twice.add(&sum);
+        assert_eq!((twice.generations, twice.ways_out.event), (160, 120));
+    }
+
+    use super::super::report::{Bugcheck, Violations};
+}

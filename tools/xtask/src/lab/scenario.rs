@@ -1,0 +1,233 @@
+//! The scenarios of a verdict: each leads waits out by one way.
+
+use super::report::WaysOut;
+
+/// Whose run-down protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arm {
+    Ours,
+    Native,
+}
+
+impl Arm {
+    pub(crate) const ALL: [Self; 2] = [Self::Ours, Self::Native];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// The way out that a scenario's settings lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Mwaitx,
+    Pause,
+    Dispatch,
+    Event,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 4] = [Self::Mwaitx, Self::Pause, Self::Dispatch, Self::Event];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Mwaitx => "mwaitx",
+            Self::Pause => "pause",
+            Self::Dispatch => "dispatch",
+            Self::Event => "event",
+        }
+    }
+
+    /// The waits that ended this way.
+    pub(crate) const fn of(self, ways: &WaysOut) -> u64 {
+        match self {
+            Self::Mwaitx => ways.mwaitx,
+            Self::Pause => ways.pause,
+            Self::Dispatch => ways.dispatch,
+            Self::Event => ways.event,
+        }
+    }
+}
+
+/// Settings of the machine and of the run that stay the same from boot to boot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) cpus: u32,
+    pub(crate) arm: Arm,
+    /// For ours; native waits leave as they like, and the driver cannot tell.
+    pub(crate) way: Option<Way>,
+}
+
+/// What a scenario has to reach before it is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    pub(crate) acquires: u64,
+    pub(crate) generations: u64,
+    pub(crate) by_way: u64,
+}
+
+/// What an arm has to reach on each number of processors.
+pub(crate) const DEMAND: Goal = Goal {
+    acquires: 1_000_000,
+    generations: 10_000,
+    by_way: 1_000,
+};
+
+/// How long a generation lives at most, in TSC cycles: about as long as a short hold, so that most run-downs find a
+/// holder inside.
+const GAP_CYCLES: u32 = 2_000;
+/// A spin budget that no hold outlasts, in TSC cycles, so that a spinning waiter is still there for its last releaser.
+const LONG_SPIN: u32 = 100_000_000;
+
+impl Scenario {
+    /// The scenarios for one number of processors.
+    pub(crate) fn all(cpus: u32) -> impl Iterator<Item = Self> {
+        let ours = Way::ALL.map(|way| Self {
+            cpus,
+            arm: Arm::Ours,
+            way: Some(way),
+        });
+        ours.into_iter().chain([Self {
+            cpus,
+            arm: Arm::Native,
+            way: None,
+        }])
+    }
+
+    /// Its name: `4 CPUs, ours/event`.
+    pub(crate) fn name(self) -> String {
+        match self.way {
+            Some(way) => format!("{} CPUs, {}/{}", self.cpus, self.arm.name(), way.name()),
+            None => format!("{} CPUs, {}", self.cpus, self.arm.name()),
+        }
+    }
+
+    /// Its name in a file name: `4-ours-event`.
+    pub(crate) fn slug(self) -> String {
+        let way = self
+            .way
+            .map_or_else(String::new, |way| format!("-{}", way.name()));
+        format!("{}-{}{way}", self.cpus, self.arm.name())
+    }
+
+    /// Its share of [`DEMAND`]. Long holds make few acquires, so those come from the other scenarios.
+    pub(crate) const fn goal(self) -> Goal {
+        let share = match self.way {
+            None => 1,
+            Some(Way::Mwaitx | Way::Pause) => 2,
+            Some(Way::Dispatch | Way::Event) => {
+                return Goal {
+                    acquires: 0,
+                    generations: 0,
+                    by_way: DEMAND.by_way,
+                };
+            }
+        };
+        Goal {
+            acquires: DEMAND.acquires.div_ceil(share),
+            generations: DEMAND.generations.div_ceil(share),
+            by_way: DEMAND.by_way,
+        }
+    }
+
+    /// How long a holder holds at most, in TSC cycles. A waiter sleeps, or polls at `DISPATCH_LEVEL`, after more
+    /// emulated instructions than a short hold leaves time for.
+    const fn hold_cycles(self) -> u32 {
+        match self.way {
+            Some(Way::Event | Way::Dispatch) => 60_000,
+            Some(Way::Mwaitx | Way::Pause) | None => 2_000,
+        }
+    }
+
+    /// `KUSER_SHARED_DATA.ProcessorFeatures[35]`.
+    pub(crate) const fn monitorx(self) -> bool {
+        !matches!(self.way, Some(Way::Pause))
+    }
+
+    /// `KUSER_SHARED_DATA.UnparkedProcessorCount`: with one, a wait sleeps at once.
+    pub(crate) const fn unparked(self) -> u32 {
+        match self.way {
+            Some(Way::Event) => 1,
+            _ => self.cpus,
+        }
+    }
+
+    /// `rundownctl --target`, but for the seed and the report.
+    pub(crate) fn target(self) -> String {
+        format!(
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow",
+            self.cpus,
+            u8::from(self.monitorx()),
+            self.unparked()
+        )
+    }
+
+    /// The options of `rundownctl stress`, but for the duration and the seed. The owner has a processor to itself.
+    pub(crate) fn stress(self) -> Vec<String> {
+        let waiting = match self.way {
+            Some(Way::Mwaitx | Way::Pause) => format!(" --spin-cycles {LONG_SPIN}"),
+            Some(Way::Dispatch) => " --waiter dispatch".into(),
+            Some(Way::Event) | None => String::new(),
+        };
+        let options = format!(
+            "--arm {} --threads {} --hold {} --gap {GAP_CYCLES}{waiting}",
+            self.arm.name(),
+            self.cpus - 1,
+            self.hold_cycles()
+        );
+        options.split(' ').map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_add_up_to_the_demand() {
+        for arm in Arm::ALL {
+            let goals: Vec<Goal> = Scenario::all(2)
+                .filter(|scenario| scenario.arm == arm)
+                .map(Scenario::goal)
+                .collect();
+            assert!(goals.iter().map(|goal| goal.acquires).sum::<u64>() >= DEMAND.acquires);
+            assert!(goals.iter().map(|goal| goal.generations).sum::<u64>() >= DEMAND.generations);
+        }
+    }
+
+    #[test]
+    fn each_way_out_has_its_scenario() {
+        for way in Way::ALL {
+            assert_eq!(Scenario::all(4).filter(|s| s.way == Some(way)).count(), 1);
+        }
+    }
+
+    #[test]
+    fn settings_lead_to_the_way_out() {
+        let scenario = |way| Scenario {
+            cpus: 4,
+            arm: Arm::Ours,
+            way: Some(way),
+        };
+        assert_eq!(
+            scenario(Way::Mwaitx).target(),
+            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow"
+        );
+        assert_eq!(
+            scenario(Way::Pause).target(),
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow"
+        );
+        assert_eq!(
+            scenario(Way::Event).target(),
+            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow"
+        );
+        assert!(
+            scenario(Way::Dispatch)
+                .stress()
+                .ends_with(&["--waiter".into(), "dispatch".into()])
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Set-up: what the machine lacks, and how it gets it.
+//!
+//! A command asks for what it needs before it builds anything. On Debian and Ubuntu the missing packages are named and,
+//! with the user's consent, installed; elsewhere the container is named. Nothing is installed that is not listed first.
+
+mod apt;
+mod system;
+
+use std::{env, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rundown_kit::{
+    sysroot::Llvm,
+    toolchain::{self, Route, Toolchain},
+};
+
+use self::system::System;
+
+/// How the user answers before being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// `--yes`, or `CI=true`.
+    Given,
+    /// Ask on the terminal, if there is one.
+    Ask,
+}
+
+impl Consent {
+    /// What `--yes` and the environment say.
+    pub(crate) fn new(yes: bool) -> Self {
+        let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+        if yes || ci { Self::Given } else { Self::Ask }
+    }
+}
+
+/// A program that a command needs besides the kit's, and Debian's package with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// Runs the lab's machine.
+pub(crate) const QEMU: Tool = Tool {
+    program: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+};
+/// Plants the defects of `mutate`.
+pub(crate) const PATCH: Tool = Tool {
+    program: "patch",
+    package: "patch",
+};
+
+impl Tool {
+    fn is_missing(self) -> bool {
+        let path = env::var_os("PATH").unwrap_or_default();
+        !env::split_paths(&path).any(|folder| folder.join(self.program).is_file())
+    }
+}
+
+/// Makes sure that the kit and `tools` work here, and chooses the toolchain for the driver and the lab's kernel.
+pub(crate) fn ensure(route: Option<Route>, consent: Consent, tools: &[Tool]) -> Result<Toolchain> {
+    let system = System::here()?;
+    let chosen = Toolchain::choose(route);
+    let debian_set = || system == System::Apt && route != Some(Route::Installed);
+    let mut packages = match &chosen {
+        Ok(toolchain) => toolchain::packages(toolchain.route()),
+        Err(_) if debian_set() => toolchain::packages(Route::Debian),
+        Err(error) => bail!("{error}"),
+    };
+    if chosen.is_ok() && Llvm::find().is_ok() {
+        packages.clear();
+    }
+    packages.extend(
+        tools
+            .iter()
+            .filter(|tool| tool.is_missing())
+            .map(|tool| tool.package),
+    );
+
+    let lacking = !packages.is_empty();
+    if lacking {
+        match &system {
+            System::Apt => apt::install(&apt::missing(&packages)?, consent)?,
+            System::Other(name) => bail!("{}", system::advice(name, &packages)),
+        }
+    }
+    // What was installed may have opened a route; what is still missing is the kit's to name.
+    let toolchain = match chosen {
+        Ok(toolchain) if !lacking => toolchain,
+        _ => Toolchain::choose(route)?,
+    };
+    Llvm::find()?;
+    if let Some(tool) = tools.iter().find(|tool| tool.is_missing()) {
+        bail!(
+            "{} is not on the path although the package {} is installed",
+            tool.program,
+            tool.package
+        );
+    }
+    eprintln!("toolchain: {toolchain}");
+    Ok(toolchain)
+}
+
+/// `cargo fmt` and `cargo clippy` are rustup components that a minimal installation lacks.
+pub(crate) fn ensure_components() -> Result<()> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        let works = std::process::Command::new(cargo())
+            .args([subcommand, "--version"])
+            .output()
+            .with_context(|| format!("{} cannot be started", cargo().display()))?
+            .status
+            .success();
+        if !works {
+            bail!("cargo {subcommand} does not work; install it with: rustup component add {component}");
+        }
+    }
+    Ok(())
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
