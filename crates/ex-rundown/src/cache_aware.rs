@@ -353,6 +353,9 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
 
     /// Gives `count` references back (`ExReleaseRundownProtectionCacheAwareEx`).
     ///
+    /// A count of 2^31 or more is what it is for [`acquire_ex`](Self::acquire_ex): none under [`Parity`], a misuse
+    /// under [`Strict`]. Release it in parts.
+    ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the memory is resident.
     ///
@@ -370,8 +373,12 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// # Ok::<(), ex_rundown::MemoryError>(())
     /// ```
     pub unsafe fn release_ex(&self, count: u32) {
+        let slot = self.own_slot();
+        if C::CHECKED && count > u32::MAX / 2 {
+            P::misuse(Misuse::TooManyReferences, slot.state().word());
+        }
         // SAFETY: as `release`.
-        unsafe { self.own_slot().release_ex(count) };
+        unsafe { slot.release_ex(count) };
     }
 
     /// Begins run-down and waits until every reference is given back
