@@ -189,8 +189,7 @@ impl<R: Subject> Step for Machine<R> {
         let op = next.unwrap_or_else(|| {
             let (who, count) = self.oracle.any_holder().expect("the waiter waits for nobody");
             // In steps of what a counted release can take, and on another processor than it was acquired on.
-            let most = u32::MAX / 2;
-            Op::ReleaseEx(who, u32::try_from(count).unwrap_or(most).min(most))
+            Op::ReleaseEx(who, u32::try_from(count).unwrap_or(u32::MAX))
         });
         self.perform(op);
         // A nested wait cannot be: whatever was done, the outer one is still waiting, or its holders are gone.

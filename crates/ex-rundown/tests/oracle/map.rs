@@ -89,12 +89,12 @@ impl Oracle {
         let idle = total == 0 && holders.debt == 0;
         match op {
             Op::Acquire(who) => holders.acquire(who, 1),
-            Op::AcquireEx(_, count) | Op::ReleaseEx(_, count)
-                if self.detects.counts_from_2_to_the_31 && count > u32::MAX / 2 =>
-            {
-                return Verdict::Misuse(Misuse::TooManyReferences);
+            Op::AcquireEx(who, count) => {
+                if self.detects.counts_from_2_to_the_31 && count > u32::MAX / 2 {
+                    return Verdict::Misuse(Misuse::TooManyReferences);
+                }
+                holders.acquire(who, count.into())
             }
-            Op::AcquireEx(who, count) => holders.acquire(who, count.into()),
             Op::Release(who) => holders.release(who, 1, self.detects),
             Op::ReleaseEx(who, count) => holders.release(who, count.into(), self.detects),
             Op::Wait => match holders.stage {
