@@ -289,7 +289,7 @@ fn rustflags(workspace: &Workspace) -> String {
     // for a copy of it too: other flags would be another build of every dependency.
     let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     map(&workspace.repository, "/rundown");
-    map(&workspace.target, "/rundown/target");
+    map(&workspace.target, linker::MAPPED_TARGET);
     if let Some(home) = cargo_home() {
         map(&home.join("registry/src"), "/registry");
     }
