@@ -14,6 +14,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use memchr::memmem;
+
 use crate::sha256;
 
 /// Names the lld-link to run.
@@ -147,10 +149,9 @@ fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Replaces every occurrence of `from`.
 fn replace(bytes: &mut [u8], from: &[u8; 32], to: &[u8; 32]) {
-    let mut start = 0;
-    while let Some(found) = bytes[start..].windows(32).position(|window| window == from) {
-        bytes[start + found..start + found + 32].copy_from_slice(to);
-        start += found + 32;
+    let found: Vec<usize> = memmem::find_iter(bytes, from).collect();
+    for position in found {
+        bytes[position..position + 32].copy_from_slice(to);
     }
 }
 
