@@ -21,7 +21,7 @@ use crate::{progress::Progress, tree::Tree};
 /// How long one boot's run lasts.
 const ROUND: Duration = Duration::from_secs(2);
 /// How many boots a scenario gets to reach its share of what is demanded.
-const MOST_ROUNDS: u64 = 15;
+const MOST_ROUNDS: u64 = 30;
 
 /// What the user may choose.
 #[derive(Clone, Debug)]

@@ -76,6 +76,11 @@ pub(crate) const DEMAND: Goal = Goal {
     by_way: 1_000,
 };
 
+/// How long a generation lives at most, in TSC cycles: about as long as a short hold, so that most run-downs find a
+/// holder inside.
+const GAP_CYCLES: u32 = 2_000;
+/// How long a boot may take before it counts as hung: thirty times what it takes.
+const TIMEOUT_SECONDS: u32 = 60;
 /// A spin budget that no hold outlasts, in TSC cycles, so that a spinning waiter is still there for its last releaser.
 const LONG_SPIN: u32 = 100_000_000;
 
@@ -110,16 +115,32 @@ impl Scenario {
         format!("{}-{}{way}", self.cpus, self.arm.name())
     }
 
-    /// Its share of [`DEMAND`].
+    /// Its share of [`DEMAND`]. Long holds make few acquires, so those come from the other scenarios.
     pub(crate) const fn goal(self) -> Goal {
-        let shares = match self.arm {
-            Arm::Ours => Way::ALL.len() as u64,
-            Arm::Native => 1,
+        let share = match self.way {
+            None => 1,
+            Some(Way::Mwaitx | Way::Pause) => 2,
+            Some(Way::Dispatch | Way::Event) => {
+                return Goal {
+                    acquires: 0,
+                    generations: 0,
+                    by_way: DEMAND.by_way,
+                };
+            }
         };
         Goal {
-            acquires: DEMAND.acquires.div_ceil(shares),
-            generations: DEMAND.generations.div_ceil(shares),
+            acquires: DEMAND.acquires.div_ceil(share),
+            generations: DEMAND.generations.div_ceil(share),
             by_way: DEMAND.by_way,
+        }
+    }
+
+    /// How long a holder holds at most, in TSC cycles. A waiter sleeps, or polls at `DISPATCH_LEVEL`, after more
+    /// emulated instructions than a short hold leaves time for.
+    const fn hold_cycles(self) -> u32 {
+        match self.way {
+            Some(Way::Event | Way::Dispatch) => 60_000,
+            Some(Way::Mwaitx | Way::Pause) | None => 2_000,
         }
     }
 
@@ -139,24 +160,27 @@ impl Scenario {
     /// `rundownctl --target`, but for the seed and the report.
     pub(crate) fn target(self) -> String {
         format!(
-            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow",
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow,timeout={TIMEOUT_SECONDS}",
             self.cpus,
             u8::from(self.monitorx()),
             self.unparked()
         )
     }
 
-    /// The options of `rundownctl stress`, but for the duration and the seed.
+    /// The options of `rundownctl stress`, but for the duration and the seed. The owner has a processor to itself.
     pub(crate) fn stress(self) -> Vec<String> {
-        let mut options = vec!["--arm".to_owned(), self.arm.name().to_owned()];
-        match self.way {
-            Some(Way::Mwaitx | Way::Pause) => {
-                options.extend(["--spin-cycles".to_owned(), LONG_SPIN.to_string()]);
-            }
-            Some(Way::Dispatch) => options.extend(["--waiter".to_owned(), "dispatch".to_owned()]),
-            Some(Way::Event) | None => {}
-        }
-        options
+        let waiting = match self.way {
+            Some(Way::Mwaitx | Way::Pause) => format!(" --spin-cycles {LONG_SPIN}"),
+            Some(Way::Dispatch) => " --waiter dispatch".into(),
+            Some(Way::Event) | None => String::new(),
+        };
+        let options = format!(
+            "--arm {} --threads {} --hold {} --gap {GAP_CYCLES}{waiting}",
+            self.arm.name(),
+            self.cpus - 1,
+            self.hold_cycles()
+        );
+        options.split(' ').map(str::to_owned).collect()
     }
 }
 
@@ -168,7 +192,7 @@ mod tests {
     fn the_shares_add_up_to_the_demand() {
         for arm in Arm::ALL {
             let goals: Vec<Goal> = Scenario::all(2)
-                .filter(|s| s.arm == arm)
+                .filter(|scenario| scenario.arm == arm)
                 .map(Scenario::goal)
                 .collect();
             assert!(goals.iter().map(|goal| goal.acquires).sum::<u64>() >= DEMAND.acquires);
@@ -192,15 +216,15 @@ mod tests {
         };
         assert_eq!(
             scenario(Way::Mwaitx).target(),
-            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Pause).target(),
-            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Event).target(),
-            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow,timeout=60"
         );
         assert!(
             scenario(Way::Dispatch)
