@@ -25,7 +25,7 @@ use crate::{
 ///
 /// While `state` is odd, everything above bit 0 is noise: a refused acquire leaves its addition there and undoes
 /// nothing. Additions of 2 never change bit 0, so the noise may wrap, and re-initialise wipes it out. The obvious
-/// design, which undoes, is [wrong](https://docs.rs/ex-rundown): `docs/wide.md` tells why.
+/// design, which undoes, is wrong: `docs/wide.md` in the repository tells why.
 ///
 /// # Invariants
 ///

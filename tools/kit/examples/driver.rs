@@ -1,7 +1,8 @@
 //! Builds the repository's driver and checks the image: `cargo run -p rundown-kit --example driver -- [OPTIONS]`.
 //!
 //! `--debian` or `--installed` forces a route to a toolchain, `--dev` builds unoptimised, `--clippy` lints instead,
-//! `--target-dir DIR` takes another target folder (below the repository).
+//! `--target-dir DIR` takes another target folder (below the repository), `--copy DIR` a changed copy of the driver's
+//! sources, whose artefacts go to its `artefacts/`.
 
 use std::{env, error::Error, path::PathBuf, time::Instant};
 
@@ -25,9 +26,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let repository = env::current_dir()?;
     let mut workspace = Workspace::new(&repository);
-    if let Some(position) = arguments.iter().position(|argument| argument == "--target-dir") {
-        let folder = arguments.get(position + 1).ok_or("--target-dir needs a folder")?;
-        workspace = workspace.with_target(&repository.join(PathBuf::from(folder)));
+    let folder = |name: &str| -> Result<Option<PathBuf>, Box<dyn Error>> {
+        let Some(position) = arguments.iter().position(|argument| argument == name) else {
+            return Ok(None);
+        };
+        let folder = arguments
+            .get(position + 1)
+            .ok_or_else(|| format!("{name} needs a folder"))?;
+        Ok(Some(repository.join(folder)))
+    };
+    if let Some(copy) = folder("--copy")? {
+        workspace = Workspace::copy(&repository, &copy, &copy.join("artefacts"));
+    }
+    if let Some(target) = folder("--target-dir")? {
+        workspace = workspace.with_target(&target);
     }
 
     let toolchain = Toolchain::choose(route)?;

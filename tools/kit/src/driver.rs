@@ -215,7 +215,7 @@ impl Environment {
         if sysroot.headers_changed {
             forget_generated(&workspace.target)?;
         }
-        if sysroot.libraries_changed {
+        if sysroot.libraries_changed || linked_from_elsewhere(workspace, &kit)? {
             forget_linked(workspace)?;
         }
         let programs = build_programs(&workspace.repository, toolchain)?;
@@ -285,9 +285,10 @@ fn rustflags(workspace: &Workspace) -> String {
             .iter()
             .map(|argument| format!("-Clink-arg={argument}")),
     );
-    // Paths in panic messages and symbols, the same on every machine. The last one that fits counts.
+    // Paths in panic messages and symbols, the same on every machine; the last one that fits counts. The repository's
+    // for a copy of it too: other flags would be another build of every dependency.
     let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-    map(&workspace.sources, "/rundown");
+    map(&workspace.repository, "/rundown");
     map(&workspace.target, "/rundown/target");
     if let Some(home) = cargo_home() {
         map(&home.join("registry/src"), "/registry");
@@ -342,6 +343,20 @@ fn forget_generated(target: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the target folder's image may be another tree's, and notes this one.
+///
+/// cargo keeps the builds of two trees apart, except for the linked image: its name in `deps/` has no hash, so that
+/// cargo takes the image of a changed copy for the repository's own, and the other way round.
+fn linked_from_elsewhere(workspace: &Workspace, kit: &Path) -> Result<bool, Error> {
+    let note = kit.join("linked-from");
+    let here = workspace.sources.as_os_str().as_encoded_bytes();
+    if fs::read(&note).is_ok_and(|noted| noted == here) {
+        return Ok(false);
+    }
+    fs::write(&note, here).map_err(Error::file("write", &note))?;
+    Ok(true)
 }
 
 /// cargo does not see when a library of the WDK changes; an image that is missing it links anew.

@@ -181,3 +181,71 @@ fn short(file: &str) -> String {
     });
     below.unwrap_or_else(|| file.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::tests::with_code;
+
+    const LOG: &str = "\
+log: rundown-lab kernel: cpus=2
+leak: 0xffffa00000003fc0 0x40 Irp  0xfffff80010001006
+bug: 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL 0x8 0x2 0x0 0xfffff80010001006 the driver reads 0x8 at IRQL 2
+module: driver 0xfffff80010000000 0x3000
+reg: rip=0xfffff80010001006 rsp=0xffff900000005000 rbp=0x0 cr2=0x8 cr8=0x2
+thread: 7 Driver Running cpu=1 rsp=0xffff900000005000 low=0xffff900000000000 high=0xffff900000006000 inside=- caller=0x0
+stack: 0xffff900000005000 0x1 0xfffff80010001006 0xfffff80010001001 0x4
+thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff8001000100c
+stack: 0xffff900000015000 0x1 0x2 0x3 0xfffff8001000100c
+";
+
+    const EXPECTED: &str = "\
+*** DRIVER_IRQL_NOT_LESS_OR_EQUAL (d1)
+the driver reads 0x8 at IRQL 2
+
+BUGCHECK_CODE:  d1
+BUGCHECK_P1:    8
+BUGCHECK_P2:    2
+BUGCHECK_P3:    0
+BUGCHECK_P4:    fffff80010001006
+CONTEXT:
+     rip=fffff80010001006     rsp=ffff900000005000     rbp=0000000000000000     cr2=0000000000000008
+     cr8=0000000000000002
+LEAKED_POOL:    64 bytes with tag 'Irp ', allocated by rundown.sys+0x1006
+PROCESS_NAME:   System
+FAULTING_THREAD: 7 (driver thread, running on processor 1)
+STACK_TEXT:     (return addresses found by scanning; some may be stale)
+  fffff80010001006  rundown+0x1006
+  ... 1 more of the same
+OTHER_THREADS:  1
+THREAD:          8 (kernel thread, waiting on processor 0, in nt!KeWaitForSingleObject)
+STACK_TEXT:     (return addresses found by scanning; some may be stale)
+  fffff8001000100c  rundown+0x100c
+(the kernel's report breaks off here)
+";
+
+    /// Without symbols and unwind tables: what is left is still said, and said to be guessed.
+    #[test]
+    fn a_report_without_symbols() {
+        let driver = with_code(&[0x90, 0xE8, 1, 2, 3, 4, 0xFF, 0x15, 1, 2, 3, 4, 0x90]);
+        let images = Images {
+            driver_name: "rundown.sys".into(),
+            driver: &driver,
+            driver_symbols: None,
+            kernel: &[],
+            kernel_symbols: None,
+        };
+        let dump = Dump::parse(LOG).expect("there is a report");
+        let (bugcheck, text) = bugcheck(&dump, &images);
+        assert_eq!(text, EXPECTED);
+        assert_eq!(
+            (bugcheck.code.as_str(), bugcheck.parameters[3].as_str()),
+            ("0x000000D1", "0xfffff80010001006")
+        );
+        assert_eq!(bugcheck.stack[0].module, "rundown.sys");
+        assert_eq!(
+            leaks(&dump, &images),
+            ["64 bytes with tag 'Irp ', allocated by rundown.sys+0x1006"]
+        );
+    }
+}

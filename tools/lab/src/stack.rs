@@ -279,12 +279,12 @@ impl ModuleSectionInfo<Vec<u8>> for Sections<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::driver::tests::minimal_pe;
 
     /// The smallest PE file with one executable section, `.text` at 0x1000, that holds `code`.
-    fn with_code(code: &[u8]) -> Vec<u8> {
+    pub(crate) fn with_code(code: &[u8]) -> Vec<u8> {
         let mut file = minimal_pe();
         file[0x46] = 1; // NumberOfSections
         let header = 0x58 + 240;

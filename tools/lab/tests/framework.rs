@@ -412,6 +412,12 @@ fn misuse_is_found() {
             "{function:#x}: {last}"
         );
         assert!(last.contains(words), "{function:#x}: {last}");
+        if function == 0x900 {
+            // The whole way: the driver by its unwind tables and PDB, the kernel by its own.
+            let [complete, present] =
+                ["driver!Complete [", "nt!rundown_lab_wdf::queue::present ["].map(|f| ended.errors.find(f));
+            assert!(complete.is_some() && complete < present, "{}", ended.errors);
+        }
         let at_unload = function == 0x907;
         let outside = matches!(function, 0x90C | 0x912);
         assert!(

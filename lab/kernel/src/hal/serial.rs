@@ -1,4 +1,4 @@
-//! COM1, polled: the host protocol's bytes.
+//! COM1: the host protocol's bytes.
 
 use super::cpu;
 
@@ -12,6 +12,16 @@ pub fn initialize() {
     for (offset, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 0xC7), (4, 3)] {
         cpu::out8(COM1 + offset, value);
     }
+}
+
+/// Has COM1 interrupt when bytes have come: 14 of them, or fewer and then a pause. The interrupt stays asserted until all are read.
+pub fn enable_interrupt() {
+    const RECEIVED_DATA: u8 = 1;
+    // The gate between the UART and the interrupt controller.
+    const OUT2: u8 = 8;
+    super::ioapic::route_com1();
+    cpu::out8(COM1 + 4, 3 | OUT2);
+    cpu::out8(COM1 + 1, RECEIVED_DATA);
 }
 
 /// The next received byte, if there is one.

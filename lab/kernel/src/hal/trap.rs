@@ -2,12 +2,14 @@
 
 use super::{apic, cpu};
 use crate::judge::fault;
-use crate::{ke, monitor, step};
+use crate::{io, ke, monitor, step};
 use core::arch::{global_asm, naked_asm};
 use x86_64::VirtAddr;
 
 /// Vector of the dispatch interrupt: delivered when the IRQL is below `DISPATCH_LEVEL` (priority class 2).
 pub const DISPATCH_VECTOR: u8 = 0x2F;
+/// Vector of COM1 (priority class 4).
+pub const SERIAL_VECTOR: u8 = 0x41;
 /// Vector of the clock (priority class 13, as `CLOCK_LEVEL`).
 pub const CLOCK_VECTOR: u8 = 0xD1;
 /// Vector of spurious interrupts; not acknowledged.
@@ -117,6 +119,10 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
         CLOCK_VECTOR => {
             apic::end_of_interrupt();
             ke::clock::interrupt(frame);
+        }
+        SERIAL_VECTOR => {
+            apic::end_of_interrupt();
+            io::control::interrupt();
         }
         SPURIOUS_VECTOR => {}
         _ => fault::other(frame),

@@ -6,7 +6,7 @@
 use super::pnp::Root;
 use super::{client, status, worker};
 use crate::hal::power::Exit;
-use crate::hal::{clock, pcr, power, serial};
+use crate::hal::{clock, cpu, pcr, power, serial};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ldr::image::Image;
@@ -21,8 +21,12 @@ use lab_wire::frame::{HEADER_LENGTH, Header, Reply, Request};
 
 /// Above ordinary threads, so that a busy driver cannot keep the host waiting.
 const PRIORITY: u8 = 15;
-/// How long the next byte of a frame may take before the thread sleeps, in microseconds.
-const PATIENCE: u64 = 200;
+/// How long the next byte of a frame is waited for before the thread sleeps until the interrupt, in microseconds.
+const PATIENCE: u64 = 100;
+/// How long the port is left alone between two looks, in microseconds: QEMU refills it under the same lock that serves it.
+const PAUSE: u64 = 20;
+/// How long the thread sleeps at most, in milliseconds.
+const NAP: u64 = 20;
 
 static REPLIES: IrqLock<VecDeque<(Vec<u8>, Option<Exit>)>> = IrqLock::new(VecDeque::new());
 static WAKE: Event = Event::new(Kind::SynchronizationEvent);
@@ -50,15 +54,21 @@ pub fn serve(root: Root, image: Image, cpus: u32) -> ! {
     pcr::current_thread().priority.store(PRIORITY, Relaxed);
     let mut machine = Some((root, image));
     say(0, Reply::Ready { cpus });
+    serial::enable_interrupt();
     loop {
         write_replies();
         match read_frame() {
             None => {
-                WAKE.wait_for(1);
+                WAKE.wait_for(NAP);
             }
             Some((header, body)) => carry_out(header, &body, &mut machine),
         }
     }
+}
+
+/// COM1's interrupt.
+pub(crate) fn interrupt() {
+    WAKE.set();
 }
 
 fn write_replies() {
@@ -89,15 +99,16 @@ fn read_frame() -> Option<(Header, Vec<u8>)> {
 
 /// The next byte of a frame that has begun: the host sends the rest, if not at once.
 fn read_byte() -> u8 {
+    let microseconds = |count: u64| count * clock::cycles_per_millisecond() / 1000;
     loop {
-        let until = clock::cycles() + PATIENCE * clock::cycles_per_millisecond() / 1000;
+        let until = clock::cycles() + microseconds(PATIENCE);
         while clock::cycles() < until {
             if let Some(byte) = serial::read() {
                 return byte;
             }
-            core::hint::spin_loop();
+            cpu::stall(microseconds(PAUSE));
         }
-        crate::ke::wait::sleep(1);
+        WAKE.wait_for(NAP);
     }
 }
 

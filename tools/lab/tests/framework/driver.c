@@ -190,10 +190,27 @@ static HANDLE Letter(HANDLE parent, char letter)
     return object;
 }
 
+/* Takes the cancelable request for whoever ends it, with a reference: it may be completed at any time. */
+static HANDLE TakeCancelable(void)
+{
+    HANDLE request;
+    WDF(316, This->Spin);
+    request = This->Cancelable;
+    if (request) {
+        WDF(205, request, 0, 0, 0);
+        This->Cancelable = 0;
+    }
+    WDF(317, This->Spin);
+    return request;
+}
+
 static void CancelCallback(HANDLE request)
 {
-    This->Cancelable = 0;
+    HANDLE taken = TakeCancelable();
     Complete(request, CANCELLED, 0);
+    if (taken) {
+        WDF(206, taken, 0, 0, 0);
+    }
 }
 
 static void TimerCallback(HANDLE timer)
@@ -423,12 +440,19 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
         Complete(request, status, 0);
         return;
     case 0x803: /* wait, cancelable */
+        WDF(316, This->Spin);
         This->Cancelable = request;
+        WDF(205, request, 0, 0, 0);
+        WDF(317, This->Spin);
         status = WDF(393, request, CancelCallback);
         if (status != SUCCESS) {
-            This->Cancelable = 0;
+            next = TakeCancelable();
             Complete(request, status, 0);
+            if (next) {
+                WDF(206, next, 0, 0, 0);
+            }
         }
+        WDF(206, request, 0, 0, 0);
         return;
     case 0x804: /* through the sequential queue */
         WDF(281, request, This->Sequential);
@@ -450,11 +474,13 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
         Objects(request);
         return;
     case 0x80B: /* complete the cancelable one, if it is not cancelled meanwhile */
-        next = This->Cancelable;
+        next = TakeCancelable();
         status = next ? (NTSTATUS)WDF(256, next) : UNSUCCESSFUL;
         if (status == SUCCESS) {
-            This->Cancelable = 0;
             Complete(next, SUCCESS, 0);
+        }
+        if (next) {
+            WDF(206, next, 0, 0, 0);
         }
         Complete(request, status, 0);
         return;
