@@ -155,7 +155,15 @@ fn stack_overflow(frame: &TrapFrame) -> ! {
 
 /// Every other vector that nobody expects.
 pub fn other(frame: &TrapFrame) {
-    blame(frame, &alloc::format!("trap {:#x} (error {:#x}, rdx {:#x})", frame.vector, frame.error, frame.rdx));
+    blame(
+        frame,
+        &alloc::format!(
+            "trap {:#x} (error {:#x}, rdx {:#x})",
+            frame.vector,
+            frame.error,
+            frame.rdx
+        ),
+    );
     let exception = |status, text| {
         bugcheck_at(
             frame,
