@@ -79,6 +79,9 @@ pub struct CacheAwareRundownRef<P: ProcessorPlatform, C = Strict> {
     policy: PhantomData<fn() -> C>,
 }
 
+/// The largest count that a slot, which is unchecked, does not truncate.
+const EXACT: u32 = u32::MAX / 2;
+
 /// Bytes before the slots.
 const HEADER: usize = 2 * size_of::<usize>() + 2 * size_of::<u32>();
 
@@ -345,7 +348,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     #[must_use = "without the references the object may go away at any time"]
     pub fn acquire_ex(&self, count: u32) -> bool {
         let slot = self.own_slot();
-        if C::CHECKED && count > u32::MAX / 2 {
+        if C::CHECKED && count > EXACT {
             P::misuse(Misuse::TooManyReferences, slot.state().word());
         }
         slot.acquire_ex(count)
@@ -369,7 +372,16 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// unsafe { reference.release() };
     /// # Ok::<(), ex_rundown::MemoryError>(())
     /// ```
-    pub unsafe fn release_ex(&self, count: u32) {
+    pub unsafe fn release_ex(&self, mut count: u32) {
+        if C::CHECKED {
+            // References that were acquired in parts may come back at once. What is not released yet is still owned,
+            // so they can go in parts.
+            while count > EXACT {
+                // SAFETY: as `release`.
+                unsafe { self.own_slot().release_ex(EXACT) };
+                count -= EXACT;
+            }
+        }
         // SAFETY: as `release`.
         unsafe { self.own_slot().release_ex(count) };
     }

@@ -265,6 +265,20 @@ fn it_does_not_sleep_at_dispatch_level() {
     at_dispatch_level.with(|| reference.wait());
 }
 
+/// Found by the oracle: each acquire fits NT's 32 bits, the release of both does not.
+#[test]
+fn many_references_come_back_at_once() {
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    assert!(on_processor(0, || reference.acquire_ex(u32::MAX / 2)));
+    assert!(on_processor(0, || reference.acquire_ex(u32::MAX / 2)));
+    assert!(on_processor(0, || reference.acquire()));
+    // SAFETY: so many were acquired.
+    on_processor(0, || unsafe { reference.release_ex(u32::MAX) });
+    assert_eq!(reference.slot_state(0), Some(State::Live(0)));
+    assert_eq!(reference.wait(), WayOut::Drained);
+}
+
 /// Many generations with holders that move between processors.
 #[test]
 fn no_holder_is_inside_after_a_wait() {

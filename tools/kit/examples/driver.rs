@@ -27,8 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let repository = env::current_dir()?;
     let mut workspace = Workspace::new(&repository);
     let folder = |name: &str| -> Result<Option<PathBuf>, Box<dyn Error>> {
-        let Some(position) = arguments.iter().position(|argument| argument == name) else { return Ok(None) };
-        let folder = arguments.get(position + 1).ok_or_else(|| format!("{name} needs a folder"))?;
+        let Some(position) = arguments.iter().position(|argument| argument == name) else {
+            return Ok(None);
+        };
+        let folder = arguments
+            .get(position + 1)
+            .ok_or_else(|| format!("{name} needs a folder"))?;
         Ok(Some(repository.join(folder)))
     };
     if let Some(copy) = folder("--copy")? {

@@ -192,7 +192,7 @@ fn installed(targets: &[Target]) -> Result<Toolchain, Error> {
     // A distribution's compiler cannot be extended by rustup, which would add the targets to another one.
     if !sysroot.join("lib/rustlib/components").exists() {
         return Err(Error::new(format!(
-            "{version} in {} lacks {} and is not one of rustup's, whose targets can be added by: {command}",
+            "{version} in {} has no {} and is not one of rustup's. With rustup (https://rustup.rs): {command}",
             sysroot.display(),
             missing().join(", ")
         )));

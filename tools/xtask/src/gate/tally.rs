@@ -54,14 +54,31 @@ impl Tally {
     }
 }
 
-/// The line that says most about a failed program, then the end of its output.
+/// The line that says most about a failed program, then what it says about it.
 fn explained(finished: &Finished) -> String {
     let says_what = |line: &&str| {
         let line = line.trim();
         line.starts_with("error") || line.starts_with("Diff in") || line.ends_with("FAILED")
     };
     let what = finished.text.lines().find(says_what).unwrap_or("it says not why");
-    format!("{} ({})\n{}", what.trim(), finished.status, finished.tail())
+    let failures = test_failures(&finished.text);
+    let why = if failures.is_empty() {
+        finished.tail()
+    } else {
+        failures
+    };
+    format!("{} ({})\n{why}", what.trim(), finished.status)
+}
+
+/// What libtest prints between `failures:` and the count; long runs of passed tests follow it.
+fn test_failures(text: &str) -> String {
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        let end = line.starts_with("test result: ");
+        inside = (inside || *line == "failures:") && !end;
+        inside
+    });
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 /// Sums the `test result:` lines of libtest.
@@ -206,6 +223,16 @@ mod tests {
             text: text.into(),
             status,
         }
+    }
+
+    #[test]
+    fn the_failures_of_tests_are_found_among_what_passed() {
+        let text = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nthread 'b' panicked\n\ntest result: FAILED. 1 passed\nmore";
+        assert_eq!(
+            test_failures(text),
+            "failures:\n\n---- b stdout ----\nthread 'b' panicked\n"
+        );
+        assert_eq!(test_failures("test a ... ok\ntest result: ok. 1 passed\n"), "");
     }
 
     const TWO_OF_FIVE: &str = "test result: FAILED. 3 passed; 2 failed; 0 ignored\n";

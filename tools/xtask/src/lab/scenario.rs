@@ -79,6 +79,8 @@ pub(crate) const DEMAND: Goal = Goal {
 /// How long a generation lives at most, in TSC cycles: about as long as a short hold, so that most run-downs find a
 /// holder inside.
 const GAP_CYCLES: u32 = 2_000;
+/// How long a boot may take before it counts as hung: thirty times what it takes.
+const TIMEOUT_SECONDS: u32 = 60;
 /// A spin budget that no hold outlasts, in TSC cycles, so that a spinning waiter is still there for its last releaser.
 const LONG_SPIN: u32 = 100_000_000;
 
@@ -158,7 +160,7 @@ impl Scenario {
     /// `rundownctl --target`, but for the seed and the report.
     pub(crate) fn target(self) -> String {
         format!(
-            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow",
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow,timeout={TIMEOUT_SECONDS}",
             self.cpus,
             u8::from(self.monitorx()),
             self.unparked()
@@ -214,15 +216,15 @@ mod tests {
         };
         assert_eq!(
             scenario(Way::Mwaitx).target(),
-            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Pause).target(),
-            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Event).target(),
-            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow"
+            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow,timeout=60"
         );
         assert!(
             scenario(Way::Dispatch)
