@@ -164,6 +164,11 @@ fn buffers_registry_and_locks() {
             (0, "000000002a000000340000c0".into())
         );
         assert_eq!(session.ask(0x80D, 0, "-").0, 0);
+        assert_eq!(
+            session.ask(0x80E, 0, "-").0,
+            0xC000_009A,
+            "there is no such memory"
+        );
         assert_eq!(session.ask(0xFFF, 0, "-").0, 0xC000_0010, "the driver's default");
         session.quit();
     }

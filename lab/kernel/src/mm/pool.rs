@@ -4,7 +4,7 @@
 //! they hold a pattern that freeing checks. Freed memory is unmapped and its addresses rest for a while.
 
 use super::paging::{self, Protection};
-use super::{PAGE, POOL, region::Region};
+use super::{PAGE, POOL, frames, region::Region};
 use crate::hal::clock;
 use crate::lock::IrqLock;
 use alloc::collections::BTreeMap;
@@ -103,6 +103,9 @@ pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u
         Placement::Block => BLOCK_ALIGNMENT,
     };
     let pages = size.max(1).div_ceil(PAGE);
+    if pages > frames::free_pages() {
+        return None;
+    }
     let base = REGION.take(pages);
     if !paging::map(base, pages, Protection::ReadWrite) {
         REGION.put(base, pages);

@@ -77,7 +77,8 @@ static BIND_INFO Bind = {
 };
 static UNICODE_STRING Path;
 
-/* Every framework function, by its index; arguments are words. */
+/* Every framework function, by its index. Arguments are whole words: on the stack an int would have a stranger's upper half. */
+#define NONE ((u64)0)
 #define WDF(index, ...) (((u64(*)(GLOBALS *, ...))Functions[index])(Globals, __VA_ARGS__))
 
 /* ---- layouts ---- */
@@ -184,7 +185,7 @@ static HANDLE Letter(HANDLE parent, char letter)
     HANDLE object = 0;
     attributes.Cleanup = (u64)LetterCleanup;
     attributes.Destroy = (u64)LetterDestroy;
-    if (WDF(207, &attributes, &object) == SUCCESS) {
+    if ((NTSTATUS)WDF(207, &attributes, &object) == SUCCESS) {
         ((LETTER *)WDF(202, object, &LetterType))->Letter = letter;
     }
     return object;
@@ -197,7 +198,7 @@ static HANDLE TakeCancelable(void)
     WDF(316, This->Spin);
     request = This->Cancelable;
     if (request) {
-        WDF(205, request, 0, 0, 0);
+        WDF(205, request, NONE, NONE, NONE);
         This->Cancelable = 0;
     }
     WDF(317, This->Spin);
@@ -209,7 +210,7 @@ static void CancelCallback(HANDLE request)
     HANDLE taken = TakeCancelable();
     Complete(request, CANCELLED, 0);
     if (taken) {
-        WDF(206, taken, 0, 0, 0);
+        WDF(206, taken, NONE, NONE, NONE);
     }
 }
 
@@ -235,7 +236,7 @@ static void SequentialControl(HANDLE queue, HANDLE request, u64 output, u64 inpu
     }
     KeDelayExecutionThread(0, 0, &millisecond);
     __atomic_sub_fetch(&This->Inside, 1, __ATOMIC_SEQ_CST);
-    if (WDF(270, request, 4, &result, 0) == SUCCESS) {
+    if ((NTSTATUS)WDF(270, request, 4ULL, &result, NONE) == SUCCESS) {
         *result = (u32)This->MostInside;
         Complete(request, SUCCESS, 4);
     } else {
@@ -250,7 +251,7 @@ static void SequentialControl(HANDLE queue, HANDLE request, u64 output, u64 inpu
 static void Answer(HANDLE request, const void *bytes, u64 count)
 {
     void *output = 0;
-    if ((NTSTATUS)WDF(270, request, count, &output, 0) == SUCCESS) {
+    if ((NTSTATUS)WDF(270, request, count, &output, NONE) == SUCCESS) {
         memcpy(output, bytes, count);
         Complete(request, SUCCESS, count);
     } else {
@@ -288,10 +289,10 @@ static void Objects(HANDLE request)
     child = Letter(parent, 'b');
     Letter(child, 'c');
     Letter(parent, 'd');
-    WDF(205, child, 0, 0, 0);
+    WDF(205, child, NONE, NONE, NONE);
     WDF(208, parent);
     Note('|');
-    WDF(206, child, 0, 0, 0);
+    WDF(206, child, NONE, NONE, NONE);
     Answer(request, Order, OrderLength);
 }
 
@@ -300,7 +301,7 @@ static void Registry(HANDLE request)
     static UNICODE_STRING name = STRING(L"Answer"), other = STRING(L"Nothing");
     u32 values[3] = { 0, 0, 0 };
     HANDLE key = 0;
-    if ((NTSTATUS)WDF(119, Globals->Driver, 0x20019, 0, &key) == SUCCESS) {
+    if ((NTSTATUS)WDF(119, Globals->Driver, 0x20019, NONE, &key) == SUCCESS) {
         values[0] = (u32)WDF(240, key, &name, &values[1]);
         values[2] = (u32)WDF(240, key, &other, &values[1]);
         WDF(231, key);
@@ -336,27 +337,27 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         Complete(request, SUCCESS, 0);
         return;
     case 0x905: /* waits for itself */
-        WDF(313, This->Lock, 0);
-        WDF(313, This->Lock, 0);
+        WDF(313, This->Lock, NONE);
+        WDF(313, This->Lock, NONE);
         break;
     case 0x906: /* never completed */
         return;
     case 0x907: /* referenced and forgotten */
         object = Letter(0, 'y');
-        WDF(205, object, 0, 0, 0);
+        WDF(205, object, NONE, NONE, NONE);
         break;
     case 0x908: /* waits at DISPATCH_LEVEL */
         KeAcquireSpinLockRaiseToDpc(&spin);
         WDF(313, This->Lock, &no_time);
         WDF(314, This->Lock);
-        WDF(313, This->Lock, 0);
+        WDF(313, This->Lock, NONE);
         break;
     case 0x909: /* WdfIoTargetCreate */
-        WDF(167, This->Device, 0, &object);
+        WDF(167, This->Device, NONE, &object);
         break;
     case 0x90A: /* one dereference too many */
         object = Letter(0, 'z');
-        WDF(206, object, 0, 0, 0);
+        WDF(206, object, NONE, NONE, NONE);
         break;
     case 0x90B: /* writes behind a context */
         ((volatile char *)WDF(202, Letter(request, 'w'), &LetterType))[1] = 1;
@@ -367,14 +368,14 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         return;
     case 0x90D: /* PASSIVE_LEVEL only */
         KfRaiseIrql(2);
-        WDF(119, Globals->Driver, 0x20019, 0, &object);
+        WDF(119, Globals->Driver, 0x20019, NONE, &object);
         KeLowerIrql(0);
         break;
     case 0x90E: /* releases what it does not hold */
         WDF(314, This->Lock);
         break;
     case 0x90F: /* a null pointer */
-        WDF(266, request, 0);
+        WDF(266, request, NONE);
         break;
     case 0x910: /* completes what a queue has */
         WDF(281, request, This->Manual);
@@ -384,7 +385,7 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         WDF(263, 0x1234, SUCCESS);
         break;
     case 0x912: /* writes behind the system buffer */
-        if ((NTSTATUS)WDF(270, request, 4, &buffer, 0) == SUCCESS) {
+        if ((NTSTATUS)WDF(270, request, 4ULL, &buffer, NONE) == SUCCESS) {
             ((volatile char *)buffer)[4] = 1;
         }
         break;
@@ -392,13 +393,13 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         WDF(158, queue, &object);
         break;
     case 0x914: /* leaks pool by way of a memory object: none, for the object goes with the driver */
-        WDF(192, 0, POOL_NX, 0x74736554, 100, &object, 0);
+        WDF(192, NONE, POOL_NX, 0x74736554, 100ULL, &object, NONE);
         break;
     case 0x915: /* the framework's, not the driver's to delete */
         WDF(208, queue);
         break;
     case 0x916: /* touches a request's buffer after it is completed */
-        if ((NTSTATUS)WDF(270, request, 4, &buffer, 0) == SUCCESS) {
+        if ((NTSTATUS)WDF(270, request, 4ULL, &buffer, NONE) == SUCCESS) {
             Complete(request, SUCCESS, 0);
             ((volatile char *)buffer)[0] = 1;
             return;
@@ -420,9 +421,9 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     NTSTATUS status;
     switch (function) {
     case 0x800: /* echo */
-        status = WDF(269, request, 1, &from, &length);
+        status = WDF(269, request, 1ULL, &from, &length);
         if (status == SUCCESS) {
-            status = WDF(270, request, length, &to, 0);
+            status = WDF(270, request, length, &to, NONE);
         }
         Complete(request, status, status == SUCCESS ? length : 0);
         return;
@@ -442,17 +443,17 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     case 0x803: /* wait, cancelable */
         WDF(316, This->Spin);
         This->Cancelable = request;
-        WDF(205, request, 0, 0, 0);
+        WDF(205, request, NONE, NONE, NONE);
         WDF(317, This->Spin);
         status = WDF(393, request, CancelCallback);
         if (status != SUCCESS) {
             next = TakeCancelable();
             Complete(request, status, 0);
             if (next) {
-                WDF(206, next, 0, 0, 0);
+                WDF(206, next, NONE, NONE, NONE);
             }
         }
-        WDF(206, request, 0, 0, 0);
+        WDF(206, request, NONE, NONE, NONE);
         return;
     case 0x804: /* through the sequential queue */
         WDF(281, request, This->Sequential);
@@ -480,7 +481,7 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
             Complete(next, SUCCESS, 0);
         }
         if (next) {
-            WDF(206, next, 0, 0, 0);
+            WDF(206, next, NONE, NONE, NONE);
         }
         Complete(request, status, 0);
         return;
@@ -491,11 +492,14 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     case 0x80D: { /* spin and wait locks */
         WDF(316, This->Spin);
         WDF(317, This->Spin);
-        WDF(313, This->Lock, 0);
+        WDF(313, This->Lock, NONE);
         WDF(314, This->Lock);
         Complete(request, SUCCESS, 0);
         return;
     }
+    case 0x80E: /* more memory than there is */
+        Complete(request, (NTSTATUS)WDF(192, NONE, POOL_NX, 0x74736554, 1ULL << 62, &next, NONE), 0);
+        return;
     default:
         Misuse(queue, request, function);
     }
@@ -511,7 +515,7 @@ static NTSTATUS Queue(u32 dispatch, u8 is_default, void *control, HANDLE *queue)
     config.DefaultQueue = is_default;
     config.DeviceControl = control;
     config.Presented = ~0U;
-    return (NTSTATUS)WDF(152, This->Device, &config, 0, queue);
+    return (NTSTATUS)WDF(152, This->Device, &config, NONE, queue);
 }
 
 static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
@@ -527,7 +531,7 @@ static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
     attributes.Destroy = (u64)DeviceDestroy;
     attributes.Level = 2;
     WDF(55, init, &pnp);
-    WDF(71, init, &files, 0);
+    WDF(71, init, &files, NONE);
     status = (NTSTATUS)WDF(75, &init, &attributes, &device);
     if (status != SUCCESS) {
         return status;
@@ -542,7 +546,7 @@ static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
         && (status = Queue(1, 0, SequentialControl, &This->Sequential)) == SUCCESS
         && (status = (NTSTATUS)WDF(312, &attributes, &This->Lock)) == SUCCESS
         && (status = (NTSTATUS)WDF(315, &attributes, &This->Spin)) == SUCCESS) {
-        status = (NTSTATUS)WDF(77, device, interface, 0);
+        status = (NTSTATUS)WDF(77, device, interface, NONE);
     }
     return status;
 }
@@ -565,7 +569,7 @@ NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
     if (status != SUCCESS) {
         return status;
     }
-    status = (NTSTATUS)WDF(116, driver, path, 0, &config, 0);
+    status = (NTSTATUS)WDF(116, driver, path, NONE, &config, NONE);
     if (status != SUCCESS) {
         WdfVersionUnbind(&Path, &Bind, Globals);
         return status;
