@@ -94,9 +94,7 @@ fn build(tree: &Tree, toolchain: &Toolchain, mutant: &Mutant, copy: &Path, to: &
             .arg(&mutant.file);
         process::succeed(patch.current_dir(copy), &progress)
             .with_context(|| format!("{} does not apply to these sources", mutant.file.display()))?;
-        // A target folder of its own: cargo gives a cdylib the same file name whichever copy it is built from, and would
-        // take the mutant for the sound driver afterwards.
-        let workspace = Workspace::copy(tree.root(), copy, to).with_target(&copy.with_file_name("build"));
+        let workspace = Workspace::copy(tree.root(), copy, to);
         Ok(driver::build(&workspace, toolchain, Profile::Release)?)
     });
     match &built {
