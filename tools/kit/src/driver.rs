@@ -43,14 +43,21 @@ impl Workspace {
         }
     }
 
-    /// A changed copy of the repository's driver, built with the repository's target folder, so that the dependencies
-    /// are compiled once for all copies; its artefacts go to `artefacts`.
+    /// A changed copy of the repository's driver, in the folder `sources` below the repository's `target/`; its
+    /// artefacts go to `artefacts`.
+    ///
+    /// The copy is built in a target folder of its own, beside it. cargo names the crates of a workspace by their place
+    /// in it, not by where it lies, so that in one target folder the crates of a copy pass for the repository's.
+    /// Whoever changes the copy must let the time of each changed file become new, also where a change is undone.
     #[must_use]
     pub fn copy(repository: &Path, sources: &Path, artefacts: &Path) -> Self {
+        let mut target = sources.as_os_str().to_owned();
+        target.push("-target");
         Self {
             sources: sources.to_path_buf(),
+            target: target.into(),
             artefacts: Some(artefacts.to_path_buf()),
-            ..Self::new(repository)
+            repository: repository.to_path_buf(),
         }
     }
 
@@ -215,7 +222,7 @@ impl Environment {
         if sysroot.headers_changed {
             forget_generated(&workspace.target)?;
         }
-        if sysroot.libraries_changed || linked_from_elsewhere(workspace, &kit)? {
+        if sysroot.libraries_changed {
             forget_linked(workspace)?;
         }
         let programs = build_programs(&workspace.repository, toolchain)?;
@@ -285,11 +292,10 @@ fn rustflags(workspace: &Workspace) -> String {
             .iter()
             .map(|argument| format!("-Clink-arg={argument}")),
     );
-    // Paths in panic messages and symbols, the same on every machine; the last one that fits counts. The repository's
-    // for a copy of it too: other flags would be another build of every dependency.
+    // Paths in panic messages and symbols, the same on every machine; the last one that fits counts.
     let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-    map(&workspace.repository, "/rundown");
-    map(&workspace.target, "/rundown/target");
+    map(&workspace.sources, "/rundown");
+    map(&workspace.target, linker::MAPPED_TARGET);
     if let Some(home) = cargo_home() {
         map(&home.join("registry/src"), "/registry");
     }
@@ -343,20 +349,6 @@ fn forget_generated(target: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Whether the target folder's image may be another tree's, and notes this one.
-///
-/// cargo keeps the builds of two trees apart, except for the linked image: its name in `deps/` has no hash, so that
-/// cargo takes the image of a changed copy for the repository's own, and the other way round.
-fn linked_from_elsewhere(workspace: &Workspace, kit: &Path) -> Result<bool, Error> {
-    let note = kit.join("linked-from");
-    let here = workspace.sources.as_os_str().as_encoded_bytes();
-    if fs::read(&note).is_ok_and(|noted| noted == here) {
-        return Ok(false);
-    }
-    fs::write(&note, here).map_err(Error::file("write", &note))?;
-    Ok(true)
 }
 
 /// cargo does not see when a library of the WDK changes; an image that is missing it links anew.

@@ -1,8 +1,12 @@
-//! The linker that rustc runs: lld, with a command line that does not depend on where the tree lies.
+//! The linker that rustc runs: lld, with inputs and a command line that do not depend on where the tree lies.
 //!
-//! lld writes its command line and the paths of its inputs into the PDB, whose hash is part of the image. rustc's
+//! lld writes its command line and its inputs' paths into the PDB, and the hash of the PDB into the image. rustc's
 //! command line names the target folder throughout, and a temporary folder with a random name. This program copies
-//! the temporary folder to a fixed one and runs lld in the target folder, with relative paths in a response file.
+//! the inputs to a fixed folder and runs lld in the target folder, with relative paths in a response file.
+//!
+//! The inputs carry one thing more, the SHA-256 of each source file, for debuggers to tell whether they found the
+//! right one. A source that a build script wrote may name the folder it lies in (wdk-sys's does); its digest is
+//! replaced by that of its text with the folder's name as rustc maps it.
 
 use std::{
     env, fs, io,
@@ -10,13 +14,21 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use memchr::memmem;
+
+use crate::sha256;
+
 /// Names the lld-link to run.
 pub const LLD_VARIABLE: &str = "RUNDOWN_KIT_LLD_LINK";
 /// Names cargo's target folder.
 pub const TARGET_VARIABLE: &str = "RUNDOWN_KIT_TARGET_DIR";
 
-/// The target folder as the PDB names it.
-const TARGET_IN_PDB: &str = "/rundown/target";
+/// The target folder as the image and the PDB name it.
+pub(crate) const MAPPED_TARGET: &str = "/rundown/target";
+
+/// Inside the target folder.
+const INPUTS: &str = "kit/link";
+const RESPONSE_FILE: &str = "kit/link.rsp";
 
 /// The program.
 #[must_use]
@@ -33,44 +45,43 @@ pub fn main() -> ExitCode {
 fn link(arguments: &[String]) -> io::Result<ExitCode> {
     let variable =
         |name| env::var(name).map_err(|_| io::Error::other(format!("{name} is not set; the kit sets it")));
-    let (lld, target) = (variable(LLD_VARIABLE)?, variable(TARGET_VARIABLE)?);
-    let target = Path::new(&target);
+    let (lld, target) = (variable(LLD_VARIABLE)?, PathBuf::from(variable(TARGET_VARIABLE)?));
 
     // rustc tells a generic lld what to be; the program that is run here is Windows' already.
     let arguments = arguments
         .strip_prefix(&["-flavor".to_owned(), "link".to_owned()])
         .unwrap_or(arguments);
-    let inputs = target.join("kit/link");
+    let inputs = target.join(INPUTS);
     if inputs.exists() {
         fs::remove_dir_all(&inputs)?;
     }
     fs::create_dir_all(&inputs)?;
-    let temporary = temporary_folder(arguments);
-    if let Some(folder) = &temporary {
-        copy_files(folder, &inputs)?;
-    }
 
+    let digests = digests_of_placed_sources(&target)?;
     let mut lines = String::new();
     for argument in arguments {
-        let mut argument = argument.clone();
-        if let Some(folder) = &temporary {
-            argument = argument.replace(&*folder.to_string_lossy(), &inputs.to_string_lossy());
-        }
-        let path = Path::new(&argument);
-        if path.extension().is_some_and(|extension| extension == "rlib") && !path.starts_with(target) {
-            // The toolchain's own, whose place depends on the machine.
-            let copy = inputs.join(path.file_name().unwrap_or_default());
-            fs::copy(path, &copy)?;
-            argument = copy.to_string_lossy().into_owned();
-        }
-        lines.push_str(&quote(&argument.replace(&format!("{}/", target.display()), "")));
+        let line = if let Some((option, path)) = input(argument, &target) {
+            let name = path.file_name().unwrap_or_default();
+            let mut bytes = fs::read(path)?;
+            for (from, to) in &digests {
+                replace(&mut bytes, from, to);
+            }
+            fs::write(inputs.join(name), bytes)?;
+            format!("{option}{INPUTS}/{}", name.display())
+        } else {
+            argument.replace(&format!("{}/", target.display()), "")
+        };
+        lines.push_str(&quote(&line));
         lines.push('\n');
     }
-    fs::write(target.join("kit/link.rsp"), lines)?;
+    fs::write(target.join(RESPONSE_FILE), lines)?;
 
     let status = Command::new(&lld)
-        .current_dir(target)
-        .args(["@kit/link.rsp", &format!("/PDBSOURCEPATH:{TARGET_IN_PDB}")])
+        .current_dir(&target)
+        .args([
+            &format!("@{RESPONSE_FILE}"),
+            &format!("/PDBSOURCEPATH:{MAPPED_TARGET}"),
+        ])
         .status()
         .map_err(|error| io::Error::other(format!("cannot run {lld}: {error}")))?;
     Ok(if status.success() {
@@ -80,33 +91,68 @@ fn link(arguments: &[String]) -> io::Result<ExitCode> {
     })
 }
 
-/// The folder that rustc made for this link: `rustc` and six random characters.
-fn temporary_folder(arguments: &[String]) -> Option<PathBuf> {
-    arguments.iter().find_map(|argument| {
-        // After an option's colon, or the whole argument.
-        let path = argument
-            .find('/')
-            .map_or(argument.as_str(), |start| match argument.find(':') {
-                Some(colon) if start == 0 && argument[1..colon].chars().all(|c| c.is_ascii_alphabetic()) => {
-                    &argument[colon + 1..]
-                }
-                _ => argument,
-            });
-        let folder = Path::new(path).parent()?;
-        let name = folder.file_name()?.to_str()?;
-        (name.len() == 11 && name.starts_with("rustc")).then(|| folder.to_path_buf())
-    })
+/// The option, if any, and the file that an argument makes lld read; the stand-in WDK's are fine where they are.
+fn input<'a>(argument: &'a str, target: &Path) -> Option<(&'a str, &'a Path)> {
+    let (option, path) = match argument.split_once(':') {
+        Some((option, _))
+            if ["/DEF", "/NATVIS"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(option)) =>
+        {
+            argument.split_at(option.len() + 1)
+        }
+        _ => ("", argument),
+    };
+    let path = Path::new(path);
+    (path.is_file() && !path.starts_with(target.join("kit/wdk"))).then_some((option, path))
 }
 
-/// Copies the files of a folder, not its folders.
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
+/// The digests of the build scripts' sources that name the target folder, and what takes their place.
+fn digests_of_placed_sources(target: &Path) -> io::Result<Vec<([u8; 32], [u8; 32])>> {
+    let mut digests = Vec::new();
+    let place = target.display().to_string();
+    for profile in folders(&target.join("x86_64-pc-windows-msvc"))? {
+        for package in folders(&profile.join("build"))? {
+            let Ok(entries) = fs::read_dir(package.join("out")) else {
+                continue;
+            };
+            for entry in entries {
+                let path = entry?.path();
+                if path.extension().is_none_or(|extension| extension != "rs") {
+                    continue;
+                }
+                let text = fs::read_to_string(&path)?;
+                let mapped = text.replace(&place, MAPPED_TARGET);
+                if mapped != text {
+                    digests.push((sha256::digest(text.as_bytes()), sha256::digest(mapped.as_bytes())));
+                }
+            }
         }
     }
-    Ok(())
+    Ok(digests)
+}
+
+/// The folders in a folder; none if there is no such folder.
+fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    Ok(folders)
+}
+
+/// Replaces every occurrence of `from`.
+fn replace(bytes: &mut [u8], from: &[u8; 32], to: &[u8; 32]) {
+    let found: Vec<usize> = memmem::find_iter(bytes, from).collect();
+    for position in found {
+        bytes[position..position + 32].copy_from_slice(to);
+    }
 }
 
 /// For a response file, which lld reads by the rules of Windows' command line.
@@ -122,40 +168,67 @@ fn quote(argument: &str) -> String {
 mod tests {
     use super::*;
 
-    fn folder(line: &[&str]) -> Option<PathBuf> {
-        temporary_folder(
-            &line
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect::<Vec<_>>(),
-        )
+    fn folder(name: &str) -> PathBuf {
+        let folder = env::temp_dir().join(format!("rundown-kit-linker-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     #[test]
-    fn finds_rustcs_temporary_folder() {
-        let expected = Some(PathBuf::from("/t/deps/rustcYnPZOl"));
+    fn inputs_are_the_files_that_lld_reads() {
+        let target = folder("inputs");
+        let file = |name: &str| {
+            let path = target.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            path.display().to_string()
+        };
+        let (object, definition, image, wdk) = (
+            file("a.o"),
+            file("lib.def"),
+            file("a.dll"),
+            file("kit/wdk/ntoskrnl.lib"),
+        );
+        assert_eq!(input(&object, &target), Some(("", Path::new(&object))));
         assert_eq!(
-            folder(&["-flavor", "link", "/DEF:/t/deps/rustcYnPZOl/lib.def", "/NOLOGO"]),
-            expected
+            input(&format!("/DEF:{definition}"), &target),
+            Some(("/DEF:", Path::new(&definition)))
         );
         assert_eq!(
-            folder(&["/t/deps/rustcYnPZOl/libwdk_sys-2a89706263e26c74.rlib"]),
-            expected
+            input(&format!("/natvis:{object}"), &target),
+            Some(("/natvis:", Path::new(&object)))
+        );
+        for other in [
+            format!("/OUT:{image}"),
+            wdk,
+            "/NOLOGO".into(),
+            "/DEF:/nowhere.def".into(),
+        ] {
+            assert_eq!(input(&other, &target), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn digests_are_of_the_sources_that_name_their_folder() {
+        let target = folder("digests");
+        let out = target.join("x86_64-pc-windows-msvc/release/build/wdk-sys-0/out");
+        fs::create_dir_all(&out).unwrap();
+        fs::write(out.join("plain.rs"), "struct X;").unwrap();
+        fs::write(out.join("placed.rs"), format!("r\"{}/types.rs\"", out.display())).unwrap();
+        let own = sha256::digest(format!("r\"{}/types.rs\"", out.display()).as_bytes());
+        let mapped = b"r\"/rundown/target/x86_64-pc-windows-msvc/release/build/wdk-sys-0/out/types.rs\"";
+        assert_eq!(
+            digests_of_placed_sources(&target).unwrap(),
+            [(own, sha256::digest(mapped))]
         );
     }
 
     #[test]
-    fn takes_no_other_folder_for_it() {
-        assert_eq!(
-            folder(&[
-                "/t/rustc/lib.o",
-                "/LIBPATH:/t/rustc-1.95.0/lib",
-                "/NOLOGO",
-                "/DEBUG",
-                "a.o"
-            ]),
-            None
-        );
+    fn every_occurrence_is_replaced() {
+        let mut bytes = [&[1; 32][..], &[7], &[1; 32], &[1; 31]].concat();
+        replace(&mut bytes, &[1; 32], &[2; 32]);
+        assert_eq!(bytes, [&[2; 32][..], &[7], &[2; 32], &[1; 31]].concat());
     }
 
     #[test]

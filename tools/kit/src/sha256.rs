@@ -18,7 +18,9 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+/// The digest of `bytes`.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut message = bytes.to_vec();
     message.push(0x80);
     message.resize(message.len().next_multiple_of(64), 0);

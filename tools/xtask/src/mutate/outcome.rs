@@ -78,7 +78,9 @@ impl Subject {
     fn reasons(&self) -> String {
         let mut counted: Vec<(&str, usize)> = Vec::new();
         for failure in &self.failures {
-            let reason = failure.faults[0].as_str();
+            let fault = failure.faults[0].as_str();
+            // The addresses behind a bugcheck's name differ from run to run.
+            let reason = fault.split_once(": ").map_or(fault, |(reason, _)| reason);
             match counted.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, count)) => *count += 1,
                 None => counted.push((reason, 1)),
@@ -214,6 +216,15 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("8 x bugcheck LOST_WAKEUP"), "{table}");
+        let outcome = subject(
+            Some("LOST"),
+            &["bugcheck LOST_WAKEUP: at 1", "bugcheck LOST_WAKEUP: at 2"],
+        );
+        assert!(
+            outcome.table().contains("2 x bugcheck LOST_WAKEUP "),
+            "{}",
+            outcome.table()
+        );
     }
 
     #[test]
