@@ -167,9 +167,16 @@ unsafe extern "win64" fn forward(_globals: u64, handle: u64, destination: u64) -
         );
     }
     let origin = request::queue_of(&request);
+    if origin
+        .as_ref()
+        .is_some_and(|origin| origin.handle() == destination.handle())
+    {
+        // Back to where it came from is WdfRequestRequeue's to do.
+        return status::INVALID_DEVICE_REQUEST;
+    }
     match insert(&destination, &request) {
         Ok(()) => {
-            if let Some(origin) = origin.filter(|origin| origin.handle() != destination.handle()) {
+            if let Some(origin) = origin {
                 gone(&origin, &request);
             }
             status::SUCCESS
