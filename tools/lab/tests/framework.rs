@@ -410,7 +410,6 @@ fn misuse_is_found() {
         (0x910, FRAMEWORK, "a request that the driver does not have"),
         (0x911, FRAMEWORK, "0x1234, which is no framework handle"),
         (0x912, "BAD_POOL_HEADER", "buffer of a control request"),
-        (0x913, FRAMEWORK, "this one is parallel"),
         (
             0x915,
             FRAMEWORK,

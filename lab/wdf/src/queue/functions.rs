@@ -127,14 +127,7 @@ unsafe extern "win64" fn retrieve_next_request(_globals: u64, queue: u64, result
     let body = queue.queue();
     require(result, "OutRequest");
     if body.config.dispatch_type == PARALLEL {
-        violation(
-            violation::QUEUE,
-            queue.handle(),
-            0,
-            format_args!(
-                "WdfIoQueueRetrieveNextRequest is for manual and sequential queues; this one is parallel"
-            ),
-        );
+        return status::INVALID_DEVICE_STATE;
     }
     let mut state = body.state.lock();
     if !state.dispatching || !state.powered {

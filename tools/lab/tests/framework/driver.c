@@ -415,11 +415,12 @@ static u32 TourOfDeferral(void)
     return 0;
 }
 
-static u32 TourOfQueues(HANDLE request)
+static u32 TourOfQueues(HANDLE parallel, HANDLE request)
 {
     QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG), 3, 0 };
     HANDLE queue = 0, next = 0;
     OK(152, This->Device, &config, NONE, &queue);
+    CHECK((NTSTATUS)WDF(158, parallel, &next) == (NTSTATUS)0xC0000184);
     CHECK((NTSTATUS)WDF(158, queue, &next) == (NTSTATUS)0x8000001A);
     WDF(156, queue);
     CHECK((NTSTATUS)WDF(158, queue, &next) == (NTSTATUS)0xC0200203);
@@ -446,7 +447,7 @@ static void Tour(HANDLE queue, HANDLE request)
     u32 wrong = TourOfRequests(queue, request);
     wrong = wrong ? wrong : TourOfMemory();
     wrong = wrong ? wrong : TourOfDeferral();
-    wrong = wrong ? wrong : TourOfQueues(request);
+    wrong = wrong ? wrong : TourOfQueues(queue, request);
     Answer(request, &wrong, sizeof(wrong));
 }
 
@@ -529,9 +530,6 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         if ((NTSTATUS)WDF(270, request, 4ULL, &buffer, NONE) == SUCCESS) {
             ((volatile char *)buffer)[4] = 1;
         }
-        break;
-    case 0x913: /* retrieves from a parallel queue */
-        WDF(158, queue, &object);
         break;
     case 0x914: /* leaks pool by way of a memory object: none, for the object goes with the driver */
         WDF(192, NONE, POOL_NX, 0x74736554, 100ULL, &object, NONE);
