@@ -8,9 +8,9 @@ use wdk_sys::{
     GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, PVOID,
     STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
-        KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread,
-        KeSetSystemGroupAffinityThread, ObReferenceObjectByHandle, ObfDereferenceObject,
-        PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
+        KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetSystemGroupAffinityThread,
+        ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
+        ZwClose,
     },
 };
 
@@ -18,9 +18,6 @@ use super::{
     PoolBox, check, size_of_u32,
     wait::{self, KERNEL_MODE},
 };
-
-/// A priority above that of system threads, which is 8, and below the real-time ones, which begin at 16.
-const ABOVE_DEFAULT: i32 = 12;
 
 /// What a thread does. The thread owns it, and drops it when it is done.
 pub(crate) trait Body: Send {
@@ -88,15 +85,6 @@ impl SystemThread {
         // SAFETY: open, and closed once.
         let _ = unsafe { ZwClose(handle) };
         Some(Self { object })
-    }
-
-    /// Lets the thread run before those that were started with the default priority.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL`.
-    pub(crate) fn put_first(&self) {
-        // SAFETY: by the invariant. The priority is one of a normal thread, above a system thread's 8.
-        let _ = unsafe { KeSetPriorityThread(self.object.cast(), ABOVE_DEFAULT) };
     }
 
     /// Whether the thread has not ended yet.

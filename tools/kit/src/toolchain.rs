@@ -56,6 +56,7 @@ pub struct Toolchain {
 }
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_LLD: &str = "/usr/lib/llvm-19/bin/ld.lld";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
@@ -108,6 +109,8 @@ impl Toolchain {
             // Unoptimised compiler_builtins call fma, which nothing provides. It is a package of this build only
             // where cargo builds the standard library, so the profile cannot have it in Cargo.toml.
             command.args(["--config", "profile.dev.package.compiler_builtins.opt-level=3"]);
+            // The bare target links with rustup's rust-lld, which Debian's compiler does not bring.
+            command.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", DEBIAN_LLD);
         }
         command
     }
