@@ -32,6 +32,12 @@ pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
 #[must_use]
 pub fn leaks(dump: &Dump, images: &Images<'_>) -> Vec<String> {
     let line = |leak: &Leak| {
+        if leak.caller == 0 {
+            return format!(
+                "{} bytes with tag '{}', allocated by the kernel on the driver's behalf",
+                leak.size, leak.tag
+            );
+        }
         let caller = stack::resolve(dump, leak.caller, true, images);
         let place = caller
             .locations
@@ -190,6 +196,7 @@ mod tests {
     const LOG: &str = "\
 log: rundown-lab kernel: cpus=2
 leak: 0xffffa00000003fc0 0x40 Irp  0xfffff80010001006
+leak: 0xffffa00000005fc0 0x20 File 0x0
 bug: 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL 0x8 0x2 0x0 0xfffff80010001006 the driver reads 0x8 at IRQL 2
 module: driver 0xfffff80010000000 0x3000
 reg: rip=0xfffff80010001006 rsp=0xffff900000005000 rbp=0x0 cr2=0x8 cr8=0x2
@@ -212,6 +219,7 @@ CONTEXT:
      rip=fffff80010001006     rsp=ffff900000005000     rbp=0000000000000000     cr2=0000000000000008
      cr8=0000000000000002
 LEAKED_POOL:    64 bytes with tag 'Irp ', allocated by rundown.sys+0x1006
+                32 bytes with tag 'File', allocated by the kernel on the driver's behalf
 PROCESS_NAME:   System
 FAULTING_THREAD: 7 (driver thread, running on processor 1)
 STACK_TEXT:     (return addresses found by scanning; some may be stale)
@@ -243,9 +251,6 @@ STACK_TEXT:     (return addresses found by scanning; some may be stale)
             ("0x000000D1", "0xfffff80010001006")
         );
         assert_eq!(bugcheck.stack[0].module, "rundown.sys");
-        assert_eq!(
-            leaks(&dump, &images),
-            ["64 bytes with tag 'Irp ', allocated by rundown.sys+0x1006"]
-        );
+        assert_eq!(leaks(&dump, &images).len(), 2);
     }
 }

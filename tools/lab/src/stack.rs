@@ -201,10 +201,14 @@ fn follows_call(driver: &[u8], offset: u64) -> bool {
 #[must_use]
 pub fn resolve(dump: &Dump, address: u64, returns: bool, images: &Images<'_>) -> Frame {
     // A return address may belong to the next line, or even function; the call is before it.
-    let probe = if returns { address - 1 } else { address };
+    let probe = if returns {
+        address.saturating_sub(1)
+    } else {
+        address
+    };
     if contains(dump, address) {
         let offset = address - dump.driver.0;
-        let probe = u32::try_from(probe - dump.driver.0).unwrap_or(u32::MAX);
+        let probe = u32::try_from(probe.saturating_sub(dump.driver.0)).unwrap_or(u32::MAX);
         let locations = images
             .driver_symbols
             .and_then(|symbols| symbols.locate(&[probe]).pop())

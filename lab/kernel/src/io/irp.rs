@@ -4,8 +4,7 @@
 //! its consequences; and a cancellation from outside pins the IRP, which stands for NT's rule that a thread's own
 //! requests cannot vanish while it cancels them.
 
-use super::object::{DeviceObject, DriverObject};
-use super::object::{Irp, StackLocation, TYPE_IRP, control, major};
+use super::object::{DeviceObject, DriverObject, Irp, StackLocation, TYPE_IRP, control, major};
 use super::status;
 use crate::hal::{cpu, pcr};
 use crate::judge::{self, code};

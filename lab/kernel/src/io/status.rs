@@ -1,4 +1,4 @@
-//! NTSTATUS values that the I/O manager and the framework give (ntstatus.h).
+//! NTSTATUS values that the I/O manager and the framework give (ntstatus.h; the framework's own are in wdfstatus.h and wudfddi.h).
 
 macro_rules! statuses {
     ($($name:ident = $value:literal,)*) => {
@@ -13,7 +13,6 @@ statuses! {
     BUFFER_OVERFLOW = 0x8000_0005_u32,
     NO_MORE_ENTRIES = 0x8000_001A_u32,
     UNSUCCESSFUL = 0xC000_0001_u32,
-    NOT_IMPLEMENTED = 0xC000_0002_u32,
     INFO_LENGTH_MISMATCH = 0xC000_0004_u32,
     INVALID_HANDLE = 0xC000_0008_u32,
     INVALID_PARAMETER = 0xC000_000D_u32,
@@ -23,20 +22,15 @@ statuses! {
     ACCESS_DENIED = 0xC000_0022_u32,
     BUFFER_TOO_SMALL = 0xC000_0023_u32,
     OBJECT_TYPE_MISMATCH = 0xC000_0024_u32,
-    OBJECT_NAME_INVALID = 0xC000_0033_u32,
     OBJECT_NAME_NOT_FOUND = 0xC000_0034_u32,
     OBJECT_NAME_COLLISION = 0xC000_0035_u32,
-    DELETE_PENDING = 0xC000_0056_u32,
     INSUFFICIENT_RESOURCES = 0xC000_009A_u32,
-    DEVICE_NOT_READY = 0xC000_00A3_u32,
     NOT_SUPPORTED = 0xC000_00BB_u32,
     CANCELLED = 0xC000_0120_u32,
     INVALID_DEVICE_STATE = 0xC000_0184_u32,
     NOT_FOUND = 0xC000_0225_u32,
     WDF_PAUSED = 0xC020_0203_u32,
     WDF_BUSY = 0xC020_0204_u32,
-    WDF_INTERNAL_ERROR = 0xC020_0200_u32,
-    DELETE_PENDING_DEVICE = 0xC000_02B6_u32,
 }
 
 /// `NT_SUCCESS`.

@@ -309,6 +309,148 @@ static void Registry(HANDLE request)
     Answer(request, values, sizeof(values));
 }
 
+static volatile long Ticks;
+static void Tick(HANDLE object) { __atomic_add_fetch(&Ticks, 1, __ATOMIC_SEQ_CST); }
+
+/* What has no case of its own: every call with its result checked. The answer is the first line that was wrong, or 0. */
+#define CHECK(condition) do { if (!(condition)) { return __LINE__; } } while (0)
+#define OK(...) CHECK((NTSTATUS)WDF(__VA_ARGS__) == SUCCESS)
+
+static u32 TourOfRequests(HANDLE queue, HANDLE request)
+{
+    struct { u16 Size; u8 Minor; u32 Type; u64 Output, Input; u32 Code; u64 Type3; } parameters = { sizeof(parameters) };
+    ATTRIBUTES attributes = Attributes(0, &LetterType);
+    HANDLE file, device;
+    void *context = 0;
+    WDF(266, request, &parameters);
+    CHECK(parameters.Type == 14 && FUNCTION(parameters.Code) == 0x80F && parameters.Output == 4 && parameters.Input == 2);
+    WDF(275, request, 7ULL);
+    CHECK(WDF(276, request) == 7);
+    CHECK((char)WDF(280, request) == 1);
+    CHECK(WDF(282, request) == queue && !(u8)WDF(257, request) && WDF(285, request));
+    file = WDF(277, request);
+    CHECK(file && WDF(139, file) == This->Device && WDF(140, file));
+    CHECK(WDF(90, This->Device, WDF(140, file)) == file);
+    CHECK(((UNICODE_STRING *)WDF(137, file))->Length == 0);
+    OK(203, request, &attributes, &context);
+    CHECK(context && (void *)WDF(202, request, &LetterType) == context && WDF(204, context) == request);
+    CHECK((NTSTATUS)WDF(203, request, &attributes, &context) == (NTSTATUS)0xC0000035);
+    CHECK(WDF(202, request, &DeviceType) == 0);
+    device = WDF(157, queue);
+    CHECK(device == This->Device && WDF(92, device) == queue && WDF(39, device) == Globals->Driver);
+    CHECK(WDF(30, WDF(31, device)) == device && WDF(32, device) && WDF(33, device));
+    CHECK(WDF(118, Globals->Driver) && WDF(120, WDF(118, Globals->Driver)) == Globals->Driver);
+    CHECK(((const u16 *)WDF(117, Globals->Driver))[0] == '\\');
+    return 0;
+}
+
+static u32 TourOfMemory(void)
+{
+    static UNICODE_STRING text = STRING(L"Text"), answer = STRING(L"Answer"), none = STRING(L"None"), link = STRING(L"\\??\\LabTest");
+    UNICODE_STRING string = { 0, 0, 0 };
+    static u16 characters[16];
+    HANDLE object = 0, key = 0;
+    u64 size = 0;
+    u32 length = 0, kind = 0, number = 0;
+    u16 bytes = 0;
+    char *buffer = 0;
+    OK(192, NONE, POOL_NX, 0x74736554, 100ULL, &object, &buffer);
+    CHECK(WDF(194, object, &size) == (u64)buffer && size == 100);
+    buffer[99] = 1;
+    WDF(208, object);
+    CHECK((NTSTATUS)WDF(192, NONE, POOL_NX, 0x74736554, NONE, &object, NONE) == (NTSTATUS)0xC000000D);
+    OK(308, &text, NONE, &object);
+    WDF(309, object, &string);
+    CHECK(string.Length == 8 && string.Buffer[3] == 't' && string.Buffer != text.Buffer);
+    WDF(208, object);
+    OK(119, Globals->Driver, 0x20019, NONE, &key);
+    CHECK((NTSTATUS)WDF(240, key, &text, &number) == (NTSTATUS)0xC0000024);
+    string.Buffer = characters;
+    string.MaximumLength = sizeof(characters);
+    OK(238, key, &text, &bytes, &string);
+    CHECK(string.Length == 10 && bytes == 12 && characters[4] == 'o');
+    string.MaximumLength = 4;
+    CHECK((NTSTATUS)WDF(238, key, &text, &bytes, &string) == (NTSTATUS)0x80000005);
+    OK(235, key, &answer, 4, &number, &length, &kind);
+    CHECK(number == 42 && length == 4 && kind == 4);
+    CHECK((NTSTATUS)WDF(229, key, &none, 0x20019, NONE, &object) == (NTSTATUS)0xC0000034);
+    WDF(231, key);
+    OK(80, This->Device, &link);
+    CHECK((NTSTATUS)WDF(80, This->Device, &link) == (NTSTATUS)0xC0000035);
+    return 0;
+}
+
+static u32 TourOfDeferral(void)
+{
+    const long long no_time = 0, soon = -20000;
+    TIMER_CONFIG timer = { sizeof(TIMER_CONFIG), Tick, 1, 0, 0, 0 };
+    DEFERRED_CONFIG deferred = { sizeof(DEFERRED_CONFIG), Tick, 0 };
+    ATTRIBUTES attributes = Attributes(This->Device, 0), orphan = Attributes(0, 0);
+    HANDLE object = 0;
+    CHECK((NTSTATUS)WDF(318, &timer, &orphan, &object) == (NTSTATUS)0xC000000D);
+    OK(318, &timer, &attributes, &object);
+    CHECK(WDF(321, object) == This->Device);
+    Ticks = 0;
+    CHECK(!(u8)WDF(319, object, -10000LL));
+    while (Ticks < 5) {
+        KeDelayExecutionThread(0, 0, &soon);
+    }
+    CHECK((u8)WDF(320, object, 1));
+    Ticks = 0;
+    KeDelayExecutionThread(0, 0, &soon);
+    CHECK(Ticks == 0 && !(u8)WDF(320, object, 1));
+    WDF(208, object);
+    OK(379, &deferred, &attributes, &object);
+    WDF(380, object);
+    WDF(382, object);
+    CHECK(Ticks == 1 && WDF(381, object) == This->Device);
+    WDF(208, object);
+    OK(111, &deferred, &attributes, &object);
+    CHECK((u8)WDF(112, object) && WDF(114, object) == This->Device);
+    WDF(113, object, 1);
+    CHECK(Ticks <= 2);
+    WDF(208, object);
+    CHECK((NTSTATUS)WDF(313, This->Lock, &no_time) == SUCCESS);
+    WDF(314, This->Lock);
+    return 0;
+}
+
+static u32 TourOfQueues(HANDLE parallel, HANDLE request)
+{
+    QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG), 3, 0 };
+    HANDLE queue = 0, next = 0;
+    OK(152, This->Device, &config, NONE, &queue);
+    CHECK((NTSTATUS)WDF(158, parallel, &next) == (NTSTATUS)0xC0000184);
+    CHECK((NTSTATUS)WDF(158, queue, &next) == (NTSTATUS)0x8000001A);
+    WDF(156, queue);
+    CHECK((NTSTATUS)WDF(158, queue, &next) == (NTSTATUS)0xC0200203);
+    WDF(154, queue);
+    CHECK((NTSTATUS)WDF(158, queue, &next) == (NTSTATUS)0x8000001A);
+    OK(281, request, queue);
+    OK(158, queue, &next);
+    CHECK(next == request && WDF(282, request) == queue);
+    CHECK((NTSTATUS)WDF(281, request, queue) == INVALID_DEVICE_REQUEST);
+    OK(281, request, This->Manual);
+    OK(158, This->Manual, &next);
+    WDF(164, queue);
+    CHECK((NTSTATUS)WDF(281, request, queue) == (NTSTATUS)0xC0200204);
+    WDF(154, queue);
+    OK(281, request, queue);
+    OK(158, queue, &next);
+    config.Size--;
+    CHECK((NTSTATUS)WDF(152, This->Device, &config, NONE, &queue) == (NTSTATUS)0xC0000004);
+    return 0;
+}
+
+static void Tour(HANDLE queue, HANDLE request)
+{
+    u32 wrong = TourOfRequests(queue, request);
+    wrong = wrong ? wrong : TourOfMemory();
+    wrong = wrong ? wrong : TourOfDeferral();
+    wrong = wrong ? wrong : TourOfQueues(queue, request);
+    Answer(request, &wrong, sizeof(wrong));
+}
+
 /* A frame of its own, so that reports can name it. */
 __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 function)
 {
@@ -388,9 +530,6 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         if ((NTSTATUS)WDF(270, request, 4ULL, &buffer, NONE) == SUCCESS) {
             ((volatile char *)buffer)[4] = 1;
         }
-        break;
-    case 0x913: /* retrieves from a parallel queue */
-        WDF(158, queue, &object);
         break;
     case 0x914: /* leaks pool by way of a memory object: none, for the object goes with the driver */
         WDF(192, NONE, POOL_NX, 0x74736554, 100ULL, &object, NONE);
@@ -499,6 +638,9 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     }
     case 0x80E: /* more memory than there is */
         Complete(request, (NTSTATUS)WDF(192, NONE, POOL_NX, 0x74736554, 1ULL << 62, &next, NONE), 0);
+        return;
+    case 0x80F:
+        Tour(queue, request);
         return;
     default:
         Misuse(queue, request, function);

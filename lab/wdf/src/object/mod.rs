@@ -9,108 +9,33 @@
 //!
 //! # Invariants
 //! - A handle is never used again, and says by itself of what type it was.
-//! - An object is in [`OBJECTS`] from its creation until it is destroyed.
+//! - An object is in the table of handles from its creation until it is destroyed.
 //! - `references` counts the framework's own one until the object is deleted, and the driver's.
+
+mod functions;
+mod handle;
+
+pub use functions::FUNCTIONS;
+pub use handle::{Kind, any, find};
 
 use crate::call::invoke;
 use crate::layout::{
     ContextType, EXECUTION_LEVEL_DISPATCH, EXECUTION_LEVEL_INHERIT, EXECUTION_LEVEL_PASSIVE,
     ObjectAttributes, SCOPE_INHERIT, SCOPE_NONE,
 };
-use crate::table::Slot;
-use crate::violation::{self, routine, violation};
+use crate::violation::{self, violation};
 use crate::{device, driver, file, lock, memory, queue, registry, request, timed};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use rundown_lab_kernel::hal::pcr;
 use rundown_lab_kernel::io::{status, worker};
 use rundown_lab_kernel::judge::{bugcheck, code};
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
-
-/// Types of objects, as handles carry them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "the names are the framework's")]
-pub enum Kind {
-    General = 1,
-    Driver,
-    Device,
-    Queue,
-    Request,
-    FileObject,
-    SpinLock,
-    WaitLock,
-    Timer,
-    Dpc,
-    WorkItem,
-    Key,
-    String,
-    Memory,
-    ResourceList,
-}
-
-impl Kind {
-    /// As the headers call its handle type.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::General => "WDFOBJECT",
-            Self::Driver => "WDFDRIVER",
-            Self::Device => "WDFDEVICE",
-            Self::Queue => "WDFQUEUE",
-            Self::Request => "WDFREQUEST",
-            Self::FileObject => "WDFFILEOBJECT",
-            Self::SpinLock => "WDFSPINLOCK",
-            Self::WaitLock => "WDFWAITLOCK",
-            Self::Timer => "WDFTIMER",
-            Self::Dpc => "WDFDPC",
-            Self::WorkItem => "WDFWORKITEM",
-            Self::Key => "WDFKEY",
-            Self::String => "WDFSTRING",
-            Self::Memory => "WDFMEMORY",
-            Self::ResourceList => "WDFCMRESLIST",
-        }
-    }
-
-    /// Whether a driver may delete it by hand (wdfobject.h, "WdfObjectDelete": not drivers, devices, files and requests that
-    /// the framework made).
-    fn deletable(self) -> bool {
-        !matches!(
-            self,
-            Self::Driver | Self::Device | Self::FileObject | Self::Request | Self::ResourceList | Self::Queue
-        )
-    }
-
-    /// Whether cleaning up may wait, so that it is done at `PASSIVE_LEVEL`.
-    fn needs_passive(self) -> bool {
-        matches!(self, Self::Device | Self::Timer | Self::Dpc | Self::WorkItem)
-    }
-
-    fn from_raw(raw: u64) -> Option<Self> {
-        const ALL: [Kind; 15] = [
-            Kind::General,
-            Kind::Driver,
-            Kind::Device,
-            Kind::Queue,
-            Kind::Request,
-            Kind::FileObject,
-            Kind::SpinLock,
-            Kind::WaitLock,
-            Kind::Timer,
-            Kind::Dpc,
-            Kind::WorkItem,
-            Kind::Key,
-            Kind::String,
-            Kind::Memory,
-            Kind::ResourceList,
-        ];
-        ALL.into_iter().find(|kind| *kind as u64 == raw)
-    }
-}
 
 /// What an object is besides being one.
 #[allow(missing_docs, reason = "each is described where its type is")]
@@ -160,15 +85,8 @@ pub struct Object {
     caller: u64,
 }
 
-/// Handles lie where nothing is mapped, so a driver that takes one for a pointer faults.
-const HANDLES: u64 = 0xFFFF_E000_0000_0000;
-const KIND_SHIFT: u32 = 4;
-const SERIAL_SHIFT: u32 = 8;
-
-static OBJECTS: IrqLock<BTreeMap<u64, Arc<Object>>> = IrqLock::new(BTreeMap::new());
 /// Context memory to handle, for `WdfObjectContextGetObject`.
 static CONTEXTS: IrqLock<BTreeMap<u64, u64>> = IrqLock::new(BTreeMap::new());
-static NEXT: AtomicU64 = AtomicU64::new(1);
 /// The tag of context memory: the driver's.
 static TAG: AtomicU32 = AtomicU32::new(u32::from_le_bytes(*b"FxDr"));
 
@@ -237,9 +155,8 @@ pub fn create(
     } else {
         scope
     };
-    let serial = NEXT.fetch_add(1, Ordering::Relaxed);
     let object = Arc::new(Object {
-        handle: HANDLES | serial << SERIAL_SHIFT | (kind as u64) << KIND_SHIFT,
+        handle: handle::next(kind),
         kind,
         body,
         parent: IrqLock::new(None),
@@ -254,7 +171,7 @@ pub fn create(
     if let Some(attributes) = attributes {
         object.add_context(attributes)?;
     }
-    OBJECTS.lock().insert(object.handle, object.clone());
+    handle::insert(&object);
     if let Some(parent) = parent {
         object.adopt(&parent);
     }
@@ -474,7 +391,7 @@ impl Object {
         if let Body::Memory(memory) = &self.body {
             memory.free();
         }
-        OBJECTS.lock().remove(&self.handle);
+        handle::remove(self.handle);
     }
 }
 
@@ -501,73 +418,11 @@ fn unique(context_type: *const ContextType) -> u64 {
     }
 }
 
-/// The object of any type behind a handle; what is none is a violation.
-pub fn any(handle: u64) -> Arc<Object> {
-    if let Some(object) = OBJECTS.lock().get(&handle) {
-        return object.clone();
-    }
-    refuse(handle, None)
-}
-
-/// The object behind a handle, which must be of that type.
-pub fn find(handle: u64, kind: Kind) -> Arc<Object> {
-    let object = OBJECTS.lock().get(&handle).cloned();
-    match object {
-        Some(object) if object.kind == kind => object,
-        _ => refuse(handle, Some(kind)),
-    }
-}
-
-fn refuse(handle: u64, kind: Option<Kind>) -> ! {
-    let wanted = kind.map_or("WDFOBJECT", Kind::name);
-    let serial = (handle ^ HANDLES) >> SERIAL_SHIFT;
-    let known = Kind::from_raw(handle >> KIND_SHIFT & 0xF)
-        .filter(|_| (1..NEXT.load(Ordering::Relaxed)).contains(&serial));
-    let routine = routine();
-    match known {
-        _ if handle == 0 => violation(
-            violation::NULL_PARAMETER,
-            0,
-            0,
-            format_args!("{routine} was given a NULL handle for a {wanted}"),
-        ),
-        Some(other) if OBJECTS.lock().contains_key(&handle) => violation(
-            violation::BAD_HANDLE,
-            handle,
-            0,
-            format_args!("{routine} was given a {} where a {wanted} belongs", other.name()),
-        ),
-        Some(Kind::Request) => violation(
-            violation::BAD_HANDLE,
-            handle,
-            0,
-            format_args!("{routine} was given a WDFREQUEST that is completed already"),
-        ),
-        Some(other) => violation(
-            violation::BAD_HANDLE,
-            handle,
-            0,
-            format_args!("{routine} was given a {} that is deleted already", other.name()),
-        ),
-        None => violation(
-            violation::BAD_HANDLE,
-            handle,
-            0,
-            format_args!(
-                "{routine} was given {handle:#x}, which is no framework handle; a {wanted} belongs there"
-            ),
-        ),
-    }
-}
-
 /// At unload: nothing may be left. The driver object, and with it everything that hangs below it, is deleted already.
 pub fn check_none_left() {
-    let objects = OBJECTS.lock();
-    let Some(first) = objects.values().next().cloned() else {
+    let Some((first, count)) = handle::first() else {
         return;
     };
-    let count = objects.len();
-    drop(objects);
     let references = first.references.load(Ordering::Relaxed);
     bugcheck(
         code::DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -583,90 +438,6 @@ pub fn check_none_left() {
             first.caller
         ),
     )
-}
-
-unsafe extern "win64" fn get_typed_context(
-    _globals: u64,
-    handle: u64,
-    context_type: *const ContextType,
-) -> u64 {
-    any(handle).context(unique(context_type)).unwrap_or(0)
-}
-
-unsafe extern "win64" fn allocate_context(
-    _globals: u64,
-    handle: u64,
-    context_attributes: *const ObjectAttributes,
-    result: *mut u64,
-) -> i32 {
-    // SAFETY: the declaration: attributes.
-    let added = unsafe { attributes(violation::require(context_attributes, "ContextAttributes")) }
-        .and_then(|attributes| any(handle).add_context(&attributes.ok_or(status::INVALID_PARAMETER)?));
-    match added {
-        Ok(memory) => {
-            // SAFETY: the declaration: room for a pointer, or null.
-            if let Some(result) = unsafe { result.as_mut() } {
-                *result = memory;
-            }
-            status::SUCCESS
-        }
-        Err(status) => status,
-    }
-}
-
-unsafe extern "win64" fn context_get_object(_globals: u64, context: u64) -> u64 {
-    let handle = CONTEXTS.lock().get(&context).copied();
-    handle.unwrap_or_else(|| {
-        violation(
-            violation::BAD_HANDLE,
-            context,
-            0,
-            format_args!("WdfObjectContextGetObject was given {context:#x}, which is no context"),
-        )
-    })
-}
-
-unsafe extern "win64" fn reference(_globals: u64, handle: u64, _tag: u64, _line: i32, _file: u64) {
-    any(handle).reference();
-}
-
-unsafe extern "win64" fn dereference(_globals: u64, handle: u64, _tag: u64, _line: i32, _file: u64) {
-    any(handle).dereference();
-}
-
-unsafe extern "win64" fn object_create(
-    _globals: u64,
-    given: *const ObjectAttributes,
-    result: *mut u64,
-) -> i32 {
-    // SAFETY: the declaration: attributes or none.
-    let object = unsafe { attributes(given) }.and_then(|given| {
-        create(
-            Kind::General,
-            given.as_ref(),
-            driver::object().as_ref(),
-            Body::None,
-        )
-    });
-    // SAFETY: the declaration: room for a handle.
-    unsafe { answer(object, result) }
-}
-
-unsafe extern "win64" fn delete(_globals: u64, handle: u64) {
-    let object = any(handle);
-    // A request that the driver itself created could be deleted; the lab has none.
-    if !object.kind.deletable() {
-        violation(
-            code::sub::WDF_RULE,
-            handle,
-            0,
-            format_args!(
-                "WdfObjectDelete was given a {}, which only the framework deletes",
-                object.kind.name()
-            ),
-        );
-    }
-    object.delete();
 }
 
 /// The end of every function that creates: the handle is stored, or the status returned.
@@ -685,26 +456,3 @@ pub unsafe fn answer(created: Result<Arc<Object>, i32>, result: *mut u64) -> i32
         Err(status) => status,
     }
 }
-
-/// `wdfobject.h`.
-pub static FUNCTIONS: &[Slot] = &[
-    Slot::new(
-        202,
-        "WdfObjectGetTypedContextWorker",
-        3,
-        get_typed_context as *const (),
-    )
-    .quiet(),
-    Slot::new(203, "WdfObjectAllocateContext", 2, allocate_context as *const ()),
-    Slot::new(
-        204,
-        "WdfObjectContextGetObject",
-        3,
-        context_get_object as *const (),
-    )
-    .quiet(),
-    Slot::new(205, "WdfObjectReferenceActual", 2, reference as *const ()),
-    Slot::new(206, "WdfObjectDereferenceActual", 2, dereference as *const ()),
-    Slot::new(207, "WdfObjectCreate", 2, object_create as *const ()),
-    Slot::new(208, "WdfObjectDelete", 2, delete as *const ()),
-];

@@ -1,0 +1,259 @@
+//! Requests: an IRP on its way through the framework.
+//!
+//! # State
+//! ```text
+//! Framework --into a queue--> Queue --presented, retrieved--> Driver --completed--> Completed
+//!                               ^------------forwarded----------'
+//! ```
+//! While a queue has it, its IRP's cancel routine is the framework's. While the driver has it, that is so only between
+//! `WdfRequestMarkCancelable` and `WdfRequestUnmarkCancelable`.
+
+mod functions;
+
+pub use functions::FUNCTIONS;
+
+use crate::call::invoke;
+use crate::object::{self, Body, Kind, Object};
+use crate::violation::{self, routine, violation};
+use crate::{file, queue};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use rundown_lab_kernel::io::object::{Irp, major};
+use rundown_lab_kernel::io::{irp, status};
+use rundown_lab_kernel::lock::IrqLock;
+
+/// A request of a device.
+pub struct Request {
+    irp: &'static Irp,
+    device: Arc<Object>,
+    file: Option<Arc<Object>>,
+    function: u8,
+    minor: u8,
+    parameters: [u64; 4],
+    state: IrqLock<State>,
+}
+
+struct State {
+    owner: Owner,
+    /// The queue that it is in, or was presented from.
+    queue: Option<Arc<Object>>,
+    cancel: Cancel,
+}
+
+/// Who has a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The framework, on the way to a queue.
+    Framework,
+    /// A queue; it waits.
+    Queue,
+    /// The driver, which has to complete or forward it.
+    Driver,
+    /// Nobody any more.
+    Completed,
+}
+
+/// Whether the driver's cancel callback may be called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// Marked with this callback.
+    Marked(u64),
+    /// The callback was called.
+    Called,
+}
+
+/// Requests by the address of their IRP, for the cancel routine.
+static BY_IRP: IrqLock<BTreeMap<u64, Arc<Object>>> = IrqLock::new(BTreeMap::new());
+
+impl Request {
+    /// The IRP's major function.
+    pub fn function(&self) -> u8 {
+        self.function
+    }
+
+    /// The device that it came to.
+    pub fn device(&self) -> &Arc<Object> {
+        &self.device
+    }
+
+    /// The file object that it came through, if the driver wants those.
+    pub fn file(&self) -> Option<&Arc<Object>> {
+        self.file.as_ref()
+    }
+
+    /// Bytes of output that the client has room for; of a read or write, its length.
+    pub fn output_length(&self) -> u64 {
+        self.parameters[0] & 0xFFFF_FFFF
+    }
+
+    /// Bytes of input.
+    pub fn input_length(&self) -> u64 {
+        if self.is_control() {
+            self.parameters[1] & 0xFFFF_FFFF
+        } else {
+            0
+        }
+    }
+
+    /// The control code; 0 for other requests.
+    pub fn code(&self) -> u32 {
+        if self.is_control() {
+            self.parameters[2] as u32
+        } else {
+            0
+        }
+    }
+
+    /// Whether the driver's cancel callback may be called.
+    pub fn is_cancelable(&self) -> bool {
+        matches!(self.state.lock().cancel, Cancel::Marked(_))
+    }
+
+    fn is_control(&self) -> bool {
+        matches!(
+            self.function,
+            major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL
+        )
+    }
+}
+
+fn address(irp: &'static Irp) -> u64 {
+    (&raw const *irp) as u64
+}
+
+/// Makes a request of an IRP; the framework has it then.
+///
+/// # Errors
+/// An NTSTATUS: memory is short.
+pub fn create(device: &Arc<Object>, irp: &'static Irp) -> Result<Arc<Object>, i32> {
+    let stack = irp::current(irp);
+    let body = Request {
+        irp,
+        device: device.clone(),
+        file: file::of(device.device(), irp),
+        function: stack.major_function.get(),
+        minor: stack.minor_function.get(),
+        parameters: core::array::from_fn(|index| stack.parameters[index].get()),
+        state: IrqLock::new(State {
+            owner: Owner::Framework,
+            queue: None,
+            cancel: Cancel::No,
+        }),
+    };
+    let attributes = device.device().init.request_attributes;
+    let request = object::create(
+        Kind::Request,
+        attributes.as_ref(),
+        Some(device),
+        Body::Request(body),
+    )?;
+    BY_IRP.lock().insert(address(irp), request.clone());
+    Ok(request)
+}
+
+/// The driver has it, from `queue` if it came from one.
+pub fn give_to_driver(request: &Arc<Object>, queue: Option<&Arc<Object>>) {
+    let mut state = request.request().state.lock();
+    state.owner = Owner::Driver;
+    state.queue = queue.cloned();
+}
+
+/// A queue takes it in; false if it is cancelled already. Called with the queue's lock held.
+pub fn enter_queue(request: &Arc<Object>, queue: &Arc<Object>) -> bool {
+    let body = request.request();
+    let mut state = body.state.lock();
+    irp::set_cancel_routine(body.irp, cancel_routine as *const () as u64);
+    // Whoever takes the routine away again acts: here, or the cancel routine, which waits for the queue's lock.
+    let cancelled = body.irp.cancel.get() != 0 && irp::set_cancel_routine(body.irp, 0) != 0;
+    state.owner = if cancelled { Owner::Framework } else { Owner::Queue };
+    state.queue = Some(queue.clone());
+    state.cancel = Cancel::No;
+    !cancelled
+}
+
+/// It is to leave its queue; false if a cancellation is on its way, which will take it out. Called with the queue's lock held.
+pub fn leave_queue(request: &Object) -> bool {
+    irp::set_cancel_routine(request.request().irp, 0) != 0
+}
+
+/// The queue that it is in, or was presented from.
+pub fn queue_of(request: &Arc<Object>) -> Option<Arc<Object>> {
+    request.request().state.lock().queue.clone()
+}
+
+/// The routine that the driver called is for a request that `owner` has.
+pub fn require_owner(request: &Arc<Object>, owner: Owner) {
+    let found = request.request().state.lock().owner;
+    if found != owner {
+        violation(
+            violation::QUEUE,
+            request.handle(),
+            0,
+            format_args!(
+                "{} was given a request that the driver does not have: {found:?} has it",
+                routine()
+            ),
+        );
+    }
+}
+
+/// Completes a request, whoever has it: the cleanup callbacks of its object run first, while its buffers are there.
+pub fn complete(request: &Arc<Object>, status: i32, information: Option<u64>) {
+    let body = request.request();
+    let queue = {
+        let mut state = body.state.lock();
+        state.owner = Owner::Completed;
+        state.queue.take()
+    };
+    let irp = body.irp;
+    irp.io_status.status.set(status);
+    if let Some(information) = information {
+        irp.io_status.information.set(information);
+    }
+    let failed_create = body.function == major::CREATE && !status::is_success(status);
+    let file = body.file.clone().filter(|_| failed_create);
+    request.clean_up();
+    BY_IRP.lock().remove(&address(irp));
+    if let Some(file) = file {
+        file::forget(&file);
+    }
+    irp::complete(irp);
+    if let Some(queue) = queue {
+        queue::gone(&queue, request);
+    }
+    request.release();
+}
+
+/// What a cancellation finds to do.
+enum Action {
+    FromQueue(Arc<Object>),
+    Call(u64),
+    Nothing,
+}
+
+/// The IRP's cancel routine. The cancel spin lock is held, and released first.
+unsafe extern "win64" fn cancel_routine(_device: u64, irp: u64) {
+    let irp = irp::check(irp, "the framework's cancel routine");
+    let request = BY_IRP.lock().get(&address(irp)).cloned();
+    irp::release_cancel_lock(irp.cancel_irql.get());
+    let Some(request) = request else { return };
+    let action = {
+        let mut state = request.request().state.lock();
+        match (state.owner, state.cancel) {
+            (Owner::Queue, _) => state.queue.clone().map_or(Action::Nothing, Action::FromQueue),
+            (Owner::Driver, Cancel::Marked(callback)) => {
+                state.cancel = Cancel::Called;
+                Action::Call(callback)
+            }
+            _ => Action::Nothing,
+        }
+    };
+    match action {
+        Action::FromQueue(queue) => queue::canceled(&queue, &request),
+        Action::Call(callback) => {
+            invoke("EvtRequestCancel", callback, [request.handle(), 0, 0, 0, 0]);
+        }
+        Action::Nothing => {}
+    }
+}
