@@ -176,7 +176,11 @@ fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Err
     if status.success() {
         return Ok(());
     }
-    Err(Error::new(format!("{what}; see cargo's messages above")))
+    // A status without a code is a signal's, and then cargo had no chance to say anything.
+    Err(Error::new(match status.code() {
+        Some(_) => format!("{what}; see cargo's messages above"),
+        None => format!("{what}: cargo was ended from outside ({status})"),
+    }))
 }
 
 /// What cargo builds and lints alike.
