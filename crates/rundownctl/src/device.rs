@@ -100,6 +100,10 @@ fn path() -> Result<Vec<u16>, Error> {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "`open` made it of a HANDLE, a pointer"
+)]
 const fn to_raw(handle: Handle) -> HANDLE {
     ptr::with_exposed_provenance_mut(handle.0 as usize)
 }
