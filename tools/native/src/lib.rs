@@ -58,4 +58,4 @@ pub mod reference;
 pub use arm::{Arm, Ours, Word};
 pub use host::Host;
 pub use machine::{Counts, Seam, Settings, on_seam};
-pub use native::{LoadError, Native, Origin};
+pub use native::{LoadError, Native};
