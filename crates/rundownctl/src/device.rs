@@ -25,7 +25,7 @@ use windows_sys::{
 
 use crate::{
     error::Error,
-    status::is_success,
+    ntstatus::is_success,
     target::{Access, Handle, Ioctl, Target, User},
 };
 

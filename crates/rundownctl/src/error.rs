@@ -1,6 +1,8 @@
 //! What can go wrong, in words for people, and the exit code of each.
 
-use crate::status::explain;
+use std::{io, path::PathBuf};
+
+use crate::ntstatus::explain;
 
 /// Why the client gave up.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,14 @@ pub enum Error {
     /// The other side does not speak our protocol.
     #[error("{0}; client, driver and lab must come from the same build")]
     Protocol(String),
+    /// A file of ours, or a folder for files, cannot be used.
+    #[error("{} cannot be used: {source}; name another, or see to its rights", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -42,6 +52,7 @@ impl Error {
             Self::Refused { .. } => 4,
             Self::DriverFailed(_) => 5,
             Self::Protocol(_) => 6,
+            Self::File { .. } => 7,
         }
     }
 
@@ -54,6 +65,7 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::DriverFailed(_) => "driver-failed",
             Self::Protocol(_) => "protocol",
+            Self::File { .. } => "file",
         }
     }
 }
@@ -62,7 +74,7 @@ impl Error {
 mod tests {
     use std::collections::HashSet;
 
-    use super::Error;
+    use super::*;
 
     #[test]
     fn every_error_has_an_exit_code_of_its_own() {
@@ -78,6 +90,10 @@ mod tests {
             },
             Error::DriverFailed(String::new()),
             Error::Protocol(String::new()),
+            Error::File {
+                path: PathBuf::new(),
+                source: io::Error::other("no reason"),
+            },
         ];
         let codes: HashSet<u8> = errors.iter().map(Error::exit_code).collect();
         assert_eq!(codes.len(), errors.len());

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use rundown_abi::{Info, RunState, SpinPath, StressResult};
 use serde_json::{Value, json};
 
-use crate::{error::Error, stress::Run};
+use crate::{commands::stress::Run, error::Error};
 
 /// A number with its thousands set apart.
 #[must_use]
