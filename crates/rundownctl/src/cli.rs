@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{completions, info, man, raw, stress},
+    commands::{completions, info, install, man, raw, status, stress, uninstall},
     target::Spec,
 };
 
@@ -17,6 +17,7 @@ Exit codes:
     5  the driver failed: a bugcheck, a hang, or a leak in the lab
     6  the other side does not speak our version of the protocol
     7  a file cannot be read or written
+    8  Windows refused to install or remove the driver, or its device does not start
   130  the run was interrupted (Ctrl-C), and no violation was found until then";
 
 /// Talks to the rundown driver: what it is, and whether its run-down protection holds under stress.
@@ -54,6 +55,12 @@ pub enum Command {
     Stress(stress::Options),
     /// Send one request byte by byte and print the answer in hexadecimal
     Raw(raw::Options),
+    /// Install the driver on this Windows, as `devcon install` does
+    Install(install::Options),
+    /// Remove the driver from this Windows, its device and its package
+    Uninstall(uninstall::Options),
+    /// Tell whether the target is ready, and what to do when it is not
+    Status(status::Options),
     /// Print what a shell needs to complete this command line
     Completions(completions::Options),
     /// Print the manual page

@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::ntstatus::explain;
+use crate::{
+    installation::{problem, win32},
+    ntstatus::explain,
+};
 
 /// Why the client gave up.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,22 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// Windows refused a step of an installation or of a removal.
+    #[error("{step} failed with {}", win32(*.code))]
+    Windows {
+        /// The step, in words.
+        step: &'static str,
+        /// The Win32 or `SetupAPI` error.
+        code: u32,
+    },
+    /// The driver is installed, and its device does not start.
+    #[error("{device} does not start, code {code}: {}", problem(*.code))]
+    NotStarted {
+        /// The device's instance ID.
+        device: String,
+        /// Device Manager's number for the problem.
+        code: u32,
+    },
 }
 
 impl Error {
@@ -53,6 +72,7 @@ impl Error {
             Self::DriverFailed(_) => 5,
             Self::Protocol(_) => 6,
             Self::File { .. } => 7,
+            Self::Windows { .. } | Self::NotStarted { .. } => 8,
         }
     }
 
@@ -66,6 +86,7 @@ impl Error {
             Self::DriverFailed(_) => "driver-failed",
             Self::Protocol(_) => "protocol",
             Self::File { .. } => "file",
+            Self::Windows { .. } | Self::NotStarted { .. } => "windows",
         }
     }
 }
@@ -94,6 +115,7 @@ mod tests {
                 path: PathBuf::new(),
                 source: io::Error::other("no reason"),
             },
+            Error::Windows { step: "", code: 5 },
         ];
         let codes: HashSet<u8> = errors.iter().map(Error::exit_code).collect();
         assert_eq!(codes.len(), errors.len());

@@ -23,6 +23,7 @@ pub mod commands;
 pub mod device;
 pub mod error;
 pub mod hexadecimal;
+pub mod installation;
 pub mod lab;
 pub mod ntstatus;
 pub mod print;
@@ -39,7 +40,7 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 ///
 /// `interrupted` becomes true when the user presses Ctrl-C.
 pub fn run(cli: &Cli, interrupted: &AtomicBool) -> ExitCode {
-    let code = match carry_out(&cli.command, &Session::new(&cli.target, interrupted)) {
+    let code = match carry_out(cli, &Session::new(&cli.target, interrupted)) {
         Ok(code) => code,
         Err(error) => {
             if cli.json() {
@@ -56,11 +57,14 @@ pub fn run(cli: &Cli, interrupted: &AtomicBool) -> ExitCode {
 ///
 /// # Errors
 /// What [`Error`] lists. A run whose target died has already printed its last counters.
-pub fn carry_out(command: &Command, session: &Session<'_>) -> Result<u8, Error> {
-    match command {
+pub fn carry_out(cli: &Cli, session: &Session<'_>) -> Result<u8, Error> {
+    match &cli.command {
         Command::Info(options) => commands::info::run(*options, session),
         Command::Stress(options) => commands::stress::run(options, session),
         Command::Raw(options) => commands::raw::run(options, session),
+        Command::Install(options) => commands::install::run(options),
+        Command::Uninstall(options) => commands::uninstall::run(*options),
+        Command::Status(options) => commands::status::run(*options, &cli.target),
         Command::Completions(options) => commands::completions::run(*options),
         Command::Man(options) => commands::man::run(options),
     }

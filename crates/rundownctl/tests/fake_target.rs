@@ -210,7 +210,7 @@ fn a_leak_found_at_the_end_is_an_error() {
 fn exit_code(cli: &Cli, driver: Driver) -> u8 {
     let interrupted = AtomicBool::new(false);
     let session = Session::with(Box::new(Fake(Rc::new(RefCell::new(driver)))), &interrupted);
-    carry_out(&cli.command, &session).unwrap()
+    carry_out(cli, &session).unwrap()
 }
 
 #[test]
