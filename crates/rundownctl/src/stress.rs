@@ -8,7 +8,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rundown_abi::{Arm, Header, RunState, StressResult, StressStart, Waiter};
+use rundown_abi::{Arm, RunState, StressResult, StressStart, Waiter};
 
 use crate::{
     cli::{self, StressOptions},
@@ -44,14 +44,11 @@ impl Run {
     /// Prepares the run that `options` describe.
     #[must_use]
     pub fn new(options: &StressOptions) -> Self {
+        let arm = match options.arm {
+            cli::Arm::Ours => Arm::Ours,
+            cli::Arm::Native => Arm::Native,
+        };
         let start = StressStart {
-            header: Header::of::<StressStart>(),
-            arm: match options.arm {
-                cli::Arm::Ours => Arm::Ours,
-                cli::Arm::Native => Arm::Native,
-            } as u32,
-            threads: options.threads,
-            milliseconds: options.duration,
             hold_cycles: options.hold,
             gap_cycles: options.gap,
             waiter: match options.waiter {
@@ -59,8 +56,8 @@ impl Run {
                 cli::Waiter::Dispatch => Waiter::Dispatch,
             } as u32,
             spin_cycles: options.spin_cycles.unwrap_or(0),
-            reserved: 0,
             seed: options.seed,
+            ..StressStart::storm(arm, options.threads, options.duration)
         };
         Self {
             options: options.clone(),

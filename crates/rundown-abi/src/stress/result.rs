@@ -1,158 +1,9 @@
-//! The stress run: its parameters, its counters.
+//! What a run tells: how far it is, its counters, its latencies, its turns.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request};
-
-/// Whose run-down protection a run exercises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Arm {
-    /// The crate `ex-rundown`, with its checks on.
-    Ours = 1,
-    /// The operating system's `ExAcquireRundownProtection` and its relatives.
-    Native = 2,
-}
-
-impl Arm {
-    /// The arm behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Ours),
-            2 => Some(Self::Native),
-            _ => None,
-        }
-    }
-}
-
-/// At which IRQL the run-down is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Waiter {
-    /// `PASSIVE_LEVEL`: spin for the budget, then sleep.
-    Passive = 1,
-    /// `DISPATCH_LEVEL`: spin until the end. Holders hold at `DISPATCH_LEVEL` on other processors.
-    Dispatch = 2,
-}
-
-impl Waiter {
-    /// The waiter behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Passive),
-            2 => Some(Self::Dispatch),
-            _ => None,
-        }
-    }
-}
-
-/// What a run may ask for. The driver enforces its own; [`Info`](crate::Info) tells which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub struct Limits {
-    /// Offset 0x00: holder threads.
-    pub threads: u32,
-    /// Offset 0x04: duration in milliseconds.
-    pub milliseconds: u32,
-    /// Offset 0x08: hold time in TSC cycles for a passive waiter.
-    pub hold_cycles: u32,
-    /// Offset 0x0C: hold time in TSC cycles for a waiter at `DISPATCH_LEVEL`: about 100 us, far below the
-    /// watchdog that bugchecks a processor for staying there.
-    pub dispatch_hold_cycles: u32,
-    /// Offset 0x10: time between run-downs in TSC cycles.
-    pub gap_cycles: u32,
-    /// Offset 0x14: spin budget in TSC cycles.
-    pub spin_cycles: u32,
-}
-
-impl Limits {
-    /// The limits of this version of the driver.
-    pub const DEFAULT: Self = Self {
-        threads: 64,
-        milliseconds: 3_600_000,
-        hold_cycles: 100_000_000,
-        dispatch_hold_cycles: 300_000,
-        gap_cycles: 100_000_000,
-        spin_cycles: 100_000_000,
-    };
-}
-
-/// Starts a run: `threads` holders acquire, hold and release while one owner runs the object down, waits,
-/// completes and re-initialises it, again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub struct StressStart {
-    /// Offset 0x00.
-    pub header: Header,
-    /// Offset 0x08: an [`Arm`].
-    pub arm: u32,
-    /// Offset 0x0C: holder threads.
-    pub threads: u32,
-    /// Offset 0x10: duration in milliseconds.
-    pub milliseconds: u32,
-    /// Offset 0x14: each hold lasts a random time of up to this many TSC cycles.
-    pub hold_cycles: u32,
-    /// Offset 0x18: the owner lets each generation live for a random time of up to this many TSC cycles.
-    pub gap_cycles: u32,
-    /// Offset 0x1C: a [`Waiter`].
-    pub waiter: u32,
-    /// Offset 0x20: the spin budget of a passive waiter of ours in TSC cycles; 0 keeps the driver's.
-    pub spin_cycles: u32,
-    /// Offset 0x24: zero.
-    pub reserved: u32,
-    /// Offset 0x28: seeds the random times.
-    pub seed: u64,
-}
-
-const _: () = assert!(size_of::<StressStart>() == 0x30);
-
-impl Request for StressStart {
-    fn header(&self) -> Header {
-        self.header
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        let limits = Limits::DEFAULT;
-        if Arm::from_wire(self.arm).is_none() {
-            return Err(Refusal::Arm);
-        }
-        if self.threads == 0 || self.threads > limits.threads {
-            return Err(Refusal::Threads);
-        }
-        if self.milliseconds == 0 || self.milliseconds > limits.milliseconds {
-            return Err(Refusal::Milliseconds);
-        }
-        let hold = match Waiter::from_wire(self.waiter).ok_or(Refusal::Waiter)? {
-            Waiter::Passive => limits.hold_cycles,
-            Waiter::Dispatch => limits.dispatch_hold_cycles,
-        };
-        if self.hold_cycles > hold {
-            return Err(Refusal::Hold);
-        }
-        if self.gap_cycles > limits.gap_cycles {
-            return Err(Refusal::Gap);
-        }
-        if self.spin_cycles > limits.spin_cycles {
-            return Err(Refusal::Spin);
-        }
-        if self.reserved != 0 {
-            return Err(Refusal::Reserved);
-        }
-        Ok(())
-    }
-}
-
-/// The answer to [`StressStart`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub struct StressStarted {
-    /// Offset 0x00.
-    pub header: Header,
-    /// Offset 0x08: the run's number, for [`StressQuery`].
-    pub run: u64,
-}
+use super::Arm;
+use crate::{Header, Refusal, Request, wire::wire_enum};
 
 /// Names a run, to fetch its result or to stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -185,32 +36,19 @@ impl Request for StressQuery {
     }
 }
 
-/// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum RunState {
-    /// Its threads are at work; the counters are those so far.
-    Running = 1,
-    /// It ended by itself; the counters are final.
-    Finished = 2,
-    /// It was stopped; the counters are final.
-    Stopped = 3,
-}
-
-impl RunState {
-    /// The state behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Running),
-            2 => Some(Self::Finished),
-            3 => Some(Self::Stopped),
-            _ => None,
-        }
+wire_enum! {
+    /// How far a run is.
+    pub enum RunState {
+        /// Its threads are at work; the counters are those so far.
+        Running = 1,
+        /// It ended by itself; the counters are final.
+        Finished = 2,
+        /// It was stopped; the counters are final.
+        Stopped = 3,
     }
 }
 
-/// Waits by the way in which they ended. All zero for the native arm, which does not tell.
+/// Waits by the way in which they ended. All zero for the native arms, which do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct WaysOut {
@@ -238,7 +76,46 @@ pub struct Violations {
     pub inside: u64,
 }
 
-/// The counters of a run, so far or final.
+wire_enum! {
+    /// What a reference's word says.
+    pub enum WordState {
+        /// Live: run-down has not begun.
+        Live = 1,
+        /// Run down.
+        RunDown = 2,
+        /// Run-down has begun, and the word points to the waiter's block.
+        Waiting = 3,
+    }
+}
+
+/// The longest wait that lasted longer than the run's threshold. A stalled wait is reported and left alone: what
+/// would end it would hide its cause. The word's pointer is in the driver's trace, for a debugger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Stall {
+    /// Offset 0x00: waits that stalled; the other fields are zero when none did.
+    pub waits: u64,
+    /// Offset 0x08: how long the longest has lasted, in milliseconds.
+    pub milliseconds: u64,
+    /// Offset 0x10: the generation of the arm's object that it waits for.
+    pub generation: u64,
+    /// Offset 0x18: the holders inside, a bit each by their number.
+    pub holders: u64,
+    /// Offset 0x20: the [`Arm`].
+    pub arm: u32,
+    /// Offset 0x24: a [`WordState`]; zero for a reference that is not one word.
+    pub word: u32,
+}
+
+/// What makes a run's figures unfit for a comparison with those of another machine.
+pub mod marks {
+    /// Driver Verifier checks the driver, and interposes on the system's run-down routines.
+    pub const VERIFIER: u32 = 1;
+    /// A hypervisor runs the system.
+    pub const HYPERVISOR: u32 = 2;
+}
+
+/// How far a run is, and the sums over its arms; so far or final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct StressResult {
@@ -248,11 +125,11 @@ pub struct StressResult {
     pub run: u64,
     /// Offset 0x10: a [`RunState`].
     pub state: u32,
-    /// Offset 0x14: an [`Arm`].
-    pub arm: u32,
+    /// Offset 0x14: the set of the run's [`Arm`]s.
+    pub arms: u32,
     /// Offset 0x18: time since the start, or of the whole run, in microseconds.
     pub microseconds: u64,
-    /// Offset 0x20: acquires that were granted.
+    /// Offset 0x20: acquires that were granted; a floor's operations.
     pub acquires: u64,
     /// Offset 0x28: acquires that were refused.
     pub refused: u64,
@@ -264,87 +141,226 @@ pub struct StressResult {
     pub ways_out: WaysOut,
     /// Offset 0x70.
     pub violations: Violations,
+    /// Offset 0x80.
+    pub stall: Stall,
+    /// Offset 0xA8: turns that are over.
+    pub turns_done: u32,
+    /// Offset 0xAC: turns of the whole run.
+    pub turns: u32,
+    /// Offset 0xB0: the [`Arm`] at work; 0 when the run is over.
+    pub arm: u32,
+    /// Offset 0xB4: of [`marks`].
+    pub marks: u32,
 }
 
-const _: () = assert!(size_of::<StressResult>() == 0x80);
+const _: () = assert!(size_of::<StressResult>() == 0xB8);
+
+/// Asks for an arm's [`StressArmResult`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct StressArmQuery {
+    /// Offset 0x00.
+    pub header: Header,
+    /// Offset 0x08: the run's number.
+    pub run: u64,
+    /// Offset 0x10: an [`Arm`] of the run.
+    pub arm: u32,
+    /// Offset 0x14: zero.
+    pub reserved: u32,
+}
+
+impl StressArmQuery {
+    /// A request about an arm of run `run`.
+    #[must_use]
+    pub const fn new(run: u64, arm: Arm) -> Self {
+        Self {
+            header: Header::of::<Self>(),
+            run,
+            arm: arm as u32,
+            reserved: 0,
+        }
+    }
+}
+
+impl Request for StressArmQuery {
+    fn header(&self) -> Header {
+        self.header
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if Arm::from_wire(self.arm).is_none() {
+            return Err(Refusal::Arm);
+        }
+        if self.reserved != 0 {
+            return Err(Refusal::Reserved);
+        }
+        Ok(())
+    }
+}
+
+/// A distribution of times in TSC cycles. The quantiles come from a log-linear histogram: each is the upper end of its
+/// bucket, at most 1/32 above the exact one. All zero without samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Latency {
+    /// Offset 0x00: how many were measured.
+    pub samples: u64,
+    /// Offset 0x08: the sum of all, for the mean.
+    pub sum: u64,
+    /// Offset 0x10: the median.
+    pub p50: u64,
+    /// Offset 0x18.
+    pub p90: u64,
+    /// Offset 0x20.
+    pub p99: u64,
+    /// Offset 0x28: the 99.9th percentile.
+    pub p999: u64,
+    /// Offset 0x30: the longest, exactly.
+    pub max: u64,
+}
+
+/// One arm's counters and latencies, so far or final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct StressArmResult {
+    /// Offset 0x00.
+    pub header: Header,
+    /// Offset 0x08: the run's number.
+    pub run: u64,
+    /// Offset 0x10: the [`Arm`].
+    pub arm: u32,
+    /// Offset 0x14: its turns that are over.
+    pub turns_done: u32,
+    /// Offset 0x18: acquires that were granted; a floor's operations.
+    pub acquires: u64,
+    /// Offset 0x20: acquires that were refused.
+    pub refused: u64,
+    /// Offset 0x28: times that the object was run down, waited for, completed and re-initialised.
+    pub generations: u64,
+    /// Offset 0x30: generations in which a holder was inside when the wait began.
+    pub contested: u64,
+    /// Offset 0x38.
+    pub ways_out: WaysOut,
+    /// Offset 0x68.
+    pub violations: Violations,
+    /// Offset 0x78: what the operations themselves take, without the hold: an acquire and its release, or a refusal.
+    /// Every 16th operation after the warm-up is measured, with the time stamp counter's own cost.
+    pub operation: Latency,
+    /// Offset 0xB0: from the moment before the last release until the wait has returned, of waits that found a holder inside,
+    /// after the warm-up.
+    pub hand_over: Latency,
+}
+
+const _: () = assert!(size_of::<StressArmResult>() == 0xE8);
+
+/// Asks for [`StressTurns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct StressTurnsQuery {
+    /// Offset 0x00.
+    pub header: Header,
+    /// Offset 0x08: the run's number.
+    pub run: u64,
+    /// Offset 0x10: the first turn to tell of, from 0.
+    pub first: u32,
+    /// Offset 0x14: zero.
+    pub reserved: u32,
+}
+
+impl StressTurnsQuery {
+    /// A request about the turns of run `run`, from turn `first` on.
+    #[must_use]
+    pub const fn new(run: u64, first: u32) -> Self {
+        Self {
+            header: Header::of::<Self>(),
+            run,
+            first,
+            reserved: 0,
+        }
+    }
+}
+
+impl Request for StressTurnsQuery {
+    fn header(&self) -> Header {
+        self.header
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if self.reserved != 0 {
+            return Err(Refusal::Reserved);
+        }
+        Ok(())
+    }
+}
+
+/// One turn of one arm, without its warm-up. `cycles * threads / operations` is what an operation took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Turn {
+    /// Offset 0x00: the [`Arm`].
+    pub arm: u32,
+    /// Offset 0x04: the round, from 0.
+    pub round: u32,
+    /// Offset 0x08: acquires of all holders, granted or refused; a floor's operations.
+    pub operations: u64,
+    /// Offset 0x10: times that the object was run down.
+    pub generations: u64,
+    /// Offset 0x18: how long it lasted, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Offset 0x20: how long it lasted, in TSC cycles.
+    pub cycles: u64,
+}
+
+/// Turns per answer to [`StressTurnsQuery`].
+pub const TURNS_PER_ANSWER: usize = 32;
+
+/// Turns that are over, from the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct StressTurns {
+    /// Offset 0x00.
+    pub header: Header,
+    /// Offset 0x08: the run's number.
+    pub run: u64,
+    /// Offset 0x10: turns of the run that are over.
+    pub done: u32,
+    /// Offset 0x14: how many of the following are filled; the others are zero.
+    pub count: u32,
+    /// Offset 0x18.
+    pub turns: [Turn; TURNS_PER_ANSWER],
+}
+
+const _: () = assert!(size_of::<StressTurns>() == 0x18 + TURNS_PER_ANSWER * 0x28);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parse;
 
-    fn valid() -> StressStart {
-        StressStart {
-            header: Header::of::<StressStart>(),
-            arm: Arm::Ours as u32,
-            threads: 3,
-            milliseconds: 100,
-            hold_cycles: 1000,
-            gap_cycles: 1000,
-            waiter: Waiter::Passive as u32,
-            spin_cycles: 0,
-            reserved: 0,
-            seed: 1,
+    #[test]
+    fn an_arm_query_names_an_arm() {
+        let query = StressArmQuery::new(1, Arm::Native);
+        assert_eq!(parse::<StressArmQuery>(query.as_bytes()), Ok(query));
+        for arm in [0, 8, u32::MAX] {
+            let query = StressArmQuery { arm, ..query };
+            assert_eq!(parse::<StressArmQuery>(query.as_bytes()), Err(Refusal::Arm));
         }
-    }
-
-    fn refusal(change: impl FnOnce(&mut StressStart)) -> Result<(), Refusal> {
-        let mut start = valid();
-        change(&mut start);
-        parse::<StressStart>(start.as_bytes()).map(|_| ())
     }
 
     #[test]
-    fn the_limits_themselves_are_allowed() {
-        let limits = Limits::DEFAULT;
-        assert_eq!(refusal(|s| s.threads = limits.threads), Ok(()));
-        assert_eq!(refusal(|s| s.milliseconds = limits.milliseconds), Ok(()));
-        assert_eq!(refusal(|s| s.hold_cycles = limits.hold_cycles), Ok(()));
-        assert_eq!(refusal(|s| s.gap_cycles = limits.gap_cycles), Ok(()));
-        assert_eq!(refusal(|s| s.spin_cycles = limits.spin_cycles), Ok(()));
-    }
-
-    #[test]
-    fn each_field_has_its_own_refusal() {
-        let limits = Limits::DEFAULT;
-        for arm in [0, 3, u32::MAX] {
-            assert_eq!(refusal(|s| s.arm = arm), Err(Refusal::Arm));
-        }
-        for threads in [0, limits.threads + 1, u32::MAX] {
-            assert_eq!(refusal(|s| s.threads = threads), Err(Refusal::Threads));
-        }
-        for milliseconds in [0, limits.milliseconds + 1] {
-            assert_eq!(
-                refusal(|s| s.milliseconds = milliseconds),
-                Err(Refusal::Milliseconds)
-            );
-        }
-        assert_eq!(
-            refusal(|s| s.hold_cycles = limits.hold_cycles + 1),
-            Err(Refusal::Hold)
-        );
-        assert_eq!(
-            refusal(|s| s.gap_cycles = limits.gap_cycles + 1),
-            Err(Refusal::Gap)
-        );
-        for waiter in [0, 3] {
-            assert_eq!(refusal(|s| s.waiter = waiter), Err(Refusal::Waiter));
-        }
-        assert_eq!(
-            refusal(|s| s.spin_cycles = limits.spin_cycles + 1),
-            Err(Refusal::Spin)
-        );
-        assert_eq!(refusal(|s| s.reserved = 1), Err(Refusal::Reserved));
-    }
-
-    #[test]
-    fn a_dispatch_waiter_allows_shorter_holds() {
-        let over = Limits::DEFAULT.dispatch_hold_cycles + 1;
-        assert_eq!(refusal(|s| s.hold_cycles = over), Ok(()));
-        let change = |s: &mut StressStart| {
-            s.hold_cycles = over;
-            s.waiter = Waiter::Dispatch as u32;
+    fn reserved_fields_are_zero() {
+        let query = StressArmQuery {
+            reserved: 1,
+            ..StressArmQuery::new(1, Arm::Ours)
         };
-        assert_eq!(refusal(change), Err(Refusal::Hold));
+        assert_eq!(parse::<StressArmQuery>(query.as_bytes()), Err(Refusal::Reserved));
+        let query = StressTurnsQuery {
+            reserved: 1,
+            ..StressTurnsQuery::new(1, 0)
+        };
+        assert_eq!(
+            parse::<StressTurnsQuery>(query.as_bytes()),
+            Err(Refusal::Reserved)
+        );
     }
 }
