@@ -9,8 +9,8 @@ use std::{
 
 use clap::Parser;
 use rundown_abi::{
-    Arm, Header, InfoRequest, Refusal, RunState, StressQuery, StressResult, StressStart, StressStarted,
-    VERSION, Violations, WaysOut, ioctl, parse,
+    Arm, Header, InfoRequest, Refusal, RunState, Stall, StressQuery, StressResult, StressStart,
+    StressStarted, VERSION, Violations, WaysOut, ioctl, parse,
 };
 use rundownctl::{
     EXIT_VIOLATION, carry_out,
@@ -103,7 +103,7 @@ impl Driver {
                     header: Header::of::<StressResult>(),
                     run: RUN,
                     state: state as u32,
-                    arm: Arm::Ours as u32,
+                    arms: Arm::Ours.bit(),
                     microseconds: 1_000_000,
                     acquires: u64::from(self.polls) * 1000,
                     refused: 3,
@@ -115,6 +115,11 @@ impl Driver {
                         ..WaysOut::default()
                     },
                     violations: self.violations,
+                    stall: Stall::default(),
+                    turns_done: 0,
+                    turns: 2,
+                    arm: Arm::Ours as u32,
+                    marks: 0,
                 };
                 Ok(result.as_bytes().to_vec())
             }
@@ -189,7 +194,7 @@ fn a_run_is_followed_to_its_end() {
     let driver = driver.borrow();
     assert!(driver.closed && driver.finished && !driver.stopped);
     let start = driver.start.unwrap();
-    assert_eq!((start.threads, start.seed, start.arm), (3, 9, Arm::Ours as u32));
+    assert_eq!((start.threads, start.seed, start.arms), (3, 9, Arm::Ours.bit()));
 }
 
 #[test]
