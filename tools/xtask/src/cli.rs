@@ -9,7 +9,7 @@ use rundown_kit::{driver::Profile, toolchain::Route};
 use crate::{
     build, gate,
     lab::{self, Settings},
-    mutate, package,
+    mutate, native, package,
     setup::{self, Consent, NODE, OSSLSIGNCODE, PATCH, QEMU},
     tree::Tree,
 };
@@ -100,6 +100,7 @@ fn command() -> Command {
                         .value_parser(value_parser!(PathBuf)),
                 ),
         )
+        .subcommands(native::commands())
         .subcommand(
             with_setup("mutate")
                 .about(
@@ -130,6 +131,9 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
     if name == "windows-report" {
         let file = matches.get_one::<PathBuf>("file");
         return package::report(&tree, file.map_or("".as_ref(), PathBuf::as_path));
+    }
+    if matches!(name, "bench" | "interop") {
+        return native::run(&tree, name, matches);
     }
     let route = matches
         .get_one::<String>("route")

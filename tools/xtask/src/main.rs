@@ -1,8 +1,8 @@
 //! `cargo xtask`: from the sources to a verdict, on a Linux host.
 //!
 //! [`setup`] finds out what the machine lacks, [`build`] makes the artefacts, [`lab`] runs them and judges, [`gate`] is
-//! `cargo xtask test`, [`mutate`] shows that planted defects are found, [`package`] makes what Windows installs. [`cli`] is
-//! what the user types.
+//! `cargo xtask test`, [`mutate`] shows that planted defects are found, [`native`] measures and runs NT's code on the
+//! host, [`package`] makes what Windows installs. [`cli`] is what the user types.
 
 use std::process::ExitCode;
 
@@ -16,6 +16,8 @@ mod gate;
 mod lab;
 #[cfg(target_os = "linux")]
 mod mutate;
+#[cfg(target_os = "linux")]
+mod native;
 #[cfg(target_os = "linux")]
 mod package;
 #[cfg(target_os = "linux")]
