@@ -72,6 +72,7 @@ fn driver() -> &'static Path {
             &[
                 "/DRIVER",
                 "/SUBSYSTEM:NATIVE",
+                "/SECTION:INIT,ERD",
                 "/ENTRY:DriverEntry",
                 "/NODEFAULTLIB",
                 "/DEBUG",
@@ -416,6 +417,12 @@ fn misuse_is_found() {
             "WdfObjectDelete was given a WDFQUEUE, which only the framework deletes",
         ),
         (0x916, "PAGE_FAULT_IN_NONPAGED_AREA", "the driver writes"),
+        (
+            0x917,
+            "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
+            "at IRQL 2, in a pageable section of the driver's image",
+        ),
+        (0x918, "PAGE_FAULT_IN_NONPAGED_AREA", "the driver executes"),
     ] {
         let ended = misuse(function);
         assert_eq!(ended.code, Some(1), "{function:#x}: {ended:?}");
@@ -454,6 +461,16 @@ fn misuse(function: u32) -> Ended {
     session.lab.send("quit");
     let _ = session.lab.child.wait();
     session.lab.end()
+}
+
+/// Pageable code is gone while the IRQL is raised, and is back when it is needed below.
+#[test]
+fn pageable_code_is_paged_in() {
+    let mut session = Session::start("smp");
+    for _ in 0..3 {
+        assert_eq!(session.ask(0x919, 0, "-").0, 0);
+    }
+    session.quit();
 }
 
 /// What is not misuse although it looks like it: the memory object goes with its parent.
