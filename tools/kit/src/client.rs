@@ -30,7 +30,9 @@ const SYSTEM_LIBRARIES: &[&str] = &[
     "cfgmgr32.dll",
     "kernel32.dll",
     "msvcrt.dll",
+    "newdev.dll",
     "ntdll.dll",
+    "setupapi.dll",
     "userenv.dll",
     "ws2_32.dll",
 ];
