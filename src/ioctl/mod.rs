@@ -6,7 +6,7 @@ mod stress;
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
     InfoRequest, ObjectAcquire, ObjectCreate, ObjectLimitsRequest, ObjectQuery, ObjectRelease, ObjectWaited,
-    Refusal, Request, StressQuery, StressStart, ioctl, parse,
+    Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery, ioctl, parse,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
@@ -46,6 +46,10 @@ pub(crate) fn dispatch(
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
         ioctl::STRESS_START => answer(buffer, |start: StressStart| stress().start(caller.file, &start)),
         ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress().result(caller.file, &query)),
+        ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress().arm(caller.file, &query)),
+        ioctl::STRESS_TURNS => answer(buffer, |query: StressTurnsQuery| {
+            stress().turns(caller.file, &query)
+        }),
         ioctl::STRESS_STOP => answer(buffer, |query: StressQuery| stress().stop(caller.file, &query)),
         ioctl::OBJECT_LIMITS => answer(buffer, |_: ObjectLimitsRequest| handles().limits(file)),
         ioctl::OBJECT_CREATE => answer(buffer, |create: ObjectCreate| handles().create(file, &create)),

@@ -6,45 +6,21 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request};
+use crate::{Header, Refusal, Request, wire::wire_enum};
 
-/// What an object is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum ObjectKind {
-    /// `ex-rundown`'s plain reference, an `EX_RUNDOWN_REF`, with its checks on.
-    Ours = 1,
-    /// `ex-rundown`'s wide reference, with its checks on.
-    OursWide = 2,
-    /// `ex-rundown`'s cache-aware reference, with its checks on.
-    OursCacheAware = 3,
-    /// The operating system's `EX_RUNDOWN_REF`.
-    Native = 4,
-    /// The operating system's cache-aware reference.
-    NativeCacheAware = 5,
-}
-
-impl ObjectKind {
-    /// Every kind.
-    pub const ALL: &[Self] = &[
-        Self::Ours,
-        Self::OursWide,
-        Self::OursCacheAware,
-        Self::Native,
-        Self::NativeCacheAware,
-    ];
-
-    /// The kind behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Ours),
-            2 => Some(Self::OursWide),
-            3 => Some(Self::OursCacheAware),
-            4 => Some(Self::Native),
-            5 => Some(Self::NativeCacheAware),
-            _ => None,
-        }
+wire_enum! {
+    /// What an object is made of.
+    pub enum ObjectKind {
+        /// `ex-rundown`'s plain reference, an `EX_RUNDOWN_REF`, with its checks on.
+        Ours = 1,
+        /// `ex-rundown`'s wide reference, with its checks on.
+        OursWide = 2,
+        /// `ex-rundown`'s cache-aware reference, with its checks on.
+        OursCacheAware = 3,
+        /// The operating system's `EX_RUNDOWN_REF`.
+        Native = 4,
+        /// The operating system's cache-aware reference.
+        NativeCacheAware = 5,
     }
 }
 
@@ -318,40 +294,23 @@ pub struct ObjectCounted {
     pub outstanding: u64,
 }
 
-/// How a wait ended, where the routine tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum WaitEnd {
-    /// The native routines do not tell.
-    Untold = 1,
-    /// No reference was outstanding, or the object had been run down before.
-    Drained = 2,
-    /// The last releaser handed over while the waiter spun with `MONITORX` and `MWAITX`.
-    Mwaitx = 3,
-    /// The last releaser handed over while the waiter spun with `PAUSE`.
-    Pause = 4,
-    /// The last releaser handed over while the waiter polled at `DISPATCH_LEVEL`.
-    Dispatch = 5,
-    /// The waiter slept, and the last releaser set the event.
-    Event = 6,
-    /// The last releaser handed over after the spin had ended and before the waiter slept.
-    Late = 7,
-}
-
-impl WaitEnd {
-    /// The end behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Untold),
-            2 => Some(Self::Drained),
-            3 => Some(Self::Mwaitx),
-            4 => Some(Self::Pause),
-            5 => Some(Self::Dispatch),
-            6 => Some(Self::Event),
-            7 => Some(Self::Late),
-            _ => None,
-        }
+wire_enum! {
+    /// How a wait ended, where the routine tells.
+    pub enum WaitEnd {
+        /// The native routines do not tell.
+        Untold = 1,
+        /// No reference was outstanding, or the object had been run down before.
+        Drained = 2,
+        /// The last releaser handed over while the waiter spun with `MONITORX` and `MWAITX`.
+        Mwaitx = 3,
+        /// The last releaser handed over while the waiter spun with `PAUSE`.
+        Pause = 4,
+        /// The last releaser handed over while the waiter polled at `DISPATCH_LEVEL`.
+        Dispatch = 5,
+        /// The waiter slept, and the last releaser set the event.
+        Event = 6,
+        /// The last releaser handed over after the spin had ended and before the waiter slept.
+        Late = 7,
     }
 }
 
@@ -376,28 +335,15 @@ pub struct ObjectWaited {
 
 const _: () = assert!(size_of::<ObjectWaited>() == 0x20);
 
-/// What an object's words say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum ObjectPhase {
-    /// Run-down has not begun.
-    Live = 1,
-    /// Run-down has begun, and references are out: somebody waits for them.
-    Waiting = 2,
-    /// Run down: every acquire is refused.
-    RunDown = 3,
-}
-
-impl ObjectPhase {
-    /// The phase behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::Live),
-            2 => Some(Self::Waiting),
-            3 => Some(Self::RunDown),
-            _ => None,
-        }
+wire_enum! {
+    /// What an object's words say.
+    pub enum ObjectPhase {
+        /// Run-down has not begun.
+        Live = 1,
+        /// Run-down has begun, and references are out: somebody waits for them.
+        Waiting = 2,
+        /// Run down: every acquire is refused.
+        RunDown = 3,
     }
 }
 
@@ -459,20 +405,6 @@ mod tests {
             let mut create = ObjectCreate::new(ObjectKind::Ours, false);
             create.kind = value;
             assert_eq!(parse::<ObjectCreate>(create.as_bytes()), Err(Refusal::Kind));
-        }
-    }
-
-    #[test]
-    fn numbers_on_the_wire_are_dense() {
-        for value in 0..=u32::from(u8::MAX) {
-            assert_eq!(
-                WaitEnd::from_wire(value).map(|end| end as u32),
-                (1..=7).contains(&value).then_some(value)
-            );
-            assert_eq!(
-                ObjectPhase::from_wire(value).map(|phase| phase as u32),
-                (1..=3).contains(&value).then_some(value)
-            );
         }
     }
 

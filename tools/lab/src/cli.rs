@@ -70,6 +70,7 @@ pub struct Serve {
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
+    pub verifier: u8,
     pub memory: u32,
     pub watch_cr8: Option<String>,
     pub timeout: u32,
@@ -116,6 +117,11 @@ fn command() -> Command {
         .arg(
             option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
                 .value_parser(value_parser!(u16)),
+        )
+        .arg(
+            option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
+                .default_value("0")
+                .value_parser(value_parser!(u8).range(0..=1)),
         )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
@@ -169,6 +175,7 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
+        verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         timeout: number("timeout"),
@@ -205,6 +212,9 @@ impl Serve {
         }
         if let Some(cycles) = self.cycles_per_yield {
             words.push(format!("--cycles-per-yield {cycles}"));
+        }
+        if self.verifier == 1 {
+            words.push("--verifier 1".into());
         }
         if let Some(name) = &self.watch_cr8 {
             words.push(format!("--watch-cr8 {}", quoted(name)));
@@ -265,11 +275,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -27,7 +27,7 @@ pub const CANCELLED: u32 = 0xC000_0120;
 pub const INVALID_HANDLE: u32 = 0xC000_0008;
 
 /// Longer than any answer takes, also on a machine with other things to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A machine of the lab, and the line to it. Dropping it ends it.
 pub struct Machine {
@@ -220,6 +220,7 @@ impl Machine {
     }
 
     /// Quits, and returns the verdict.
+    #[must_use]
     pub fn quit(mut self) -> Verdict {
         let ticket = self.say("quit");
         self.outcome(ticket);
@@ -227,6 +228,7 @@ impl Machine {
     }
 
     /// The client's process dies.
+    #[must_use]
     pub fn die(mut self) -> Verdict {
         self.end()
     }

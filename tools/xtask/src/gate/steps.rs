@@ -138,7 +138,14 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
 pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     gate.step("driver's suite", |progress| {
         let mut command = Command::new(cargo());
-        command.args(["test", "--package", "rundown-suite", "--test", "*", "--no-fail-fast"]);
+        command.args([
+            "test",
+            "--package",
+            "rundown-suite",
+            "--test",
+            "*",
+            "--no-fail-fast",
+        ]);
         build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
         command.env("RUNDOWN_LAB_DIR", tree.lab());
         tests(&mut command, progress)
