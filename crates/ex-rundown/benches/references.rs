@@ -13,12 +13,12 @@ mod benches {
         Subject, Wide,
     };
 
-    fn subject<S: Subject>(criterion: &mut Criterion, name: &str) {
+    fn subject<S: Subject + Default>(criterion: &mut Criterion, name: &str) {
         let mut group = criterion.benchmark_group(name);
-        let live = S::new();
+        let live = S::default();
         group.bench_function("pair, inlined", |bencher| bencher.iter(|| live.pair()));
         group.bench_function("pair, called", |bencher| bencher.iter(|| live.called_pair()));
-        let dead = S::new();
+        let dead = S::default();
         if dead.disable() {
             group.bench_function("refused, inlined", |bencher| bencher.iter(|| dead.refused()));
             group.bench_function("refused, called", |bencher| {

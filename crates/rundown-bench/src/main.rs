@@ -1,4 +1,4 @@
-//! `rundown-bench [--json] [--svg FILE] [--rounds N]`
+//! `rundown-bench [--json] [--svg FILE] [--rounds N] [--check]`
 #![deny(unsafe_code)]
 
 use std::{
@@ -7,21 +7,27 @@ use std::{
     process::ExitCode,
 };
 
-use rundown_bench::{plot, report, rows};
+use rundown_bench::{
+    plot,
+    report::{self, Goal},
+    rows,
+};
 
-const USAGE: &str = "rundown-bench [--json] [--svg FILE] [--rounds N]
+const USAGE: &str = "rundown-bench [--json] [--svg FILE] [--rounds N] [--check]
 
 Measures run-down protection against the floor and its peers, and prints a table.
-  --json      prints JSON instead: {\"rows\":[{name, form, case, threads, ratio_to_floor, ci_low, ci_high, nanoseconds}]}
+  --json      prints JSON instead: {\"rows\":[{name, form, case, threads, ratio_to_floor, ci_low, ci_high, nanoseconds}], \"goals\":[...]}
   --svg FILE  draws the inlined rows as well
   --rounds N  measures every row N times (default 101)
+  --check     a goal that is missed is a failure
 
-Exit codes: 0 measured, 1 the figures could not be written, 2 usage.";
+Exit codes: 0 measured, 1 the figures could not be written or with --check a goal is missed, 2 usage.";
 
 struct Options {
     json: bool,
     svg: Option<String>,
     rounds: usize,
+    check: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -29,12 +35,14 @@ fn options() -> Result<Options, String> {
         json: false,
         svg: None,
         rounds: 101,
+        check: false,
     };
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--json" => options.json = true,
+            "--check" => options.check = true,
             "--svg" => options.svg = Some(value()?),
             "--rounds" => {
                 let text = value()?;
@@ -65,7 +73,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let measured = rows::measure(options.rounds, |round| {
+    let measured = rows::measure(&rows::plans(), options.rounds, |round| {
         if round % 10 == 0 {
             eprintln!("round {round} of {}", options.rounds);
         }
@@ -76,13 +84,14 @@ fn main() -> ExitCode {
                 .map_err(|error| format!("{path} cannot be written: {error}"))?;
         }
         let text = if options.json {
-            report::json(&measured)? + "\n"
+            format!("{}\n", report::json(&measured)?)
         } else {
             report::table(&measured)
         };
         Ok(io::stdout().write_all(text.as_bytes())?)
     })();
     match written {
+        Ok(()) if options.check && !report::goals(&measured).iter().all(Goal::reached) => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

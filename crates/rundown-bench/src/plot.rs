@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::rows::{Case, Form, Row};
+use crate::{
+    report::NT,
+    rows::{Case, Form, Row},
+};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 240.0;
 const BAR: f64 = 20.0;
 
-/// The inlined uncontended and contended rows as bars, in multiples of the floor, as SVG.
+/// The inlined uncontended and contended rows, and NT's, as bars, in multiples of the floor, as SVG.
 ///
 /// # Panics
 /// Never: a string takes all.
@@ -16,7 +19,7 @@ const BAR: f64 = 20.0;
 pub fn svg(rows: &[Row]) -> String {
     let shown = |case| {
         rows.iter()
-            .filter(move |row| row.case == case && row.form == Form::Inlined)
+            .filter(move |row| row.case == case && (row.form == Form::Inlined || row.name == NT))
     };
     let mut body = String::new();
     let mut y = 10.0;
@@ -37,6 +40,8 @@ pub fn svg(rows: &[Row]) -> String {
             let length = row.ratio_to_floor * scale;
             let colour = if row.name.contains("RundownRef") {
                 "#2a6f97"
+            } else if row.name == NT {
+                "#c8553d"
             } else {
                 "#a9b4bd"
             };

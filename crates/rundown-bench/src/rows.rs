@@ -67,74 +67,72 @@ pub struct Row {
     pub disturbed: usize,
 }
 
-type Measure = Box<dyn Fn(&[CoreId]) -> Slice>;
+/// How a row is measured, once per round.
+type Measure<'a> = Box<dyn Fn(&[CoreId]) -> Slice + 'a>;
 
-struct Plan {
+/// A row that is yet to be measured.
+pub struct Plan<'a> {
     name: String,
     form: Form,
     case: Case,
     threads: u32,
-    measure: Measure,
+    measure: Measure<'a>,
 }
 
-fn pairs<S: Subject + 'static>(plans: &mut Vec<Plan>, name: &str) {
-    let mut push = |form, case, threads, measure: Measure| {
-        plans.push(Plan {
-            name: name.into(),
-            form,
-            case,
-            threads,
-            measure,
-        });
-    };
-    push(
-        Form::Inlined,
-        Case::Uncontended,
-        1,
-        Box::new(|cores| {
-            let subject = S::new();
-            alone(cores, || subject.pair())
-        }),
-    );
-    push(
-        Form::Call,
-        Case::Uncontended,
-        1,
-        Box::new(|cores| {
-            let subject = S::new();
-            alone(cores, || subject.called_pair())
-        }),
-    );
-    push(
-        Form::Inlined,
-        Case::Contended,
-        2,
-        Box::new(|cores| {
-            let subject = S::new();
-            together(cores, || subject.pair())
-        }),
-    );
-    if S::new().disable() {
+/// The rows of a subject in these forms: a pair on one thread, on two, and a refusal where it can refuse.
+pub fn pairs<'a, S: Subject>(
+    plans: &mut Vec<Plan<'a>>,
+    name: &str,
+    forms: &[Form],
+    make: impl Fn() -> S + Copy + 'a,
+) {
+    let refuses = make().disable();
+    for &form in forms {
+        let mut push = |case, threads, measure: Measure<'a>| {
+            plans.push(Plan {
+                name: name.into(),
+                form,
+                case,
+                threads,
+                measure,
+            });
+        };
         push(
-            Form::Inlined,
-            Case::Refused,
+            Case::Uncontended,
             1,
-            Box::new(|cores| {
-                let subject = S::new();
-                subject.disable();
-                alone(cores, || subject.refused())
+            Box::new(move |cores| {
+                let subject = make();
+                match form {
+                    Form::Inlined => alone(cores, || subject.pair()),
+                    Form::Call => alone(cores, || subject.called_pair()),
+                }
             }),
         );
         push(
-            Form::Call,
-            Case::Refused,
-            1,
-            Box::new(|cores| {
-                let subject = S::new();
-                subject.disable();
-                alone(cores, || subject.called_refused())
+            Case::Contended,
+            2,
+            Box::new(move |cores| {
+                let subject = make();
+                match form {
+                    Form::Inlined => together(cores, || subject.pair()),
+                    Form::Call => together(cores, || subject.called_pair()),
+                }
             }),
         );
+        if refuses {
+            push(
+                Case::Refused,
+                1,
+                Box::new(move |cores| {
+                    let subject = make();
+                    subject.disable();
+                    match form {
+                        Form::Inlined => alone(cores, || subject.refused()),
+                        Form::Call => alone(cores, || subject.called_refused()),
+                    }
+                }),
+            );
+        }
     }
 }
 
@@ -143,21 +141,32 @@ pub const FLOOR: &str = "floor (lock xadd)";
 /// The name of the two counters that share nothing.
 pub const PRIVATE: &str = "floor, two private counters";
 
-fn plans() -> Vec<Plan> {
+/// The rows of the floor, of ours, and of the peers.
+///
+/// # Panics
+/// When there is no memory for a reference.
+#[must_use]
+pub fn plans<'a>() -> Vec<Plan<'a>> {
+    const BOTH: &[Form] = &[Form::Inlined, Form::Call];
     let mut plans = Vec::new();
-    pairs::<Floor>(&mut plans, FLOOR);
-    pairs::<PrivateFloor>(&mut plans, PRIVATE);
-    pairs::<EmptyCall>(&mut plans, "two empty calls");
-    pairs::<Plain>(&mut plans, "RundownRef");
-    pairs::<Wide>(&mut plans, "WideRundownRef");
-    pairs::<CacheAware>(&mut plans, "CacheAwareRundownRef");
-    pairs::<RunDown>(&mut plans, "run-down");
-    pairs::<StdRwLock>(&mut plans, "std RwLock read");
-    pairs::<ParkingLotRwLock>(&mut plans, "parking_lot RwLock read");
-    pairs::<ArcClone>(&mut plans, "Arc clone and drop");
-    pairs::<ArcSwapLoad>(&mut plans, "arc-swap load");
-    pairs::<EpochPin>(&mut plans, "crossbeam-epoch pin");
-    let mut push = |name: String, measure: Measure| {
+    pairs(&mut plans, FLOOR, BOTH, Floor::default);
+    pairs(&mut plans, PRIVATE, BOTH, PrivateFloor::default);
+    pairs(&mut plans, "two empty calls", BOTH, EmptyCall::default);
+    pairs(&mut plans, "RundownRef", BOTH, Plain::default);
+    pairs(&mut plans, "WideRundownRef", BOTH, Wide::default);
+    pairs(&mut plans, "CacheAwareRundownRef", BOTH, CacheAware::default);
+    pairs(&mut plans, "run-down", BOTH, RunDown::default);
+    pairs(&mut plans, "std RwLock read", BOTH, StdRwLock::default);
+    pairs(
+        &mut plans,
+        "parking_lot RwLock read",
+        BOTH,
+        ParkingLotRwLock::default,
+    );
+    pairs(&mut plans, "Arc clone and drop", BOTH, ArcClone::default);
+    pairs(&mut plans, "arc-swap load", BOTH, ArcSwapLoad::default);
+    pairs(&mut plans, "crossbeam-epoch pin", BOTH, EpochPin::default);
+    let mut push = |name: String, measure: Measure<'a>| {
         plans.push(Plan {
             name,
             form: Form::Call,
@@ -189,7 +198,7 @@ fn plans() -> Vec<Plan> {
 }
 
 /// A refusal is half a pair; its floor is the whole one, since there is no floor that refuses.
-fn floor_of(plans: &[Plan], plan: &Plan) -> usize {
+fn floor_of(plans: &[Plan<'_>], plan: &Plan<'_>) -> usize {
     let case = if plan.case == Case::Refused {
         Case::Uncontended
     } else {
@@ -204,11 +213,10 @@ fn floor_of(plans: &[Plan], plan: &Plan) -> usize {
 /// Measures every row once per round, in a new order each time.
 ///
 /// # Panics
-/// When `rounds` is 0.
-pub fn measure(rounds: usize, mut progress: impl FnMut(usize)) -> Vec<Row> {
+/// When `rounds` is 0, or the floor is not among the plans.
+pub fn measure(plans: &[Plan<'_>], rounds: usize, mut progress: impl FnMut(usize)) -> Vec<Row> {
     assert!(rounds > 0, "there is nothing to measure in no rounds");
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let plans = plans();
     let mut random = Random(0x5DEE_CE66);
     let mut times = vec![Vec::with_capacity(rounds); plans.len()];
     let mut disturbed = vec![0; plans.len()];
@@ -228,7 +236,7 @@ pub fn measure(rounds: usize, mut progress: impl FnMut(usize)) -> Vec<Row> {
         .iter()
         .enumerate()
         .map(|(index, plan)| {
-            let floor = &times[floor_of(&plans, plan)];
+            let floor = &times[floor_of(plans, plan)];
             let ratios = ratios(&times[index], floor);
             let ratio = estimate(&ratios);
             Row {

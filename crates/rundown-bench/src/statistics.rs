@@ -1,7 +1,9 @@
 //! Medians, and how far to trust them.
 
+use serde::Serialize;
+
 /// A median with its 95% bootstrap confidence interval.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Estimate {
     /// The median.
     pub median: f64,

@@ -9,11 +9,8 @@ use arc_swap::ArcSwap;
 use ex_rundown::{AllocatedCacheAwareRundownRef, Protection, RundownRef, WideRundownRef};
 use rundown_std::Std;
 
-/// Something that is taken and given back, by many threads at a time.
+/// Something that is taken and given back, by many threads at a time. A new one is live.
 pub trait Subject: Sync + Sized {
-    /// A live one.
-    fn new() -> Self;
-
     /// Takes it and gives it back.
     fn pair(&self);
 
@@ -37,7 +34,7 @@ pub trait Subject: Sync + Sized {
 /// Keeps its cache line, and the one that is fetched with it, to itself.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub struct OwnLine<T>(T);
+pub struct OwnLine<T>(pub T);
 
 #[inline(never)]
 fn behind_a_call<T, R>(value: &T, body: impl FnOnce(&T) -> R) -> R {
@@ -45,13 +42,10 @@ fn behind_a_call<T, R>(value: &T, body: impl FnOnce(&T) -> R) -> R {
 }
 
 /// `lock xadd` of +2, then of -2.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Floor(OwnLine<AtomicUsize>);
 
 impl Subject for Floor {
-    fn new() -> Self {
-        Self(OwnLine(AtomicUsize::new(0)))
-    }
     #[inline]
     fn pair(&self) {
         // The old values are used, or the compiler would take `lock add`, which is not what a count needs.
@@ -66,7 +60,7 @@ impl Subject for Floor {
 }
 
 /// Two counters, a line each: what two threads gain that have nothing in common.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PrivateFloor([OwnLine<AtomicUsize>; 2]);
 
 thread_local! {
@@ -86,9 +80,6 @@ impl PrivateFloor {
 }
 
 impl Subject for PrivateFloor {
-    fn new() -> Self {
-        Self([OwnLine::default(), OwnLine::default()])
-    }
     #[inline]
     fn pair(&self) {
         std::hint::black_box(self.own().fetch_add(2, AcqRel));
@@ -102,13 +93,10 @@ impl Subject for PrivateFloor {
 }
 
 /// Two calls of nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EmptyCall;
 
 impl Subject for EmptyCall {
-    fn new() -> Self {
-        Self
-    }
     #[inline]
     fn pair(&self) {
         self.called_pair();
@@ -137,10 +125,13 @@ macro_rules! ours {
         #[derive(Debug)]
         pub struct $name(OwnLine<$type>);
 
-        impl Subject for $name {
-            fn new() -> Self {
+        impl Default for $name {
+            fn default() -> Self {
                 Self(OwnLine($new))
             }
+        }
+
+        impl Subject for $name {
             #[inline]
             fn pair(&self) {
                 if self.0.0.acquire() {
@@ -189,10 +180,13 @@ macro_rules! peer {
         #[doc = $doc]
         pub struct $name(OwnLine<$type>);
 
-        impl Subject for $name {
-            fn new() -> Self {
+        impl Default for $name {
+            fn default() -> Self {
                 Self(OwnLine($new))
             }
+        }
+
+        impl Subject for $name {
             #[inline]
             fn pair(&self) {
                 let $this = &self.0.0;
@@ -209,10 +203,13 @@ macro_rules! peer {
 /// The crate `run-down`.
 pub struct RunDown(OwnLine<run_down::RundownRef>);
 
-impl Subject for RunDown {
-    fn new() -> Self {
+impl Default for RunDown {
+    fn default() -> Self {
         Self(OwnLine(run_down::RundownRef::new()))
     }
+}
+
+impl Subject for RunDown {
     #[inline]
     fn pair(&self) {
         std::hint::black_box(&self.0.0.try_acquire());

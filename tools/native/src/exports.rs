@@ -4,36 +4,17 @@ use std::ffi::c_void;
 
 use crate::{Counts, event::KEvent, host::yield_at_dispatch_level, reference};
 
-/// What stands in for a name that is not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Export {
-    /// A function of the kernel that the routine calls.
-    Kernel(usize),
-    /// A slow path of the routine itself.
-    Reference(usize),
-    /// A variable.
-    Variable(Variable),
-}
-
-/// A variable of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Variable {
-    /// `ExpSpinCycleCount`, four bytes.
-    SpinCycleCount,
-}
-
-/// What stands in for `name`, which has no module.
-pub(crate) fn find(name: &str) -> Option<Export> {
-    let address = |function: *const c_void| function.expose_provenance();
-    Some(match name {
-        "KeWaitForSingleObject" => Export::Kernel(address(ke_wait_for_single_object as *const c_void)),
-        "KeSetEvent" => Export::Kernel(address(ke_set_event as *const c_void)),
-        "KeYieldProcessorEx" => Export::Kernel(address(ke_yield_processor_ex as *const c_void)),
-        "ExfAcquireRundownProtection" => Export::Reference(address(reference::exf_acquire as *const c_void)),
-        "ExfReleaseRundownProtection" => Export::Reference(address(reference::exf_release as *const c_void)),
-        "ExpSpinCycleCount" => Export::Variable(Variable::SpinCycleCount),
+/// The function that stands in for `symbol`, which has no module: one of the kernel, or a slow path.
+pub(crate) fn address(symbol: &str) -> Option<usize> {
+    let function = match symbol {
+        "KeWaitForSingleObject" => ke_wait_for_single_object as *const c_void,
+        "KeSetEvent" => ke_set_event as *const c_void,
+        "KeYieldProcessorEx" => ke_yield_processor_ex as *const c_void,
+        "ExfAcquireRundownProtection" => reference::exf_acquire as *const c_void,
+        "ExfReleaseRundownProtection" => reference::exf_release as *const c_void,
         _ => return None,
-    })
+    };
+    Some(function.expose_provenance())
 }
 
 /// `KeWaitForSingleObject`, as a wait for run-down calls it: `Executive`, `KernelMode`, not alertable, no time-out.

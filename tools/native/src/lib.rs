@@ -9,7 +9,7 @@
 //!   [answered](faults) with what the [thread's settings](Settings) say.
 //! - [`lockstep`] runs it and ours side by side, step by step, and compares every value and every word.
 //! - [`interop`] lets one wait and the other release, by every way out.
-//! - [`mod@bench`] measures both in the same rounds.
+//! - [`mod@bench`] gives NT's rows to the benchmark of ours.
 //!
 //! Both sides are an [`Arm`] over one word. The listing, and any part of it, is data of whoever dumped it; nothing
 //! here contains or writes any.
@@ -58,4 +58,4 @@ pub mod reference;
 pub use arm::{Arm, Ours, Word};
 pub use host::Host;
 pub use machine::{Counts, Seam, Settings, on_seam};
-pub use native::{LoadError, Native, Origin};
+pub use native::{LoadError, Native};

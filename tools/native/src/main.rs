@@ -1,9 +1,14 @@
 //! `rundown-native`: runs NT's own routines, from a listing, against ours.
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, fmt::Write as _, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use ex_rundown::{Parity, Strict, WayOut};
 use lexopt::prelude::*;
+use rundown_bench::{
+    plot,
+    report::{self, Goal},
+    rows,
+};
 use rundown_native::{Arm, Native, Ours, bench, interop, lockstep, probe::Monitorx};
 use serde_json::{Value, json};
 
@@ -18,8 +23,8 @@ ExWaitForRundownProtectionRelease and what they call. See docs/native.md.
 commands
   show      reads and maps the listing, and says whose code each routine is
   lockstep  both sides step by step, every value and every word compared
-  interop   one side waits and the other releases, by every way out
-  bench     both pairs of acquire and release, in the same rounds
+  interop   one side waits and the other releases, by every way out; then as lockstep
+  bench     the benchmark's table with the rows of NT's code, in the same rounds
 
 options
   --json          the report as JSON on standard output
@@ -28,7 +33,7 @@ options
   --waits N       interop: waits by each way out, waiter and holders (1000)
   --patience S    interop: seconds for each of them (120)
   --rounds N      bench: rounds (101)
-  --pairs N       bench: pairs of each thread in a measurement (20000)
+  --svg FILE      bench: draws the rows as well
   --check         bench: a goal that is missed is a failure
 
 exit codes
@@ -45,7 +50,8 @@ struct Options {
     steps: u64,
     waits: u64,
     patience: Duration,
-    bench: bench::Plan,
+    rounds: usize,
+    svg: Option<PathBuf>,
     check: bool,
 }
 
@@ -70,8 +76,16 @@ fn main() -> ExitCode {
     let (passed, text, mut report) = match options.command.as_str() {
         "show" => (true, String::new(), json!({})),
         "lockstep" => lockstep(&native, &options),
-        "interop" => interop(&native, &options),
-        "bench" => bench(&native, &options),
+        "interop" => {
+            let (passed, text, mut report) = interop(&native, &options);
+            let (in_step, more, lockstep) = lockstep(&native, &options);
+            report["lockstep"] = lockstep["lockstep"].clone();
+            (passed && in_step, text + "\n" + &more, report)
+        }
+        "bench" => match bench(&native, &options) {
+            Ok(report) => report,
+            Err(error) => return bad_input(&error.to_string()),
+        },
         other => return bad_input(&format!("there is no command {other:?} (--help tells more)")),
     };
     let monitorx = Monitorx::probe();
@@ -115,10 +129,8 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
         steps: 1_000_000,
         waits: 1_000,
         patience: Duration::from_mins(2),
-        bench: bench::Plan {
-            rounds: 101,
-            pairs: 20_000,
-        },
+        rounds: 101,
+        svg: None,
         check: false,
     };
     let mut arguments = lexopt::Parser::from_env();
@@ -132,8 +144,8 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
             Long("steps") => options.steps = arguments.value()?.parse()?,
             Long("waits") => options.waits = arguments.value()?.parse()?,
             Long("patience") => options.patience = Duration::from_secs(arguments.value()?.parse()?),
-            Long("rounds") => options.bench.rounds = arguments.value()?.parse::<usize>()?.max(3),
-            Long("pairs") => options.bench.pairs = arguments.value()?.parse::<usize>()?.max(100),
+            Long("rounds") => options.rounds = arguments.value()?.parse::<usize>()?.max(3),
+            Long("svg") => options.svg = Some(PathBuf::from(arguments.value()?)),
             Value(value) if command.is_none() => command = Some(value.string()?),
             other => return Err(other.unexpected()),
         }
@@ -258,30 +270,16 @@ fn interop(native: &Native, options: &Options) -> (bool, String, Value) {
     (passed, text, json!({ "interop": reports }))
 }
 
-fn bench(native: &Native, options: &Options) -> (bool, String, Value) {
-    let table = bench::run(native, options.bench);
-    let mut text = format!(
-        "{:<20} {:<8} {:<12} {:>8} {:>10} {:>17}   ({} rounds, {} of their measurements disturbed)\n",
-        "pair", "form", "case", "ns", "to floor", "95% interval", table.rounds, table.disturbed
-    );
-    for row in &table.rows {
-        let _ = writeln!(
-            text,
-            "{:<20} {:<8} {:<12} {:>8.2} {:>10.3} {:>8.3}-{:<8.3}",
-            row.name, row.form, row.case, row.nanoseconds, row.ratio_to_floor, row.ci_low, row.ci_high
-        );
+fn bench(native: &Native, options: &Options) -> Result<(bool, String, Value), Box<dyn Error>> {
+    let measured = rows::measure(&bench::plans(native), options.rounds, |round| {
+        if round % 10 == 0 {
+            eprintln!("round {round} of {}", options.rounds);
+        }
+    });
+    if let Some(path) = &options.svg {
+        fs::write(path, plot::svg(&measured))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
-    text.push_str("\nours / NT's called pair; below 1 is better\n");
-    for goal in &table.goals {
-        let at_most = goal.at_most.map_or_else(String::new, |at_most| {
-            format!("goal <= {at_most}: {}", if goal.met() { "met" } else { "missed" })
-        });
-        let _ = writeln!(
-            text,
-            "{:<20} {:<8} {:<12} {:>8.3} {:>8.3}-{:<8.3} {at_most}",
-            goal.name, goal.form, goal.case, goal.ratio_to_nt, goal.ci_low, goal.ci_high
-        );
-    }
-    let passed = !options.check || table.goals.iter().all(bench::Goal::met);
-    (passed, text, serde_json::to_value(table).unwrap_or_default())
+    let passed = !options.check || report::goals(&measured).iter().all(Goal::reached);
+    Ok((passed, report::table(&measured), report::json(&measured)?))
 }

@@ -9,11 +9,13 @@ use std::{
 };
 
 use ex_rundown::{DISPATCH_LEVEL, WayOut};
-use rundown_uf::{Image, Listing};
+use rundown_uf::{
+    Image, Listing,
+    protection::{self, Origin, StandIn},
+};
 
 use crate::{
-    Arm, Word,
-    exports::{self, Export, Variable},
+    Arm, Word, exports,
     faults::Faults,
     machine,
     map::{Map, PAGE},
@@ -22,13 +24,6 @@ use crate::{
 type Acquire = unsafe extern "win64" fn(*mut usize) -> u8;
 type Release = unsafe extern "win64" fn(*mut usize);
 type Wait = unsafe extern "win64" fn(*mut usize);
-
-/// The routines that a listing has to have.
-const WANTED: [&str; 3] = [
-    "ExAcquireRundownProtection",
-    "ExReleaseRundownProtection",
-    "ExWaitForRundownProtectionRelease",
-];
 
 /// Why a listing cannot be run, in one line.
 #[derive(Debug)]
@@ -45,35 +40,6 @@ impl std::error::Error for LoadError {}
 impl From<rundown_uf::Error> for LoadError {
     fn from(error: rundown_uf::Error) -> Self {
         Self(error.to_string())
-    }
-}
-
-/// Whose code a routine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// NT's, from these lines of the listing.
-    Nt {
-        /// The first.
-        first_line: usize,
-        /// The last.
-        last_line: usize,
-    },
-    /// This crate's [reference](mod@crate::reference): it is not listed.
-    Reference,
-    /// This process plays the kernel.
-    Host,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nt {
-                first_line,
-                last_line,
-            } => write!(f, "NT code (lines {first_line}-{last_line})"),
-            Self::Reference => f.write_str("reference (not listed)"),
-            Self::Host => f.write_str("host"),
-        }
     }
 }
 
@@ -99,13 +65,7 @@ impl Native {
     pub fn load(listing: &[u8]) -> Result<Self, LoadError> {
         let listing = Listing::read_bytes(listing)?;
         let mut image = Image::new(&listing)?;
-        let mut entries = Vec::new();
-        for name in WANTED {
-            let routine = listing
-                .routine(name)
-                .ok_or_else(|| LoadError(format!("{name} is not listed; dump it too: `uf nt!{name}`")))?;
-            entries.push(routine.address);
-        }
+        let entries = protection::entries(&listing, &image)?;
         // A page of room: a stand-in may be longer than the last page.
         image.end += PAGE as u64;
         let map = Plan::new(&image)?.build(&image)?;
@@ -124,14 +84,14 @@ impl Native {
         let wait = unsafe { std::mem::transmute::<*mut u8, Wait>(entry(2)) };
         let spin_cycles = image
             .unlisted()
-            .find(|name| stand_in(name) == Some(Export::Variable(Variable::SpinCycleCount)));
+            .find(|name| StandIn::of(protection::symbol(name)) == Some(StandIn::SpinCycles));
         Ok(Self {
             acquire,
             release,
             wait,
             faults,
             spin_cycles: spin_cycles.map(|name| offset(image.symbols[name])),
-            origins: origins(&listing, &image),
+            origins: protection::origins(&listing, &image),
             map,
         })
     }
@@ -237,39 +197,21 @@ impl Plan {
         }
         for name in image.unlisted() {
             let address = image.symbols[name];
-            let lines = || {
-                let lines = image.references.iter().filter(|reference| reference.name == name);
-                lines
-                    .map(|reference| reference.line.to_string())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            match stand_in(name) {
-                Some(Export::Kernel(function) | Export::Reference(function)) => {
+            match exports::address(protection::symbol(name)) {
+                Some(function) => {
                     let overlaps = |segment: &rundown_uf::Segment| {
                         segment.address < address + STUB as u64 && address < segment.end()
                     };
                     if image.segments.iter().any(overlaps) {
-                        return Err(LoadError(format!(
-                            "line {}: {name} lies inside of listed code",
-                            lines()
-                        )));
+                        return Err(LoadError(format!("{name} lies inside of listed code")));
                     }
                     let mut stub = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
                     stub[6..].copy_from_slice(&function.to_le_bytes());
                     add_pages(&mut plan.code, offset(image, address), STUB);
                     plan.stubs.push((offset(image, address), stub));
                 }
-                Some(Export::Variable(Variable::SpinCycleCount)) => {
-                    add_pages(&mut plan.data, offset(image, address), size_of::<u32>());
-                }
-                None => {
-                    return Err(LoadError(format!(
-                        "line {}: the code refers to {name}, which is not listed and which nothing here stands in for; \
-                         dump it too: `uf {name}`",
-                        lines()
-                    )));
-                }
+                // `protection::entries` lets nothing else through than the one variable.
+                None => add_pages(&mut plan.data, offset(image, address), size_of::<u32>()),
             }
         }
         if let Some(page) = plan.code.intersection(&plan.data).next() {
@@ -309,31 +251,4 @@ fn offset(image: &Image, address: u64) -> usize {
 
 fn add_pages(pages: &mut BTreeSet<usize>, offset: usize, size: usize) {
     pages.extend((offset / PAGE..=(offset + size - 1) / PAGE).map(|page| page * PAGE));
-}
-
-/// What stands in for a name with its module.
-fn stand_in(name: &str) -> Option<Export> {
-    exports::find(name.split_once('!')?.1)
-}
-
-fn origins(listing: &Listing, image: &Image) -> Vec<(String, Origin)> {
-    let listed = listing
-        .routines()
-        .iter()
-        .filter(|routine| routine.has_entry)
-        .map(|routine| {
-            let lines = Origin::Nt {
-                first_line: routine.first_line,
-                last_line: routine.last_line,
-            };
-            (routine.name.clone(), lines)
-        });
-    let others = image.unlisted().map(|name| {
-        let origin = match stand_in(name) {
-            Some(Export::Reference(_)) => Origin::Reference,
-            _ => Origin::Host,
-        };
-        (name.to_owned(), origin)
-    });
-    listed.chain(others).collect()
 }

@@ -15,6 +15,8 @@
 //! the bytes out at their own distances, with the names of what they refer to: whoever runs the code maps the
 //! [segments](Image::segments) and answers for the [unlisted](Image::unlisted) names.
 //!
+//! [`protection`] knows which routines run-down protection needs, and what may stand in for what is not listed.
+//!
 //! Whatever is wrong is one [`Error`]: the line, what is wrong there, and what to dump again.
 //!
 //! ```
@@ -39,6 +41,7 @@ mod line;
 mod listing;
 mod operand;
 mod place;
+pub mod protection;
 mod spelling;
 
 pub use error::Error;

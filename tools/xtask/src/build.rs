@@ -104,7 +104,8 @@ pub(crate) fn in_workspace(command: &mut Command, workspace: &Path, target: &Pat
         .arg(target);
 }
 
-fn finish(command: &mut Command, progress: Progress) -> Result<()> {
+/// Runs a build to its end, which has to be good.
+pub(crate) fn finish(command: &mut Command, progress: Progress) -> Result<()> {
     match process::succeed(command, &progress) {
         Ok(_) => {
             progress.done("");

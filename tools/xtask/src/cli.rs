@@ -9,7 +9,7 @@ use rundown_kit::{driver::Profile, toolchain::Route};
 use crate::{
     build, gate,
     lab::{self, Settings},
-    mutate,
+    mutate, native,
     setup::{self, Consent, PATCH, QEMU},
     tree::Tree,
 };
@@ -85,6 +85,7 @@ fn command() -> Command {
                         .help("With cargo's dev profile [default: release]"),
                 ),
         )
+        .subcommands(native::commands())
         .subcommand(
             with_setup("mutate")
                 .about(
@@ -112,6 +113,9 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
     let Some((name, matches)) = matches.subcommand() else {
         unreachable!("clap demands a subcommand")
     };
+    if matches!(name, "bench" | "interop") {
+        return native::run(&tree, name, matches);
+    }
     let route = matches
         .get_one::<String>("route")
         .map(|name| match name.as_str() {

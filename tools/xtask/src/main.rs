@@ -1,7 +1,7 @@
 //! `cargo xtask`: from the sources to a verdict, on a Linux host.
 //!
 //! [`setup`] finds out what the machine lacks, [`build`] makes the artefacts, [`lab`] runs them and judges, [`gate`] is
-//! `cargo xtask test`, [`mutate`] shows that planted defects are found. [`cli`] is what the user types.
+//! `cargo xtask test`, [`mutate`] shows that planted defects are found, [`native`] measures and runs NT's code on the host. [`cli`] is what the user types.
 
 use std::process::ExitCode;
 
@@ -15,6 +15,8 @@ mod gate;
 mod lab;
 #[cfg(target_os = "linux")]
 mod mutate;
+#[cfg(target_os = "linux")]
+mod native;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
