@@ -212,6 +212,15 @@ fn structures_have_microsofts_layouts() {
 
 #[test]
 fn kmdf_functions_have_their_index_and_prototype() {
+    let headers = include_str!("../../sysroot/include/kmdf/wdffuncs.h");
+    let declared: Vec<&str> = headers
+        .lines()
+        .filter_map(|line| line.trim().split_once("TableIndex = "))
+        .map(|(name, _)| name)
+        .collect();
+    let known: Vec<&str> = kmdf_table().iter().map(|(name, ..)| *name).collect();
+    assert_eq!(declared, known, "wdffuncs.h, kmdf.txt");
+
     let mut lines = Vec::new();
     for (name, index, result, parameters) in kmdf_table() {
         let pointer = format!("PFN_{}", name.to_uppercase());

@@ -29,6 +29,8 @@ pub(crate) fn run(
         windows::steps(&mut gate, tree, toolchain, for_client);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
+        steps::lab(&mut gate, tree, toolchain);
+        steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         if deep {
             steps::deep(&mut gate, tree, toolchain, consent);
