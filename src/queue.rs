@@ -60,7 +60,9 @@ pub(crate) unsafe fn create(device: WDFDEVICE) -> Result<(), NTSTATUS> {
 ///
 /// # Errors
 /// What the framework answers.
+#[unsafe(link_section = "PAGE")]
 pub(crate) unsafe fn create_manual(device: WDFDEVICE) -> Result<WDFQUEUE, NTSTATUS> {
+    paged_code!();
     let mut config = WDF_IO_QUEUE_CONFIG {
         Size: size_of_u32::<WDF_IO_QUEUE_CONFIG>(),
         DispatchType: wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchManual,
