@@ -65,6 +65,7 @@ fn fixed([major, minor, patch]: [u16; 3]) -> Vec<u8> {
     .concat()
 }
 
+#[derive(Clone, Copy)]
 enum Value {
     Binary,
     /// Its characters, the terminator among them.

@@ -283,7 +283,8 @@ fn path_without_rustup() -> std::ffi::OsString {
 }
 
 /// The folder with cargo's registry.
-pub(crate) fn cargo_home() -> Option<PathBuf> {
+#[must_use]
+pub fn cargo_home() -> Option<PathBuf> {
     let named = env::var_os("CARGO_HOME")
         .filter(|home| !home.is_empty())
         .map(PathBuf::from);

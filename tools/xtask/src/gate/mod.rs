@@ -4,6 +4,8 @@
 
 mod bad_driver;
 mod bad_request;
+mod deep;
+mod reproducible;
 mod steps;
 mod tally;
 mod windows;
@@ -19,7 +21,7 @@ pub(crate) fn run(
     toolchain: &Toolchain,
     for_client: &Toolchain,
     consent: Consent,
-    deep: bool,
+    all: bool,
 ) -> bool {
     let mut gate = Gate::default();
     steps::sources(&mut gate, tree, toolchain);
@@ -32,8 +34,8 @@ pub(crate) fn run(
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
-        if deep {
-            steps::deep(&mut gate, tree, toolchain, consent);
+        if all {
+            deep::steps(&mut gate, tree, toolchain, consent);
         }
     }
     println!("{}", gate.summary());
