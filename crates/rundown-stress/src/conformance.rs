@@ -414,10 +414,11 @@ mod tests {
                         left => Word::Waiting(left),
                     }
                 }
-                (Operation::Wait, Word::Live(0)) if self.family == Family::Plain => Word::RunDown,
+                (Operation::Wait, Word::Live(0) | Word::RunDown) if self.family == Family::Plain => {
+                    Word::RunDown
+                }
                 (Operation::Wait, Word::Live(0)) => Word::Stale,
                 (Operation::Wait, Word::Live(references)) => Word::Waiting(references),
-                (Operation::Wait, Word::RunDown) if self.family == Family::Plain => Word::RunDown,
                 (Operation::Completed, Word::Live(0) | Word::Stale | Word::RunDown) => Word::RunDown,
                 (Operation::Reinitialize, Word::Live(0) | Word::Stale | Word::RunDown) => Word::Live(0),
                 (operation, word) => panic!("{operation:?} in {word:?} hangs or crashes NT"),
