@@ -41,6 +41,8 @@ pub struct Config {
     pub unparked: u16,
     /// `CyclesPerYield` (`cpy=`).
     pub cycles_per_yield: u16,
+    /// `ExpSpinCycleCount` of the native routines on more than one processor, TSC cycles (`spin=`).
+    pub spin: u32,
     /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
@@ -72,6 +74,7 @@ impl Config {
             monitorx: true,
             unparked: 0,
             cycles_per_yield: 140,
+            spin: 10_240,
             watch: [0; 4],
             watch_count: 0,
             grace: 2000,
@@ -83,6 +86,11 @@ impl Config {
             case: 0,
             module,
         }
+    }
+
+    /// `ExpSpinCycleCount`: on one processor nobody spins.
+    pub fn spin_cycles(&self) -> u32 {
+        if self.cpus > 1 { self.spin } else { 0 }
     }
 
     /// The watched addresses of a driver that lies at `base`; 0 for none.
@@ -109,6 +117,7 @@ impl Config {
             "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
             "unparked" => self.unparked = number(value)?.try_into().ok()?,
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
+            "spin" => self.spin = number(value)?.try_into().ok()?,
             "watchcr8" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;

@@ -1,9 +1,10 @@
-//! MONITORX and MWAITX for the driver: TCG has neither and raises `#UD`, so the handler does what they do.
+//! MONITORX and MWAITX for the driver and for NT's own routines: TCG has neither and raises `#UD`, so the handler does what they do.
 //!
 //! MONITORX (0F 01 FA) notes the address in RAX and the double word there, per thread. MWAITX (0F 01 FB) returns when that
 //! double word differs from what was noted, or, with ECX bit 1 set, when EBX cycles are over; interrupts may end neither here,
 //! but are taken. Watching one double word instead of the whole line misses stores beside it, which the driver may not rely on.
 
+use crate::ex::native::{self, Question};
 use crate::hal::cpu;
 use crate::hal::pcr;
 use crate::hal::trap::{RESUME_FLAG, TrapFrame};
@@ -29,17 +30,22 @@ fn double_word(address: u64) -> u32 {
     unsafe { ((address & !3) as *const u32).read_volatile() }
 }
 
-/// Emulates the instruction at RIP, if it is one of the two and the driver's.
+/// Emulates the instruction at RIP, if it is one of the two and the driver's or NT's.
 pub fn emulate(frame: &mut TrapFrame) -> bool {
-    if !image::in_driver(frame.rip) || !image::in_driver(frame.rip + LENGTH) {
+    let whole = |lies_in: fn(u64) -> bool| lies_in(frame.rip) && lies_in(frame.rip + LENGTH);
+    let is_native = whole(native::contains);
+    if !is_native && !whole(image::in_driver) {
         return false;
     }
-    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image.
+    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image or in NT's code.
     let opcode = unsafe { (frame.rip as *const [u8; LENGTH as usize]).read_volatile() };
     let thread = pcr::current_thread();
     match opcode {
         [0x0F, 0x01, 0xFA] => {
             MONITORX.fetch_add(1, Relaxed);
+            if is_native {
+                native::note(Question::Monitor);
+            }
             if !thread.waited.swap(false, Relaxed) {
                 MONITORX_SERIES.fetch_add(1, Relaxed);
             }

@@ -119,6 +119,8 @@ pub struct Thread {
     pub monitored: AtomicU32,
     /// Whether its last emulated instruction was MWAITX.
     pub waited: AtomicBool,
+    /// What a wait of NT's code has asked, bits of `ex::native::Question`.
+    pub asked: AtomicU32,
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
     /// Exports that it is inside, outermost first.
@@ -162,6 +164,7 @@ impl Thread {
             monitor: AtomicU64::new(0),
             monitored: AtomicU32::new(0),
             waited: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
             spin_locks: AtomicU32::new(0),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],
             callers: [const { AtomicU64::new(0) }; MAX_NESTING],
