@@ -1,7 +1,7 @@
 //! The requests of [`rundown_abi`] with their types.
 
 use rundown_abi::{
-    Header, Info, InfoRequest, StressQuery, StressResult, StressStart, StressStarted, VERSION, ioctl,
+    Header, Info, InfoRequest, Refusal, StressQuery, StressResult, StressStart, StressStarted, VERSION, ioctl,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -9,6 +9,18 @@ use crate::{
     error::Error,
     target::{Access, Handle, Ioctl, Target, User},
 };
+
+/// How far past our own version that of a newer driver is looked for.
+const LATER_VERSIONS: u32 = 32;
+
+fn other_version(theirs: Option<u32>) -> Error {
+    Error::Protocol(match theirs {
+        Some(theirs) => {
+            format!("the driver speaks version {theirs} of the protocol, this client version {VERSION}")
+        }
+        None => format!("the driver speaks another version of the protocol than this client's {VERSION}"),
+    })
+}
 
 /// The open device.
 pub struct Client<'a> {
@@ -83,7 +95,7 @@ impl<'a> Client<'a> {
         request: &T,
         capacity: usize,
     ) -> Result<Vec<u8>, Error> {
-        self.target.ioctl(
+        let answer = self.target.ioctl(
             self.handle,
             &Ioctl {
                 name,
@@ -91,7 +103,34 @@ impl<'a> Client<'a> {
                 input: request.as_bytes(),
                 capacity,
             },
-        )
+        );
+        match answer {
+            Err(Error::Refused { status, .. }) if status == Refusal::Version.status() => {
+                Err(other_version(self.version_of_the_driver()))
+            }
+            answer => answer,
+        }
+    }
+
+    /// The driver refuses every version but its own, so it is found by trying. A request that gets past the version
+    /// is refused too, having no room for its answer.
+    fn version_of_the_driver(&mut self) -> Option<u32> {
+        (1..=VERSION + LATER_VERSIONS).find(|&version| {
+            let header = Header {
+                version,
+                ..Header::of::<InfoRequest>()
+            };
+            let answer = self.target.ioctl(
+                self.handle,
+                &Ioctl {
+                    name: "asking for the driver's version",
+                    code: ioctl::QUERY_INFO,
+                    input: header.as_bytes(),
+                    capacity: 0,
+                },
+            );
+            matches!(answer, Err(Error::Refused { status, .. }) if status == Refusal::OutputTooSmall.status())
+        })
     }
 
     fn answered<T, A>(&mut self, name: &str, code: u32, request: &T) -> Result<A, Error>
@@ -107,10 +146,7 @@ impl<'a> Client<'a> {
             ))
         })?;
         if header.version != VERSION {
-            return Err(Error::Protocol(format!(
-                "the driver speaks version {} of the protocol, we speak {VERSION}",
-                header.version
-            )));
+            return Err(other_version(Some(header.version)));
         }
         A::read_from_bytes(&bytes)
             .ok()

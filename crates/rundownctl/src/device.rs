@@ -25,7 +25,7 @@ use windows_sys::{
 
 use crate::{
     error::Error,
-    status::is_success,
+    ntstatus::is_success,
     target::{Access, Handle, Ioctl, Target, User},
 };
 
@@ -100,6 +100,10 @@ fn path() -> Result<Vec<u16>, Error> {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it was a pointer before `open` widened it"
+)]
 const fn to_raw(handle: Handle) -> HANDLE {
     ptr::with_exposed_provenance_mut(handle.0 as usize)
 }

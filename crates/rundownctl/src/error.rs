@@ -1,6 +1,11 @@
 //! What can go wrong, in words for people, and the exit code of each.
 
-use crate::status::explain;
+use std::{io, path::PathBuf};
+
+use crate::{
+    installation::{problem, win32},
+    ntstatus::explain,
+};
 
 /// Why the client gave up.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,30 @@ pub enum Error {
     /// The other side does not speak our protocol.
     #[error("{0}; client, driver and lab must come from the same build")]
     Protocol(String),
+    /// A file of ours, or a folder for files, cannot be used.
+    #[error("{} cannot be used: {source}; name another, or see to its rights", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Windows refused a step of an installation or of a removal.
+    #[error("{step} failed with {}", win32(*.code))]
+    Windows {
+        /// The step, in words.
+        step: &'static str,
+        /// The Win32 or `SetupAPI` error.
+        code: u32,
+    },
+    /// The driver is installed, and its device does not start.
+    #[error("{device} does not start, code {code}: {}", problem(*.code))]
+    NotStarted {
+        /// The device's instance ID.
+        device: String,
+        /// Device Manager's number for the problem.
+        code: u32,
+    },
 }
 
 impl Error {
@@ -42,6 +71,8 @@ impl Error {
             Self::Refused { .. } => 4,
             Self::DriverFailed(_) => 5,
             Self::Protocol(_) => 6,
+            Self::File { .. } => 7,
+            Self::Windows { .. } | Self::NotStarted { .. } => 8,
         }
     }
 
@@ -54,6 +85,8 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::DriverFailed(_) => "driver-failed",
             Self::Protocol(_) => "protocol",
+            Self::File { .. } => "file",
+            Self::Windows { .. } | Self::NotStarted { .. } => "windows",
         }
     }
 }
@@ -62,7 +95,7 @@ impl Error {
 mod tests {
     use std::collections::HashSet;
 
-    use super::Error;
+    use super::*;
 
     #[test]
     fn every_error_has_an_exit_code_of_its_own() {
@@ -78,6 +111,11 @@ mod tests {
             },
             Error::DriverFailed(String::new()),
             Error::Protocol(String::new()),
+            Error::File {
+                path: PathBuf::new(),
+                source: io::Error::other("no reason"),
+            },
+            Error::Windows { step: "", code: 5 },
         ];
         let codes: HashSet<u8> = errors.iter().map(Error::exit_code).collect();
         assert_eq!(codes.len(), errors.len());

@@ -14,8 +14,8 @@ use rundown_abi::INTERFACE_GUID_TEXT;
 
 use crate::{
     error::Error,
-    raw::{hex, unhex},
-    status::is_success,
+    hexadecimal,
+    ntstatus::is_success,
     target::{Access, Handle, Ioctl, Target, User},
 };
 
@@ -220,11 +220,11 @@ impl Target for Lab {
             handle.0,
             request.code,
             request.capacity,
-            hex(request.input)
+            hexadecimal::encode(request.input)
         );
         let (status, payload) = self.request(&text)?;
         checked(request.name, status)?;
-        unhex(&payload)
+        hexadecimal::decode(&payload)
             .filter(|output| output.len() <= request.capacity)
             .ok_or_else(|| Error::Protocol(format!("the lab answers {} with `{payload}`", request.name)))
     }

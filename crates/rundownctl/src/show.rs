@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use rundown_abi::{Info, RunState, SpinPath, StressResult};
 use serde_json::{Value, json};
 
-use crate::{error::Error, stress::Run};
+use crate::{commands::stress::Run, error::Error};
 
 /// A number with its thousands set apart.
 #[must_use]
@@ -32,12 +32,24 @@ fn spin_path(info: &Info) -> (&'static str, &'static str) {
     }
 }
 
-fn rows(rows: impl IntoIterator<Item = (String, String)>) -> String {
+fn table(rows: impl IntoIterator<Item = (String, String)>) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
     for (name, value) in rows {
         table.add_row([name, value]);
     }
+    table
+}
+
+/// A table of names and what there is to say of each.
+#[must_use]
+pub fn rows(rows: impl IntoIterator<Item = (String, String)>) -> String {
+    table(rows).to_string()
+}
+
+/// A table of names and numbers.
+fn numbers(rows: impl IntoIterator<Item = (String, String)>) -> String {
+    let mut table = table(rows);
     if let Some(values) = table.column_mut(1) {
         values.set_cell_alignment(CellAlignment::Right);
     }
@@ -155,7 +167,7 @@ pub fn stress_table(run: &Run, result: Option<&StressResult>) -> String {
     let Some(result) = result else {
         return format!("{title}: no counters\n");
     };
-    let numbers = [
+    let counters = [
         ("acquires granted", result.acquires),
         ("acquires refused", result.refused),
         ("generations", result.generations),
@@ -170,7 +182,7 @@ pub fn stress_table(run: &Run, result: Option<&StressResult>) -> String {
         ("  wait returned early", result.violations.inside),
         ("acquires per second", rate(result)),
     ];
-    let table = rows(numbers.map(|(name, number)| (name.to_owned(), count(number))));
+    let table = numbers(counters.map(|(name, number)| (name.to_owned(), count(number))));
     format!(
         "{title}: {} after {:.3} s\n{table}\n",
         state(result),

@@ -9,17 +9,18 @@ use std::{
 use clap::Parser;
 use rundown_abi::{
     Arm, Header, InfoRequest, Refusal, RunState, StressQuery, StressResult, StressStart, StressStarted,
-    Violations, WaysOut, ioctl, parse,
+    VERSION, Violations, WaysOut, ioctl, parse,
 };
 use rundownctl::{
     EXIT_VIOLATION, carry_out,
     cli::{Cli, Command},
     client::Client,
+    commands::stress::{Outcome, Run},
     error::Error,
-    stress::{Outcome, Run},
+    session::Session,
     target::{Access, Handle, Ioctl, Target, User},
 };
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// What the fake driver does, and what was done to it.
 #[derive(Default)]
@@ -140,7 +141,8 @@ fn stress(driver: Driver, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Driv
         panic!("{command:?}")
     };
     let driver = Rc::new(RefCell::new(driver));
-    let outcome = Run::new(&options).carry_out(Box::new(Fake(Rc::clone(&driver))), interrupted);
+    let session = Session::with(Box::new(Fake(Rc::clone(&driver))), interrupted);
+    let outcome = Run::new(&options).carry_out(session.connect().unwrap(), &session);
     (outcome, driver)
 }
 
@@ -205,6 +207,12 @@ fn a_leak_found_at_the_end_is_an_error() {
     assert!(outcome.result.is_some());
 }
 
+fn exit_code(cli: &Cli, driver: Driver) -> u8 {
+    let interrupted = AtomicBool::new(false);
+    let session = Session::with(Box::new(Fake(Rc::new(RefCell::new(driver)))), &interrupted);
+    carry_out(cli, &session).unwrap()
+}
+
 #[test]
 fn a_violation_is_the_exit_code() {
     let cli = Cli::parse_from(["rundownctl", "stress", "--json"]);
@@ -222,14 +230,9 @@ fn a_violation_is_the_exit_code() {
             violations,
             ..Driver::default()
         };
-        let target = Box::new(Fake(Rc::new(RefCell::new(driver))));
-        assert_eq!(
-            carry_out(&cli, target, &AtomicBool::new(false)).unwrap(),
-            EXIT_VIOLATION
-        );
+        assert_eq!(exit_code(&cli, driver), EXIT_VIOLATION);
     }
-    let target = Box::new(Fake(Rc::default()));
-    assert_eq!(carry_out(&cli, target, &AtomicBool::new(false)).unwrap(), 0);
+    assert_eq!(exit_code(&cli, Driver::default()), 0);
 }
 
 #[test]
@@ -237,4 +240,53 @@ fn an_answer_of_another_size_is_not_believed() {
     let mut fake = Fake(Rc::default());
     let error = Client::open(&mut fake, Access::Read).unwrap().info().unwrap_err();
     assert!(matches!(error, Error::Protocol(_)), "{error}");
+}
+
+/// A driver of another version: it refuses ours, and looks no further than the header.
+struct OfVersion(u32);
+
+impl Target for OfVersion {
+    fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
+        Ok(Handle(1))
+    }
+
+    fn ioctl(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
+        let (header, _) = Header::read_from_prefix(request.input).unwrap();
+        refused(if header.version == self.0 {
+            Refusal::OutputTooSmall
+        } else {
+            Refusal::Version
+        })
+    }
+
+    fn close(&mut self, _: Handle) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_driver_of_another_version_is_told_by_both_versions() {
+    let newer = VERSION + 5;
+    for (theirs, said) in [
+        (
+            newer,
+            format!("version {newer} of the protocol, this client version {VERSION}"),
+        ),
+        (
+            u32::MAX,
+            format!("another version of the protocol than this client's {VERSION}"),
+        ),
+    ] {
+        let mut driver = OfVersion(theirs);
+        let error = Client::open(&mut driver, Access::Read)
+            .unwrap()
+            .info()
+            .unwrap_err();
+        assert!(error.to_string().contains(&said), "{error}");
+        assert_eq!(error.exit_code(), 6);
+    }
 }

@@ -6,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    inf::{Finding, ParseError},
-    pe::PeError,
-};
+use rundown_inf::ParseError;
+
+use crate::{inf::Finding, pe::PeError};
 
 /// Why no package was made, or why one is not good.
 #[derive(Debug, thiserror::Error)]

@@ -28,10 +28,12 @@ use std::{
     time::SystemTime,
 };
 
+use rundown_inf::{Inf, decode};
+
 use self::{
     catalogue::Member,
     certificate::TestCertificate,
-    inf::{Finding, Inf, Resolved, Severity},
+    inf::{Finding, Resolved, Severity},
     sign::Signer,
 };
 pub use self::{
@@ -134,11 +136,12 @@ pub fn build(inputs: &Inputs) -> Result<Package, Error> {
 
 /// Reads and checks an INF; its warnings beside it.
 fn checked_inf(path: &Path) -> Result<(Inf, Vec<Finding>), Error> {
-    let text = String::from_utf8_lossy(&read(path)?).into_owned();
-    let inf = Inf::parse(&text).map_err(|source| Error::Inf {
+    let wrong = |source| Error::Inf {
         path: path.to_owned(),
         source,
-    })?;
+    };
+    let text = decode(&read(path)?).map_err(wrong)?;
+    let inf = Inf::parse(&text).map_err(wrong)?;
     let findings = inf::lint(&text, &inf);
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Error::Lint {

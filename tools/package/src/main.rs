@@ -3,9 +3,10 @@
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
+use rundown_inf::Inf;
 use rundown_package::{
     Inputs, build,
-    inf::{Inf, RULES, Severity, lint},
+    inf::{RULES, Severity, lint},
     natvis, verify, windows_report,
 };
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rundown_package::inf::{Inf, RULES, Resolved, lint};
+use rundown_inf::Inf;
+use rundown_package::inf::{RULES, Resolved, lint};
 
 const GOOD: &str = include_str!("fixtures/good.inf");
 

@@ -1,6 +1,6 @@
 //! Follows every reference of an INF from `[Version]` and `[Manufacturer]` on.
 
-use super::{Entry, Inf, Section};
+use rundown_inf::{Entry, Inf, Section};
 
 /// What a section is: which directives it may have, and what they refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,37 +20,6 @@ use crate::{
     },
 };
 
-/// What a mutant does otherwise than the original.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    Nothing,
-    // No lost wake.
-    EventSkipped,
-    SplitTestAndClear,
-    CountAfterPublishing,
-    CountStoredNotAdded,
-    SpinFlagSet,
-    WaiterAfterState,
-    // No touch after the hand-over.
-    TouchAfterHandOver,
-    EventInAnyCase,
-    WordsAfterCount,
-    // No grant after publishing.
-    GrantWhenActive,
-    TestThenAdd,
-    // Happens-before from every release to the waiter's return, and from re-initialise to every grant.
-    ReleaseWithoutAcquire,
-    ReleaseWithoutRelease,
-    PublishWithoutAcquire,
-    PublishWithoutRelease,
-    CountWithoutAcquire,
-    CountWithoutRelease,
-    FlagWithoutAcquire,
-    FlagWithoutRelease,
-    RelaxedReinitialize,
-    RelaxedAcquire,
-}
-
 pub(crate) trait Mutation: 'static {
     const CHANGE: Change;
 
@@ -81,6 +50,12 @@ pub(crate) fn acq_rel<M: Mutation>(without_acquire: Change, without_release: Cha
 
 macro_rules! mutations {
     ($($name:ident),* $(,)?) => {
+        /// What a mutant does otherwise than the original.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Change {
+            $($name),*
+        }
+
         $(
             pub(crate) struct $name;
             impl Mutation for $name {
@@ -92,17 +67,21 @@ macro_rules! mutations {
 
 mutations! {
     Nothing,
+    // No lost wake.
     EventSkipped,
     SplitTestAndClear,
     CountAfterPublishing,
     CountStoredNotAdded,
     SpinFlagSet,
     WaiterAfterState,
+    // No touch after the hand-over.
     TouchAfterHandOver,
     EventInAnyCase,
     WordsAfterCount,
+    // No grant after publishing.
     GrantWhenActive,
     TestThenAdd,
+    // Happens-before from every release to the waiter's return, and from re-initialise to every grant.
     ReleaseWithoutAcquire,
     ReleaseWithoutRelease,
     PublishWithoutAcquire,

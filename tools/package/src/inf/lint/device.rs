@@ -1,10 +1,9 @@
 //! Rules on devices, their services, and what is written to the registry.
 
+use rundown_inf::Section;
+
 use super::Lint;
-use crate::inf::{
-    Section,
-    resolve::{Kind, Service},
-};
+use crate::inf::resolve::{Kind, Service};
 
 impl<'a> Lint<'a> {
     pub(super) fn devices(&mut self) {

@@ -4,7 +4,9 @@
 mod device;
 mod references;
 
-use super::{Inf, Resolved};
+use rundown_inf::Inf;
+
+use super::Resolved;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Rules on what the sections refer to, and on the files.
 
 use super::Lint;
-use crate::inf::Entry;
+use rundown_inf::Entry;
 
 impl Lint<'_> {
     pub(super) fn references(&mut self) {

@@ -4,11 +4,10 @@
 //! the models section, the first model whose hardware id begins with `Root\`, its install section `X` with the decorations that
 //! 64-bit Windows accepts, `X.HW` and `X.Services`, and the service-install section.
 
-mod syntax;
-
 use std::fmt;
 use std::path::Path;
-use syntax::{File, Line, Section, decode, field, number, root_is};
+
+use rundown_inf::{Entry, Inf, ParseError, Section, decode};
 
 /// What the lab needs of an INF.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +64,15 @@ impl fmt::Display for InfError {
 
 impl std::error::Error for InfError {}
 
+impl From<ParseError> for InfError {
+    fn from(error: ParseError) -> Self {
+        Self {
+            line: Some(error.line),
+            text: error.what,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, InfError>;
 
 fn error<T>(line: impl Into<Option<usize>>, text: impl Into<String>) -> Result<T> {
@@ -90,13 +98,22 @@ impl DriverInf {
     /// # Errors
     /// [`InfError`] names the line, or the section that is missing.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let file = File::parse(&decode(bytes)?)?;
-        let class = file.single("Version", "Class")?;
-        let model = file.root_model()?;
+        let inf = Inf::parse(&decode(bytes)?)?.expanded()?;
+        if let Some(template) = inf
+            .sections
+            .iter()
+            .find(|section| section.name.contains("$ARCH$"))
+        {
+            return error(
+                template.line,
+                format!("{template} still contains $ARCH$: this is a template (.inx), give the stamped .inf"),
+            );
+        }
+        let class = single(&inf, "Version", "Class")?;
+        let model = root_model(&inf)?;
 
-        let service_entry = file
-            .decorated(&model.install_section, ".Services")
-            .find_map(|section| section.named("AddService").next())
+        let service_entry = decorated(&inf, &model.install_section, ".Services")
+            .find_map(|section| section.entry("AddService"))
             .ok_or_else(|| InfError {
                 line: None,
                 text: format!(
@@ -104,27 +121,26 @@ impl DriverInf {
                     model.install_section
                 ),
             })?;
-        let service = field(service_entry, 0);
-        let service_section = field(service_entry, 2);
+        let (service, service_section) = (service_entry.value(0), service_entry.value(2));
         if service.is_empty() || service_section.is_empty() {
             return error(
-                service_entry.number,
+                service_entry.line,
                 "AddService names no service or no service-install section",
             );
         }
 
         let mut parameters = Vec::new();
-        for line in file.add_registry(file.section(&service_section)) {
-            if root_is(line, "HKR") {
-                parameters.push(registry_value(line)?);
+        for entry in add_registry(&inf, inf.section(service_section)) {
+            if is_relative(entry) {
+                parameters.push(registry_value(entry)?);
             }
         }
         Ok(Self {
-            security: file.security(&model.install_section)?,
-            kmdf: file.kmdf(&model.install_section)?,
+            security: security(&inf, &model.install_section)?,
+            kmdf: kmdf(&inf, &model.install_section)?,
             class,
             hardware_id: model.hardware_id,
-            service,
+            service: service.to_owned(),
             parameters,
         })
     }
@@ -136,143 +152,162 @@ struct Model {
     hardware_id: String,
 }
 
-impl File {
-    /// The first model with a root-enumerated hardware id.
-    fn root_model(&self) -> Result<Model> {
-        let Some(manufacturers) = self.section("Manufacturer") else {
-            return error(None, "[Manufacturer] is missing");
-        };
-        let mut other_ids = Vec::new();
-        for manufacturer in &manufacturers.lines {
-            let models = field(manufacturer, 0);
-            let decorations = manufacturer
-                .values
-                .iter()
-                .skip(1)
-                .filter(|d| d.to_ascii_lowercase().starts_with("nt"));
-            let names = decorations
-                .map(|d| format!("{models}.{d}"))
-                .chain([models.clone()]);
-            for line in names
-                .filter_map(|name| self.section(&name))
-                .flat_map(|section| &section.lines)
-            {
-                for id in line.values.iter().skip(1) {
-                    if id.to_ascii_lowercase().starts_with("root\\") {
-                        return Ok(Model {
-                            install_section: field(line, 0),
-                            hardware_id: id.clone(),
-                        });
-                    }
-                    other_ids.push(id.clone());
+/// The install section `name` with each decoration that 64-bit Windows prefers, and then `suffix`; those that exist, in the order of
+/// preference.
+fn decorated<'a>(inf: &'a Inf, name: &'a str, suffix: &'a str) -> impl Iterator<Item = &'a Section> {
+    [".NTamd64", ".NT", ""]
+        .into_iter()
+        .filter_map(move |decoration| inf.section(&format!("{name}{decoration}{suffix}")))
+}
+
+/// The one value of a directive that must be there.
+fn single(inf: &Inf, section: &str, key: &str) -> Result<String> {
+    match inf.section(section).and_then(|section| section.entry(key)) {
+        Some(entry) if !entry.value(0).is_empty() => Ok(entry.value(0).to_owned()),
+        _ => error(None, format!("{key} is missing in [{section}]")),
+    }
+}
+
+/// The first model with a root-enumerated hardware id.
+fn root_model(inf: &Inf) -> Result<Model> {
+    let Some(manufacturers) = inf.section("Manufacturer") else {
+        return error(None, "[Manufacturer] is missing");
+    };
+    let mut other_ids = Vec::new();
+    for manufacturer in &manufacturers.entries {
+        let models = manufacturer.value(0);
+        let decorations = manufacturer
+            .values
+            .iter()
+            .skip(1)
+            .filter(|decoration| decoration.to_ascii_lowercase().starts_with("nt"));
+        let names = decorations
+            .map(|decoration| format!("{models}.{decoration}"))
+            .chain([models.to_owned()]);
+        for entry in names
+            .filter_map(|name| inf.section(&name))
+            .flat_map(|section| &section.entries)
+        {
+            for id in entry.values.iter().skip(1) {
+                if id.to_ascii_lowercase().starts_with("root\\") {
+                    return Ok(Model {
+                        install_section: entry.value(0).to_owned(),
+                        hardware_id: id.clone(),
+                    });
                 }
+                other_ids.push(id.clone());
             }
         }
-        if other_ids.is_empty() {
-            return error(
-                None,
-                "[Manufacturer] leads to no models section with a hardware id",
-            );
-        }
-        error(
+    }
+    if other_ids.is_empty() {
+        return error(
+            None,
+            "[Manufacturer] leads to no models section with a hardware id",
+        );
+    }
+    error(
+        None,
+        format!(
+            "no hardware id begins with Root\\; found: {}. The lab has only a root-enumerated device",
+            other_ids.join(", ")
+        ),
+    )
+}
+
+/// The lines of all add-registry sections that `section` names.
+fn add_registry<'a>(inf: &'a Inf, section: Option<&'a Section>) -> impl Iterator<Item = &'a Entry> {
+    section
+        .into_iter()
+        .flat_map(|section| section.named("AddReg"))
+        .flat_map(|entry| &entry.values)
+        .filter_map(|name| inf.section(name))
+        .flat_map(|section| &section.entries)
+}
+
+/// Whether an add-registry line writes below the key of what is installed.
+fn is_relative(entry: &Entry) -> bool {
+    entry.value(0).eq_ignore_ascii_case("HKR")
+}
+
+/// `HKR,,Security,,"<SDDL>"` of the device (`X.HW`), else of the setup class (`[ClassInstall32]`).
+fn security(inf: &Inf, install_section: &str) -> Result<Option<String>> {
+    let of_device = decorated(inf, install_section, ".HW").flat_map(|hw| add_registry(inf, Some(hw)));
+    let of_class = decorated(inf, "ClassInstall32", "").flat_map(|class| add_registry(inf, Some(class)));
+    let Some(entry) = of_device.chain(of_class).find(|entry| {
+        is_relative(entry) && entry.value(1).is_empty() && entry.value(2).eq_ignore_ascii_case("Security")
+    }) else {
+        return Ok(None);
+    };
+    let sddl = entry.value(4);
+    match lab_wire::sddl::SecurityDescriptor::parse(sddl) {
+        Ok(_) => Ok(Some(sddl.to_owned())),
+        Err(e) => error(
+            entry.line,
+            format!("the device's security descriptor \"{sddl}\" is wrong: {e}"),
+        ),
+    }
+}
+
+fn kmdf(inf: &Inf, install_section: &str) -> Result<Option<(u32, u32)>> {
+    let Some(service) =
+        decorated(inf, install_section, ".Wdf").find_map(|section| section.entry("KmdfService"))
+    else {
+        return Ok(None);
+    };
+    let version = single(inf, service.value(1), "KmdfLibraryVersion")?;
+    let parts = version
+        .split_once('.')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    match parts {
+        Some(version) => Ok(Some(version)),
+        None if version.contains('$') => error(
             None,
             format!(
-                "no hardware id begins with Root\\; found: {}. The lab has only a root-enumerated device",
-                other_ids.join(", ")
+                "KmdfLibraryVersion is still {version}: this is a template (.inx), give the stamped .inf"
             ),
-        )
-    }
-
-    /// The lines of all add-registry sections that `section` names.
-    fn add_registry<'a>(&'a self, section: Option<&'a Section>) -> impl Iterator<Item = &'a Line> {
-        section
-            .into_iter()
-            .flat_map(|section| section.named("AddReg"))
-            .flat_map(|line| &line.values)
-            .filter_map(|name| self.section(name))
-            .flat_map(|section| &section.lines)
-    }
-
-    /// `HKR,,Security,,"<SDDL>"` of the device (`X.HW`), else of the setup class (`[ClassInstall32]`).
-    fn security(&self, install_section: &str) -> Result<Option<String>> {
-        let of_device = self
-            .decorated(install_section, ".HW")
-            .flat_map(|hw| self.add_registry(Some(hw)));
-        let of_class = self
-            .decorated("ClassInstall32", "")
-            .flat_map(|class| self.add_registry(Some(class)));
-        let Some(line) = of_device.chain(of_class).find(|line| {
-            root_is(line, "HKR")
-                && field(line, 1).is_empty()
-                && field(line, 2).eq_ignore_ascii_case("Security")
-        }) else {
-            return Ok(None);
-        };
-        let sddl = field(line, 4);
-        match lab_wire::sddl::SecurityDescriptor::parse(&sddl) {
-            Ok(_) => Ok(Some(sddl)),
-            Err(e) => error(
-                line.number,
-                format!("the device's security descriptor \"{sddl}\" is wrong: {e}"),
-            ),
-        }
-    }
-
-    fn kmdf(&self, install_section: &str) -> Result<Option<(u32, u32)>> {
-        let Some(service) = self
-            .decorated(install_section, ".Wdf")
-            .find_map(|wdf| wdf.named("KmdfService").next())
-        else {
-            return Ok(None);
-        };
-        let section = field(service, 1);
-        let version = self.single(&section, "KmdfLibraryVersion")?;
-        let parts = version
-            .split_once('.')
-            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        match parts {
-            Some(version) => Ok(Some(version)),
-            None if version.contains('$') => error(
-                None,
-                format!(
-                    "KmdfLibraryVersion is still {version}: this is a template (.inx), give the stamped .inf"
-                ),
-            ),
-            None => error(
-                None,
-                format!("KmdfLibraryVersion is not a version number: {version}"),
-            ),
-        }
+        ),
+        None => error(
+            None,
+            format!("KmdfLibraryVersion is not a version number: {version}"),
+        ),
     }
 }
 
 /// `HKR, subkey, name, flags, value` of a service's add-registry section.
-fn registry_value(line: &Line) -> Result<RegistryValue> {
+fn registry_value(entry: &Entry) -> Result<RegistryValue> {
     const FLG_ADDREG_TYPE_MASK: u32 = 0xFFFF_0001;
     const FLG_ADDREG_TYPE_SZ: u32 = 0;
     const FLG_ADDREG_TYPE_DWORD: u32 = 0x0001_0001;
 
-    let flags = field(line, 3);
-    let kind = if flags.is_empty() { Some(0) } else { number(&flags) };
-    let value = field(line, 4);
+    let flags = entry.value(3);
+    let kind = if flags.is_empty() { Some(0) } else { number(flags) };
+    let value = entry.value(4);
     let data = match kind.map(|kind| kind & FLG_ADDREG_TYPE_MASK) {
-        Some(FLG_ADDREG_TYPE_SZ) => RegistryData::Text(value),
-        Some(FLG_ADDREG_TYPE_DWORD) => match number(&value) {
+        Some(FLG_ADDREG_TYPE_SZ) => RegistryData::Text(value.to_owned()),
+        Some(FLG_ADDREG_TYPE_DWORD) => match number(value) {
             Some(number) => RegistryData::Dword(number),
-            None => return error(line.number, format!("\"{value}\" is not a 32-bit number")),
+            None => return error(entry.line, format!("\"{value}\" is not a 32-bit number")),
         },
         _ => {
             return error(
-                line.number,
+                entry.line,
                 format!("flags {flags}: the lab's registry knows REG_SZ (0x0) and REG_DWORD (0x10001)"),
             );
         }
     };
     Ok(RegistryValue {
-        key: field(line, 1),
-        name: field(line, 2),
+        key: entry.value(1).to_owned(),
+        name: entry.value(2).to_owned(),
         data,
     })
+}
+
+/// A number as INFs write it.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -357,25 +392,12 @@ ClassName  = "Rundown devices"
     }
 
     #[test]
-    fn ascii_utf8_and_utf16() {
+    fn every_encoding_is_read() {
         assert_eq!(DriverInf::parse(INF.as_bytes()), Ok(expected()));
-        assert_eq!(
-            DriverInf::parse(format!("\u{FEFF}{INF}").as_bytes()),
-            Ok(expected())
-        );
         let crlf = INF.replace('\n', "\r\n");
-        let little: Vec<u8> = [0xFEFF]
-            .into_iter()
-            .chain(crlf.encode_utf16())
-            .flat_map(u16::to_le_bytes)
-            .collect();
-        assert_eq!(DriverInf::parse(&little), Ok(expected()));
-        let big: Vec<u8> = [0xFEFF]
-            .into_iter()
-            .chain(crlf.encode_utf16())
-            .flat_map(u16::to_be_bytes)
-            .collect();
-        assert_eq!(DriverInf::parse(&big), Ok(expected()));
+        let units = [0xFEFF].into_iter().chain(crlf.encode_utf16());
+        let utf16: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+        assert_eq!(DriverInf::parse(&utf16), Ok(expected()));
     }
 
     #[test]
@@ -416,13 +438,9 @@ ClassName  = "Rundown devices"
             ),
             ("10240", "many", "\"many\" is not a 32-bit number"),
             ("0x00010001", "0x00020001", "REG_DWORD"),
-            ("[Version]", "Version]", "line 2: a directive stands before"),
-            ("[Strings]", "[Strings", "does not end with ']'"),
-            (
-                "\"Rundown device\"",
-                "\"Rundown device",
-                "a quoted text does not end",
-            ),
+            ("[Version]", "Version]", "line 2: text before the first section"),
+            ("[Strings]", "[Strings", "brackets"),
+            ("\"Rundown device\"", "\"Rundown device", "not closed"),
         ] {
             assert!(INF.contains(from), "{from} is not in the sample");
             let text = DriverInf::parse(INF.replace(from, to).as_bytes())

@@ -1,10 +1,14 @@
-//! From text to sections, entries and values.
+//! INF files: from bytes to sections, entries and values.
 //!
 //! The grammar is that of "General Syntax Rules for INF Files" (Microsoft Learn): sections in brackets, `key = value,
 //! value`, comments from `;`, a backslash that continues a line, quotes that protect everything and double to
 //! stand for themselves, and `%token%` that stands for a string of `[Strings]`.
 
+mod encoding;
+
 use std::{collections::HashMap, fmt};
+
+pub use encoding::decode;
 
 /// A parsed INF.
 #[derive(Clone, Debug)]
@@ -160,6 +164,29 @@ impl Inf {
         Ok(expanded)
     }
 
+    /// The same INF with every `%token%` outside of `[Strings]` replaced.
+    ///
+    /// # Errors
+    /// The first line with a token that `[Strings]` does not define.
+    pub fn expanded(mut self) -> Result<Self, ParseError> {
+        let mut sections = std::mem::take(&mut self.sections);
+        let used = |section: &&mut Section| !section.name.eq_ignore_ascii_case("Strings");
+        for entry in sections
+            .iter_mut()
+            .filter(used)
+            .flat_map(|section| &mut section.entries)
+        {
+            for text in entry.key.iter_mut().chain(&mut entry.values) {
+                *text = self.expand(text).map_err(|token| ParseError {
+                    line: entry.line,
+                    what: format!("%{token}% is not defined in [Strings]"),
+                })?;
+            }
+        }
+        self.sections = sections;
+        Ok(self)
+    }
+
     /// The first value of `key` in `section`, expanded.
     #[must_use]
     pub fn value(&self, section: &str, key: &str) -> Option<String> {
@@ -172,7 +199,12 @@ impl Section {
     /// The first line with this key, in any case.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.is(key))
+        self.named(key).next()
+    }
+
+    /// All lines with this key, in any case.
+    pub fn named(&self, key: &str) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.is(key))
     }
 }
 
@@ -328,6 +360,27 @@ mod tests {
         assert_eq!(inf.expand(r"%13%\a.sys").unwrap(), r"%13%\a.sys");
         assert_eq!(inf.expand("%%SystemRoot%%, 5%").unwrap(), "%SystemRoot%, 5%");
         assert_eq!(inf.expand("%Other%").unwrap_err(), "Other");
+    }
+
+    #[test]
+    fn tokens_are_replaced_everywhere_but_in_strings() {
+        let text = "[A]\n%Name% = %Name%, x\n[Strings]\nName = n\nOther = %Unknown%\n";
+        let inf = Inf::parse(text).unwrap().expanded().unwrap();
+        let entry = inf.section("A").unwrap().entry("n").unwrap();
+        assert_eq!(entry.values, ["n", "x"]);
+        let error = Inf::parse("[A]\n\nx = 1, %Typo%\n")
+            .unwrap()
+            .expanded()
+            .unwrap_err();
+        assert_eq!(error.to_string(), "line 3: %Typo% is not defined in [Strings]");
+    }
+
+    #[test]
+    fn no_truncation_panics() {
+        let text = "; c\n[Version]\nA = \"b;\"\"\", 2 \\\n, 3\n%T% = %13%\n[Strings]\nT = x%%\n";
+        for end in 0..text.len() {
+            let _ = Inf::parse(&text[..end]).and_then(Inf::expanded);
+        }
     }
 
     #[test]

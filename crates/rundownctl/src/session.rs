@@ -1,0 +1,73 @@
+//! What every command works with: how to reach the target, and whether the user wants out.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    error::Error,
+    lab::Lab,
+    target::{Spec, Target},
+};
+
+/// A command's surroundings.
+pub struct Session<'a> {
+    way: Way<'a>,
+    interrupted: &'a AtomicBool,
+}
+
+enum Way<'a> {
+    To(&'a Spec),
+    There(Cell<Option<Box<dyn Target>>>),
+}
+
+impl<'a> Session<'a> {
+    /// A session with the target that the user named. `interrupted` becomes true when the user presses Ctrl-C.
+    #[must_use]
+    pub const fn new(target: &'a Spec, interrupted: &'a AtomicBool) -> Self {
+        Self {
+            way: Way::To(target),
+            interrupted,
+        }
+    }
+
+    /// A session with a target that is connected already; it can be had once.
+    #[must_use]
+    pub const fn with(target: Box<dyn Target>, interrupted: &'a AtomicBool) -> Self {
+        Self {
+            way: Way::There(Cell::new(Some(target))),
+            interrupted,
+        }
+    }
+
+    /// Reaches the target. The lab boots a machine for it.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when there is none, and what the driver's start may end in.
+    pub fn connect(&self) -> Result<Box<dyn Target>, Error> {
+        match &self.way {
+            Way::To(Spec::Lab(options)) => {
+                Ok(Box::new(Lab::spawn(&options.program()?, &options.arguments())?))
+            }
+            #[cfg(windows)]
+            Way::To(Spec::Device) => Ok(Box::new(crate::device::Device::new())),
+            #[cfg(not(windows))]
+            Way::To(Spec::Device) => Err(Error::Unreachable {
+                what: "only Windows has the device".into(),
+                advice: "use --target lab here".into(),
+            }),
+            Way::There(target) => target.take().ok_or_else(|| Error::Unreachable {
+                what: "the target has ended".into(),
+                advice: "connect to it anew".into(),
+            }),
+        }
+    }
+
+    /// Whether the user has pressed Ctrl-C.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        // Relaxed: the flag carries nothing but itself.
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,41 @@
+//! docs/rundownctl.md says what `--help` says. `SNAPSHOTS=overwrite cargo test -p rundownctl --test documentation`
+//! writes it anew.
+
+use clap::{Command, CommandFactory};
+use rundownctl::cli::Cli;
+use snapbox::{Data, assert_data_eq};
+
+const INTRODUCTION: &str = "\
+<!-- Made of the definitions in crates/rundownctl by its test `documentation`; edit those. -->
+
+# rundownctl
+
+One program for Windows, where it talks to the driver's device, and for Linux, where it talks to a machine in the lab.
+The same text is in `rundownctl --help`, and as manual pages in `rundownctl man --out FOLDER`.
+";
+
+fn section(command: &mut Command, path: &str, level: usize, page: &mut String) {
+    let help = command.render_long_help().to_string();
+    page.extend(["\n", &"#".repeat(level), " ", path, "\n\n```text\n"]);
+    for line in help.trim_end().lines() {
+        page.extend([line.trim_end(), "\n"]);
+    }
+    page.push_str("```\n");
+    for inner in command
+        .get_subcommands_mut()
+        .filter(|inner| inner.get_name() != "help")
+    {
+        let path = format!("{path} {}", inner.get_name());
+        section(inner, &path, level + 1, page);
+    }
+}
+
+#[test]
+fn the_page_is_what_help_says() {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut page = INTRODUCTION.to_owned();
+    section(&mut command, "rundownctl", 2, &mut page);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rundownctl.md");
+    assert_data_eq!(page, Data::read_from(path.as_ref(), None).raw());
+}
