@@ -127,7 +127,7 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
                 tree,
                 &Settings {
                     cpus: vec![cpus],
-                    seed: 1,
+                    ..Settings::default()
                 },
             )
         });
