@@ -4,6 +4,7 @@
 
 mod bad_driver;
 mod bad_request;
+mod native;
 mod steps;
 mod tally;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
+        native::steps(&mut gate, tree);
         if deep {
             steps::deep(&mut gate, tree, toolchain, consent);
         }

@@ -170,7 +170,8 @@ pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent:
     }
 }
 
-fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
+/// One verdict, each fault a failure.
+pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     eprintln!("{}", verdict.table());
     let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
