@@ -43,6 +43,8 @@ pub struct Config {
     pub cycles_per_yield: u16,
     /// `ExpSpinCycleCount` of the native routines on more than one processor, TSC cycles (`spin=`).
     pub spin: u32,
+    /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
+    pub verifier: bool,
     /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
@@ -75,6 +77,7 @@ impl Config {
             unparked: 0,
             cycles_per_yield: 140,
             spin: 10_240,
+            verifier: false,
             watch: [0; 4],
             watch_count: 0,
             grace: 2000,
@@ -118,6 +121,7 @@ impl Config {
             "unparked" => self.unparked = number(value)?.try_into().ok()?,
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "spin" => self.spin = number(value)?.try_into().ok()?,
+            "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "watchcr8" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;

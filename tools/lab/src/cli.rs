@@ -70,6 +70,7 @@ pub struct Serve {
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
+    pub verifier: u8,
     pub memory: u32,
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
@@ -128,6 +129,11 @@ fn command() -> Command {
             "FILE",
             "NT's own code for the native routines: what WinDbg's `uf` prints of them [default: a reference]",
         ))
+        .arg(
+            option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
+                .default_value("0")
+                .value_parser(value_parser!(u8).range(0..=1)),
+        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
             "watch-cr8",
@@ -180,6 +186,7 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
+        verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
@@ -222,6 +229,9 @@ impl Serve {
         }
         if let Some(cycles) = self.spin_cycles {
             words.push(format!("--spin-cycles {cycles}"));
+        }
+        if self.verifier == 1 {
+            words.push("--verifier 1".into());
         }
         if let Some(name) = &self.watch_cr8 {
             words.push(format!("--watch-cr8 {}", quoted(name)));
@@ -282,11 +292,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -228,6 +228,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(cycles) = arguments.spin_cycles {
         let _ = write!(line, " spin={cycles}");
     }
+    if arguments.verifier == 1 {
+        line.push_str(" verifier=1");
+    }
     if !watch.is_empty() {
         let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
         let _ = write!(line, " watchcr8={}", addresses.join(","));
@@ -400,12 +403,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 unparked=1 cpy=40 spin=99 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 unparked=1 cpy=40 spin=99 verifier=1 watchcr8=0x1234,0x20"
         );
     }
 }

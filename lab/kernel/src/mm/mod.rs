@@ -18,6 +18,7 @@ pub mod paging;
 pub mod pool;
 pub mod region;
 pub mod shared;
+pub mod verifier;
 
 use crate::hal::boot::MemoryRange;
 
