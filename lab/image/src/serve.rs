@@ -12,7 +12,6 @@ use rundown_lab_kernel::{judge, log, step};
 
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
-    rundown_lab_wdf::register_exports();
     registry::install(boot);
     if let Some(code) = &boot.native
         && let Err(error) = native::install(code)

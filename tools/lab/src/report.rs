@@ -28,7 +28,7 @@ pub struct Report {
     pub findings: Vec<String>,
     /// Whose code the native routines were: `NT code (lines a-b)` of the listing that was given, or `reference`.
     pub routines: BTreeMap<String, String>,
-    /// What the kernel counted by itself; zeroes if the machine died first.
+    /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
 }
 

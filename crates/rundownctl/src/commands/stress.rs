@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use rundown_abi::{Limits, RunState, StressResult, StressStart};
+use rundown_abi::{Limits, RunState, StressResult, StressStart, flags};
 
 use crate::{
     EXIT_INTERRUPTED, EXIT_VIOLATION,
@@ -44,6 +44,9 @@ pub struct Options {
     /// The spin budget of a passive waiter of ours in TSC cycles [default: the driver's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Limits::DEFAULT.spin_cycles)))]
     pub spin_cycles: Option<u32>,
+    /// Let the system's routine wait at `DISPATCH_LEVEL`, where its documentation does not allow it
+    #[arg(long)]
+    pub force_native: bool,
     /// Seeds the random times
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -157,6 +160,11 @@ impl Run {
                 Waiter::Dispatch => rundown_abi::Waiter::Dispatch,
             } as u32,
             spin_cycles: options.spin_cycles.unwrap_or(0),
+            flags: if options.force_native {
+                flags::FORCE_NATIVE_AT_DISPATCH
+            } else {
+                0
+            },
             seed: options.seed,
             ..StressStart::storm(arm, options.threads, options.duration)
         };

@@ -197,6 +197,8 @@ impl Scenario {
         let waiting = match self.way {
             // NT's code has a budget of its own, which the machine sets.
             Some(Way::Mwaitx | Way::Pause) if self.arm == Arm::Ours => format!(" --spin-cycles {LONG_SPIN}"),
+            // The driver asks whether one means it: NT's page promises waits up to APC_LEVEL only.
+            Some(Way::Dispatch) if self.arm == Arm::Nt => " --waiter dispatch --force-native".into(),
             Some(Way::Dispatch) => " --waiter dispatch".into(),
             Some(_) | None => String::new(),
         };
