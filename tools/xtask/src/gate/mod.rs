@@ -4,6 +4,7 @@
 
 mod bad_driver;
 mod bad_request;
+mod deep;
 mod native;
 mod steps;
 mod tally;
@@ -14,7 +15,7 @@ use self::tally::Gate;
 use crate::{setup::Consent, tree::Tree};
 
 /// Runs all steps and prints the count; whether all passed.
-pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bool) -> bool {
+pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, all: bool) -> bool {
     let mut gate = Gate::default();
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
@@ -26,8 +27,8 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
         steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         native::steps(&mut gate, tree);
-        if deep {
-            steps::deep(&mut gate, tree, toolchain, consent);
+        if all {
+            deep::steps(&mut gate, tree, toolchain, consent);
         }
     }
     println!("{}", gate.summary());
