@@ -7,7 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rundown_kit::{client, driver::Workspace, toolchain::Toolchain};
+use rundown_kit::{
+    client,
+    driver::Workspace,
+    toolchain::{Target, Toolchain},
+};
 
 use super::tally::{Gate, Tally};
 use crate::{build, package, process, progress::Progress, setup, tree::Tree};
@@ -29,6 +33,18 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, for_cli
         client::clippy(&Workspace::new(tree.root()), for_client)?;
         Ok(Tally::one(None))
     });
+    match Toolchain::choose_for(None, &[Target::Arm64]) {
+        Ok(toolchain) => {
+            gate.step("clippy, the primitive for ARM64", |progress| {
+                let mut command = toolchain.clippy(Target::Arm64);
+                command.args(["--package", "ex-rundown"]);
+                build::in_workspace(&mut command, tree.root(), &tree.target());
+                command.args(["--", "--deny", "warnings"]);
+                Ok(Tally::of_program(&process::watch(&mut command, progress)?))
+            });
+        }
+        Err(why) => gate.not_run("clippy, the primitive for ARM64", &why.to_string()),
+    }
     if setup::is_program("wine") {
         gate.step("client under Wine", |progress| under_wine(tree, progress));
     } else {
