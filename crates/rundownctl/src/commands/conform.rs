@@ -3,6 +3,7 @@
 use clap::Args;
 use rundown_abi::{ConformanceResult, ConformanceRun, ObjectState, Observed, StepCounts, TraceStep};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     EXIT_VIOLATION,
@@ -11,8 +12,9 @@ use crate::{
     names::{Operation, Pair},
     print,
     progress::Progress,
+    record::SCHEMA,
     session::Session,
-    show::{self, count},
+    show::count,
     target::Access,
 };
 
@@ -170,7 +172,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     target.finish()?;
     drop(progress);
     if options.json {
-        print::line(show::json(&verdicts))?;
+        print::line(json!({"schema": SCHEMA, "pairs": verdicts}).to_string())?;
     } else {
         for verdict in &verdicts {
             print::raw(text(verdict))?;
