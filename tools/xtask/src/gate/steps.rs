@@ -195,7 +195,9 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
         let mut command = Command::new(cargo());
         command.args(["test", "--package", "rundownctl", "--test", "real_lab"]);
         build::in_workspace(&mut command, tree.root(), &tree.target());
-        command.args(["--", "--ignored"]).env("RUNDOWN_LAB_DIR", tree.lab());
+        command
+            .args(["--", "--ignored"])
+            .env("RUNDOWN_LAB_DIR", tree.lab());
         tests(&mut command, progress)
     });
     gate.step("driver's suite", |progress| {
