@@ -194,7 +194,7 @@ fn spoilt_requests_leave_nothing_behind() {
         count.parse().expect("RUNDOWN_FUZZ_REQUESTS is a number")
     });
     let start = Instant::now();
-    let mut machine = Machine::boot(&["--cpus", "2", "--timeout", "3600"]);
+    let mut machine = Machine::boot(&["--cpus", "2", "--timeout", "3600", "--patience", "300"]);
     // Somebody else's, who must not notice.
     let bystander = machine.open();
     let object = machine.create(bystander, ObjectKind::Native);
@@ -224,10 +224,10 @@ fn spoilt_requests_leave_nothing_behind() {
             }
             fuzzer.settle(&mut machine, &request);
         }
-        if number % 500 == 499 {
+        if number % 200 == 199 {
             // A handle goes, with whatever it has: objects, references, waits. One after the other: the lab takes a wait of
             // half a minute for a lost wake-up.
-            let index = number / 500 % handles.len();
+            let index = number / 200 % handles.len();
             let gone = handles[index];
             assert_eq!(machine.close(gone), SUCCESS);
             fuzzer.objects.retain(|(owner, _)| *owner != gone);
