@@ -114,6 +114,11 @@ impl<E> WaitBlock<E> {
     ///
     /// # IRQL
     /// Any: it reads the level. At `DISPATCH_LEVEL` and above it polls with no deadline.
+    #[expect(
+        clippy::inline_always,
+        reason = "the slow wait of each reference stays one function by name, in which the lab watches the read of CR8"
+    )]
+    #[inline(always)]
     pub(crate) fn wait<P: Platform<Event = E>>(&self) -> WayOut {
         let way_out = match AtMostApcLevel::check::<P>() {
             None => spin::poll::<P>(&self.spin_flag),
