@@ -26,6 +26,21 @@ pub fn prefetch_for_write(word: &AtomicUsize) {
     let _ = word;
 }
 
+/// Leaves a contended line to the processor that has won it, for a moment (`pause`). Nothing under loom, which would take it
+/// for a wish to be scheduled last and leave interleavings out.
+///
+/// # IRQL
+/// Any.
+///
+/// ```
+/// ex_rundown::arch::pause();
+/// ```
+#[inline]
+pub fn pause() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+}
+
 /// The time stamp counter (`rdtsc`).
 ///
 /// # IRQL

@@ -164,23 +164,36 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     #[must_use = "without the reference the object may go away at any time"]
     pub fn acquire(&self) -> bool {
         arch::prefetch_for_write(&self.word);
-        let live = word::assume_live(self.word.load(Relaxed));
-        // Acquire pairs with the Release of `reinitialize`: a holder sees the object as its owner set it up.
-        match self
-            .word
-            .compare_exchange(live, live.wrapping_add(word::COUNT_INC), Acquire, Relaxed)
-        {
+        match self.acquire_once() {
             Ok(_) => true,
-            Err(_) => self.acquire_slow(),
+            Err(now) => self.acquire_slow(now),
         }
     }
 
+    /// One exchange; what the word was, or is instead.
+    #[inline]
+    fn acquire_once(&self) -> Result<usize, usize> {
+        let live = word::assume_live(self.word.load(Relaxed));
+        // Acquire pairs with the Release of `reinitialize`: a holder sees the object as its owner set it up. A refusal
+        // is Acquire too. Safety does not need it, but what the owner wrote before its wait is then visible to those
+        // that it refuses.
+        self.word
+            .compare_exchange(live, live.wrapping_add(word::COUNT_INC), Acquire, Acquire)
+    }
+
+    /// A live word has only been won by another processor. It is left alone with it for one pause: two that fight for the
+    /// line at every instruction get less done together.
     #[cold]
     #[inline(never)]
-    fn acquire_slow(&self) -> bool {
-        // A refusal is Acquire too. Safety does not need it, but what the owner wrote before its wait is then
-        // visible to those that it refuses.
-        self.word.fetch_update(Acquire, Acquire, word::acquired).is_ok()
+    fn acquire_slow(&self, mut value: usize) -> bool {
+        while word::acquired(value).is_some() {
+            arch::pause();
+            match self.acquire_once() {
+                Ok(_) => return true,
+                Err(now) => value = now,
+            }
+        }
+        false
     }
 
     /// Gives a reference back (`ExReleaseRundownProtection`), and wakes the waiter with the last one.
@@ -206,46 +219,48 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     pub unsafe fn release(&self) {
         self.memory.touch();
         arch::prefetch_for_write(&self.word);
-        let live = word::assume_live(self.word.load(Relaxed));
-        // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns.
-        if (C::CHECKED && live == 0)
-            || self
-                .word
-                .compare_exchange(live, word::released(live), Release, Relaxed)
-                .is_err()
-        {
+        if let Err(now) = self.release_once() {
             // SAFETY: the caller's promise, handed on; the exchange has not happened.
-            unsafe { self.release_slow() };
+            unsafe { self.release_slow(now) };
         }
     }
 
+    /// One exchange; what the word was, or is instead. Under a checking policy a word without a reference is left alone.
+    #[inline]
+    fn release_once(&self) -> Result<usize, usize> {
+        let seen = self.word.load(Relaxed);
+        let live = word::assume_live(seen);
+        if C::CHECKED && live == 0 {
+            return Err(seen);
+        }
+        // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns. Failure is
+        // Acquire: the pointer that may come out is dereferenced, and the waiter's exchange published what it points to.
+        self.word
+            .compare_exchange(live, word::released(live), Release, Acquire)
+    }
+
     /// # Safety
-    /// As [`release`](Self::release).
+    /// As [`release`](Self::release); `value` is from [`release_once`](Self::release_once).
     #[cold]
     #[inline(never)]
-    unsafe fn release_slow(&self) {
-        // Acquire, here and in the reload: the pointer that may come out is dereferenced, and the waiter's
-        // exchange published what it points to.
-        let mut value = self.word.load(Acquire);
+    unsafe fn release_slow(&self, mut value: usize) {
         loop {
             let block = match State::of(value) {
                 State::Live(0) if C::CHECKED => P::misuse(Misuse::ReleaseWithoutAcquire, value),
                 // Under both policies: NT goes on with the null pointer and crashes, which in Rust would be
                 // undefined behaviour.
                 State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
-                State::Live(_) => match self.word.compare_exchange_weak(
-                    value,
-                    word::released(value),
-                    // As on the fast path.
-                    Release,
-                    Acquire,
-                ) {
-                    Ok(_) => return,
-                    Err(now) => {
-                        value = now;
-                        continue;
+                State::Live(_) => {
+                    // As in `acquire_slow`.
+                    arch::pause();
+                    match self.release_once() {
+                        Ok(_) => return,
+                        Err(now) => {
+                            value = now;
+                            continue;
+                        }
                     }
-                },
+                }
                 State::Waiting(block) => block,
             };
             // SAFETY: invariant 2: the caller's reference is one of those that the block counts, since it was
