@@ -67,7 +67,7 @@ pub struct Config {
     /// Whether `ProcessorFeatures[35]` is set (`monitorx=0|1`).
     pub monitorx: bool,
     /// `UnparkedProcessorCount` (`unparked=`), the number of processors unless given.
-    pub unparked: u16,
+    pub unparked: Option<u16>,
     /// `CyclesPerYield` (`cpy=`).
     pub cycles_per_yield: u16,
     /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
@@ -82,10 +82,10 @@ pub struct Config {
     pub raised: u64,
     /// The whole run's limit in seconds, 0 for none (`timeout=`).
     pub timeout: u64,
+    /// Whether the driver is started and stopped with each creation of a start failing once, before it is served (`sweepstart`).
+    pub sweep_start: bool,
     /// Whether to test the kernel itself (`selftest`).
     pub selftest: bool,
-    /// One in so many of the driver's allocations fails, 0 for none (`fail=`).
-    pub fail: u64,
     /// Which specimen a bare driver is to be (`case=`): the last word of its registry path.
     pub case: Name,
     /// The module that came with `-initrd`; empty if none did.
@@ -99,7 +99,7 @@ impl Config {
             seed: 1,
             mode: Mode::Smp,
             monitorx: true,
-            unparked: 0,
+            unparked: None,
             cycles_per_yield: 140,
             watch: [0; 4],
             watch_count: 0,
@@ -107,8 +107,8 @@ impl Config {
             hang: 30_000,
             raised: 20_000,
             timeout: 0,
+            sweep_start: false,
             selftest: false,
-            fail: 0,
             case: Name::EMPTY,
             module,
         }
@@ -121,6 +121,11 @@ impl Config {
             *address = base + offset;
         }
         addresses
+    }
+
+    /// What `UnparkedProcessorCount` says.
+    pub fn unparked(&self) -> u16 {
+        self.unparked.unwrap_or(self.cpus as u16)
     }
 
     fn set(&mut self, word: &str) -> Option<()> {
@@ -136,7 +141,7 @@ impl Config {
                 }
             }
             "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
-            "unparked" => self.unparked = number(value)?.try_into().ok()?,
+            "unparked" => self.unparked = Some(number(value)?.try_into().ok()?),
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "watchcr8" => {
                 for address in value.split(',') {
@@ -148,8 +153,8 @@ impl Config {
             "hang" => self.hang = number(value)?,
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
+            "sweepstart" => self.sweep_start = true,
             "selftest" => self.selftest = true,
-            "fail" => self.fail = number(value)?,
             "case" => self.case = Name::new(value)?,
             _ => return None,
         }
@@ -184,9 +189,6 @@ pub(crate) fn install(line: &[u8], module: &'static [u8]) -> &'static Config {
             );
             power::power_off(power::Exit::BadInput);
         }
-    }
-    if config.unparked == 0 {
-        config.unparked = config.cpus as u16;
     }
     // SAFETY: boot calls this once, alone on the machine, before `get`.
     unsafe { *CONFIG.0.get() = config };

@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use crate::sweep::What;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
 /// Exit codes, as `--help` lists them.
@@ -74,9 +75,34 @@ pub struct Serve {
     pub watch_cr8: Option<String>,
     pub timeout: u32,
     pub patience: u32,
+    pub sweep_start: bool,
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub gdb: Option<u16>,
+}
+
+/// What `sweep` was asked for.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The machine.
+    pub serve: Serve,
+    /// The script's file.
+    pub script: PathBuf,
+    /// Which sweeps, in this order.
+    pub what: Vec<What>,
+    /// How many points of calls.
+    pub points: u64,
+    /// This point only.
+    pub at: Option<u64>,
+}
+
+/// What this program was asked for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// One run, steered by a client.
+    Serve(Serve),
+    /// Sweeps, steered by a script.
+    Sweep(Sweep),
 }
 
 /// An option that takes a value; its name is its id.
@@ -86,11 +112,56 @@ fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 /// The command line's definition.
 fn command() -> Command {
-    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
-    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
-    let serve = Command::new("serve")
+    let serve = machine_options(Command::new("serve"))
         .about("Boot the machine, start the driver's device, and serve requests on standard input and output")
         .after_help(AFTER_HELP)
+        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
+        .arg(path("log", "FILE", "Keep the kernel's log there"))
+        .arg(
+            Arg::new("sweep-start")
+                .long("sweep-start")
+                .action(ArgAction::SetTrue)
+                .help("Start and stop the driver first, with each pool allocation and creation of a start failing once"),
+        )
+        .arg(
+            option("gdb", "PORT", "Let gdb connect to this port of 127.0.0.1; the machine waits for it")
+                .value_parser(value_parser!(u16).range(1..)),
+        );
+    let sweep = machine_options(Command::new("sweep"))
+        .about("Run a script again and again in one boot, with a failure, a cancellation, a death or a removal at another point each time")
+        .arg(path("script", "FILE", "The requests, one a line (docs/lab.md)").required(true))
+        .arg(
+            option("what", "SWEEP,...", "Which sweeps")
+                .value_delimiter(',')
+                .value_parser(What::ALL.map(What::name))
+                .default_values(What::ALL.map(What::name)),
+        )
+        .arg(
+            option("points", "N", "How many calls of the driver's are tried; creations are, all")
+                .default_value("100")
+                .value_parser(value_parser!(u64).range(1..)),
+        )
+        .arg(option("at", "N", "Only this point").value_parser(value_parser!(u64)));
+    Command::new("rundown-lab")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it",
+        )
+        .after_help(AFTER_HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve)
+        .subcommand(sweep)
+}
+
+fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).value_parser(value_parser!(PathBuf))
+}
+
+/// The options that describe a machine and its driver.
+fn machine_options(command: Command) -> Command {
+    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
+    command
         .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
@@ -112,7 +183,7 @@ fn command() -> Command {
         )
         .arg(
             option("unparked", "N", "KUSER_SHARED_DATA.UnparkedProcessorCount [default: the number of processors]")
-                .value_parser(value_parser!(u16).range(1..)),
+                .value_parser(value_parser!(u16)),
         )
         .arg(
             option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
@@ -134,31 +205,36 @@ fn command() -> Command {
                 .default_value("30")
                 .value_parser(between(1, 86_400)),
         )
-        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
-        .arg(path("log", "FILE", "Keep the kernel's log there"))
-        .arg(
-            option("gdb", "PORT", "Let gdb connect to this port of 127.0.0.1; the machine waits for it")
-                .value_parser(value_parser!(u16).range(1..)),
-        );
-    Command::new("rundown-lab")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(
-            "Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it",
-        )
-        .after_help(AFTER_HELP)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(serve)
 }
 
 /// Reads the command line; on a wrong one, or for `--help`, this program ends here.
 #[must_use]
-pub fn parse() -> Serve {
-    from_matches(&command().get_matches())
+pub fn parse() -> Asked {
+    asked(&command().get_matches())
 }
 
-fn from_matches(matches: &ArgMatches) -> Serve {
-    let (_, serve) = matches.subcommand().expect("clap demands the only subcommand");
+fn asked(matches: &ArgMatches) -> Asked {
+    match matches.subcommand() {
+        Some(("sweep", matches)) => Asked::Sweep(Sweep {
+            serve: serve(matches),
+            script: matches.get_one("script").cloned().expect("clap demands it"),
+            what: matches
+                .get_many::<String>("what")
+                .into_iter()
+                .flatten()
+                .filter_map(|name| What::ALL.into_iter().find(|what| what.name() == name))
+                .collect(),
+            points: *matches.get_one("points").expect("it has a default"),
+            at: matches.get_one("at").copied(),
+        }),
+        Some((_, matches)) => Asked::Serve(serve(matches)),
+        None => unreachable!("clap demands a subcommand"),
+    }
+}
+
+/// The machine's options, and those that only `serve` has.
+fn serve(serve: &ArgMatches) -> Serve {
+    let own = |name| serve.try_get_one::<PathBuf>(name).ok().flatten().cloned();
     let path = |name| serve.get_one::<PathBuf>(name).cloned();
     let number = |name| *serve.get_one::<u32>(name).expect("it has a default");
     Serve {
@@ -179,53 +255,97 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         timeout: number("timeout"),
         patience: number("patience"),
-        report: path("report"),
-        log: path("log"),
-        gdb: serve.get_one("gdb").copied(),
+        sweep_start: serve
+            .try_get_one("sweep-start")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or(false),
+        report: own("report"),
+        log: own("log"),
+        gdb: serve.try_get_one("gdb").ok().flatten().copied(),
     }
 }
 
 impl Serve {
+    /// The options that make the same machine.
+    #[must_use]
+    pub fn words(&self, seed: u64) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        for (name, value) in [
+            ("kernel", &self.kernel),
+            ("driver", &self.driver),
+            ("pdb", &self.pdb),
+            ("inf", &self.inf),
+        ] {
+            if let Some(value) = value {
+                option(name, value.to_string_lossy().into_owned());
+            }
+        }
+        option("cpus", self.cpus.to_string());
+        option("seed", seed.to_string());
+        option("mode", self.mode.name().into());
+        let changed = |value: u32, default: u32| (value != default).then(|| value.to_string());
+        for (name, value) in [
+            ("monitorx", changed(self.monitorx.into(), 1)),
+            ("unparked", self.unparked.map(|count| count.to_string())),
+            (
+                "cycles-per-yield",
+                self.cycles_per_yield.map(|cycles| cycles.to_string()),
+            ),
+            ("memory", changed(self.memory, 256)),
+            ("watch-cr8", self.watch_cr8.clone()),
+            ("timeout", changed(self.timeout, 300)),
+            ("patience", changed(self.patience, 30)),
+        ] {
+            if let Some(value) = value {
+                option(name, value);
+            }
+        }
+        if self.sweep_start {
+            words.push("--sweep-start".into());
+        }
+        words
+    }
+
     /// The one command that repeats a run.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
-        let mut words = vec!["rundown-lab serve".to_owned()];
-        let mut path = |name: &str, value: &Option<PathBuf>| {
-            if let Some(value) = value {
-                words.push(format!("--{name} {}", quoted(&value.to_string_lossy())));
-            }
-        };
-        path("kernel", &self.kernel);
-        path("driver", &self.driver);
-        path("pdb", &self.pdb);
-        path("inf", &self.inf);
-        words.push(format!(
-            "--cpus {} --seed {seed} --mode {}",
-            self.cpus,
-            self.mode.name()
-        ));
-        if self.monitorx == 0 {
-            words.push("--monitorx 0".into());
-        }
-        if let Some(count) = self.unparked {
-            words.push(format!("--unparked {count}"));
-        }
-        if let Some(cycles) = self.cycles_per_yield {
-            words.push(format!("--cycles-per-yield {cycles}"));
-        }
-        if let Some(name) = &self.watch_cr8 {
-            words.push(format!("--watch-cr8 {}", quoted(name)));
-        }
-        words.join(" ")
+        command_line("serve", &self.words(seed))
     }
+}
+
+impl Sweep {
+    /// The one command that repeats a point of a sweep.
+    #[must_use]
+    pub fn repeat_command(&self, what: What, point: u64) -> String {
+        let mut words = self.serve.words(self.serve.seed.unwrap_or(1));
+        words.extend(["--script".into(), self.script.to_string_lossy().into_owned()]);
+        words.extend([
+            "--what".into(),
+            what.name().into(),
+            "--at".into(),
+            point.to_string(),
+        ]);
+        command_line("sweep", &words)
+    }
+}
+
+/// A command of this program as a person types it.
+fn command_line(subcommand: &str, words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("rundown-lab {subcommand} {}", words.join(" "))
 }
 
 /// [`parse`] for tests: the words of a command line.
 #[cfg(test)]
 pub(crate) fn parse_words(words: &str) -> Result<Serve, clap::Error> {
-    command()
-        .try_get_matches_from(words.split(' '))
-        .map(|matches| from_matches(&matches))
+    let matches = command().try_get_matches_from(words.split(' '))?;
+    match asked(&matches) {
+        Asked::Serve(serve) => Ok(serve),
+        Asked::Sweep(_) => unreachable!("no test asks for it"),
+    }
 }
 
 /// A word as a shell takes it.

@@ -8,17 +8,22 @@
 //! symbols  PDB and DWARF                      dump     the kernel's report of a bug check
 //! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
 //! report   JSON, for scripts                  explain  words, for people
+//! sweep    a script at every point            script   its lines
+//! client   the pipe's other end
 //! ```
 
 pub mod cli;
+pub mod client;
 pub mod driver;
 pub mod explain;
 pub mod inf;
 pub mod machine;
 pub mod pipe;
 pub mod report;
+pub mod script;
 pub mod serve;
 pub mod session;
 pub mod stack;
+pub mod sweep;
 pub mod symbols;
 pub mod watch;

@@ -207,6 +207,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(cycles) = arguments.cycles_per_yield {
         let _ = write!(line, " cpy={cycles}");
     }
+    if arguments.sweep_start {
+        line.push_str(" sweepstart");
+    }
     if !watch.is_empty() {
         let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
         let _ = write!(line, " watchcr8={}", addresses.join(","));

@@ -3,20 +3,19 @@
 //! Requests are carried out by worker threads, each on its own; what they have to say is queued here. The queue may be filled at any
 //! IRQL up to `DISPATCH_LEVEL`.
 
-use super::pnp::Root;
+use super::service::{self, Service};
 use super::{client, status, worker};
 use crate::hal::power::Exit;
 use crate::hal::{clock, cpu, pcr, power, serial};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
-use crate::ldr::image::Image;
 use crate::lock::IrqLock;
-use crate::{counters, judge};
+use crate::{counters, judge, points};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
-use lab_wire::frame::{HEADER_LENGTH, Header, Reply, Request};
+use lab_wire::frame::{Action, HEADER_LENGTH, Header, Reply, Request};
 
 /// Above ordinary threads, so that a busy driver cannot keep the host waiting.
 const PRIORITY: u8 = 15;
@@ -48,10 +47,10 @@ pub fn give_up(reply: Reply<'_>, exit: Exit) -> ! {
 }
 
 /// Serves the host until it says quit: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
-pub fn serve(root: Root, image: Image, cpus: u32) -> ! {
+pub fn serve(service: Service, cpus: u32) -> ! {
     // A running thread is in no ready queue, so its priority may be changed in place.
     pcr::current_thread().priority.store(PRIORITY, Relaxed);
-    let mut machine = Some((root, image));
+    service.run();
     say(0, Reply::Ready { cpus });
     serial::enable_interrupt();
     loop {
@@ -60,7 +59,7 @@ pub fn serve(root: Root, image: Image, cpus: u32) -> ! {
             None => {
                 WAKE.wait_for(NAP);
             }
-            Some((header, body)) => carry_out(header, &body, &mut machine),
+            Some((header, body)) => carry_out(header, &body),
         }
     }
 }
@@ -111,7 +110,7 @@ fn read_byte() -> u8 {
     }
 }
 
-fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
+fn carry_out(header: Header, body: &[u8]) {
     let id = header.id;
     let request = match Request::decode(header, body) {
         Ok(request) => request,
@@ -173,21 +172,28 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
             client::die();
             done(Ok(()));
         }),
+        Request::At { nth, action } => worker::queue(move || {
+            let output = points::arm(nth, action).encode();
+            say(
+                id,
+                Reply::Done {
+                    status: 0,
+                    output: &output,
+                },
+            );
+        }),
         Request::Quit => {
-            let Some((root, image)) = machine.take() else {
-                return;
-            };
-            worker::queue(move || quit(id, root, image));
+            worker::queue(move || quit(id));
         }
     }
 }
 
 /// Removes the device, unloads the driver, looks for what it left behind, and ends the run.
-fn quit(id: u32, root: Root, image: Image) {
+fn quit(id: u32) {
+    points::arm(0, Action::Nothing);
+    let Some(service) = service::take() else { return };
     client::die();
-    root.remove();
-    judge::unload::check();
-    image.unload();
+    service.stop(false);
     say_last(
         id,
         Reply::Finished {

@@ -6,6 +6,7 @@ use crate::judge::{self, code};
 use crate::ldr;
 use crate::log;
 use alloc::string::ToString;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// `FILE_DEVICE_CONTROLLER`, what the root bus makes its devices.
 const DEVICE_TYPE: u32 = 4;
@@ -25,6 +26,8 @@ pub struct NotStarted {
 pub struct Root {
     physical: &'static DeviceObject,
     driver: &'static DriverObject,
+    /// Whether it has gone by surprise.
+    gone: AtomicBool,
 }
 
 /// Makes the root device, with the INF's security descriptor (an empty text: none), adds `driver` to it, and starts it.
@@ -56,7 +59,11 @@ pub fn start(driver: &'static DriverObject, security: &str) -> Result<Root, NotS
     if !security.is_empty() {
         device::set_security(physical, security.to_string());
     }
-    let root = Root { physical, driver };
+    let root = Root {
+        physical,
+        driver,
+        gone: AtomicBool::new(false),
+    };
     root.add_and_start().inspect_err(|_| root.delete())?;
     Ok(root)
 }
@@ -108,11 +115,22 @@ impl Root {
         status
     }
 
+    /// The device is gone: the driver is told, and so are those who open it from now on.
+    pub fn surprise(&self) {
+        self.send(pnp_minor::SURPRISE_REMOVAL);
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
     /// Removes the device as `devcon remove` does, after the last handle is closed: asked first, and if the driver refuses, by
     /// surprise; then the driver is unloaded. What stays behind is a bug check.
     pub fn remove(self) {
         client::close_all();
-        let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
+        let gone = self.gone.load(Ordering::Relaxed);
+        let status = if gone {
+            status::SUCCESS
+        } else {
+            self.send(pnp_minor::QUERY_REMOVE_DEVICE)
+        };
         if !status::is_success(status) {
             log!(
                 "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device goes by surprise"

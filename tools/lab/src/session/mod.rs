@@ -272,6 +272,10 @@ impl Session<'_> {
             },
             pipe::Request::Cancel { target } => Request::Cancel { target: *target },
             pipe::Request::Close { handle } => Request::Close { handle: *handle },
+            pipe::Request::At { nth, action } => Request::At {
+                nth: *nth,
+                action: *action,
+            },
             pipe::Request::Quit => {
                 self.quitting = Quitting::Asked(id);
                 self.send(id, Request::Quit);

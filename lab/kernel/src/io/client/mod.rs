@@ -314,16 +314,35 @@ pub fn cancel(id: u32) -> Result<(), i32> {
     Ok(())
 }
 
-/// Process rundown: the dead process' requests are cancelled and waited for, then its handles are closed.
+/// `CancelIoEx` on every handle.
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
-pub fn die() {
+pub fn cancel_all() {
     let ids: Vec<u32> = PENDING.lock().keys().copied().collect();
     for id in ids {
         // One that is done meanwhile needs no cancellation.
         let _ = cancel(id);
     }
+}
+
+/// Waits until no file is being closed any more: those that are open have a handle.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn wait_for_closes() {
+    // Acquire: pairs with the Release after a close.
+    while OPEN.load(Ordering::Acquire) > FILES.lock().len() + PENDING.lock().len() {
+        wait::sleep(1);
+    }
+}
+
+/// Process rundown: the dead process' requests are cancelled and waited for, then its handles are closed.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn die() {
+    cancel_all();
     wait_for_requests("was cancelled, since its process died,");
     close_all();
 }
