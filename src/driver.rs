@@ -5,7 +5,10 @@ use wdk_sys::{
     WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
 };
 
-use crate::{device, kernel::pool};
+use crate::{
+    device,
+    kernel::{clock, pool},
+};
 
 /// The driver's entry point; the framework's own entry calls it.
 ///
@@ -19,6 +22,7 @@ pub(crate) unsafe extern "system" fn driver_entry(
     driver: &mut DRIVER_OBJECT,
     registry_path: PCUNICODE_STRING,
 ) -> NTSTATUS {
+    clock::start();
     let mut config = WDF_DRIVER_CONFIG {
         Size: crate::kernel::size_of_u32::<WDF_DRIVER_CONFIG>(),
         EvtDriverDeviceAdd: Some(evt_driver_device_add),

@@ -3,7 +3,7 @@
 use ex_rundown::Platform;
 use rundown_abi::{Header, Info, Limits, SpinPath};
 
-use crate::kernel::{Nt, clock, processors, version};
+use crate::kernel::{Nt, clock, hypervisor, processors, verifier, version};
 
 pub(super) fn query() -> Info {
     let spin_path = if Nt::unparked_processors() <= 1 {
@@ -22,10 +22,13 @@ pub(super) fn query() -> Info {
         groups: processors::groups(),
         cycles_per_yield: Nt::cycles_per_yield(),
         monitorx: u8::from(Nt::has_monitorx()),
-        reserved: 0,
+        verifier: u8::from(verifier::checks_this_driver()),
         spin_cycles: Nt::spin_cycles(),
         spin_path: spin_path as u32,
+        hypervisor: hypervisor::vendor().unwrap_or_default(),
+        reserved: 0,
         limits: Limits::DEFAULT,
         performance_frequency: clock::frequency(),
+        cycle_frequency: clock::cycle_frequency(),
     }
 }

@@ -4,7 +4,9 @@ mod info;
 mod stress;
 
 use ex_rundown::AtMostApcLevel;
-use rundown_abi::{InfoRequest, Refusal, Request, StressQuery, StressStart, ioctl, parse};
+use rundown_abi::{
+    InfoRequest, Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery, ioctl, parse,
+};
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -33,6 +35,10 @@ pub(crate) fn dispatch(
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
         ioctl::STRESS_START => answer(buffer, |start: StressStart| stress().start(caller.file, &start)),
         ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress().result(caller.file, &query)),
+        ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress().arm(caller.file, &query)),
+        ioctl::STRESS_TURNS => answer(buffer, |query: StressTurnsQuery| {
+            stress().turns(caller.file, &query)
+        }),
         ioctl::STRESS_STOP => answer(buffer, |query: StressQuery| stress().stop(caller.file, &query)),
         _ => Err(Refusal::UnknownCode),
     }

@@ -4,15 +4,16 @@ use alloc::vec::Vec;
 
 use ex_rundown::RundownRef;
 use rundown_abi::{
-    Arm, Header, Refusal, RunState, StressQuery, StressResult, StressStart, StressStarted, Violations,
-    Waiter, WaysOut,
+    Arm, Header, Refusal, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
+    StressStart, StressStarted, StressTurns, StressTurnsQuery, Violations, Waiter, WaysOut, Workload, flags,
+    marks,
 };
 use rundown_stress::{Holder, Plan, Reference, Run, Tally};
 use wdk_sys::WDFOBJECT;
 
 use crate::kernel::{
-    Body, CurrentThread, NativeRundown, Nt, PoolArc, PoolBox, SystemThread, clock::Stopwatch, processors,
-    spin_budget,
+    Body, CurrentThread, NativeRundown, Nt, PoolArc, PoolBox, SystemThread, clock::Stopwatch, hypervisor,
+    processors, spin_budget, verifier,
 };
 
 /// The device's run, and the number of the next one.
@@ -27,6 +28,7 @@ struct ActiveRun {
     /// The file object that started it; only ever compared.
     file: WDFOBJECT,
     arm: Arm,
+    turns: u32,
     stopped: bool,
     crew: Crew,
 }
@@ -64,6 +66,26 @@ enum Role {
     Holder(usize),
 }
 
+/// The arm of a start that asks for what this driver does.
+fn only_arm(start: &StressStart) -> Result<Arm, Refusal> {
+    let mut arms = Arm::of_set(start.arms);
+    let plain = start.workload == Workload::Storm as u32
+        && start.waiter != Waiter::Apc as u32
+        && start.rounds == 1
+        && start.flags & flags::FALSE_SHARING == 0;
+    match (arms.next(), arms.next()) {
+        (Some(arm @ (Arm::Ours | Arm::Native)), None) if plain => Ok(arm),
+        _ => Err(Refusal::NotImplemented),
+    }
+}
+
+/// What makes figures unfit for comparison.
+fn marks() -> u32 {
+    let verifier = verifier::checks_this_driver().then_some(marks::VERIFIER);
+    let hypervisor = hypervisor::vendor().map(|_| marks::HYPERVISOR);
+    verifier.unwrap_or(0) | hypervisor.unwrap_or(0)
+}
+
 impl Stress {
     pub(crate) const fn new() -> Self {
         Self { last: 0, run: None }
@@ -71,9 +93,13 @@ impl Stress {
 
     /// Starts a run.
     pub(crate) fn start(&mut self, file: WDFOBJECT, start: &StressStart) -> Result<StressStarted, Refusal> {
-        let arm = Arm::from_wire(start.arm).ok_or(Refusal::Arm)?;
+        let arm = only_arm(start)?;
         let waiter = Waiter::from_wire(start.waiter).ok_or(Refusal::Waiter)?;
-        if waiter == Waiter::Dispatch && processors::active() < 2 {
+        let at_dispatch = waiter == Waiter::Dispatch;
+        if at_dispatch && arm == Arm::Native && verifier::checks_this_driver() {
+            return Err(Refusal::NativeUnderVerifier);
+        }
+        if at_dispatch && processors::active() < 2 {
             return Err(Refusal::OneProcessor);
         }
         if self.run.as_ref().is_some_and(|run| run.crew.is_at_work()) {
@@ -89,6 +115,7 @@ impl Stress {
             number: self.last,
             file,
             arm,
+            turns: start.turns(),
             stopped: false,
             crew,
         });
@@ -100,12 +127,36 @@ impl Stress {
 
     /// The counters of a run.
     pub(crate) fn result(&mut self, file: WDFOBJECT, query: &StressQuery) -> Result<StressResult, Refusal> {
-        Ok(self.find(file, query)?.result())
+        Ok(self.find(file, query.run)?.result())
+    }
+
+    /// One arm's figures.
+    pub(crate) fn arm(
+        &mut self,
+        file: WDFOBJECT,
+        query: &StressArmQuery,
+    ) -> Result<StressArmResult, Refusal> {
+        let arm = self.find(file, query.run)?.arm;
+        if arm as u32 == query.arm {
+            Err(Refusal::NotImplemented)
+        } else {
+            Err(Refusal::Arm)
+        }
+    }
+
+    /// The turns that are over.
+    pub(crate) fn turns(
+        &mut self,
+        file: WDFOBJECT,
+        query: &StressTurnsQuery,
+    ) -> Result<StressTurns, Refusal> {
+        self.find(file, query.run)?;
+        Err(Refusal::NotImplemented)
     }
 
     /// Stops a run and waits for its threads; its counters stay.
     pub(crate) fn stop(&mut self, file: WDFOBJECT, query: &StressQuery) -> Result<(), Refusal> {
-        let run = self.find(file, query)?;
+        let run = self.find(file, query.run)?;
         run.stopped |= run.crew.is_at_work();
         run.crew.stop();
         Ok(())
@@ -118,10 +169,10 @@ impl Stress {
         }
     }
 
-    fn find(&mut self, file: WDFOBJECT, query: &StressQuery) -> Result<&mut ActiveRun, Refusal> {
+    fn find(&mut self, file: WDFOBJECT, number: u64) -> Result<&mut ActiveRun, Refusal> {
         self.run
             .as_mut()
-            .filter(|run| run.file == file && run.number == query.run)
+            .filter(|run| run.file == file && run.number == number)
             .ok_or(Refusal::NoSuchRun)
     }
 }
@@ -140,7 +191,7 @@ impl ActiveRun {
             header: Header::of::<StressResult>(),
             run: self.number,
             state: state as u32,
-            arm: self.arm as u32,
+            arms: self.arm.bit(),
             microseconds: shared.stopwatch.microseconds(),
             acquires: tally.acquires,
             refused: tally.refused,
@@ -158,6 +209,15 @@ impl ActiveRun {
                 poisoned: tally.poisoned,
                 inside: tally.inside,
             },
+            stall: Stall::default(),
+            turns_done: if state == RunState::Running { 0 } else { self.turns },
+            turns: self.turns,
+            arm: if state == RunState::Running {
+                self.arm as u32
+            } else {
+                0
+            },
+            marks: marks(),
         }
     }
 }
@@ -176,6 +236,7 @@ impl Crew {
         let run = match arm {
             Arm::Ours => AnyRun::Ours(Run::new(RundownRef::new(), counters, plan)),
             Arm::Native => AnyRun::Native(Run::new(NativeRundown::new(), counters, plan)),
+            _ => return Err(Refusal::NotImplemented),
         };
         let shared = Shared {
             run,

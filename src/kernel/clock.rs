@@ -1,10 +1,33 @@
-//! Time, by the performance counter.
+//! Time, by the performance counter; and how fast the time stamp counter is beside it.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use ex_rundown::arch;
 use wdk_sys::{LARGE_INTEGER, ntddk::KeQueryPerformanceCounter};
 
-/// The counter's frequency in hertz.
+/// Both counters when the driver was loaded: what [`cycle_frequency`] counts from. Written once, before any device
+/// exists; nothing else depends on it.
+static LOADED: Both = Both {
+    ticks: AtomicU64::new(0),
+    cycles: AtomicU64::new(0),
+};
+
+struct Both {
+    ticks: AtomicU64,
+    cycles: AtomicU64,
+}
+
+/// Reads both counters for the first time.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn start() {
+    // Relaxed: see `LOADED`.
+    LOADED.ticks.store(now(), Relaxed);
+    LOADED.cycles.store(arch::timestamp(), Relaxed);
+}
+
+/// The performance counter's frequency in hertz.
 ///
 /// # IRQL
 /// Any.
@@ -13,7 +36,31 @@ pub(crate) fn frequency() -> u64 {
     // SAFETY: the frequency is written.
     let _ = unsafe { KeQueryPerformanceCounter(&raw mut frequency) };
     // SAFETY: the routine wrote the whole union.
-    unsafe { frequency.QuadPart }.cast_unsigned()
+    unsafe { frequency.QuadPart }.cast_unsigned().max(1)
+}
+
+/// The time stamp counter's frequency in hertz, as measured since the driver was loaded; that was a millisecond ago
+/// at least, if need be by waiting for it.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn cycle_frequency() -> u64 {
+    let frequency = frequency();
+    loop {
+        // Relaxed: see `LOADED`.
+        let ticks = now().saturating_sub(LOADED.ticks.load(Relaxed));
+        let cycles = arch::timestamp().saturating_sub(LOADED.cycles.load(Relaxed));
+        if ticks >= frequency.div_ceil(1_000) {
+            return scale(cycles, frequency, ticks);
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// `value * numerator / denominator`, without overflow on the way.
+fn scale(value: u64, numerator: u64, denominator: u64) -> u64 {
+    let scaled = u128::from(value) * u128::from(numerator) / u128::from(denominator.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 fn now() -> u64 {
@@ -39,7 +86,7 @@ impl Stopwatch {
     /// Any.
     pub(crate) fn start() -> Self {
         Self {
-            frequency: frequency().max(1),
+            frequency: frequency(),
             started: now(),
             stopped: AtomicU64::new(0),
         }
@@ -62,7 +109,6 @@ impl Stopwatch {
             0 => now(),
             stopped => stopped,
         };
-        let ticks = u128::from(end.saturating_sub(self.started));
-        u64::try_from(ticks * 1_000_000 / u128::from(self.frequency)).unwrap_or(u64::MAX)
+        scale(end.saturating_sub(self.started), 1_000_000, self.frequency)
     }
 }

@@ -1,6 +1,7 @@
 //! The NT side of each seam: one file per thing that the kernel gives.
 
 pub(crate) mod clock;
+pub(crate) mod hypervisor;
 mod native;
 mod platform;
 pub(crate) mod pool;
@@ -8,6 +9,7 @@ pub(crate) mod processors;
 mod shared_data;
 pub(crate) mod spin_budget;
 mod thread;
+pub(crate) mod verifier;
 pub(crate) mod version;
 mod wait;
 mod wait_lock;

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request, stress::Limits};
+use crate::{Header, Refusal, Request, stress::Limits, wire::wire_enum};
 
 /// Asks for [`Info`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -38,28 +38,15 @@ impl Request for InfoRequest {
     }
 }
 
-/// How a wait below `DISPATCH_LEVEL` spins on this machine before it sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum SpinPath {
-    /// It does not: at most one processor is unparked.
-    None = 1,
-    /// `MONITORX` and `MWAITX` on the flag.
-    Monitorx = 2,
-    /// `PAUSE` between polls.
-    Pause = 3,
-}
-
-impl SpinPath {
-    /// The path behind its number on the wire.
-    #[must_use]
-    pub const fn from_wire(value: u32) -> Option<Self> {
-        match value {
-            1 => Some(Self::None),
-            2 => Some(Self::Monitorx),
-            3 => Some(Self::Pause),
-            _ => None,
-        }
+wire_enum! {
+    /// How a wait below `DISPATCH_LEVEL` spins on this machine before it sleeps.
+    pub enum SpinPath {
+        /// It does not: at most one processor is unparked.
+        None = 1,
+        /// `MONITORX` and `MWAITX` on the flag.
+        Monitorx = 2,
+        /// `PAUSE` between polls.
+        Pause = 3,
     }
 }
 
@@ -67,7 +54,7 @@ impl SpinPath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Info {
-    /// Offset 0x00.
+    /// Offset 0x00. Its version is the protocol's.
     pub header: Header,
     /// Offset 0x08: the driver's version, major, minor, patch.
     pub driver_version: [u16; 3],
@@ -83,16 +70,23 @@ pub struct Info {
     pub cycles_per_yield: u16,
     /// Offset 0x26: `KUSER_SHARED_DATA.ProcessorFeatures[35]`, `PF_MONITORX_INSTRUCTION_AVAILABLE`.
     pub monitorx: u8,
-    /// Offset 0x27: zero.
-    pub reserved: u8,
+    /// Offset 0x27: 1 while Driver Verifier checks the driver. It interposes on NT's run-down routines, so figures
+    /// that are taken then compare nothing.
+    pub verifier: u8,
     /// Offset 0x28: the spin budget of a wait below `DISPATCH_LEVEL`, in TSC cycles.
     pub spin_cycles: u32,
     /// Offset 0x2C: a [`SpinPath`].
     pub spin_path: u32,
-    /// Offset 0x30: what a stress run may ask for.
+    /// Offset 0x30: the hypervisor's vendor (`CPUID` leaf 0x40000000), ASCII; zero without a hypervisor.
+    pub hypervisor: [u8; 12],
+    /// Offset 0x3C: zero.
+    pub reserved: u32,
+    /// Offset 0x40: what a stress run may ask for.
     pub limits: Limits,
-    /// Offset 0x48: frequency of the performance counter that times runs, in hertz.
+    /// Offset 0x68: frequency of the performance counter that times runs, in hertz.
     pub performance_frequency: u64,
+    /// Offset 0x70: frequency of the time stamp counter, measured against the performance counter, in hertz.
+    pub cycle_frequency: u64,
 }
 
-const _: () = assert!(size_of::<Info>() == 0x50);
+const _: () = assert!(size_of::<Info>() == 0x78);

@@ -19,10 +19,14 @@ const fn ctl_code(function: u32, access: u32) -> u32 {
 pub const QUERY_INFO: u32 = ctl_code(0x800, FILE_READ_ACCESS);
 /// Starts a stress run.
 pub const STRESS_START: u32 = ctl_code(0x810, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
-/// Fetches the counters of a run, also while it goes on.
+/// Fetches how far a run is and the sums over its arms, also while it goes on.
 pub const STRESS_RESULT: u32 = ctl_code(0x811, FILE_READ_ACCESS);
 /// Stops a run; returns when its threads are gone.
 pub const STRESS_STOP: u32 = ctl_code(0x812, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Fetches one arm's counters and latencies, also while the run goes on.
+pub const STRESS_ARM: u32 = ctl_code(0x813, FILE_READ_ACCESS);
+/// Fetches the figures of the turns that are over.
+pub const STRESS_TURNS: u32 = ctl_code(0x814, FILE_READ_ACCESS);
 
 #[cfg(test)]
 mod tests {
@@ -32,5 +36,7 @@ mod tests {
         assert_eq!(super::STRESS_START, 0x8052_e040);
         assert_eq!(super::STRESS_RESULT, 0x8052_6044);
         assert_eq!(super::STRESS_STOP, 0x8052_e048);
+        assert_eq!(super::STRESS_ARM, 0x8052_604c);
+        assert_eq!(super::STRESS_TURNS, 0x8052_6050);
     }
 }

@@ -8,7 +8,9 @@
 //! |---|---|---|---|---|
 //! | query info | [`ioctl::QUERY_INFO`] | read | [`InfoRequest`] | [`Info`] |
 //! | start a stress run | [`ioctl::STRESS_START`] | read, write | [`StressStart`] | [`StressStarted`] |
-//! | fetch its result, final or so far | [`ioctl::STRESS_RESULT`] | read | [`StressQuery`] | [`StressResult`] |
+//! | fetch its sums, final or so far | [`ioctl::STRESS_RESULT`] | read | [`StressQuery`] | [`StressResult`] |
+//! | fetch an arm's figures, final or so far | [`ioctl::STRESS_ARM`] | read | [`StressArmQuery`] | [`StressArmResult`] |
+//! | fetch the turns that are over | [`ioctl::STRESS_TURNS`] | read | [`StressTurnsQuery`] | [`StressTurns`] |
 //! | stop it | [`ioctl::STRESS_STOP`] | read, write | [`StressQuery`] | none |
 //!
 //! A request is refused with one NTSTATUS per cause: [`Refusal`] lists them.
@@ -20,12 +22,15 @@ mod info;
 pub mod ioctl;
 mod refusal;
 mod stress;
+mod wire;
 
 pub use header::{Header, Request, VERSION, parse};
 pub use info::{Info, InfoRequest, SpinPath};
 pub use refusal::Refusal;
 pub use stress::{
-    Arm, Limits, RunState, StressQuery, StressResult, StressStart, StressStarted, Violations, Waiter, WaysOut,
+    Arm, Latency, Limits, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
+    StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, Waiter,
+    WaysOut, WordState, Workload, flags, marks,
 };
 
 /// The device interface class of the driver, as the four fields of a Windows `GUID`:

@@ -62,33 +62,63 @@ refusals! {
     /// The output buffer cannot hold the answer.
     OutputTooSmall = 0xC000_0023 STATUS_BUFFER_TOO_SMALL,
         "the buffer for the answer is too small; nothing was done";
-    /// A reserved field is not zero.
-    Reserved = 0xC000_0030 STATUS_INVALID_PARAMETER_MIX,
-        "a reserved field of the request is not zero";
-    /// The arm is none of [`Arm`](crate::Arm).
+    /// No arm, or one that is none of [`Arm`](crate::Arm), or, in a question, one that is not the run's.
     Arm = 0xC000_00F0 STATUS_INVALID_PARAMETER_2,
-        "there is no such arm; use ours or native";
-    /// No threads, or more than the limit that [`Info`](crate::Info) names.
+        "the arms must be some of ours, ours-wide, ours-cache-aware, native, native-cache-aware, empty-call and lock-xadd";
+    /// The workload is none of [`Workload`](crate::Workload).
+    Workload = 0xC000_00F7 STATUS_INVALID_PARAMETER_9,
+        "there is no such workload; is the client newer than the driver?";
+    /// No threads, or more than the limit that [`Info`](crate::Info) names, or one for a hand-off.
     Threads = 0xC000_00F1 STATUS_INVALID_PARAMETER_3,
-        "the number of threads must be at least 1 and at most the driver's limit (see `rundownctl info`)";
+        "the number of threads must be at least 1 (2 for a hand-off) and at most the driver's limit (see `rundownctl info`)";
     /// No time, or more than the limit.
     Milliseconds = 0xC000_00F2 STATUS_INVALID_PARAMETER_4,
         "the duration must be at least 1 ms and at most the driver's limit (see `rundownctl info`)";
-    /// The hold time is beyond the limit of the waiter's level.
+    /// No rounds, or more than the limit, or more than the duration has milliseconds for.
+    Rounds = 0xC000_00F9 STATUS_INVALID_PARAMETER_11,
+        "there must be a round, within the driver's limit (see `rundownctl info`), and each turn of it must last at least 1 ms";
+    /// The warm-up is as long as a turn, or longer.
+    WarmUp = 0xC000_00FA STATUS_INVALID_PARAMETER_12,
+        "the warm-up must be shorter than a turn: the duration, divided by the rounds and twice the arms";
+    /// The waiter is none of [`Waiter`](crate::Waiter).
+    Waiter = 0xC000_00F5 STATUS_INVALID_PARAMETER_7,
+        "there is no such waiter; use passive, apc or dispatch";
+    /// The hold time is beyond the limit of the holders' level.
     Hold = 0xC000_00F3 STATUS_INVALID_PARAMETER_5,
-        "the hold time is beyond the driver's limit; a DISPATCH waiter allows less (see `rundownctl info`)";
+        "the hold time is beyond the driver's limit; holders at DISPATCH_LEVEL are allowed less (see `rundownctl info`)";
     /// The time between run-downs is beyond the limit.
     Gap = 0xC000_00F4 STATUS_INVALID_PARAMETER_6,
         "the time between run-downs is beyond the driver's limit (see `rundownctl info`)";
-    /// The waiter is none of [`Waiter`](crate::Waiter).
-    Waiter = 0xC000_00F5 STATUS_INVALID_PARAMETER_7,
-        "there is no such waiter; use passive or dispatch";
     /// The spin budget is beyond the limit.
     Spin = 0xC000_00F6 STATUS_INVALID_PARAMETER_8,
         "the spin budget is beyond the driver's limit (see `rundownctl info`)";
-    /// A waiter at `DISPATCH_LEVEL` on a single processor would spin for ever.
+    /// An empty batch, or one beyond the limit, or one of several references where the workload takes them one by one.
+    Batch = 0xC000_00F8 STATUS_INVALID_PARAMETER_10,
+        "a batch has at least 1 reference and at most the driver's limit (see `rundownctl info`); only the workload batches takes more than 1";
+    /// A reserved field or flag is not zero.
+    Reserved = 0xC000_0030 STATUS_INVALID_PARAMETER_MIX,
+        "a reserved field or flag of the request is not zero";
+    /// A floor has no run-down.
+    FloorWorkload = 0xC000_0024 STATUS_OBJECT_TYPE_MISMATCH,
+        "empty-call and lock-xadd cannot be run down; use them with the workloads uncontended and contended";
+    /// A cache-aware wait sleeps, which is not possible at `DISPATCH_LEVEL`.
+    CacheAwareAtDispatch = 0xC000_0148 STATUS_INVALID_LEVEL,
+        "a cache-aware reference cannot be waited for at DISPATCH_LEVEL, because its wait always sleeps";
+    /// The system's wait at `DISPATCH_LEVEL` is beyond its documentation, and was not asked for by its flag.
+    NativeAtDispatch = 0xC000_00D0 STATUS_REQUEST_NOT_ACCEPTED,
+        "the system's wait is documented up to APC_LEVEL; at DISPATCH_LEVEL it has to be forced";
+    /// The system's wait at `DISPATCH_LEVEL`, which Driver Verifier answers with a bugcheck.
+    NativeUnderVerifier = 0xC000_0421 STATUS_VERIFIER_STOP,
+        "under Driver Verifier the system's wait at DISPATCH_LEVEL would stop the machine; turn Verifier off for rundown.sys";
+    /// A waiter at `DISPATCH_LEVEL`, or a holder in another processor's DPC, on a single processor.
     OneProcessor = 0xC000_00BB STATUS_NOT_SUPPORTED,
-        "a waiter at DISPATCH_LEVEL needs its holders on other processors, and this machine has one";
+        "holders at DISPATCH_LEVEL have to run on other processors, and this machine has one";
+    /// The run's counters would take more memory than the limit.
+    Bytes = 0xC000_012D STATUS_COMMITMENT_LIMIT,
+        "so many threads and arms take more memory than the driver's limit allows (see `rundownctl info`)";
+    /// The request is part of the protocol, and this driver does not carry it out yet.
+    NotImplemented = 0xC000_00AF STATUS_ILLEGAL_FUNCTION,
+        "this version of the driver does not do that yet";
     /// Another run is going on.
     Busy = 0x8000_0011 STATUS_DEVICE_BUSY,
         "a stress run is going on, and there is one at a time; wait for it or stop it";

@@ -70,6 +70,8 @@ pub struct Config {
     pub unparked: Option<u16>,
     /// `CyclesPerYield` (`cpy=`).
     pub cycles_per_yield: u16,
+    /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
+    pub verifier: bool,
     /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
@@ -101,6 +103,7 @@ impl Config {
             monitorx: true,
             unparked: None,
             cycles_per_yield: 140,
+            verifier: false,
             watch: [0; 4],
             watch_count: 0,
             grace: 2000,
@@ -143,6 +146,7 @@ impl Config {
             "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
             "unparked" => self.unparked = Some(number(value)?.try_into().ok()?),
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
+            "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "watchcr8" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;

@@ -52,6 +52,7 @@ pub fn register_exports() {
         ob::EXPORTS,
         ps::EXPORTS,
         rtl::EXPORTS,
+        mm::verifier::EXPORTS,
         ex::pool::EXPORTS,
         ex::rundown::EXPORTS,
         ex::rundown_cache_aware::EXPORTS,

@@ -71,6 +71,7 @@ pub struct Serve {
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
+    pub verifier: u8,
     pub memory: u32,
     pub watch_cr8: Option<String>,
     pub timeout: u32,
@@ -189,6 +190,11 @@ fn machine_options(command: Command) -> Command {
             option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
                 .value_parser(value_parser!(u16)),
         )
+        .arg(
+            option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
+                .default_value("0")
+                .value_parser(value_parser!(u8).range(0..=1)),
+        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
             "watch-cr8",
@@ -251,6 +257,7 @@ fn serve(serve: &ArgMatches) -> Serve {
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
+        verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         timeout: number("timeout"),
@@ -294,6 +301,7 @@ impl Serve {
                 "cycles-per-yield",
                 self.cycles_per_yield.map(|cycles| cycles.to_string()),
             ),
+            ("verifier", changed(self.verifier.into(), 0)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
             ("timeout", changed(self.timeout, 300)),
@@ -392,11 +400,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

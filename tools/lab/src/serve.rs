@@ -207,6 +207,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(cycles) = arguments.cycles_per_yield {
         let _ = write!(line, " cpy={cycles}");
     }
+    if arguments.verifier == 1 {
+        line.push_str(" verifier=1");
+    }
     if arguments.sweep_start {
         line.push_str(" sweepstart");
     }
@@ -382,12 +385,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --verifier 1 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 verifier=1 watchcr8=0x1234,0x20"
         );
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use rundown_abi::{Header, Limits, RunState, StressResult, StressStart};
+use rundown_abi::{Limits, RunState, StressResult, StressStart};
 
 use crate::{
     EXIT_INTERRUPTED, EXIT_VIOLATION,
@@ -145,14 +145,11 @@ impl Run {
     /// Prepares the run that `options` describe.
     #[must_use]
     pub fn new(options: &Options) -> Self {
+        let arm = match options.arm {
+            Arm::Ours => rundown_abi::Arm::Ours,
+            Arm::Native => rundown_abi::Arm::Native,
+        };
         let start = StressStart {
-            header: Header::of::<StressStart>(),
-            arm: match options.arm {
-                Arm::Ours => rundown_abi::Arm::Ours,
-                Arm::Native => rundown_abi::Arm::Native,
-            } as u32,
-            threads: options.threads,
-            milliseconds: options.duration,
             hold_cycles: options.hold,
             gap_cycles: options.gap,
             waiter: match options.waiter {
@@ -160,8 +157,8 @@ impl Run {
                 Waiter::Dispatch => rundown_abi::Waiter::Dispatch,
             } as u32,
             spin_cycles: options.spin_cycles.unwrap_or(0),
-            reserved: 0,
             seed: options.seed,
+            ..StressStart::storm(arm, options.threads, options.duration)
         };
         Self {
             options: options.clone(),

@@ -17,6 +17,7 @@ pub mod paging;
 pub mod pool;
 pub mod region;
 pub mod shared;
+pub mod verifier;
 
 use crate::hal::boot::MemoryRange;
 

@@ -12,7 +12,7 @@ use crate::{process, progress::Progress, tree::Tree};
 const QUERY_INFO: &str = "0x80526000";
 const STRESS_START: &str = "0x8052e040";
 const STRESS_RESULT: &str = "0x80526044";
-const INFO_SIZE: &str = "80";
+const INFO_SIZE: &str = "120";
 const STARTED_SIZE: &str = "16";
 
 /// A request and what it must be answered with.
@@ -41,15 +41,16 @@ fn words(words: &[u32]) -> String {
         .concat()
 }
 
-/// A `StressStart` with one of its words changed: header, arm, threads, milliseconds, hold, gap, waiter, spin, reserved, seed.
+/// A `StressStart` with one of its words changed: header, arms, workload, threads, milliseconds, rounds, warm-up, hold, gap,
+/// waiter, spin, batch, stall, flags, reserved, seed.
 fn start(index: usize, value: u32) -> String {
-    let mut start = [48, 1, 1, 2, 10, 100, 100, 1, 0, 0, 1, 0];
+    let mut start = [72, 2, 1, 1, 2, 10, 1, 0, 100, 100, 1, 0, 1, 0, 0, 0, 1, 0];
     start[index] = value;
     words(&start)
 }
 
 fn cases() -> Vec<Case> {
-    let info = words(&[8, 1]);
+    let info = words(&[8, 2]);
     let mut cases = vec![
         case("a sound request", None, &[QUERY_INFO, &info, "--out", INFO_SIZE]),
         case(
@@ -70,17 +71,17 @@ fn cases() -> Vec<Case> {
         case(
             "a long input",
             Some("STATUS_INVALID_BUFFER_SIZE"),
-            &[QUERY_INFO, &words(&[8, 1, 0]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[8, 2, 0]), "--out", INFO_SIZE],
         ),
         case(
             "another version",
             Some("STATUS_REVISION_MISMATCH"),
-            &[QUERY_INFO, &words(&[8, 2]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[8, 1]), "--out", INFO_SIZE],
         ),
         case(
             "a size that lies",
             Some("STATUS_INVALID_PARAMETER_1"),
-            &[QUERY_INFO, &words(&[16, 1]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[16, 2]), "--out", INFO_SIZE],
         ),
         case(
             "no room for the answer",
@@ -90,19 +91,19 @@ fn cases() -> Vec<Case> {
         case(
             "one byte too little room",
             Some("STATUS_BUFFER_TOO_SMALL"),
-            &[QUERY_INFO, &info, "--out", "79"],
+            &[QUERY_INFO, &info, "--out", "119"],
         ),
         case(
             "a run that is not ours",
             Some("STATUS_NOT_FOUND"),
-            &[STRESS_RESULT, &words(&[16, 1, 99, 0]), "--out", "128"],
+            &[STRESS_RESULT, &words(&[16, 2, 99, 0]), "--out", "184"],
         ),
         case(
             "a start with a handle for reading",
             Some("STATUS_ACCESS_DENIED"),
             &[
                 STRESS_START,
-                &start(11, 0),
+                &start(17, 0),
                 "--out",
                 STARTED_SIZE,
                 "--access",
@@ -123,16 +124,29 @@ fn cases() -> Vec<Case> {
         )
     };
     cases.extend([
-        field("an unknown arm", "STATUS_INVALID_PARAMETER_2", 2, 3),
-        field("no threads", "STATUS_INVALID_PARAMETER_3", 3, 0),
-        field("too many threads", "STATUS_INVALID_PARAMETER_3", 3, 65),
-        field("no time", "STATUS_INVALID_PARAMETER_4", 4, 0),
-        field("too long a time", "STATUS_INVALID_PARAMETER_4", 4, u32::MAX),
-        field("too long a hold", "STATUS_INVALID_PARAMETER_5", 5, u32::MAX),
-        field("too long a gap", "STATUS_INVALID_PARAMETER_6", 6, u32::MAX),
-        field("an unknown waiter", "STATUS_INVALID_PARAMETER_7", 7, 0),
-        field("too long a spin", "STATUS_INVALID_PARAMETER_8", 8, u32::MAX),
-        field("a reserved field in use", "STATUS_INVALID_PARAMETER_MIX", 9, 1),
+        field("no arm", "STATUS_INVALID_PARAMETER_2", 2, 0),
+        field("an unknown arm", "STATUS_INVALID_PARAMETER_2", 2, 128),
+        field("an unknown workload", "STATUS_INVALID_PARAMETER_9", 3, 8),
+        field("no threads", "STATUS_INVALID_PARAMETER_3", 4, 0),
+        field("too many threads", "STATUS_INVALID_PARAMETER_3", 4, 65),
+        field("no time", "STATUS_INVALID_PARAMETER_4", 5, 0),
+        field("too long a time", "STATUS_INVALID_PARAMETER_4", 5, u32::MAX),
+        field("no rounds", "STATUS_INVALID_PARAMETER_11", 6, 0),
+        field("rounds that do not fit", "STATUS_INVALID_PARAMETER_11", 6, 6),
+        field("a warm-up as long as a turn", "STATUS_INVALID_PARAMETER_12", 7, 5),
+        field("too long a hold", "STATUS_INVALID_PARAMETER_5", 8, u32::MAX),
+        field("too long a gap", "STATUS_INVALID_PARAMETER_6", 9, u32::MAX),
+        field("an unknown waiter", "STATUS_INVALID_PARAMETER_7", 10, 0),
+        field("too long a spin", "STATUS_INVALID_PARAMETER_8", 11, u32::MAX),
+        field(
+            "a batch where there is none",
+            "STATUS_INVALID_PARAMETER_10",
+            12,
+            2,
+        ),
+        field("an unknown flag", "STATUS_INVALID_PARAMETER_MIX", 14, 4),
+        field("a reserved field in use", "STATUS_INVALID_PARAMETER_MIX", 15, 1),
+        field("a floor in a storm", "STATUS_OBJECT_TYPE_MISMATCH", 2, 64),
     ]);
     cases
 }
@@ -183,6 +197,6 @@ mod tests {
     #[test]
     fn words_are_little_endian() {
         assert_eq!(words(&[8, 0x0102_0304]), "0800000004030201");
-        assert_eq!(start(11, 0).len(), 96);
+        assert_eq!(start(17, 0).len(), 144);
     }
 }

@@ -49,6 +49,11 @@ unsafe extern "win64" fn ke_query_active_group_count() -> u16 {
     1
 }
 
+/// The cache line of every processor that QEMU plays, bytes.
+unsafe extern "win64" fn ke_get_recommended_shared_data_alignment() -> u32 {
+    64
+}
+
 unsafe extern "win64" fn ke_get_current_processor_number_ex(number: *mut ProcessorNumber) -> u32 {
     let current = pcr::current_number();
     if !number.is_null() {
@@ -188,6 +193,12 @@ pub(super) static EXPORTS: &[Export] = &[
         "KeQueryActiveGroupCount",
         ANY,
         ke_query_active_group_count as *const (),
+    )
+    .quiet(),
+    Export::function(
+        "KeGetRecommendedSharedDataAlignment",
+        ANY,
+        ke_get_recommended_shared_data_alignment as *const (),
     )
     .quiet(),
     Export::function(

@@ -1,0 +1,12 @@
+//! The stress run: what it may be asked for, its parameters, its counters.
+
+mod limits;
+mod result;
+mod start;
+
+pub use limits::Limits;
+pub use result::{
+    Latency, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult, StressTurns,
+    StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, WordState, marks,
+};
+pub use start::{Arm, StressStart, StressStarted, Waiter, Workload, flags};
