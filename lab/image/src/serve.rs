@@ -3,11 +3,12 @@
 use alloc::boxed::Box;
 use lab_wire::boot::Boot;
 use lab_wire::frame::Reply;
+use lab_wire::script;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::Exit;
 use rundown_lab_kernel::io::service::{self, Refused, Service};
 use rundown_lab_kernel::io::{control, registry};
-use rundown_lab_kernel::log;
+use rundown_lab_kernel::{judge, log};
 
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
@@ -17,7 +18,10 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
         service::sweep_start(boot);
     }
     match Service::start(boot) {
-        Ok(service) => control::serve(service, config.cpus as u32),
+        Ok(service) => match script::decode(boot.script) {
+            Ok(steps) => control::serve(service, config.cpus as u32, steps),
+            Err(error) => judge::lab_failure(format_args!("the boot container: {error}")),
+        },
         Err(Refused::Image(error)) => {
             let reason = alloc::format!("{error}");
             log!("bad-input: {}: {reason}", boot.driver_name);

@@ -14,6 +14,8 @@ pub enum Mode {
     Smp,
     /// Delays and forced preemption at every export, and within single instructions of the driver.
     Chaos,
+    /// As [`Mode::Chaos`], on a machine that counts instructions instead of time: the digest of the run is kept.
+    Replay,
 }
 
 impl Mode {
@@ -22,6 +24,7 @@ impl Mode {
         match self {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
+            Self::Replay => "replay",
         }
     }
 }
@@ -57,12 +60,13 @@ impl Name {
 
 /// A run's configuration.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub struct Config {
     /// Processors, 1 to 8 (`cpus=`).
     pub cpus: usize,
     /// Seed of everything random (`seed=`).
     pub seed: u64,
-    /// How hard to provoke (`mode=smp|chaos`).
+    /// How hard to provoke (`mode=smp|chaos|replay`).
     pub mode: Mode,
     /// Whether `ProcessorFeatures[35]` is set (`monitorx=0|1`).
     pub monitorx: bool,
@@ -72,7 +76,7 @@ pub struct Config {
     pub cycles_per_yield: u16,
     /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
     pub verifier: bool,
-    /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
+    /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
     pub watch_count: usize,
@@ -140,6 +144,7 @@ impl Config {
                 self.mode = match value {
                     "smp" => Mode::Smp,
                     "chaos" => Mode::Chaos,
+                    "replay" => Mode::Replay,
                     _ => return None,
                 }
             }
@@ -147,7 +152,7 @@ impl Config {
             "unparked" => self.unparked = Some(number(value)?.try_into().ok()?),
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
-            "watchcr8" => {
+            "watch" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;
                     self.watch_count += 1;

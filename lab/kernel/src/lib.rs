@@ -42,6 +42,7 @@ pub mod monitor;
 pub mod ob;
 pub mod points;
 pub mod ps;
+pub mod replay;
 pub mod rng;
 pub mod rtl;
 pub mod step;

@@ -13,7 +13,7 @@ use crate::codec::{Put, Reader, Result, WireError, length_u32};
 use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Boot<'a> {
     pub security: &'a str,
     /// Values of the service's key.
     pub parameters: Vec<Parameter<'a>>,
+    /// A [`script`](crate::script) for the kernel to carry out by itself; empty if a client steers the run.
+    pub script: &'a [u8],
     /// The driver's file, byte for byte.
     pub driver: &'a [u8],
 }
@@ -75,6 +77,7 @@ tags! {
     SECURITY = 5 "the security descriptor",
     PARAMETER = 6 "a registry value",
     DRIVER = 7 "the driver's file",
+    SCRIPT = 8 "the script",
 }
 
 impl Boot<'_> {
@@ -95,6 +98,7 @@ impl Boot<'_> {
         for parameter in &self.parameters {
             record(PARAMETER, &encode_parameter(parameter));
         }
+        record(SCRIPT, self.script);
         record(DRIVER, self.driver);
 
         let mut container = Vec::with_capacity(records.len() + 16);
@@ -131,7 +135,7 @@ impl<'a> Boot<'a> {
             mut class,
             mut security,
         ] = [None; 5];
-        let mut driver = None;
+        let [mut script, mut driver] = [None; 2];
         let mut parameters = Vec::new();
         while !records.is_empty() {
             let tag = records.u32("a boot record")?;
@@ -145,6 +149,7 @@ impl<'a> Boot<'a> {
                 CLASS => once(&mut class, text(body, name)?, name)?,
                 SECURITY => once(&mut security, text(body, name)?, name)?,
                 PARAMETER => parameters.push(decode_parameter(body)?),
+                SCRIPT => once(&mut script, body, name)?,
                 _ => once(&mut driver, body, name)?,
             }
         }
@@ -155,6 +160,7 @@ impl<'a> Boot<'a> {
             class: found(class, CLASS)?,
             security: found(security, SECURITY)?,
             parameters,
+            script: found(script, SCRIPT)?,
             driver: found(driver, DRIVER)?,
         })
     }
@@ -232,6 +238,7 @@ mod tests {
                     value: Value::Text("größer"),
                 },
             ],
+            script: b"steps",
             driver: b"MZ\0\x01\x02",
         }
     }

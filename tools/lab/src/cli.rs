@@ -41,6 +41,8 @@ pub enum Mode {
     Smp,
     /// Seeded delays and forced preemption at every kernel call, and between single instructions of the driver.
     Chaos,
+    /// As chaos, on one host thread and with instructions for a clock: the same seed and script repeat a run to the bit.
+    Replay,
 }
 
 impl Mode {
@@ -50,6 +52,7 @@ impl Mode {
         match self {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
+            Self::Replay => "replay",
         }
     }
 }
@@ -74,6 +77,8 @@ pub struct Serve {
     pub verifier: u8,
     pub memory: u32,
     pub watch_cr8: Option<String>,
+    pub tsc_back: Option<String>,
+    pub script: Option<PathBuf>,
     pub timeout: u32,
     pub patience: u32,
     pub sweep_start: bool,
@@ -116,6 +121,7 @@ fn command() -> Command {
     let serve = machine_options(Command::new("serve"))
         .about("Boot the machine, start the driver's device, and serve requests on standard input and output")
         .after_help(AFTER_HELP)
+        .arg(path("script", "FILE", "Carry out these requests, one a line (docs/lab.md), instead of standard input's"))
         .arg(path("report", "FILE.json", "Write the report there, as JSON"))
         .arg(path("log", "FILE", "Keep the kernel's log there"))
         .arg(
@@ -173,9 +179,10 @@ fn machine_options(command: Command) -> Command {
                 .value_parser(value_parser!(u64)),
         )
         .arg(
-            option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call")
+            option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call. \
+                 replay: as chaos, repeatable to the bit; takes a script")
                 .default_value("smp")
-                .value_parser(["smp", "chaos"]),
+                .value_parser(["smp", "chaos", "replay"]),
         )
         .arg(
             option("monitorx", "0|1", "Whether the driver is told that there is MONITORX (ProcessorFeatures[35])")
@@ -201,6 +208,11 @@ fn machine_options(command: Command) -> Command {
             "SUBSTRING",
             "Count, by IRQL, the reads of CR8 in the driver's functions whose name contains this; at most four instructions",
         ))
+        .arg(option(
+            "tsc-back",
+            "SUBSTRING",
+            "Let the time-stamp counter step back now and then where functions whose name contains this read it",
+        ))
         .arg(
             option("timeout", "SECONDS", "Wall-clock limit of the whole run")
                 .default_value("300")
@@ -222,7 +234,10 @@ pub fn parse() -> Asked {
 fn asked(matches: &ArgMatches) -> Asked {
     match matches.subcommand() {
         Some(("sweep", matches)) => Asked::Sweep(Sweep {
-            serve: serve(matches),
+            serve: Serve {
+                script: None,
+                ..serve(matches)
+            },
             script: matches.get_one("script").cloned().expect("clap demands it"),
             what: matches
                 .get_many::<String>("what")
@@ -252,6 +267,7 @@ fn serve(serve: &ArgMatches) -> Serve {
         seed: serve.get_one("seed").copied(),
         mode: match serve.get_one::<String>("mode").map(String::as_str) {
             Some("chaos") => Mode::Chaos,
+            Some("replay") => Mode::Replay,
             _ => Mode::Smp,
         },
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
@@ -260,6 +276,8 @@ fn serve(serve: &ArgMatches) -> Serve {
         verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
+        tsc_back: serve.get_one("tsc-back").cloned(),
+        script: own("script"),
         timeout: number("timeout"),
         patience: number("patience"),
         sweep_start: serve
@@ -304,6 +322,7 @@ impl Serve {
             ("verifier", changed(self.verifier.into(), 0)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
+            ("tsc-back", self.tsc_back.clone()),
             ("timeout", changed(self.timeout, 300)),
             ("patience", changed(self.patience, 30)),
         ] {
@@ -320,7 +339,11 @@ impl Serve {
     /// The one command that repeats a run.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
-        command_line("serve", &self.words(seed))
+        let mut words = self.words(seed);
+        if let Some(script) = &self.script {
+            words.extend(["--script".into(), script.to_string_lossy().into_owned()]);
+        }
+        command_line("serve", &words)
     }
 }
 

@@ -18,7 +18,7 @@ pub type Answer = (u32, String);
 #[derive(Debug)]
 pub struct Client {
     child: Child,
-    input: ChildStdin,
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     answers: HashMap<u32, Answer>,
     next: u32,
@@ -57,7 +57,7 @@ impl Client {
         });
         let client = Self {
             child,
-            input,
+            input: Some(input),
             lines,
             answers: HashMap::new(),
             next: 1,
@@ -75,7 +75,9 @@ impl Client {
         let id = self.next;
         self.next += 1;
         // A machine that is gone shows where the answer is waited for.
-        let _ = writeln!(self.input, "{id} {request}");
+        if let Some(input) = &mut self.input {
+            let _ = writeln!(input, "{id} {request}");
+        }
         id
     }
 
@@ -119,6 +121,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        // The end of its input is the end of a lab that is well.
+        self.input = None;
         // A machine that has died is telling why; one that hangs is ended by its own limits, and now.
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while let Ok(None) = self.child.try_wait() {

@@ -1,6 +1,6 @@
 //! The line protocol on standard input and output; `docs/lab-pipe.md` is its description for people.
 
-use lab_wire::frame::{Access, Action, Caller};
+use lab_wire::frame::{self, Access, Action, Caller};
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -58,6 +58,43 @@ pub enum Request {
     },
     /// `quit`
     Quit,
+}
+
+impl Request {
+    /// The frame that carries it to the machine.
+    #[must_use]
+    pub fn to_frame(&self, id: u32) -> Vec<u8> {
+        let request = match self {
+            Self::Open {
+                interface,
+                access,
+                caller,
+            } => frame::Request::Open {
+                interface: *interface,
+                access: *access,
+                caller: *caller,
+            },
+            Self::Ioctl {
+                handle,
+                code,
+                capacity,
+                input,
+            } => frame::Request::Ioctl {
+                handle: *handle,
+                code: *code,
+                capacity: *capacity,
+                input,
+            },
+            Self::Cancel { target } => frame::Request::Cancel { target: *target },
+            Self::Close { handle } => frame::Request::Close { handle: *handle },
+            Self::At { nth, action } => frame::Request::At {
+                nth: *nth,
+                action: *action,
+            },
+            Self::Quit => frame::Request::Quit,
+        };
+        request.encode(id)
+    }
 }
 
 /// What is wrong with a line, in words.

@@ -12,6 +12,8 @@
 //! milliseconds.
 
 use crate::pipe;
+use lab_wire::script as wire;
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// A line of a script.
@@ -81,7 +83,7 @@ fn step(line: &str, before: usize) -> Result<Step, String> {
                 pending,
             })
         }
-        _ => Err("a script has open, ioctl, close and sleep".into()),
+        _ => Err("a script has open, ioctl, close, at and sleep".into()),
     }
 }
 
@@ -136,6 +138,73 @@ pub fn resolve(
     Ok(Some(words.join(" ")))
 }
 
+/// The script for the machine to carry out by itself.
+///
+/// # Errors
+/// What is wrong with a request.
+pub fn compile(steps: &[Step]) -> Result<Vec<wire::Step>, String> {
+    steps.iter().map(compile_step).collect()
+}
+
+fn compile_step(step: &Step) -> Result<wire::Step, String> {
+    let (text, pending) = match step {
+        Step::Sleep(time) => {
+            return Ok(wire::Step {
+                sleep: u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
+                ..wire::Step::default()
+            });
+        }
+        Step::Request { text, pending } => (text, *pending),
+    };
+    // Where the frame differs with one filling of the references from the other, there they are, in order.
+    let (zeroes, references) = filled(text, 0)?;
+    let (ones, _) = filled(text, 0xFF)?;
+    let mut places = (0..)
+        .zip(zeroes.iter().zip(&ones))
+        .filter(|(_, (zero, one))| zero != one)
+        .map(|(place, _)| place);
+    let mut patches = Vec::new();
+    for (index, from, length) in references {
+        let offset = places
+            .next()
+            .ok_or_else(|| format!("\"{text}\" has a reference where none can be"))?;
+        places.by_ref().take(length - 1).for_each(drop);
+        let number = |value: usize| u32::try_from(value).map_err(|e| e.to_string());
+        patches.push(wire::Patch {
+            offset,
+            step: number(index)?,
+            from: number(from)?,
+            length: number(length)?,
+        });
+    }
+    Ok(wire::Step {
+        sleep: 0,
+        pending,
+        frame: zeroes,
+        patches,
+    })
+}
+
+/// Which step, from which byte, how many.
+type Reference = (usize, usize, usize);
+
+/// A request's frame with every byte of its references set to `byte`, and the references in order.
+fn filled(text: &str, byte: u8) -> Result<(Vec<u8>, Vec<Reference>), String> {
+    let references = RefCell::new(Vec::new());
+    let request = resolve(text, |index, range| {
+        let (from, length) = range.map_or((0, 8), |(from, to)| (from, to - from));
+        references.borrow_mut().push((index, from, length));
+        Ok(Some(match range {
+            None => u64::from_le_bytes([byte; 8]).to_string(),
+            Some(_) => pipe::hex(&vec![byte; length]),
+        }))
+    })?;
+    let line: pipe::Line = format!("1 {}", request.unwrap_or_default())
+        .parse()
+        .map_err(|e: pipe::LineError| e.to_string())?;
+    Ok((line.request.to_frame(line.id), references.into_inner()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +230,7 @@ mod tests {
         for (text, message) in [
             ("", "no request"),
             ("dance", "line 1 of the script: \"dance\""),
-            ("quit", "open, ioctl, close and sleep"),
+            ("quit", "open, ioctl, close, at and sleep"),
             (
                 "\nioctl $1 0x80 16 -",
                 "line 2 of the script: it refers to line 1",
@@ -176,6 +245,22 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(message), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_script_is_compiled_with_its_references() {
+        let steps = compile(&parse(GOOD).unwrap()).unwrap();
+        assert_eq!((steps[2].sleep, steps[2].frame.len()), (20, 0));
+        assert!(steps[3].pending);
+        let patch = |offset, step, from, length| wire::Patch {
+            offset,
+            step,
+            from,
+            length,
+        };
+        // A header of 12 bytes, the handle, the code, the capacity, the input.
+        assert_eq!(steps[3].patches, [patch(12, 0, 0, 8), patch(29, 1, 0, 4)]);
+        assert_eq!((steps[3].frame[28], steps[3].frame[33]), (0x10, 0xFF));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `rundown-lab serve`: everything around one run.
 
-use crate::cli::{Serve, exit};
+use crate::cli::{Mode, Serve, exit};
 use crate::driver::DriverFile;
 use crate::explain;
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
 use crate::report::{Bugcheck, CountersReport, Report};
+use crate::script;
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::Images;
 use crate::symbols::{DriverSymbols, KernelSymbols};
@@ -13,7 +14,7 @@ use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
 use lab_wire::dump::{self, Dump};
 use std::fmt::Write as _;
-use std::io::{BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,6 +43,8 @@ struct Inputs {
     symbols: Option<DriverSymbols>,
     inf: DriverInf,
     watch: Vec<u32>,
+    /// For the machine to carry out by itself; empty without `--script`.
+    script: Vec<u8>,
 }
 
 /// Runs `serve`; the answer is this program's exit code.
@@ -67,6 +70,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         command_line: command_line(arguments, seed, &inputs.watch),
         cpus: arguments.cpus,
         memory: arguments.memory,
+        replay: arguments.mode == Mode::Replay,
         log: arguments.log.as_deref(),
         gdb: arguments.gdb,
     };
@@ -75,7 +79,11 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     })?;
     let mut output = std::io::stdout();
     let ends = Ends {
-        input: Box::new(BufReader::new(std::io::stdin())),
+        // A script takes no lines.
+        input: inputs
+            .script
+            .is_empty()
+            .then(|| Box::new(BufReader::new(std::io::stdin())) as Box<dyn BufRead + Send>),
         output: &mut output,
         ready: format!("seed={seed}"),
     };
@@ -125,16 +133,36 @@ impl Inputs {
             Some(path) => Some(DriverSymbols::read(path, &driver).map_err(bad_input)?),
             None => symbols_beside(&driver),
         };
-        let watch = match (&arguments.watch_cr8, &symbols) {
-            (None, _) => Vec::new(),
-            (Some(pattern), Some(symbols)) => {
-                watch::cr8_reads(&driver, symbols, pattern).map_err(bad_input)?
+        let mut watch = Vec::new();
+        for (name, pattern, what) in [
+            ("watch-cr8", &arguments.watch_cr8, watch::Read::Cr8),
+            ("tsc-back", &arguments.tsc_back, watch::Read::Tsc),
+        ] {
+            match (pattern, &symbols) {
+                (None, _) => {}
+                (Some(pattern), Some(symbols)) => {
+                    watch.extend(watch::reads(&driver, symbols, pattern, what).map_err(bad_input)?);
+                }
+                (Some(_), None) => {
+                    return Err(bad_input(format!("--{name} needs the driver's PDB (--pdb FILE)")));
+                }
             }
-            (Some(_), None) => {
+        }
+        if watch.len() > watch::MAXIMUM {
+            return Err(bad_input(format!(
+                "--watch-cr8 and --tsc-back name {} instructions; a processor can watch {}",
+                watch.len(),
+                watch::MAXIMUM
+            )));
+        }
+        let script = match &arguments.script {
+            Some(path) => read_script(path).map_err(bad_input)?,
+            None if arguments.mode == Mode::Replay => {
                 return Err(bad_input(
-                    "--watch-cr8 needs the driver's PDB (--pdb FILE)".into(),
+                    "--mode replay needs a script (--script FILE): what comes from outside cannot be repeated".into(),
                 ));
             }
+            None => Vec::new(),
         };
         let kernel_path = arguments
             .kernel
@@ -153,8 +181,17 @@ impl Inputs {
             symbols,
             inf,
             watch,
+            script,
         })
     }
+}
+
+/// A script, compiled.
+fn read_script(path: &Path) -> Result<Vec<u8>, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read the script {}: {e}", path.display()))?;
+    let steps = script::parse(&text).and_then(|steps| script::compile(&steps))?;
+    Ok(lab_wire::script::encode(&steps))
 }
 
 /// The PDB that lies beside the driver, if it does; without one, reports have addresses instead of names.
@@ -185,6 +222,7 @@ fn container(inputs: &Inputs) -> Vec<u8> {
         class: &inf.class,
         security: inf.security.as_deref().unwrap_or_default(),
         parameters: parameters.collect(),
+        script: &inputs.script,
         driver: &inputs.driver.bytes,
     }
     .encode()
@@ -215,7 +253,7 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     }
     if !watch.is_empty() {
         let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
-        let _ = write!(line, " watchcr8={}", addresses.join(","));
+        let _ = write!(line, " watch={}", addresses.join(","));
     }
     line
 }
@@ -390,7 +428,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 verifier=1 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 verifier=1 watch=0x1234,0x20"
         );
     }
 }

@@ -12,6 +12,7 @@ use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, Offence};
 use rundown_lab::machine::{Machine, Options};
 use rundown_lab::session::Power as _;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,6 +50,7 @@ impl Boot {
             command_line: format!("cpus={} {}", self.cpus, self.words),
             cpus: self.cpus,
             memory: 256,
+            replay: false,
             log: None,
             gdb: None,
         };
@@ -234,6 +236,74 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
             "earlier sleeping waits were woken",
         )
     });
+}
+
+/// Runs a sweep over one request to the specimen `device`: exit code, and what it printed.
+fn sweep(what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    let request = format!("{pending} ioctl $1 {:#x} 0 -", 0x22_0000 | function << 2);
+    std::fs::write(
+        &script,
+        format!("open 22334455-6677-8899-0102-030405060708 rw\n{request}\n"),
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rundown-lab"))
+        .args([
+            "sweep",
+            "--what",
+            what,
+            "--patience",
+            "2",
+            "--points",
+            "20",
+            "--kernel",
+        ])
+        .arg(artefact("rundown-lab-kernel"))
+        .arg("--driver")
+        .arg(artefact("specimens.sys"))
+        .arg("--script")
+        .arg(&script)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound.
+#[test]
+fn sweeps_find_what_they_are_for() {
+    for what in ["low-resources", "cancel", "close", "kill", "unload"] {
+        let (code, text) = sweep(what, 0x810, "");
+        assert!(
+            code == Some(0) && text.starts_with(&format!("passed {what}: ")),
+            "{code:?} {text}"
+        );
+    }
+    for (what, function, pending, says) in [
+        ("low-resources", 0x811, "", "pool blocks and 0 threads are left"),
+        ("low-resources", 0x812, "", "KMODE_EXCEPTION_NOT_HANDLED"),
+        (
+            "low-resources",
+            0x813,
+            "",
+            "is answered with 0xc0000001, not STATUS_INSUFFICIENT_RESOURCES",
+        ),
+        ("cancel", 0x809, "&", "is not answered"),
+        ("unload", 0x80A, "", "leaves 1 device(s) behind"),
+    ] {
+        let (code, text) = sweep(what, function, pending);
+        assert!(
+            code == Some(1) && text.contains(says),
+            "{what} {function:#x}: {says} was expected: {code:?} {text}"
+        );
+        assert!(
+            text.contains("REPEAT: rundown-lab sweep ") && text.contains(" --at "),
+            "{text}"
+        );
+    }
 }
 
 /// Requests that a WDM driver handles wrongly.

@@ -4,7 +4,7 @@
 //! IRQL up to `DISPATCH_LEVEL`.
 
 use super::service::{self, Service};
-use super::{client, status, worker};
+use super::{client, script, status, worker};
 use crate::hal::power::Exit;
 use crate::hal::{clock, cpu, pcr, power, serial};
 use crate::ke::event::Event;
@@ -16,6 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::frame::{Action, HEADER_LENGTH, Header, Reply, Request};
+use lab_wire::script::Step;
 
 /// Above ordinary threads, so that a busy driver cannot keep the host waiting.
 const PRIORITY: u8 = 15;
@@ -30,6 +31,11 @@ static REPLIES: IrqLock<VecDeque<(Vec<u8>, Option<Exit>)>> = IrqLock::new(VecDeq
 static WAKE: Event = Event::new(Kind::SynchronizationEvent);
 
 fn say(id: u32, reply: Reply<'_>) {
+    if let Reply::Done { status, output } = reply
+        && script::answered(id, status as i32, output)
+    {
+        return;
+    }
     REPLIES.lock().push_back((reply.encode(id), None));
     WAKE.set();
 }
@@ -46,13 +52,16 @@ pub fn give_up(reply: Reply<'_>, exit: Exit) -> ! {
     power::power_off(exit)
 }
 
-/// Serves the host until it says quit: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
-pub fn serve(service: Service, cpus: u32) -> ! {
+/// Serves the host until it says quit, or carries out a script's steps and quits: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
+pub fn serve(service: Service, cpus: u32, steps: Vec<Step>) -> ! {
     // A running thread is in no ready queue, so its priority may be changed in place.
     pcr::current_thread().priority.store(PRIORITY, Relaxed);
     service.run();
     say(0, Reply::Ready { cpus });
     serial::enable_interrupt();
+    if !steps.is_empty() {
+        script::start(steps);
+    }
     loop {
         write_replies();
         match read_frame() {
@@ -110,7 +119,8 @@ fn read_byte() -> u8 {
     }
 }
 
-fn carry_out(header: Header, body: &[u8]) {
+/// Has a worker carry a request out; its answer is queued.
+pub(super) fn carry_out(header: Header, body: &[u8]) {
     let id = header.id;
     let request = match Request::decode(header, body) {
         Ok(request) => request,
@@ -186,6 +196,14 @@ fn carry_out(header: Header, body: &[u8]) {
             worker::queue(move || quit(id));
         }
     }
+}
+
+/// The end of a script, which is its client's death; requests that it left pending are answered by that.
+pub(super) fn end(pending: &[u32]) {
+    points::arm(0, Action::Nothing);
+    client::die();
+    script::wait_for_rest(pending);
+    quit(0);
 }
 
 /// Removes the device, unloads the driver, looks for what it left behind, and ends the run.

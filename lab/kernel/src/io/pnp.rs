@@ -117,6 +117,7 @@ impl Root {
 
     /// The device is gone: the driver is told, and so are those who open it from now on.
     pub fn surprise(&self) {
+        interface::disable(self.physical);
         self.send(pnp_minor::SURPRISE_REMOVAL);
         self.gone.store(true, Ordering::Relaxed);
     }

@@ -22,6 +22,7 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
+        steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         if deep {
             steps::deep(&mut gate, tree, toolchain, consent);

@@ -58,6 +58,8 @@ static FILES: IrqLock<BTreeMap<u64, Arc<File>>> = IrqLock::new(BTreeMap::new());
 static PENDING: IrqLock<BTreeMap<u32, Pending>> = IrqLock::new(BTreeMap::new());
 /// Files whose close has not been sent.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// Calls of [`open`] that are under way.
+static OPENS: AtomicUsize = AtomicUsize::new(0);
 /// Guards the devices' open counts.
 static OPENING: IrqLock<u64> = IrqLock::new(0);
 
@@ -69,6 +71,14 @@ static OPENING: IrqLock<u64> = IrqLock::new(0);
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
+    OPENS.fetch_add(1, Ordering::Acquire);
+    let opened = try_open(class, access, caller);
+    // Release: `close_all` sees the file of an open that is over.
+    OPENS.fetch_sub(1, Ordering::Release);
+    opened
+}
+
+fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
     let physical = interface::find(class).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
     let device = device::top_of_stack(physical);
     if device.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
@@ -349,14 +359,19 @@ pub fn die() {
 
 /// Closes every handle that is open, and waits until the files are closed.
 pub fn close_all() {
-    let handles: Vec<u64> = FILES.lock().keys().copied().collect();
-    for handle in handles {
-        // Somebody else may close it meanwhile, which is as good.
-        let _ = close(handle);
-    }
-    wait_for_requests("lost its handle, and was told so by IRP_MJ_CLEANUP,");
-    // Acquire: pairs with the Release after the close.
-    while OPEN.load(Ordering::Acquire) != 0 {
+    loop {
+        // Acquire: pairs with the Release at the end of an open; its file is seen below, or was closed already.
+        let opening = OPENS.load(Ordering::Acquire) != 0;
+        let handles: Vec<u64> = FILES.lock().keys().copied().collect();
+        for handle in handles {
+            // Somebody else may close it meanwhile, which is as good.
+            let _ = close(handle);
+        }
+        wait_for_requests("lost its handle, and was told so by IRP_MJ_CLEANUP,");
+        // Acquire: pairs with the Release after the close.
+        if !opening && OPEN.load(Ordering::Acquire) == 0 {
+            return;
+        }
         wait::sleep(1);
     }
 }
