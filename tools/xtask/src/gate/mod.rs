@@ -4,6 +4,7 @@
 
 mod bad_driver;
 mod bad_request;
+mod deep;
 mod steps;
 mod tally;
 
@@ -13,7 +14,7 @@ use self::tally::Gate;
 use crate::{setup::Consent, tree::Tree};
 
 /// Runs all steps and prints the count; whether all passed.
-pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bool) -> bool {
+pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, all: bool) -> bool {
     let mut gate = Gate::default();
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
@@ -22,10 +23,11 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
+        steps::suite(&mut gate, tree);
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
-        if deep {
-            steps::deep(&mut gate, tree, toolchain, consent);
+        if all {
+            deep::steps(&mut gate, tree, toolchain, consent);
         }
     }
     println!("{}", gate.summary());

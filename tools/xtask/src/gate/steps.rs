@@ -6,23 +6,18 @@ use anyhow::{Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
     pe,
-    toolchain::{Route, Target, Toolchain},
+    toolchain::{Target, Toolchain},
 };
 
 use super::tally::{Gate, Tally};
 use crate::{
     build,
     lab::{self, Settings},
-    mutate, process,
+    process,
     progress::Progress,
-    setup::{self, Consent, cargo},
+    setup::cargo,
     tree::Tree,
 };
-
-/// How many seeds `--deep` adds to the verdict's first.
-const SOAK_SEEDS: u64 = 20;
-/// Boots count up from a seed; soak seeds keep their distance.
-const SOAK_STRIDE: u64 = 1000;
 
 /// What needs neither the driver nor the lab.
 pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
@@ -86,13 +81,17 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
 
 /// The models that explore every interleaving.
 pub(super) fn models(gate: &mut Gate, tree: &Tree) {
-    gate.step("loom", |progress| {
-        let mut command = Command::new(cargo());
-        command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
-        // Another cfg is another build of everything: it would evict the ordinary one.
-        build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
-        tests(command.env("RUSTFLAGS", "--cfg loom"), progress)
-    });
+    gate.step("loom", |progress| tests(&mut loom(tree), progress));
+}
+
+/// The models, as a command to which libtest's arguments can be added.
+pub(super) fn loom(tree: &Tree) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
+    // Another cfg is another build of everything: it would evict the ordinary one.
+    build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
+    command.env("RUSTFLAGS", "--cfg loom");
+    command
 }
 
 /// Builds what the lab runs; whether the steps that need it can follow.
@@ -172,43 +171,25 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     }
 }
 
-/// What takes hours.
-pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.group("mutants", || {
-        let outcome = mutate::run(tree, toolchain, 10, &[])?;
-        eprintln!("{}", outcome.table());
-        let failures = outcome.faults();
-        Ok(Tally {
-            passed: outcome.subjects().saturating_sub(failures.len()) as u64,
-            failures,
-        })
+/// The driver's suite: its requests, one by one, in the lab.
+pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
+    gate.step("driver's suite", |progress| {
+        let mut command = Command::new(cargo());
+        command.args([
+            "test",
+            "--package",
+            "rundown-suite",
+            "--test",
+            "*",
+            "--no-fail-fast",
+        ]);
+        build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+        command.env("RUNDOWN_LAB_DIR", tree.lab());
+        tests(&mut command, progress)
     });
-    for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
-        gate.group(format!("soak, seed {seed}"), || {
-            verdict(
-                tree,
-                &Settings {
-                    seed,
-                    ..Settings::default()
-                },
-            )
-        });
-    }
-    for route in [Route::Installed, Route::Debian] {
-        gate.group(format!("driver by route {route:?}"), || {
-            let toolchain = setup::ensure(Some(route), consent, &[])?;
-            let target = tree.target().join(format!("route-{route:?}").to_lowercase());
-            driver::build(
-                &Workspace::new(tree.root()).with_target(&target),
-                &toolchain,
-                Profile::Release,
-            )?;
-            Ok(Tally::one(None))
-        });
-    }
 }
 
-fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
+pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     eprintln!("{}", verdict.table());
     let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
@@ -223,6 +204,6 @@ fn program(command: &mut Command, progress: &Progress) -> Result<Tally> {
     Ok(Tally::of_program(&process::watch(command, progress)?))
 }
 
-fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
+pub(super) fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
     Ok(Tally::of_tests(&process::watch(command, progress)?))
 }

@@ -118,6 +118,43 @@ pub(crate) fn ensure_components() -> Result<()> {
     Ok(())
 }
 
+/// Miri is a component of nightly Rust, which only rustup brings.
+pub(crate) fn ensure_miri() -> Result<()> {
+    let rustup = |arguments: &[&str]| {
+        std::process::Command::new("rustup")
+            .args(arguments)
+            .output()
+            .context("rustup, which brings Miri, cannot be started; see https://rustup.rs")
+    };
+    if rustup(&["run", "nightly", "cargo", "miri", "--version"])?
+        .status
+        .success()
+    {
+        return Ok(());
+    }
+    let install = [
+        "toolchain",
+        "install",
+        "nightly",
+        "--profile",
+        "minimal",
+        "--component",
+        "miri",
+        "--component",
+        "rust-src",
+    ];
+    let installed = rustup(&install)?;
+    if !installed.status.success() {
+        let why = String::from_utf8_lossy(&installed.stderr);
+        bail!(
+            "Miri cannot be installed by rustup {}: {}",
+            install.join(" "),
+            why.trim()
+        );
+    }
+    Ok(())
+}
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
