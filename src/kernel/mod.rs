@@ -1,6 +1,7 @@
 //! The NT side of each seam: one file per thing that the kernel gives.
 
 pub(crate) mod clock;
+mod event;
 pub(crate) mod hypervisor;
 mod native;
 mod native_cache_aware;
@@ -18,11 +19,12 @@ mod wait_lock;
 use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
+    event::Event,
     native::NativeRundown,
     native_cache_aware::NativeCacheAware,
     platform::Nt,
     pool::{PoolArc, PoolBox},
-    thread::{Body, CurrentThread, SystemThread, stack_word},
+    thread::{Body, CurrentThread, SystemThread, stack_word, yield_thread},
     wait_lock::WaitLock,
 };
 

@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod canary;
+pub mod conformance;
 mod random;
 mod reference;
 mod run;
 mod tally;
 mod thread;
 
+pub use random::Random;
 pub use reference::Reference;
 pub use run::{Plan, Run};
 pub use tally::{Holder, Tally, Waits};

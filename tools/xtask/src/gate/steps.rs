@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
-    pe,
+    pe, residence,
     toolchain::{Target, Toolchain},
 };
 
@@ -114,8 +114,38 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree) {
         for check in pe::check(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))? {
             tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
         }
+        for fault in residence_faults(tree)? {
+            tally.count(fault);
+        }
         Ok(tally)
     });
+}
+
+/// Which of the driver's code may leave memory: `DriverEntry` for good, setting up a device for a while, and never the
+/// primitive, whoever it was inlined into: its callers may be at any IRQL that it allows.
+fn residence_faults(tree: &Tree) -> Result<[Option<String>; 3]> {
+    let functions =
+        residence::not_resident(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))?;
+    let names = |section: &str| -> Vec<&str> {
+        let there = functions.iter().filter(|function| function.section == section);
+        there.map(|function| function.function.as_str()).collect()
+    };
+    let (init, page) = (names("INIT"), names("PAGE"));
+    // Reading the time stamp counter is an instruction, with no rule about the IRQL.
+    let primitive =
+        |name: &&String| name.starts_with("ex_rundown::") && !name.starts_with("ex_rundown::arch::timestamp");
+    let strays: Vec<&String> = functions
+        .iter()
+        .flat_map(|function| std::iter::once(&function.function).chain(&function.inlined))
+        .filter(primitive)
+        .collect();
+    Ok([
+        (init != ["rundown::driver::driver_entry"])
+            .then(|| format!("in INIT lie {init:?}, not DriverEntry alone")),
+        (!page.contains(&"rundown::driver::evt_driver_device_add"))
+            .then(|| format!("in PAGE lie {page:?}, and AddDevice is not among them")),
+        (!strays.is_empty()).then(|| format!("pageable or thrown away: {strays:?}")),
+    ])
 }
 
 /// The lab's own tests, with the drivers that they are made of.
