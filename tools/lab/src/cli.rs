@@ -82,6 +82,8 @@ pub struct Serve {
     pub timeout: u32,
     pub patience: u32,
     pub sweep_start: bool,
+    pub bugcheck_names: Option<PathBuf>,
+    pub failure: Option<PathBuf>,
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub gdb: Option<u16>,
@@ -106,9 +108,20 @@ pub struct Sweep {
 #[derive(Debug, Clone)]
 pub enum Asked {
     /// One run, steered by a client.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Sweeps, steered by a script.
-    Sweep(Sweep),
+    Sweep(Box<Sweep>),
+    /// A failed run once more.
+    Repeat(Repeat),
+}
+
+/// What `repeat` was asked for.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// The file that the failed run left.
+    pub file: PathBuf,
+    /// As for `serve`.
+    pub gdb: Option<u16>,
 }
 
 /// An option that takes a value; its name is its id.
@@ -130,10 +143,18 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Start and stop the driver first, with each pool allocation and creation of a start failing once"),
         )
+        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
+        .arg(gdb());
+    let repeat = Command::new("repeat")
+        .about("Run a failed run again")
         .arg(
-            option("gdb", "PORT", "Let gdb connect to this port of 127.0.0.1; the machine waits for it")
-                .value_parser(value_parser!(u16).range(1..)),
-        );
+            Arg::new("file")
+                .value_name("FILE.json")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("What it left (serve --failure)"),
+        )
+        .arg(gdb());
     let sweep = machine_options(Command::new("sweep"))
         .about("Run a script again and again in one boot, with a failure, a cancellation, a death or a removal at another point each time")
         .arg(path("script", "FILE", "The requests, one a line (docs/lab.md)").required(true))
@@ -159,6 +180,16 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve)
         .subcommand(sweep)
+        .subcommand(repeat)
+}
+
+fn gdb() -> Arg {
+    option(
+        "gdb",
+        "PORT",
+        "Let gdb connect to this port of 127.0.0.1; the machine waits for it",
+    )
+    .value_parser(value_parser!(u16).range(1..))
 }
 
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -173,6 +204,11 @@ fn machine_options(command: Command) -> Command {
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
         .arg(path("inf", "FILE.inf", "The driver's stamped INF [default: the driver's name with .inf]"))
+        .arg(path(
+            "bugcheck-names",
+            "FILE",
+            "Names of the driver's own bug checks, `0xCODE NAME` on each line [default: the driver's name with .bugchecks, if there is such a file]",
+        ))
         .arg(option("cpus", "N", "Virtual processors, 1 to 8").default_value("2").value_parser(between(1, 8)))
         .arg(
             option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")
@@ -233,7 +269,11 @@ pub fn parse() -> Asked {
 
 fn asked(matches: &ArgMatches) -> Asked {
     match matches.subcommand() {
-        Some(("sweep", matches)) => Asked::Sweep(Sweep {
+        Some(("repeat", matches)) => Asked::Repeat(Repeat {
+            file: matches.get_one("file").cloned().expect("clap demands it"),
+            gdb: matches.get_one("gdb").copied(),
+        }),
+        Some(("sweep", matches)) => Asked::Sweep(Box::new(Sweep {
             serve: Serve {
                 script: None,
                 ..serve(matches)
@@ -247,8 +287,8 @@ fn asked(matches: &ArgMatches) -> Asked {
                 .collect(),
             points: *matches.get_one("points").expect("it has a default"),
             at: matches.get_one("at").copied(),
-        }),
-        Some((_, matches)) => Asked::Serve(serve(matches)),
+        })),
+        Some((_, matches)) => Asked::Serve(Box::new(serve(matches))),
         None => unreachable!("clap demands a subcommand"),
     }
 }
@@ -286,6 +326,8 @@ fn serve(serve: &ArgMatches) -> Serve {
             .flatten()
             .copied()
             .unwrap_or(false),
+        bugcheck_names: path("bugcheck-names"),
+        failure: own("failure"),
         report: own("report"),
         log: own("log"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
@@ -303,6 +345,7 @@ impl Serve {
             ("driver", &self.driver),
             ("pdb", &self.pdb),
             ("inf", &self.inf),
+            ("bugcheck-names", &self.bugcheck_names),
         ] {
             if let Some(value) = value {
                 option(name, value.to_string_lossy().into_owned());
@@ -339,11 +382,17 @@ impl Serve {
     /// The one command that repeats a run.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
+        command_line("serve", &self.words_with_script(seed))
+    }
+
+    /// [`Serve::words`], and the script.
+    #[must_use]
+    pub fn words_with_script(&self, seed: u64) -> Vec<String> {
         let mut words = self.words(seed);
         if let Some(script) = &self.script {
             words.extend(["--script".into(), script.to_string_lossy().into_owned()]);
         }
-        command_line("serve", &words)
+        words
     }
 }
 
@@ -369,13 +418,22 @@ fn command_line(subcommand: &str, words: &[String]) -> String {
     format!("rundown-lab {subcommand} {}", words.join(" "))
 }
 
+/// Reads a command line's words.
+///
+/// # Errors
+/// What is wrong with it, in clap's words.
+pub fn parse_from(words: impl Iterator<Item = String>) -> Result<Asked, clap::Error> {
+    command()
+        .try_get_matches_from(words)
+        .map(|matches| asked(&matches))
+}
+
 /// [`parse`] for tests: the words of a command line.
 #[cfg(test)]
 pub(crate) fn parse_words(words: &str) -> Result<Serve, clap::Error> {
-    let matches = command().try_get_matches_from(words.split(' '))?;
-    match asked(&matches) {
-        Asked::Serve(serve) => Ok(serve),
-        Asked::Sweep(_) => unreachable!("no test asks for it"),
+    match parse_from(words.split(' ').map(str::to_owned))? {
+        Asked::Serve(serve) => Ok(*serve),
+        other => unreachable!("no test asks for {other:?}"),
     }
 }
 

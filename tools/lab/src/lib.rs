@@ -9,15 +9,18 @@
 //! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
 //! report   JSON, for scripts                  explain  words, for people
 //! sweep    a script at every point            script   its lines
-//! client   the pipe's other end
+//! client   the pipe's other end             failure  what it takes to run a failed run again
+//! names    bug checks of the driver's own
 //! ```
 
 pub mod cli;
 pub mod client;
 pub mod driver;
 pub mod explain;
+pub mod failure;
 pub mod inf;
 pub mod machine;
+pub mod names;
 pub mod pipe;
 pub mod report;
 pub mod script;

@@ -3,8 +3,10 @@
 use crate::cli::{Mode, Serve, exit};
 use crate::driver::DriverFile;
 use crate::explain;
+use crate::failure::FailedRun;
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
+use crate::names::{self, Names};
 use crate::report::{Bugcheck, CountersReport, Report};
 use crate::script;
 use crate::session::{self, Ending, Ends, Times};
@@ -42,6 +44,7 @@ struct Inputs {
     driver: DriverFile,
     symbols: Option<DriverSymbols>,
     inf: DriverInf,
+    names: Names,
     watch: Vec<u32>,
     /// For the machine to carry out by itself; empty without `--script`.
     script: Vec<u8>,
@@ -133,6 +136,13 @@ impl Inputs {
             Some(path) => Some(DriverSymbols::read(path, &driver).map_err(bad_input)?),
             None => symbols_beside(&driver),
         };
+        let own_names = driver_path.with_extension("bugchecks");
+        let names = match &arguments.bugcheck_names {
+            Some(path) => names::read(path),
+            None if own_names.exists() => names::read(&own_names),
+            None => Ok(Names::new()),
+        };
+        let names = names.map_err(bad_input)?;
         let mut watch = Vec::new();
         for (name, pattern, what) in [
             ("watch-cr8", &arguments.watch_cr8, watch::Read::Cr8),
@@ -180,6 +190,7 @@ impl Inputs {
             driver,
             symbols,
             inf,
+            names,
             watch,
             script,
         })
@@ -353,7 +364,7 @@ impl Run<'_> {
             eprintln!("rundown-lab: {reason}");
             return exit::BAD_INPUT;
         }
-        let Some(dump) = Dump::parse(&log) else {
+        let Some(mut dump) = Dump::parse(&log) else {
             let how = code.map_or("did not switch itself off".into(), |code| {
                 format!("ended with QEMU's exit code {code}")
             });
@@ -361,6 +372,9 @@ impl Run<'_> {
             Self::show_machine(machine);
             return exit::LAB_FAILED;
         };
+        if let Some(name) = names::find(&self.inputs.names, dump.code) {
+            dump.name = name.into();
+        }
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
         let images = Images {
             driver_name: self.inputs.driver.name(),
@@ -393,8 +407,29 @@ impl Run<'_> {
         self.repeat();
     }
 
+    /// Says how the run is repeated, and leaves a file that does.
     fn repeat(&self) {
         eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
+        let driver = &self.inputs.driver;
+        let why = match (&self.report.bugcheck, self.report.findings.first()) {
+            (Some(bugcheck), _) => format!("{}: {}", bugcheck.name, bugcheck.text),
+            (None, Some(finding)) => finding.clone(),
+            (None, None) => String::new(),
+        };
+        let path = self
+            .arguments
+            .failure
+            .clone()
+            .unwrap_or_else(|| driver.path.with_extension("failed.json"));
+        let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
+        match failure.write(&path) {
+            Ok(()) => eprintln!(
+                "                or rundown-lab repeat {} (--gdb PORT)",
+                path.display()
+            ),
+            // The verdict stands without it.
+            Err(text) => eprintln!("rundown-lab: {text}"),
+        }
     }
 
     fn show_machine(machine: &Machine) {

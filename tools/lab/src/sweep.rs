@@ -281,8 +281,12 @@ impl Run<'_> {
         for (index, id) in pending {
             answers.insert(index, client.answer(id)?);
         }
-        let refused = (0..self.steps.len())
-            .filter_map(|index| Some((index, answers.get(&index)?.0)))
+        // A request that is pending when the handle is closed is cancelled by that.
+        let answered = |(index, step): (usize, &Step)| match step {
+            Step::Request { pending: false, .. } => Some((index, answers.get(&index)?.0)),
+            _ => None,
+        };
+        let refused = (self.steps.iter().enumerate().filter_map(answered))
             .find(|&(_, status)| status >> 30 != 0)
             .map(|(index, status)| (index + 1, status));
         let seen = quiet(client, sound)?;
