@@ -5,6 +5,7 @@ use lab_wire::boot::Boot;
 use lab_wire::frame::Reply;
 use lab_wire::script;
 use rundown_lab_kernel::config::Config;
+use rundown_lab_kernel::ex::native;
 use rundown_lab_kernel::hal::power::Exit;
 use rundown_lab_kernel::io::service::{self, Refused, Service};
 use rundown_lab_kernel::io::{control, registry};
@@ -14,6 +15,11 @@ use rundown_lab_kernel::{judge, log};
 pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     let boot: &'static Boot<'static> = Box::leak(Box::new(boot));
     registry::install(boot);
+    if let Some(code) = &boot.native
+        && let Err(error) = native::install(code)
+    {
+        refuse("native code", &error);
+    }
     if config.sweep_start {
         service::sweep_start(boot);
     }
@@ -22,11 +28,7 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
             Ok(steps) => control::serve(service, config.cpus as u32, steps),
             Err(error) => judge::lab_failure(format_args!("the boot container: {error}")),
         },
-        Err(Refused::Image(error)) => {
-            let reason = alloc::format!("{error}");
-            log!("bad-input: {}: {reason}", boot.driver_name);
-            control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
-        }
+        Err(Refused::Image(error)) => refuse(boot.driver_name, &error),
         Err(Refused::Driver(error)) => {
             log!("log: {} returned {:#010x}", error.stage, error.status);
             let reply = Reply::NotStarted {
@@ -36,4 +38,11 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
             control::give_up(reply, Exit::DriverFailed)
         }
     }
+}
+
+/// Tells the host why something cannot be loaded.
+fn refuse(what: &str, error: &dyn core::fmt::Display) -> ! {
+    let reason = alloc::format!("{error}");
+    log!("bad-input: {what}: {reason}");
+    control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
 }

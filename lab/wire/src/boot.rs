@@ -7,9 +7,11 @@
 //! 12  4  length of all records
 //! 16     records: u32 tag, u32 length, that many bytes
 //! ```
-//! Every record occurs once, but for [`Parameter`]s, and none is optional, so that nothing has a hidden default.
+//! Every record occurs once, but for [`Parameter`]s, and none is optional, so that nothing has a hidden default; but for
+//! [`Native`], which is there when the user has brought some.
 
 use crate::codec::{Put, Reader, Result, WireError, length_u32};
+use crate::native::Native;
 use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
@@ -54,6 +56,8 @@ pub struct Boot<'a> {
     pub script: &'a [u8],
     /// The driver's file, byte for byte.
     pub driver: &'a [u8],
+    /// NT's own run-down routines; `None` for the kernel's reference.
+    pub native: Option<Native<'a>>,
 }
 
 /// The records' tags, and what messages call them.
@@ -78,6 +82,7 @@ tags! {
     PARAMETER = 6 "a registry value",
     DRIVER = 7 "the driver's file",
     SCRIPT = 8 "the script",
+    NATIVE = 9 "the native code",
 }
 
 impl Boot<'_> {
@@ -100,6 +105,9 @@ impl Boot<'_> {
         }
         record(SCRIPT, self.script);
         record(DRIVER, self.driver);
+        if let Some(native) = &self.native {
+            record(NATIVE, &native.encode());
+        }
 
         let mut container = Vec::with_capacity(records.len() + 16);
         container.put_bytes(MAGIC);
@@ -136,6 +144,7 @@ impl<'a> Boot<'a> {
             mut security,
         ] = [None; 5];
         let [mut script, mut driver] = [None; 2];
+        let mut native = None;
         let mut parameters = Vec::new();
         while !records.is_empty() {
             let tag = records.u32("a boot record")?;
@@ -150,6 +159,7 @@ impl<'a> Boot<'a> {
                 SECURITY => once(&mut security, text(body, name)?, name)?,
                 PARAMETER => parameters.push(decode_parameter(body)?),
                 SCRIPT => once(&mut script, body, name)?,
+                NATIVE => once(&mut native, Native::decode(body)?, name)?,
                 _ => once(&mut driver, body, name)?,
             }
         }
@@ -162,6 +172,7 @@ impl<'a> Boot<'a> {
             parameters,
             script: found(script, SCRIPT)?,
             driver: found(driver, DRIVER)?,
+            native,
         })
     }
 }
@@ -240,6 +251,13 @@ mod tests {
             ],
             script: b"steps",
             driver: b"MZ\0\x01\x02",
+            native: Some(Native {
+                size: 0x1000,
+                segments: vec![],
+                routines: vec![],
+                missing: vec![],
+                cr8_reads: vec![7],
+            }),
         }
     }
 
@@ -247,6 +265,15 @@ mod tests {
     fn round_trip() {
         let bytes = sample().encode();
         assert_eq!(Boot::decode(&bytes), Ok(sample()));
+    }
+
+    #[test]
+    fn the_native_code_may_be_absent() {
+        let plain = Boot {
+            native: None,
+            ..sample()
+        };
+        assert_eq!(Boot::decode(&plain.encode()), Ok(plain));
     }
 
     #[test]

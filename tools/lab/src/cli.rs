@@ -76,6 +76,8 @@ pub struct Serve {
     pub cycles_per_yield: Option<u16>,
     pub verifier: u8,
     pub memory: u32,
+    pub spin_cycles: Option<u32>,
+    pub native: Option<PathBuf>,
     pub watch_cr8: Option<String>,
     pub tsc_back: Option<String>,
     pub script: Option<PathBuf>,
@@ -234,6 +236,15 @@ fn machine_options(command: Command) -> Command {
                 .value_parser(value_parser!(u16)),
         )
         .arg(
+            option("spin-cycles", "N", "ExpSpinCycleCount of the native routines, TSC cycles [default: the kernel's, 10240]")
+                .value_parser(value_parser!(u32)),
+        )
+        .arg(path(
+            "native",
+            "FILE",
+            "NT's own code for the native routines: what WinDbg's `uf` prints of them [default: a reference]",
+        ))
+        .arg(
             option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
                 .default_value("0")
                 .value_parser(value_parser!(u8).range(0..=1)),
@@ -315,6 +326,8 @@ fn serve(serve: &ArgMatches) -> Serve {
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
         verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
+        spin_cycles: serve.get_one("spin-cycles").copied(),
+        native: path("native"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         tsc_back: serve.get_one("tsc-back").cloned(),
         script: own("script"),
@@ -346,6 +359,7 @@ impl Serve {
             ("pdb", &self.pdb),
             ("inf", &self.inf),
             ("bugcheck-names", &self.bugcheck_names),
+            ("native", &self.native),
         ] {
             if let Some(value) = value {
                 option(name, value.to_string_lossy().into_owned());
@@ -362,6 +376,7 @@ impl Serve {
                 "cycles-per-yield",
                 self.cycles_per_yield.map(|cycles| cycles.to_string()),
             ),
+            ("spin-cycles", self.spin_cycles.map(|cycles| cycles.to_string())),
             ("verifier", changed(self.verifier.into(), 0)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
@@ -481,11 +496,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -11,6 +11,7 @@
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
 //! names    bug checks of the driver's own
+//! native   NT's own routines, from a listing
 //! ```
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod failure;
 pub mod inf;
 pub mod machine;
 pub mod names;
+pub mod native;
 pub mod pipe;
 pub mod report;
 pub mod script;

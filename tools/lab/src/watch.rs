@@ -49,7 +49,12 @@ pub fn reads(
     let mut reads = Vec::new();
     for function in symbols.functions()? {
         if let Some(code) = code(&driver.bytes, function.start, function.end) {
-            reads.extend(reads_in(code, function.start, what));
+            let in_function = reads_in(code, function.start.into(), what);
+            reads.extend(
+                in_function
+                    .into_iter()
+                    .filter_map(|read| u32::try_from(read).ok()),
+            );
         }
     }
     reads.sort_unstable();
@@ -101,13 +106,10 @@ fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
     data.get(from..from + usize::try_from(end.checked_sub(start)?).ok()?)
 }
 
-fn reads_in(code: &[u8], start: u32, what: Read) -> Vec<u32> {
-    let mut decoder = Decoder::with_ip(64, code, u64::from(start), DecoderOptions::NONE);
-    decoder
-        .iter()
-        .filter(|i| what.is(i))
-        .filter_map(|i| u32::try_from(i.ip()).ok())
-        .collect()
+/// The addresses of every such read in code that lies at `start`.
+pub(crate) fn reads_in(code: &[u8], start: u64, what: Read) -> Vec<u64> {
+    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+    decoder.iter().filter(|i| what.is(i)).map(|i| i.ip()).collect()
 }
 
 #[cfg(test)]

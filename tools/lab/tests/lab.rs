@@ -166,7 +166,7 @@ fn extremes_of_shared_data_and_a_clock_that_steps_back() {
         &["--unparked", "65535"],
         &["--monitorx", "0", "--cycles-per-yield", "0"],
         &["--monitorx", "0", "--cycles-per-yield", "65535"],
-        &["--tsc-back", "wait_slow"],
+        &["--tsc-back", "spin_by_monitor"],
     ] {
         let file = folder.path().join("report");
         let mut lab = Lab::spawn(

@@ -3,6 +3,7 @@
 use super::pnp::{self, NotStarted, Root};
 use super::{client, driver, status};
 use crate::config;
+use crate::ex::native;
 use crate::judge;
 use crate::ldr::image::{Image, LoadError};
 use crate::lock::IrqLock;
@@ -34,7 +35,7 @@ impl Service {
     /// [`Refused`].
     pub fn start(boot: &'static Boot<'static>) -> Result<Self, Refused> {
         let image = Image::load(boot.driver).map_err(Refused::Image)?;
-        step::watch(&config::get().watched(image.base));
+        step::watch(&native::watched(config::get().watched(image.base)));
         let refused = match driver::enter(&image, boot.service) {
             Ok(object) => match pnp::start(object, boot.security) {
                 Ok(root) => return Ok(Self { boot, root, image }),

@@ -5,6 +5,7 @@
 mod bad_driver;
 mod bad_request;
 mod deep;
+mod native;
 mod steps;
 mod tally;
 mod windows;
@@ -34,6 +35,7 @@ pub(crate) fn run(
         steps::suite(&mut gate, tree);
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
+        native::steps(&mut gate, tree);
         if all {
             deep::steps(&mut gate, tree, toolchain, consent);
         }

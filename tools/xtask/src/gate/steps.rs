@@ -194,7 +194,7 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
                 tree,
                 &Settings {
                     cpus: vec![cpus],
-                    seed: 1,
+                    ..Settings::default()
                 },
             )
         });
@@ -219,6 +219,7 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     });
 }
 
+/// One verdict, each fault a failure.
 pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     eprintln!("{}", verdict.table());
