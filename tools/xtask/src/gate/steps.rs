@@ -201,8 +201,17 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     }
 }
 
-/// The driver's suite: its requests, one by one, in the lab.
+/// The driver's suite: its requests, one by one, in the lab; and its client there.
 pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
+    gate.step("client in the lab", |progress| {
+        let mut command = Command::new(cargo());
+        command.args(["test", "--package", "rundownctl", "--test", "real_lab"]);
+        build::in_workspace(&mut command, tree.root(), &tree.target());
+        command
+            .args(["--", "--ignored"])
+            .env("RUNDOWN_LAB_DIR", tree.lab());
+        tests(&mut command, progress)
+    });
     gate.step("driver's suite", |progress| {
         let mut command = Command::new(cargo());
         command.args([
