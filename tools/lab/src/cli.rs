@@ -218,7 +218,7 @@ fn machine_options(command: Command) -> Command {
         )
         .arg(
             option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call. \
-                 replay: as chaos, repeatable to the bit; takes a script")
+                 replay: as chaos, repeatable to the bit with --cpus 1; takes a script")
                 .default_value("smp")
                 .value_parser(["smp", "chaos", "replay"]),
         )

@@ -121,13 +121,13 @@ fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
     );
 }
 
-/// A run of mode `replay` over the sweeps' script: the digest of all that happened, and when.
+/// A run of mode `replay` over the sweeps' script, on one processor: the digest of all that happened, and when.
 fn replay(seed: u64, folder: &std::path::Path) -> String {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
     let file = folder.join("replay");
     let mut lab = Lab::spawn(
         with_driver()
-            .args(["--mode", "replay", "--seed", &seed.to_string()])
+            .args(["--mode", "replay", "--cpus", "1", "--seed", &seed.to_string()])
             .arg("--script")
             .arg(script)
             .arg("--report")

@@ -15,6 +15,7 @@ use rundown_lab::session::Power as _;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// QEMU's exit codes, by the kernel's `hal::power::Exit`.
 const PASSED: Option<i32> = Some(33);
@@ -323,7 +324,8 @@ fn each_offence_with_a_request_is_found() {
             0,
             "a sound request"
         );
-        lab.send(&format!("ioctl {handle} {:#x} 4 -", 0x22_0000 | function << 2));
+        let id = lab.send(&format!("ioctl {handle} {:#x} 4 -", 0x22_0000 | function << 2));
+        lab.settle(id, Duration::from_secs(2));
         lab.send("quit");
         let ended = lab.end();
         let last = ended.lines.last().map(String::as_str).unwrap_or_default();
