@@ -7,6 +7,7 @@ mod native;
 mod native_cache_aware;
 mod platform;
 pub(crate) mod pool;
+pub(crate) mod privilege;
 pub(crate) mod processors;
 mod shared_data;
 pub(crate) mod spin_budget;

@@ -11,15 +11,15 @@ use wdk_sys::{
     GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, PVOID,
     STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
-        KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetSystemGroupAffinityThread,
-        ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
-        ZwClose, ZwYieldExecution,
+        KeDelayExecutionThread, KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel,
+        KeSetSystemGroupAffinityThread, ObReferenceObjectByHandle, ObfDereferenceObject,
+        PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
     },
 };
 
 use super::{
     PoolBox, check, size_of_u32,
-    wait::{self, KERNEL_MODE},
+    wait::{self, KERNEL_MODE, NO},
 };
 
 /// What a thread does. The thread owns it, and drops it when it is done.
@@ -163,8 +163,10 @@ impl CurrentThread {
 /// # IRQL
 /// `<= APC_LEVEL`.
 pub(crate) fn yield_thread() {
-    // SAFETY: no preconditions. Whether there was another thread to run does not matter.
-    let _ = unsafe { ZwYieldExecution() };
+    // ZwYieldExecution is exported, but the WDK does not declare it.
+    let mut no_time = LARGE_INTEGER { QuadPart: 0 };
+    // SAFETY: the interval is read. Not alertable; a delay of no time ends at once.
+    let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &raw mut no_time) };
 }
 
 /// How far below an address in a thread's first frames its stack surely reaches: an x64 kernel stack has 24 KB.

@@ -45,6 +45,7 @@ pub mod ps;
 pub mod replay;
 pub mod rng;
 pub mod rtl;
+pub mod se;
 pub mod step;
 
 /// Registers every export of ntoskrnl.exe and HAL.dll that the kernel itself has.
@@ -52,6 +53,7 @@ pub fn register_exports() {
     let tables = [
         ob::EXPORTS,
         ps::EXPORTS,
+        se::EXPORTS,
         rtl::EXPORTS,
         mm::verifier::EXPORTS,
         ex::pool::EXPORTS,

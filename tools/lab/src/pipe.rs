@@ -19,7 +19,7 @@ pub struct Line {
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// `open <interface-guid> <r|w|rw|-> [admin|user]`
+    /// `open <interface-guid> <r|w|rw|-> [admin|user|debugger]`
     Open {
         /// In memory order.
         interface: [u8; 16],
@@ -56,6 +56,10 @@ pub enum Request {
         /// What happens then.
         action: Action,
     },
+    /// `query-remove`
+    QueryRemove,
+    /// `surprise-remove`
+    SurpriseRemove,
     /// `quit`
     Quit,
 }
@@ -91,6 +95,8 @@ impl Request {
                 nth: *nth,
                 action: *action,
             },
+            Self::QueryRemove => frame::Request::QueryRemove,
+            Self::SurpriseRemove => frame::Request::SurpriseRemove,
             Self::Quit => frame::Request::Quit,
         };
         request.encode(id)
@@ -116,7 +122,10 @@ impl FromStr for Line {
         let id = id
             .parse()
             .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
-        let request = match next(&mut words, "open, ioctl, cancel, close, at or quit")? {
+        let request = match next(
+            &mut words,
+            "open, ioctl, cancel, close, at, query-remove, surprise-remove or quit",
+        )? {
             "open" => Request::Open {
                 interface: guid(next(&mut words, "an interface GUID")?)?,
                 access: access(next(&mut words, "r, w, rw or -")?)?,
@@ -138,10 +147,12 @@ impl FromStr for Line {
                 nth: number(next(&mut words, "a number")?, "a number")?,
                 action: action(next(&mut words, "an action")?)?,
             },
+            "query-remove" => Request::QueryRemove,
+            "surprise-remove" => Request::SurpriseRemove,
             "quit" => Request::Quit,
             other => {
                 return Err(LineError(format!(
-                    "\"{other}\" is not a request: open, ioctl, cancel, close, at or quit expected"
+                    "\"{other}\" is not a request: open, ioctl, cancel, close, at, query-remove, surprise-remove or quit expected"
                 )));
             }
         };
@@ -203,8 +214,9 @@ fn caller(word: Option<&str>) -> Result<Caller, LineError> {
     match word {
         None | Some("admin") => Ok(Caller::Admin),
         Some("user") => Ok(Caller::User),
+        Some("debugger") => Ok(Caller::Debugger),
         Some(other) => Err(LineError(format!(
-            "\"{other}\" is not a caller: admin or user expected"
+            "\"{other}\" is not a caller: admin, user or debugger expected"
         ))),
     }
 }
@@ -345,12 +357,14 @@ mod tests {
         assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
         assert_eq!(line("7 quit").request, Request::Quit);
         assert_eq!(
-            line("8 at 17 fail").request,
+            line("10 at 17 fail").request,
             Request::At {
                 nth: 17,
                 action: Action::Fail
             }
         );
+        assert_eq!(line("8 query-remove").request, Request::QueryRemove);
+        assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
     }
 
     #[test]

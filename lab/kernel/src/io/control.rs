@@ -178,6 +178,18 @@ pub(super) fn carry_out(header: Header, body: &[u8]) {
         }
         Request::Cancel { target } => worker::queue(move || done(client::cancel(target))),
         Request::Close { handle } => worker::queue(move || done(client::close(handle))),
+        Request::QueryRemove | Request::SurpriseRemove => {
+            let Some(root) = service::root() else { return };
+            let surprise = matches!(request, Request::SurpriseRemove);
+            worker::queue(move || {
+                let status = if surprise {
+                    root.surprise_remove()
+                } else {
+                    root.query_remove()
+                };
+                done(status::is_success(status).then_some(()).ok_or(status));
+            });
+        }
         Request::ClientDeath => worker::queue(move || {
             client::die();
             done(Ok(()));

@@ -22,12 +22,14 @@ pub struct NotStarted {
     pub status: i32,
 }
 
+/// The root device was removed by surprise.
+static GONE: AtomicBool = AtomicBool::new(false);
+
 /// The root device and its driver.
+#[derive(Clone, Copy)]
 pub struct Root {
     physical: &'static DeviceObject,
     driver: &'static DriverObject,
-    /// Whether it has gone by surprise.
-    gone: AtomicBool,
 }
 
 /// Makes the root device, with the INF's security descriptor (an empty text: none), adds `driver` to it, and starts it.
@@ -59,11 +61,8 @@ pub fn start(driver: &'static DriverObject, security: &str) -> Result<Root, NotS
     if !security.is_empty() {
         device::set_security(physical, security.to_string());
     }
-    let root = Root {
-        physical,
-        driver,
-        gone: AtomicBool::new(false),
-    };
+    GONE.store(false, Ordering::Relaxed);
+    let root = Root { physical, driver };
     root.add_and_start().inspect_err(|_| root.delete())?;
     Ok(root)
 }
@@ -115,23 +114,38 @@ impl Root {
         status
     }
 
-    /// The device is gone: the driver is told, and so are those who open it from now on.
-    pub fn surprise(&self) {
+    /// Asks whether the device may be removed, and takes the question back, as when another driver of the tree objects: the
+    /// driver's answer.
+    pub fn query_remove(self) -> i32 {
+        let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
+        self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
+        status
+    }
+
+    /// The device is gone, with whatever is open on it: `IRP_MN_REMOVE_DEVICE` follows when the last handle is closed.
+    pub fn surprise_remove(self) -> i32 {
+        if GONE.swap(true, Ordering::AcqRel) {
+            return status::NO_SUCH_DEVICE;
+        }
+        self.send(pnp_minor::SURPRISE_REMOVAL)
+    }
+
+    /// Nobody finds the device any more.
+    pub fn hide(self) {
         interface::disable(self.physical);
-        self.send(pnp_minor::SURPRISE_REMOVAL);
-        self.gone.store(true, Ordering::Relaxed);
     }
 
     /// Removes the device as `devcon remove` does, after the last handle is closed: asked first, and if the driver refuses, by
     /// surprise; then the driver is unloaded. What stays behind is a bug check.
     pub fn remove(self) {
         client::close_all();
-        let gone = self.gone.load(Ordering::Relaxed);
-        let status = if gone {
-            status::SUCCESS
-        } else {
-            self.send(pnp_minor::QUERY_REMOVE_DEVICE)
-        };
+        if GONE.load(Ordering::Acquire) {
+            self.send(pnp_minor::REMOVE_DEVICE);
+            self.delete();
+            driver::unload(self.driver);
+            return;
+        }
+        let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
         if !status::is_success(status) {
             log!(
                 "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device goes by surprise"

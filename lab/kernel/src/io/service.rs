@@ -57,7 +57,8 @@ impl Service {
     /// Removes the device and unloads the driver; what stays behind is a bug check.
     pub fn stop(self, by_surprise: bool) {
         if by_surprise {
-            self.root.surprise();
+            self.root.hide();
+            self.root.surprise_remove();
             client::die();
         }
         self.root.remove();
@@ -69,6 +70,11 @@ impl Service {
     pub fn run(self) {
         *RUNNING.lock() = Some(self);
     }
+}
+
+/// The root device of the running service.
+pub fn root() -> Option<Root> {
+    RUNNING.lock().as_ref().map(|service| service.root)
 }
 
 /// Takes the running service away from the host, once.
