@@ -234,7 +234,7 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
             boot,
             &boot.run(&driver),
             DRIVER_FAILED,
-            "earlier sleeping waits were woken",
+            "LOST_WAKEUP: the wait block",
         )
     });
 }
