@@ -80,7 +80,9 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
     let mut files = WDF_FILEOBJECT_CONFIG {
         Size: size_of_u32::<WDF_FILEOBJECT_CONFIG>(),
         EvtDeviceFileCreate: Some(evt_device_file_create),
-        EvtFileCleanup: Some(evt_file_cleanup),
+        EvtFileCleanup: Some(evt_file_ends),
+        // Again once the last request is done: a start may be overtaken by the cleanup.
+        EvtFileClose: Some(evt_file_ends),
         FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
         AutoForwardCleanupClose: wdk_sys::_WDF_TRI_STATE::WdfUseDefault,
         ..WDF_FILEOBJECT_CONFIG::default()
@@ -311,11 +313,11 @@ unsafe extern "C" fn evt_device_file_create(device: WDFDEVICE, request: WDFREQUE
     queue::complete(request, opened.map(|()| 0));
 }
 
-/// The last handle to a file object is gone: what it started ends.
+/// The last handle to a file object is gone, or its last request done: what it started ends.
 ///
 /// # Safety
 /// Called by the framework at `PASSIVE_LEVEL`, with a live file object.
-unsafe extern "C" fn evt_file_cleanup(file: WDFFILEOBJECT) {
+unsafe extern "C" fn evt_file_ends(file: WDFFILEOBJECT) {
     // SAFETY: the file object is live during its callback, and so is its device.
     let device = unsafe { call_unsafe_wdf_function_binding!(WdfFileObjectGetDevice, file) };
     // SAFETY: as above.

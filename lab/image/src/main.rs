@@ -35,7 +35,7 @@ fn main(config: &'static Config) {
         power::power_off(Exit::BadInput);
     }
     match Boot::decode(config.module) {
-        Ok(boot) => serve::run(config, &boot),
+        Ok(boot) => serve::run(config, boot),
         // Any other module is a driver by itself: the kernel's own tests boot like that.
         Err(WireError::Magic(_)) => {}
         Err(error) => {

@@ -429,7 +429,7 @@ fn shared_data(config: &Config) -> Outcome {
     let word = |offset| u16::from_le_bytes([byte(offset), byte(offset + 1)]);
     ensure!((byte(0x297) == 1) == config.monitorx);
     ensure!(word(0x2D6) == config.cycles_per_yield);
-    ensure!(word(0x36A) == config.unparked);
+    ensure!(word(0x36A) == config.unparked());
     ensure!(word(0x26C) == 10 && word(0x3C0) as usize == config.cpus);
     let time = || u32::from_le_bytes([byte(8), byte(9), byte(10), byte(11)]);
     let before = time();

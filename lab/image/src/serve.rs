@@ -1,46 +1,41 @@
 //! A driver with its INF's facts: it is loaded, its device is started, and the host is served until it says quit.
 
+use alloc::boxed::Box;
 use lab_wire::boot::Boot;
 use lab_wire::frame::Reply;
+use lab_wire::script;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::ex::native;
 use rundown_lab_kernel::hal::power::Exit;
-use rundown_lab_kernel::io::pnp::NotStarted;
-use rundown_lab_kernel::io::{control, driver, pnp, registry};
-use rundown_lab_kernel::ldr::image::Image;
-use rundown_lab_kernel::{judge, log, step};
+use rundown_lab_kernel::io::service::{self, Refused, Service};
+use rundown_lab_kernel::io::{control, registry};
+use rundown_lab_kernel::{judge, log};
 
 /// Runs the driver; ends with the machine.
-pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
+pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
+    let boot: &'static Boot<'static> = Box::leak(Box::new(boot));
     registry::install(boot);
     if let Some(code) = &boot.native
         && let Err(error) = native::install(code)
     {
         refuse("native code", &error);
     }
-    let image = match Image::load(boot.driver) {
-        Ok(image) => image,
-        Err(error) => refuse(boot.driver_name, &error),
-    };
-    log!(
-        "log: {} at {:#x}, {:#x} bytes",
-        boot.driver_name,
-        image.base,
-        image.size
-    );
-    step::watch(&native::watched(config.watched(image.base)));
-    let object = match driver::enter(&image, boot.service) {
-        Ok(object) => object,
-        Err(status) => not_started(&NotStarted {
-            stage: "DriverEntry",
-            status,
-        }),
-    };
-    match pnp::start(object, boot.security) {
-        Ok(root) => control::serve(root, image, config.cpus as u32),
-        Err(error) => {
-            driver::unload(object);
-            not_started(&error)
+    if config.sweep_start {
+        service::sweep_start(boot);
+    }
+    match Service::start(boot) {
+        Ok(service) => match script::decode(boot.script) {
+            Ok(steps) => control::serve(service, config.cpus as u32, steps),
+            Err(error) => judge::lab_failure(format_args!("the boot container: {error}")),
+        },
+        Err(Refused::Image(error)) => refuse(boot.driver_name, &error),
+        Err(Refused::Driver(error)) => {
+            log!("log: {} returned {:#010x}", error.stage, error.status);
+            let reply = Reply::NotStarted {
+                status: error.status as u32,
+                stage: error.stage,
+            };
+            control::give_up(reply, Exit::DriverFailed)
         }
     }
 }
@@ -50,15 +45,4 @@ fn refuse(what: &str, error: &dyn core::fmt::Display) -> ! {
     let reason = alloc::format!("{error}");
     log!("bad-input: {what}: {reason}");
     control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
-}
-
-/// Tells the host which routine failed, after a look at what it left behind.
-fn not_started(error: &NotStarted) -> ! {
-    log!("log: {} returned {:#010x}", error.stage, error.status);
-    judge::unload::check();
-    let reply = Reply::NotStarted {
-        status: error.status as u32,
-        stage: error.stage,
-    };
-    control::give_up(reply, Exit::DriverFailed)
 }

@@ -12,7 +12,7 @@ pub const LONGEST_DELAY: u64 = 60_000;
 pub fn delay_point() {
     let (rarely, below_dispatch) = match config::get().mode {
         Mode::Smp => (64, irql::current() < irql::DISPATCH_LEVEL),
-        Mode::Chaos => (4, irql::current() < irql::DISPATCH_LEVEL),
+        Mode::Chaos | Mode::Replay => (4, irql::current() < irql::DISPATCH_LEVEL),
     };
     if !rng::one_in(rarely) {
         return;

@@ -14,6 +14,8 @@ pub enum Mode {
     Smp,
     /// Delays and forced preemption at every export, and within single instructions of the driver.
     Chaos,
+    /// As [`Mode::Chaos`], on a machine that counts instructions instead of time: the digest of the run is kept.
+    Replay,
 }
 
 impl Mode {
@@ -22,6 +24,7 @@ impl Mode {
         match self {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
+            Self::Replay => "replay",
         }
     }
 }
@@ -57,24 +60,25 @@ impl Name {
 
 /// A run's configuration.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub struct Config {
     /// Processors, 1 to 8 (`cpus=`).
     pub cpus: usize,
     /// Seed of everything random (`seed=`).
     pub seed: u64,
-    /// How hard to provoke (`mode=smp|chaos`).
+    /// How hard to provoke (`mode=smp|chaos|replay`).
     pub mode: Mode,
     /// Whether `ProcessorFeatures[35]` is set (`monitorx=0|1`).
     pub monitorx: bool,
     /// `UnparkedProcessorCount` (`unparked=`), the number of processors unless given.
-    pub unparked: u16,
+    pub unparked: Option<u16>,
     /// `CyclesPerYield` (`cpy=`).
     pub cycles_per_yield: u16,
     /// `ExpSpinCycleCount` of the native routines on more than one processor, TSC cycles (`spin=`).
     pub spin: u32,
     /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
     pub verifier: bool,
-    /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
+    /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
     pub watch_count: usize,
@@ -86,10 +90,10 @@ pub struct Config {
     pub raised: u64,
     /// The whole run's limit in seconds, 0 for none (`timeout=`).
     pub timeout: u64,
+    /// Whether the driver is started and stopped with each creation of a start failing once, before it is served (`sweepstart`).
+    pub sweep_start: bool,
     /// Whether to test the kernel itself (`selftest`).
     pub selftest: bool,
-    /// One in so many of the driver's allocations fails, 0 for none (`fail=`).
-    pub fail: u64,
     /// Which specimen a bare driver is to be (`case=`): the last word of its registry path.
     pub case: Name,
     /// The module that came with `-initrd`; empty if none did.
@@ -103,7 +107,7 @@ impl Config {
             seed: 1,
             mode: Mode::Smp,
             monitorx: true,
-            unparked: 0,
+            unparked: None,
             cycles_per_yield: 140,
             spin: 10_240,
             verifier: false,
@@ -113,8 +117,8 @@ impl Config {
             hang: 30_000,
             raised: 20_000,
             timeout: 0,
+            sweep_start: false,
             selftest: false,
-            fail: 0,
             case: Name::EMPTY,
             module,
         }
@@ -134,6 +138,11 @@ impl Config {
         addresses
     }
 
+    /// What `UnparkedProcessorCount` says.
+    pub fn unparked(&self) -> u16 {
+        self.unparked.unwrap_or(self.cpus as u16)
+    }
+
     fn set(&mut self, word: &str) -> Option<()> {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
@@ -143,15 +152,16 @@ impl Config {
                 self.mode = match value {
                     "smp" => Mode::Smp,
                     "chaos" => Mode::Chaos,
+                    "replay" => Mode::Replay,
                     _ => return None,
                 }
             }
             "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
-            "unparked" => self.unparked = number(value)?.try_into().ok()?,
+            "unparked" => self.unparked = Some(number(value)?.try_into().ok()?),
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "spin" => self.spin = number(value)?.try_into().ok()?,
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
-            "watchcr8" => {
+            "watch" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;
                     self.watch_count += 1;
@@ -161,8 +171,8 @@ impl Config {
             "hang" => self.hang = number(value)?,
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
+            "sweepstart" => self.sweep_start = true,
             "selftest" => self.selftest = true,
-            "fail" => self.fail = number(value)?,
             "case" => self.case = Name::new(value)?,
             _ => return None,
         }
@@ -197,9 +207,6 @@ pub(crate) fn install(line: &[u8], module: &'static [u8]) -> &'static Config {
             );
             power::power_off(power::Exit::BadInput);
         }
-    }
-    if config.unparked == 0 {
-        config.unparked = config.cpus as u16;
     }
     // SAFETY: boot calls this once, alone on the machine, before `get`.
     unsafe { *CONFIG.0.get() = config };

@@ -1,6 +1,6 @@
 //! What the kernel counts by itself while the driver runs.
 
-use crate::{ex, judge, monitor, step};
+use crate::{ex, judge, monitor, replay, step};
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::counters::Counters;
 
@@ -23,5 +23,8 @@ pub fn all() -> Counters {
         native_dispatch: native.dispatch.load(Relaxed),
         native_event: native.event.load(Relaxed),
         native_late: native.late.load(Relaxed),
+        tsc_back: step::TSC_BACK.load(Relaxed),
+        replay_events: replay::EVENTS.load(Relaxed),
+        replay_digest: replay::DIGEST.load(Relaxed),
     }
 }

@@ -7,7 +7,7 @@
 //! - [`ke`]: IRQLs, threads and the dispatcher, waits, DPCs, timers, spin locks
 //! - [`ps`], [`ob`], [`rtl`], [`ex`]: what else a driver imports from ntoskrnl.exe, the native run-down routines included
 //! - [`ldr`]: the image loader and the table of exports, through whose shim every call from the driver goes
-//! - [`judge`]: bug checks, faults, watchdogs; [`chaos`] and [`step`]: provocation; [`monitor`]: MONITORX and MWAITX
+//! - [`judge`]: bug checks, faults, watchdogs; [`chaos`], [`step`] and [`points`]: provocation; [`monitor`]: MONITORX and MWAITX
 //!
 //! The library boots and then calls what the image named with [`entry!`], in the first thread, at `PASSIVE_LEVEL`.
 //!
@@ -40,7 +40,9 @@ pub mod log;
 pub mod mm;
 pub mod monitor;
 pub mod ob;
+pub mod points;
 pub mod ps;
+pub mod replay;
 pub mod rng;
 pub mod rtl;
 pub mod se;

@@ -6,7 +6,7 @@ use crate::ke::irql;
 use crate::ke::sched;
 use crate::ke::thread::{self, Origin};
 use crate::ldr::{self, export::Export};
-use crate::ob;
+use crate::{ob, points};
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,6 +22,9 @@ unsafe extern "win64" fn ps_create_system_thread(
     routine: u64,
     context: u64,
 ) -> i32 {
+    if points::creation_fails() {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     let start = move || {
         // SAFETY: the driver named this KSTART_ROUTINE, which takes its context.
         judge::call_driver("thread routine", || unsafe {

@@ -1,4 +1,4 @@
-//! The debug trap: single steps through the driver, which open windows between any two instructions, and watched `mov r64, cr8`.
+//! The debug trap: single steps through the driver, which open windows between any two instructions, and watched `mov r64, cr8` and `rdtsc`.
 //!
 //! QEMU's TCG takes interrupts only between translation blocks, so a window inside straight-line code (a test-and-clear that
 //! was wrongly split into a load and a store) never opens by itself. In chaos mode a clock tick that interrupts the driver
@@ -37,6 +37,15 @@ pub static CR8_BELOW_DISPATCH: AtomicU64 = AtomicU64::new(0);
 /// The same, at or above it.
 pub static CR8_AT_DISPATCH: AtomicU64 = AtomicU64::new(0);
 
+static TSC_READS: AtomicU64 = AtomicU64::new(0);
+/// Reads of the TSC that were made to step back.
+pub static TSC_BACK: AtomicU64 = AtomicU64::new(0);
+/// One watched RDTSC in so many steps back, the second at first, by so many cycles: as a processor's may that wakes from deep sleep.
+const BACK_READS: u64 = 4;
+const BACK_CYCLES: u64 = 100_000;
+/// RDTSC, 0F 31.
+const RDTSC: [u8; 2] = [0x0F, 0x31];
+
 /// DR6.BS: a single step.
 const SINGLE_STEP: u64 = 1 << 14;
 
@@ -50,7 +59,7 @@ fn is_judged(rip: u64) -> bool {
 
 /// The clock's part in chaos mode: begins a burst in the interrupted driver code.
 pub fn provoke(frame: &mut TrapFrame) {
-    if config::get().mode != Mode::Chaos || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
+    if config::get().mode == Mode::Smp || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
         return;
     }
     pcr::current_thread()
@@ -61,7 +70,7 @@ pub fn provoke(frame: &mut TrapFrame) {
 
 /// The export shim's part in chaos mode: whether the driver is stepped through behind this return.
 pub fn provoke_return(thread: &Thread) -> bool {
-    if config::get().mode != Mode::Chaos {
+    if config::get().mode == Mode::Smp {
         return false;
     }
     if thread.burst.load(Relaxed) == 0 && rng::one_in(BURST_RETURNS) {
@@ -72,7 +81,7 @@ pub fn provoke_return(thread: &Thread) -> bool {
     thread.burst.load(Relaxed) != 0
 }
 
-/// Watches `mov r64, cr8` at these addresses of the driver, four at most, on every processor.
+/// Watches `mov r64, cr8` or `rdtsc` at these addresses of the driver, four at most, on every processor.
 pub fn watch(addresses: &[u64]) {
     for (slot, &address) in WATCHED.iter().zip(addresses) {
         slot.store(address, Relaxed);
@@ -112,6 +121,10 @@ pub fn debug_trap(frame: &mut TrapFrame) {
     // SAFETY: clears what was read; the processor never does.
     unsafe { asm!("mov dr6, {}", in(reg) 0xFFFF_0FF0_u64, options(nomem, nostack, preserves_flags)) };
     if status & 15 != 0 && WATCHED.iter().any(|watched| watched.load(Relaxed) == frame.rip) {
+        // SAFETY: a breakpoint on execution: these bytes are mapped, and were about to be executed.
+        if unsafe { (frame.rip as *const [u8; 2]).read() } == RDTSC {
+            return read_tsc(frame);
+        }
         if native::contains(frame.rip) {
             native::note(Question::Irql);
         } else if irql::current() < DISPATCH_LEVEL {
@@ -125,6 +138,18 @@ pub fn debug_trap(frame: &mut TrapFrame) {
     if status & SINGLE_STEP != 0 || frame.rflags & TRAP_FLAG != 0 {
         step(frame);
     }
+}
+
+/// A watched RDTSC: what the processor does, now and then with a time before the last.
+fn read_tsc(frame: &mut TrapFrame) {
+    let mut now = cpu::rdtsc();
+    if TSC_READS.fetch_add(1, Relaxed) % BACK_READS == 1 {
+        TSC_BACK.fetch_add(1, Relaxed);
+        now -= BACK_CYCLES;
+    }
+    frame.rax = now & 0xFFFF_FFFF;
+    frame.rdx = now >> 32;
+    frame.rip += RDTSC.len() as u64;
 }
 
 fn step(frame: &mut TrapFrame) {

@@ -114,6 +114,26 @@ unsafe extern "system" fn plug_and_play(device: *mut c_void, irp: *mut c_void) -
 /// A cancel routine that is never called.
 unsafe extern "system" fn cancel(_device: *mut c_void, _irp: *mut c_void) {}
 
+/// Allocates two blocks and frees them; if the second fails, the first only if `tidy`.
+unsafe fn two_blocks(irp: *mut c_void, tidy: bool) -> i32 {
+    unsafe {
+        let first = block();
+        if first.is_null() {
+            return complete(irp, INSUFFICIENT_RESOURCES, 0);
+        }
+        let second = block();
+        if second.is_null() {
+            if tidy {
+                ExFreePoolWithTag(first, TAG);
+            }
+            return complete(irp, INSUFFICIENT_RESOURCES, 0);
+        }
+        ExFreePoolWithTag(first, TAG);
+        ExFreePoolWithTag(second, TAG);
+        complete(irp, 0, 0)
+    }
+}
+
 unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 {
     unsafe {
         let code = nt::stack::CONTROL_CODE.read(nt::irp::STACK.read(irp));
@@ -152,6 +172,24 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
             // The device stays when it is removed.
             0x80A => {
                 KEEP_DEVICE = true;
+                complete(irp, 0, 0)
+            }
+            // For sweeps. Sound: what fails is said, and what was there is freed.
+            0x810 => two_blocks(irp, true),
+            // The first block is forgotten if there is no second.
+            0x811 => two_blocks(irp, false),
+            // Looks at no result.
+            0x812 => {
+                block().write_volatile(1);
+                complete(irp, 0, 0)
+            }
+            // Says something else than what happened.
+            0x813 => {
+                let block = block();
+                if block.is_null() {
+                    return complete(irp, FAILED, 0);
+                }
+                ExFreePoolWithTag(block, TAG);
                 complete(irp, 0, 0)
             }
             _ => complete(irp, FAILED, 0),

@@ -183,6 +183,9 @@ pub(crate) const DISPATCH_LEVEL: u8 = 2;
 /// `STATUS_UNSUCCESSFUL`.
 pub(crate) const FAILED: i32 = 0xC000_0001_u32 as i32;
 
+/// `STATUS_INSUFFICIENT_RESOURCES`.
+pub(crate) const INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32 as i32;
+
 /// 40 bytes of pool.
 pub(crate) unsafe fn block() -> *mut u8 {
     unsafe { ExAllocatePool2(NON_PAGED, 40, TAG) }

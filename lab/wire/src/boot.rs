@@ -15,7 +15,7 @@ use crate::native::Native;
 use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Boot<'a> {
     pub security: &'a str,
     /// Values of the service's key.
     pub parameters: Vec<Parameter<'a>>,
+    /// A [`script`](crate::script) for the kernel to carry out by itself; empty if a client steers the run.
+    pub script: &'a [u8],
     /// The driver's file, byte for byte.
     pub driver: &'a [u8],
     /// NT's own run-down routines; `None` for the kernel's reference.
@@ -79,7 +81,8 @@ tags! {
     SECURITY = 5 "the security descriptor",
     PARAMETER = 6 "a registry value",
     DRIVER = 7 "the driver's file",
-    NATIVE = 8 "the native code",
+    SCRIPT = 8 "the script",
+    NATIVE = 9 "the native code",
 }
 
 impl Boot<'_> {
@@ -100,6 +103,7 @@ impl Boot<'_> {
         for parameter in &self.parameters {
             record(PARAMETER, &encode_parameter(parameter));
         }
+        record(SCRIPT, self.script);
         record(DRIVER, self.driver);
         if let Some(native) = &self.native {
             record(NATIVE, &native.encode());
@@ -139,7 +143,7 @@ impl<'a> Boot<'a> {
             mut class,
             mut security,
         ] = [None; 5];
-        let mut driver = None;
+        let [mut script, mut driver] = [None; 2];
         let mut native = None;
         let mut parameters = Vec::new();
         while !records.is_empty() {
@@ -154,6 +158,7 @@ impl<'a> Boot<'a> {
                 CLASS => once(&mut class, text(body, name)?, name)?,
                 SECURITY => once(&mut security, text(body, name)?, name)?,
                 PARAMETER => parameters.push(decode_parameter(body)?),
+                SCRIPT => once(&mut script, body, name)?,
                 NATIVE => once(&mut native, Native::decode(body)?, name)?,
                 _ => once(&mut driver, body, name)?,
             }
@@ -165,6 +170,7 @@ impl<'a> Boot<'a> {
             class: found(class, CLASS)?,
             security: found(security, SECURITY)?,
             parameters,
+            script: found(script, SCRIPT)?,
             driver: found(driver, DRIVER)?,
             native,
         })
@@ -243,6 +249,7 @@ mod tests {
                     value: Value::Text("größer"),
                 },
             ],
+            script: b"steps",
             driver: b"MZ\0\x01\x02",
             native: Some(Native {
                 size: 0x1000,

@@ -72,6 +72,12 @@ counters! {
         native_event,
         /// Waits that found the hand-over done when they were about to sleep.
         native_late,
+        /// Reads of the TSC that were made to step back.
+        tsc_back,
+        /// Events of a run in mode `replay`, and their digest.
+        replay_events,
+        /// As above.
+        replay_digest,
     }
 }
 

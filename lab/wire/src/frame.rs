@@ -81,6 +81,97 @@ pub struct Access {
     pub write: bool,
 }
 
+/// What happens at a point of the driver's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Nothing: it is only counted.
+    Nothing = 0,
+    /// The creation (pool, a thread, an object) fails.
+    Fail = 1,
+    /// At the call of an export, every pending request is cancelled.
+    Cancel = 2,
+    /// Every handle is closed.
+    Close = 3,
+    /// The client's process dies.
+    Die = 4,
+    /// The device goes by surprise, and the driver is loaded and started anew.
+    Restart = 5,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::Fail,
+        Self::Cancel,
+        Self::Close,
+        Self::Die,
+        Self::Restart,
+    ];
+
+    /// The action with this number.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| *action as u32 == number)
+    }
+
+    /// Its name in the pipe's protocol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Fail => "fail",
+            Self::Cancel => "cancel",
+            Self::Close => "close",
+            Self::Die => "die",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// What a point's arming says about the time since the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Creations by the driver.
+    pub creations: u64,
+    /// Calls of exports by it.
+    pub calls: u64,
+    /// Pool blocks that are live now.
+    pub blocks: u64,
+    /// Threads of the driver's that are live now.
+    pub threads: u64,
+}
+
+impl Seen {
+    /// As the output of a reply.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for value in [self.creations, self.calls, self.blocks, self.threads] {
+            out.put_u64(value);
+        }
+        out
+    }
+
+    /// Out of a reply's output.
+    ///
+    /// # Errors
+    /// [`WireError`] if it is not as long as it has to be.
+    pub fn decode(output: &[u8]) -> Result<Self> {
+        const ITEM: &str = "what was seen";
+        let mut reader = Reader::new(output);
+        let seen = Self {
+            creations: reader.u64(ITEM)?,
+            calls: reader.u64(ITEM)?,
+            blocks: reader.u64(ITEM)?,
+            threads: reader.u64(ITEM)?,
+        };
+        reader.end(ITEM)?;
+        Ok(seen)
+    }
+}
+
 /// What the host asks the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -114,6 +205,13 @@ pub enum Request<'a> {
         /// From [`Request::Open`].
         handle: u64,
     },
+    /// Has something happen at a point of the driver's; answered with [`Reply::Done`] and what was [`Seen`] since the last such request.
+    At {
+        /// At which creation, or call, from now on; 0 is now.
+        nth: u64,
+        /// What.
+        action: Action,
+    },
     /// Ask whether the device may be removed, as the Plug and Play manager does before it removes one; then take it back.
     QueryRemove,
     /// The device is gone by surprise, whatever is open on it.
@@ -130,6 +228,7 @@ const CANCEL: u32 = 3;
 const CLOSE: u32 = 4;
 const CLIENT_DEATH: u32 = 5;
 const QUIT: u32 = 6;
+const AT: u32 = 9;
 const QUERY_REMOVE: u32 = 7;
 const SURPRISE_REMOVE: u32 = 8;
 
@@ -171,6 +270,11 @@ impl<'a> Request<'a> {
                 body.put_u64(handle);
                 CLOSE
             }
+            Self::At { nth, action } => {
+                body.put_u64(nth);
+                body.put_u32(action as u32);
+                AT
+            }
             Self::ClientDeath => CLIENT_DEATH,
             Self::Quit => QUIT,
             Self::QueryRemove => QUERY_REMOVE,
@@ -211,6 +315,13 @@ impl<'a> Request<'a> {
             },
             CLOSE => Self::Close {
                 handle: reader.u64(ITEM)?,
+            },
+            AT => Self::At {
+                nth: reader.u64(ITEM)?,
+                action: {
+                    let value = reader.u32(ITEM)?;
+                    Action::of(value).ok_or(WireError::Value("an action", u64::from(value)))?
+                },
             },
             CLIENT_DEATH => Self::ClientDeath,
             QUIT => Self::Quit,
@@ -362,6 +473,10 @@ mod tests {
         },
         Request::Cancel { target: 9 },
         Request::Close { handle: 4 },
+        Request::At {
+            nth: 7,
+            action: Action::Restart,
+        },
         Request::ClientDeath,
         Request::QueryRemove,
         Request::SurpriseRemove,

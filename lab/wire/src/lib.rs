@@ -4,7 +4,7 @@
 //!
 //! | road | direction | module |
 //! |---|---|---|
-//! | the initrd that QEMU hands to the kernel | host to guest, once | [`boot`], with [`native`] inside |
+//! | the initrd that QEMU hands to the kernel | host to guest, once | [`boot`], with [`native`] code and a [`script`] inside |
 //! | COM1, length-prefixed frames | both ways | [`frame`], with [`counters`] inside |
 //! | the debug console (port 0xE9), lines of text | guest to host | [`dump`] |
 //!
@@ -26,6 +26,7 @@ pub mod counters;
 pub mod dump;
 pub mod frame;
 pub mod native;
+pub mod script;
 pub mod sddl;
 
 pub use codec::WireError;

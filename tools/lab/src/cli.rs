@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use crate::sweep::What;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
 /// Exit codes, as `--help` lists them.
@@ -40,6 +41,8 @@ pub enum Mode {
     Smp,
     /// Seeded delays and forced preemption at every kernel call, and between single instructions of the driver.
     Chaos,
+    /// As chaos, on one host thread and with instructions for a clock: the same seed and script repeat a run to the bit.
+    Replay,
 }
 
 impl Mode {
@@ -49,6 +52,7 @@ impl Mode {
         match self {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
+            Self::Replay => "replay",
         }
     }
 }
@@ -75,10 +79,50 @@ pub struct Serve {
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
     pub watch_cr8: Option<String>,
+    pub tsc_back: Option<String>,
+    pub script: Option<PathBuf>,
     pub timeout: u32,
     pub patience: u32,
+    pub sweep_start: bool,
+    pub bugcheck_names: Option<PathBuf>,
+    pub failure: Option<PathBuf>,
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
+    pub gdb: Option<u16>,
+}
+
+/// What `sweep` was asked for.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The machine.
+    pub serve: Serve,
+    /// The script's file.
+    pub script: PathBuf,
+    /// Which sweeps, in this order.
+    pub what: Vec<What>,
+    /// How many points of calls.
+    pub points: u64,
+    /// This point only.
+    pub at: Option<u64>,
+}
+
+/// What this program was asked for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// One run, steered by a client.
+    Serve(Box<Serve>),
+    /// Sweeps, steered by a script.
+    Sweep(Box<Sweep>),
+    /// A failed run once more.
+    Repeat(Repeat),
+}
+
+/// What `repeat` was asked for.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// The file that the failed run left.
+    pub file: PathBuf,
+    /// As for `serve`.
     pub gdb: Option<u16>,
 }
 
@@ -89,24 +133,94 @@ fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 /// The command line's definition.
 fn command() -> Command {
-    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
-    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
-    let serve = Command::new("serve")
+    let serve = machine_options(Command::new("serve"))
         .about("Boot the machine, start the driver's device, and serve requests on standard input and output")
         .after_help(AFTER_HELP)
+        .arg(path("script", "FILE", "Carry out these requests, one a line (docs/lab.md), instead of standard input's"))
+        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
+        .arg(path("log", "FILE", "Keep the kernel's log there"))
+        .arg(
+            Arg::new("sweep-start")
+                .long("sweep-start")
+                .action(ArgAction::SetTrue)
+                .help("Start and stop the driver first, with each pool allocation and creation of a start failing once"),
+        )
+        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
+        .arg(gdb());
+    let repeat = Command::new("repeat")
+        .about("Run a failed run again")
+        .arg(
+            Arg::new("file")
+                .value_name("FILE.json")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("What it left (serve --failure)"),
+        )
+        .arg(gdb());
+    let sweep = machine_options(Command::new("sweep"))
+        .about("Run a script again and again in one boot, with a failure, a cancellation, a death or a removal at another point each time")
+        .arg(path("script", "FILE", "The requests, one a line (docs/lab.md)").required(true))
+        .arg(
+            option("what", "SWEEP,...", "Which sweeps")
+                .value_delimiter(',')
+                .value_parser(What::ALL.map(What::name))
+                .default_values(What::ALL.map(What::name)),
+        )
+        .arg(
+            option("points", "N", "How many calls of the driver's are tried; creations are, all")
+                .default_value("100")
+                .value_parser(value_parser!(u64).range(1..)),
+        )
+        .arg(option("at", "N", "Only this point").value_parser(value_parser!(u64)));
+    Command::new("rundown-lab")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it",
+        )
+        .after_help(AFTER_HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve)
+        .subcommand(sweep)
+        .subcommand(repeat)
+}
+
+fn gdb() -> Arg {
+    option(
+        "gdb",
+        "PORT",
+        "Let gdb connect to this port of 127.0.0.1; the machine waits for it",
+    )
+    .value_parser(value_parser!(u16).range(1..))
+}
+
+fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).value_parser(value_parser!(PathBuf))
+}
+
+/// The options that describe a machine and its driver.
+fn machine_options(command: Command) -> Command {
+    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
+    command
         .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
         .arg(path("inf", "FILE.inf", "The driver's stamped INF [default: the driver's name with .inf]"))
+        .arg(path(
+            "bugcheck-names",
+            "FILE",
+            "Names of the driver's own bug checks, `0xCODE NAME` on each line [default: the driver's name with .bugchecks, if there is such a file]",
+        ))
         .arg(option("cpus", "N", "Virtual processors, 1 to 8").default_value("2").value_parser(between(1, 8)))
         .arg(
             option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")
                 .value_parser(value_parser!(u64)),
         )
         .arg(
-            option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call")
+            option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call. \
+                 replay: as chaos, repeatable to the bit with --cpus 1; takes a script")
                 .default_value("smp")
-                .value_parser(["smp", "chaos"]),
+                .value_parser(["smp", "chaos", "replay"]),
         )
         .arg(
             option("monitorx", "0|1", "Whether the driver is told that there is MONITORX (ProcessorFeatures[35])")
@@ -115,7 +229,7 @@ fn command() -> Command {
         )
         .arg(
             option("unparked", "N", "KUSER_SHARED_DATA.UnparkedProcessorCount [default: the number of processors]")
-                .value_parser(value_parser!(u16).range(1..)),
+                .value_parser(value_parser!(u16)),
         )
         .arg(
             option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
@@ -141,6 +255,11 @@ fn command() -> Command {
             "SUBSTRING",
             "Count, by IRQL, the reads of CR8 in the driver's functions whose name contains this; at most four instructions",
         ))
+        .arg(option(
+            "tsc-back",
+            "SUBSTRING",
+            "Let the time-stamp counter step back now and then where functions whose name contains this read it",
+        ))
         .arg(
             option("timeout", "SECONDS", "Wall-clock limit of the whole run")
                 .default_value("300")
@@ -151,31 +270,43 @@ fn command() -> Command {
                 .default_value("30")
                 .value_parser(between(1, 86_400)),
         )
-        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
-        .arg(path("log", "FILE", "Keep the kernel's log there"))
-        .arg(
-            option("gdb", "PORT", "Let gdb connect to this port of 127.0.0.1; the machine waits for it")
-                .value_parser(value_parser!(u16).range(1..)),
-        );
-    Command::new("rundown-lab")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(
-            "Runs a Windows driver's own .sys at ring 0 in a virtual machine, without Windows, and judges it",
-        )
-        .after_help(AFTER_HELP)
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(serve)
 }
 
 /// Reads the command line; on a wrong one, or for `--help`, this program ends here.
 #[must_use]
-pub fn parse() -> Serve {
-    from_matches(&command().get_matches())
+pub fn parse() -> Asked {
+    asked(&command().get_matches())
 }
 
-fn from_matches(matches: &ArgMatches) -> Serve {
-    let (_, serve) = matches.subcommand().expect("clap demands the only subcommand");
+fn asked(matches: &ArgMatches) -> Asked {
+    match matches.subcommand() {
+        Some(("repeat", matches)) => Asked::Repeat(Repeat {
+            file: matches.get_one("file").cloned().expect("clap demands it"),
+            gdb: matches.get_one("gdb").copied(),
+        }),
+        Some(("sweep", matches)) => Asked::Sweep(Box::new(Sweep {
+            serve: Serve {
+                script: None,
+                ..serve(matches)
+            },
+            script: matches.get_one("script").cloned().expect("clap demands it"),
+            what: matches
+                .get_many::<String>("what")
+                .into_iter()
+                .flatten()
+                .filter_map(|name| What::ALL.into_iter().find(|what| what.name() == name))
+                .collect(),
+            points: *matches.get_one("points").expect("it has a default"),
+            at: matches.get_one("at").copied(),
+        })),
+        Some((_, matches)) => Asked::Serve(Box::new(serve(matches))),
+        None => unreachable!("clap demands a subcommand"),
+    }
+}
+
+/// The machine's options, and those that only `serve` has.
+fn serve(serve: &ArgMatches) -> Serve {
+    let own = |name| serve.try_get_one::<PathBuf>(name).ok().flatten().cloned();
     let path = |name| serve.get_one::<PathBuf>(name).cloned();
     let number = |name| *serve.get_one::<u32>(name).expect("it has a default");
     Serve {
@@ -187,6 +318,7 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         seed: serve.get_one("seed").copied(),
         mode: match serve.get_one::<String>("mode").map(String::as_str) {
             Some("chaos") => Mode::Chaos,
+            Some("replay") => Mode::Replay,
             _ => Mode::Smp,
         },
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
@@ -197,62 +329,127 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
+        tsc_back: serve.get_one("tsc-back").cloned(),
+        script: own("script"),
         timeout: number("timeout"),
         patience: number("patience"),
-        report: path("report"),
-        log: path("log"),
-        gdb: serve.get_one("gdb").copied(),
+        sweep_start: serve
+            .try_get_one("sweep-start")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or(false),
+        bugcheck_names: path("bugcheck-names"),
+        failure: own("failure"),
+        report: own("report"),
+        log: own("log"),
+        gdb: serve.try_get_one("gdb").ok().flatten().copied(),
     }
 }
 
 impl Serve {
+    /// The options that make the same machine.
+    #[must_use]
+    pub fn words(&self, seed: u64) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        for (name, value) in [
+            ("kernel", &self.kernel),
+            ("driver", &self.driver),
+            ("pdb", &self.pdb),
+            ("inf", &self.inf),
+            ("bugcheck-names", &self.bugcheck_names),
+            ("native", &self.native),
+        ] {
+            if let Some(value) = value {
+                option(name, value.to_string_lossy().into_owned());
+            }
+        }
+        option("cpus", self.cpus.to_string());
+        option("seed", seed.to_string());
+        option("mode", self.mode.name().into());
+        let changed = |value: u32, default: u32| (value != default).then(|| value.to_string());
+        for (name, value) in [
+            ("monitorx", changed(self.monitorx.into(), 1)),
+            ("unparked", self.unparked.map(|count| count.to_string())),
+            (
+                "cycles-per-yield",
+                self.cycles_per_yield.map(|cycles| cycles.to_string()),
+            ),
+            ("spin-cycles", self.spin_cycles.map(|cycles| cycles.to_string())),
+            ("verifier", changed(self.verifier.into(), 0)),
+            ("memory", changed(self.memory, 256)),
+            ("watch-cr8", self.watch_cr8.clone()),
+            ("tsc-back", self.tsc_back.clone()),
+            ("timeout", changed(self.timeout, 300)),
+            ("patience", changed(self.patience, 30)),
+        ] {
+            if let Some(value) = value {
+                option(name, value);
+            }
+        }
+        if self.sweep_start {
+            words.push("--sweep-start".into());
+        }
+        words
+    }
+
     /// The one command that repeats a run.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
-        let mut words = vec!["rundown-lab serve".to_owned()];
-        let mut path = |name: &str, value: &Option<PathBuf>| {
-            if let Some(value) = value {
-                words.push(format!("--{name} {}", quoted(&value.to_string_lossy())));
-            }
-        };
-        path("kernel", &self.kernel);
-        path("driver", &self.driver);
-        path("pdb", &self.pdb);
-        path("inf", &self.inf);
-        path("native", &self.native);
-        words.push(format!(
-            "--cpus {} --seed {seed} --mode {}",
-            self.cpus,
-            self.mode.name()
-        ));
-        if self.monitorx == 0 {
-            words.push("--monitorx 0".into());
-        }
-        if let Some(count) = self.unparked {
-            words.push(format!("--unparked {count}"));
-        }
-        if let Some(cycles) = self.cycles_per_yield {
-            words.push(format!("--cycles-per-yield {cycles}"));
-        }
-        if let Some(cycles) = self.spin_cycles {
-            words.push(format!("--spin-cycles {cycles}"));
-        }
-        if self.verifier == 1 {
-            words.push("--verifier 1".into());
-        }
-        if let Some(name) = &self.watch_cr8 {
-            words.push(format!("--watch-cr8 {}", quoted(name)));
-        }
-        words.join(" ")
+        command_line("serve", &self.words_with_script(seed))
     }
+
+    /// [`Serve::words`], and the script.
+    #[must_use]
+    pub fn words_with_script(&self, seed: u64) -> Vec<String> {
+        let mut words = self.words(seed);
+        if let Some(script) = &self.script {
+            words.extend(["--script".into(), script.to_string_lossy().into_owned()]);
+        }
+        words
+    }
+}
+
+impl Sweep {
+    /// The one command that repeats a point of a sweep.
+    #[must_use]
+    pub fn repeat_command(&self, what: What, point: u64) -> String {
+        let mut words = self.serve.words(self.serve.seed.unwrap_or(1));
+        words.extend(["--script".into(), self.script.to_string_lossy().into_owned()]);
+        words.extend([
+            "--what".into(),
+            what.name().into(),
+            "--at".into(),
+            point.to_string(),
+        ]);
+        command_line("sweep", &words)
+    }
+}
+
+/// A command of this program as a person types it.
+fn command_line(subcommand: &str, words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("rundown-lab {subcommand} {}", words.join(" "))
+}
+
+/// Reads a command line's words.
+///
+/// # Errors
+/// What is wrong with it, in clap's words.
+pub fn parse_from(words: impl Iterator<Item = String>) -> Result<Asked, clap::Error> {
+    command()
+        .try_get_matches_from(words)
+        .map(|matches| asked(&matches))
 }
 
 /// [`parse`] for tests: the words of a command line.
 #[cfg(test)]
 pub(crate) fn parse_words(words: &str) -> Result<Serve, clap::Error> {
-    command()
-        .try_get_matches_from(words.split(' '))
-        .map(|matches| from_matches(&matches))
+    match parse_from(words.split(' ').map(str::to_owned))? {
+        Asked::Serve(serve) => Ok(*serve),
+        other => unreachable!("no test asks for {other:?}"),
+    }
 }
 
 /// A word as a shell takes it.

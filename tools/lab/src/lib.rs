@@ -8,19 +8,27 @@
 //! symbols  PDB and DWARF                      dump     the kernel's report of a bug check
 //! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
 //! report   JSON, for scripts                  explain  words, for people
+//! sweep    a script at every point            script   its lines
+//! client   the pipe's other end             failure  what it takes to run a failed run again
+//! names    bug checks of the driver's own
 //! native   NT's own routines, from a listing
 //! ```
 
 pub mod cli;
+pub mod client;
 pub mod driver;
 pub mod explain;
+pub mod failure;
 pub mod inf;
 pub mod machine;
+pub mod names;
 pub mod native;
 pub mod pipe;
 pub mod report;
+pub mod script;
 pub mod serve;
 pub mod session;
 pub mod stack;
+pub mod sweep;
 pub mod symbols;
 pub mod watch;

@@ -28,6 +28,8 @@ pub struct Options<'a> {
     pub cpus: u32,
     /// RAM in MiB.
     pub memory: u32,
+    /// Whether one host thread runs all processors, and instructions are the clock: a run without input repeats exactly.
+    pub replay: bool,
     /// Where the debug console's lines are kept; a temporary file if nowhere is said.
     pub log: Option<&'a Path>,
     /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
@@ -184,27 +186,33 @@ fn end_with(parent: u32) -> io::Result<()> {
 fn arguments(options: &Options<'_>, container: &Path, log: &Path) -> Vec<OsString> {
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    let mut arguments: Vec<OsString> = [
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-display",
-        "none",
-        "-nodefaults",
-        "-no-user-config",
-        "-no-reboot",
-        "-chardev",
-        "stdio,id=com1,signal=off",
-        "-serial",
-        "chardev:com1",
-        "-device",
-        "isa-debug-exit,iobase=0xf4,iosize=4",
-        "-device",
-        "isa-debugcon,iobase=0xe9,chardev=console",
-    ]
-    .map(OsString::from)
-    .into();
+    let accelerator: &[&str] = if options.replay {
+        // A nanosecond is an instruction; idle time is skipped.
+        &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+    } else {
+        &["-accel", "tcg,thread=multi"]
+    };
+    let mut arguments: Vec<OsString> = accelerator.iter().map(OsString::from).collect();
+    arguments.extend(
+        [
+            "-cpu",
+            "max",
+            "-display",
+            "none",
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-chardev",
+            "stdio,id=com1,signal=off",
+            "-serial",
+            "chardev:com1",
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-device",
+            "isa-debugcon,iobase=0xe9,chardev=console",
+        ]
+        .map(OsString::from),
+    );
     arguments.extend([
         "-chardev".into(),
         format!("file,id=console,path={}", escaped(log)).into(),
@@ -240,6 +248,7 @@ mod tests {
             command_line: "cpus=2 seed=7".into(),
             cpus: 2,
             memory: 256,
+            replay: true,
             log: None,
             gdb: Some(1234),
         };
@@ -249,6 +258,7 @@ mod tests {
         assert_eq!(after("-kernel"), Some("/a,b/kernel"));
         assert_eq!(after("-initrd"), Some("/c,d/container"));
         assert_eq!(after("-append"), Some("cpus=2 seed=7"));
+        assert_eq!(after("-accel"), Some("tcg,thread=single"));
         assert_eq!(after("-smp"), Some("2"));
         assert_eq!(after("-gdb"), Some("tcp:127.0.0.1:1234"));
         assert!(text.iter().any(|a| a == "file,id=console,path=/e,,f/log"));

@@ -48,7 +48,7 @@ impl NativeCode {
         protection::entries(&listing, &image)?;
         let mut cr8_reads = Vec::new();
         for segment in &image.segments {
-            cr8_reads.extend(watch::reads_in(&segment.bytes, segment.address));
+            cr8_reads.extend(watch::reads_in(&segment.bytes, segment.address, watch::Read::Cr8));
         }
         let listed = listing.routines().iter().filter(|routine| routine.has_entry);
         let routines = listed.map(|routine| (protection::symbol(&routine.name).to_owned(), routine.address));

@@ -1,6 +1,6 @@
 //! The line protocol on standard input and output; `docs/lab-pipe.md` is its description for people.
 
-use lab_wire::frame::{Access, Caller};
+use lab_wire::frame::{self, Access, Action, Caller};
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -49,12 +49,58 @@ pub enum Request {
         /// From the reply to `open`.
         handle: u64,
     },
+    /// `at <n> nothing|fail|cancel|close|die|restart`
+    At {
+        /// At which creation or call from now on; 0 is now.
+        nth: u64,
+        /// What happens then.
+        action: Action,
+    },
     /// `query-remove`
     QueryRemove,
     /// `surprise-remove`
     SurpriseRemove,
     /// `quit`
     Quit,
+}
+
+impl Request {
+    /// The frame that carries it to the machine.
+    #[must_use]
+    pub fn to_frame(&self, id: u32) -> Vec<u8> {
+        let request = match self {
+            Self::Open {
+                interface,
+                access,
+                caller,
+            } => frame::Request::Open {
+                interface: *interface,
+                access: *access,
+                caller: *caller,
+            },
+            Self::Ioctl {
+                handle,
+                code,
+                capacity,
+                input,
+            } => frame::Request::Ioctl {
+                handle: *handle,
+                code: *code,
+                capacity: *capacity,
+                input,
+            },
+            Self::Cancel { target } => frame::Request::Cancel { target: *target },
+            Self::Close { handle } => frame::Request::Close { handle: *handle },
+            Self::At { nth, action } => frame::Request::At {
+                nth: *nth,
+                action: *action,
+            },
+            Self::QueryRemove => frame::Request::QueryRemove,
+            Self::SurpriseRemove => frame::Request::SurpriseRemove,
+            Self::Quit => frame::Request::Quit,
+        };
+        request.encode(id)
+    }
 }
 
 /// What is wrong with a line, in words.
@@ -78,7 +124,7 @@ impl FromStr for Line {
             .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
         let request = match next(
             &mut words,
-            "open, ioctl, cancel, close, query-remove, surprise-remove or quit",
+            "open, ioctl, cancel, close, at, query-remove, surprise-remove or quit",
         )? {
             "open" => Request::Open {
                 interface: guid(next(&mut words, "an interface GUID")?)?,
@@ -97,12 +143,16 @@ impl FromStr for Line {
             "close" => Request::Close {
                 handle: number(next(&mut words, "a handle")?, "a handle")?,
             },
+            "at" => Request::At {
+                nth: number(next(&mut words, "a number")?, "a number")?,
+                action: action(next(&mut words, "an action")?)?,
+            },
             "query-remove" => Request::QueryRemove,
             "surprise-remove" => Request::SurpriseRemove,
             "quit" => Request::Quit,
             other => {
                 return Err(LineError(format!(
-                    "\"{other}\" is not a request: open, ioctl, cancel, close, query-remove, surprise-remove or quit expected"
+                    "\"{other}\" is not a request: open, ioctl, cancel, close, at, query-remove, surprise-remove or quit expected"
                 )));
             }
         };
@@ -147,6 +197,19 @@ fn access(word: &str) -> Result<Access, LineError> {
     Ok(Access { read, write })
 }
 
+fn action(word: &str) -> Result<Action, LineError> {
+    Action::ALL
+        .into_iter()
+        .find(|action| action.name() == word)
+        .ok_or_else(|| {
+            let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+            LineError(format!(
+                "\"{word}\" is not an action: one of {} expected",
+                names.join(", ")
+            ))
+        })
+}
+
 fn caller(word: Option<&str>) -> Result<Caller, LineError> {
     match word {
         None | Some("admin") => Ok(Caller::Admin),
@@ -158,7 +221,11 @@ fn caller(word: Option<&str>) -> Result<Caller, LineError> {
     }
 }
 
-fn bytes(word: &str) -> Result<Vec<u8>, LineError> {
+/// Bytes out of pairs of hexadecimal digits, or `-`.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn bytes(word: &str) -> Result<Vec<u8>, LineError> {
     if word == "-" {
         return Ok(Vec::new());
     }
@@ -201,6 +268,15 @@ fn guid(word: &str) -> Result<[u8; 16], LineError> {
 #[must_use]
 pub fn reply(id: u32, status: u32, text: &str) -> String {
     format!("{id} 0x{status:08X} {text}")
+}
+
+/// Reads [`reply`]'s line: the id, the NTSTATUS, and the text.
+#[must_use]
+pub fn answer(line: &str) -> Option<(u32, (u32, String))> {
+    let mut words = line.splitn(3, ' ');
+    let id = words.next()?.parse().ok()?;
+    let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    Some((id, (status, words.next()?.to_owned())))
 }
 
 /// Bytes as the protocol writes them; none are `-`.
@@ -280,6 +356,13 @@ mod tests {
         assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
         assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
         assert_eq!(line("7 quit").request, Request::Quit);
+        assert_eq!(
+            line("10 at 17 fail").request,
+            Request::At {
+                nth: 17,
+                action: Action::Fail
+            }
+        );
         assert_eq!(line("8 query-remove").request, Request::QueryRemove);
         assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
     }
@@ -309,6 +392,8 @@ mod tests {
             ("1 ioctl 4 0x1 0 abc", "even number"),
             ("1 ioctl 4 0x1 0 zz", "even number"),
             ("1 ioctl 4 0x1 0 é", "even number"),
+            ("1 at x fail", "is not a number"),
+            ("1 at 1 explode", "is not an action: one of nothing, fail"),
             ("1 ioctl four 0x1 0 -", "is not a handle"),
             ("1 ioctl 4 0x1 0", "input bytes"),
         ] {
@@ -322,5 +407,7 @@ mod tests {
         assert_eq!(reply(7, 0xC000_0022, "-"), "7 0xC0000022 -");
         assert_eq!(reply(8, 0, &hex(&[1, 0xAB])), "8 0x00000000 01ab");
         assert_eq!(hex(&[]), "-");
+        assert_eq!(answer("8 0x00000000 01ab"), Some((8, (0, "01ab".into()))));
+        assert_eq!(answer("bugcheck 0x000000C4 NAME text"), None);
     }
 }

@@ -14,7 +14,7 @@ pub struct Report {
     pub cpus: u32,
     /// The seed of every random choice.
     pub seed: u64,
-    /// `smp` or `chaos`.
+    /// `smp`, `chaos` or `replay`.
     pub mode: &'static str,
     /// Wall-clock time of the whole run.
     pub seconds: f64,
@@ -63,7 +63,7 @@ pub struct StackFrame {
 }
 
 /// [`Counters`] in the report's shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[allow(missing_docs, reason = "the fields are described once, in lab_wire::counters")]
 pub struct CountersReport {
     pub stack_event_waits: u64,
@@ -73,6 +73,17 @@ pub struct CountersReport {
     pub mwaitx: u64,
     pub cr8_reads: Cr8Reads,
     pub native: Native,
+    pub tsc_back: u64,
+    pub replay: Replay,
+}
+
+/// What a run in mode `replay` was, as one number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs, reason = "as above")]
+pub struct Replay {
+    pub events: u64,
+    /// In hexadecimal: JSON's numbers are not that long.
+    pub digest: String,
 }
 
 /// Watched reads of CR8.
@@ -127,6 +138,11 @@ impl From<Counters> for CountersReport {
                     event: c.native_event,
                     late: c.native_late,
                 },
+            },
+            tsc_back: c.tsc_back,
+            replay: Replay {
+                events: c.replay_events,
+                digest: format!("{:#018x}", c.replay_digest),
             },
         }
     }
@@ -198,7 +214,8 @@ mod tests {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},
                     "native": {"acquires": 0, "refused": 0, "waits": {
-                        "drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 3}}
+                        "drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 3}},
+                    "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
                 }
             })
         );

@@ -1,12 +1,15 @@
 //! `rundown-lab serve`: everything around one run.
 
-use crate::cli::{Serve, exit};
+use crate::cli::{Mode, Serve, exit};
 use crate::driver::DriverFile;
 use crate::explain;
+use crate::failure::FailedRun;
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
+use crate::names::{self, Names};
 use crate::native::{self, NativeCode};
 use crate::report::{Bugcheck, CountersReport, Report};
+use crate::script;
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::Images;
 use crate::symbols::{DriverSymbols, KernelSymbols};
@@ -15,7 +18,7 @@ use lab_wire::boot::{Boot, Parameter, Value};
 use lab_wire::dump::{self, Dump};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,7 +46,10 @@ struct Inputs {
     driver: DriverFile,
     symbols: Option<DriverSymbols>,
     inf: DriverInf,
+    names: Names,
     watch: Vec<u32>,
+    /// For the machine to carry out by itself; empty without `--script`.
+    script: Vec<u8>,
     native: Option<NativeCode>,
 }
 
@@ -70,6 +76,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         command_line: command_line(arguments, seed, &inputs.watch),
         cpus: arguments.cpus,
         memory: arguments.memory,
+        replay: arguments.mode == Mode::Replay,
         log: arguments.log.as_deref(),
         gdb: arguments.gdb,
     };
@@ -78,7 +85,11 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     })?;
     let mut output = std::io::stdout();
     let ends = Ends {
-        input: Box::new(BufReader::new(std::io::stdin())),
+        // A script takes no lines.
+        input: inputs
+            .script
+            .is_empty()
+            .then(|| Box::new(BufReader::new(std::io::stdin())) as Box<dyn BufRead + Send>),
         output: &mut output,
         ready: format!("seed={seed}"),
     };
@@ -131,16 +142,43 @@ impl Inputs {
             Some(path) => Some(DriverSymbols::read(path, &driver).map_err(bad_input)?),
             None => symbols_beside(&driver),
         };
-        let watch = match (&arguments.watch_cr8, &symbols) {
-            (None, _) => Vec::new(),
-            (Some(pattern), Some(symbols)) => {
-                watch::cr8_reads(&driver, symbols, pattern).map_err(bad_input)?
+        let own_names = driver_path.with_extension("bugchecks");
+        let names = match &arguments.bugcheck_names {
+            Some(path) => names::read(path),
+            None if own_names.exists() => names::read(&own_names),
+            None => Ok(Names::new()),
+        };
+        let names = names.map_err(bad_input)?;
+        let mut watch = Vec::new();
+        for (name, pattern, what) in [
+            ("watch-cr8", &arguments.watch_cr8, watch::Read::Cr8),
+            ("tsc-back", &arguments.tsc_back, watch::Read::Tsc),
+        ] {
+            match (pattern, &symbols) {
+                (None, _) => {}
+                (Some(pattern), Some(symbols)) => {
+                    watch.extend(watch::reads(&driver, symbols, pattern, what).map_err(bad_input)?);
+                }
+                (Some(_), None) => {
+                    return Err(bad_input(format!("--{name} needs the driver's PDB (--pdb FILE)")));
+                }
             }
-            (Some(_), None) => {
+        }
+        if watch.len() > watch::MAXIMUM {
+            return Err(bad_input(format!(
+                "--watch-cr8 and --tsc-back name {} instructions; a processor can watch {}",
+                watch.len(),
+                watch::MAXIMUM
+            )));
+        }
+        let script = match &arguments.script {
+            Some(path) => read_script(path).map_err(bad_input)?,
+            None if arguments.mode == Mode::Replay => {
                 return Err(bad_input(
-                    "--watch-cr8 needs the driver's PDB (--pdb FILE)".into(),
+                    "--mode replay needs a script (--script FILE): what comes from outside cannot be repeated".into(),
                 ));
             }
+            None => Vec::new(),
         };
         let native = arguments.native.as_deref().map(NativeCode::read).transpose();
         let native = native.map_err(bad_input)?;
@@ -169,10 +207,20 @@ impl Inputs {
             driver,
             symbols,
             inf,
+            names,
             watch,
+            script,
             native,
         })
     }
+}
+
+/// A script, compiled.
+fn read_script(path: &Path) -> Result<Vec<u8>, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read the script {}: {e}", path.display()))?;
+    let steps = script::parse(&text).and_then(|steps| script::compile(&steps))?;
+    Ok(lab_wire::script::encode(&steps))
 }
 
 /// The PDB that lies beside the driver, if it does; without one, reports have addresses instead of names.
@@ -203,6 +251,7 @@ fn container(inputs: &Inputs) -> Vec<u8> {
         class: &inf.class,
         security: inf.security.as_deref().unwrap_or_default(),
         parameters: parameters.collect(),
+        script: &inputs.script,
         driver: &inputs.driver.bytes,
         native: inputs.native.as_ref().map(NativeCode::layout),
     }
@@ -232,9 +281,12 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if arguments.verifier == 1 {
         line.push_str(" verifier=1");
     }
+    if arguments.sweep_start {
+        line.push_str(" sweepstart");
+    }
     if !watch.is_empty() {
         let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
-        let _ = write!(line, " watchcr8={}", addresses.join(","));
+        let _ = write!(line, " watch={}", addresses.join(","));
     }
     line
 }
@@ -335,7 +387,7 @@ impl Run<'_> {
             eprintln!("rundown-lab: {reason}");
             return exit::BAD_INPUT;
         }
-        let Some(dump) = Dump::parse(&log) else {
+        let Some(mut dump) = Dump::parse(&log) else {
             let how = code.map_or("did not switch itself off".into(), |code| {
                 format!("ended with QEMU's exit code {code}")
             });
@@ -343,6 +395,9 @@ impl Run<'_> {
             Self::show_machine(machine);
             return exit::LAB_FAILED;
         };
+        if let Some(name) = names::find(&self.inputs.names, dump.code) {
+            dump.name = name.into();
+        }
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
         let images = Images {
             driver_name: self.inputs.driver.name(),
@@ -375,8 +430,29 @@ impl Run<'_> {
         self.repeat();
     }
 
+    /// Says how the run is repeated, and leaves a file that does.
     fn repeat(&self) {
         eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
+        let driver = &self.inputs.driver;
+        let why = match (&self.report.bugcheck, self.report.findings.first()) {
+            (Some(bugcheck), _) => format!("{}: {}", bugcheck.name, bugcheck.text),
+            (None, Some(finding)) => finding.clone(),
+            (None, None) => String::new(),
+        };
+        let path = self
+            .arguments
+            .failure
+            .clone()
+            .unwrap_or_else(|| driver.path.with_extension("failed.json"));
+        let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
+        match failure.write(&path) {
+            Ok(()) => eprintln!(
+                "                or rundown-lab repeat {} (--gdb PORT)",
+                path.display()
+            ),
+            // The verdict stands without it.
+            Err(text) => eprintln!("rundown-lab: {text}"),
+        }
     }
 
     fn show_machine(machine: &Machine) {
@@ -410,7 +486,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 watch=0x1234,0x20"
         );
     }
 }

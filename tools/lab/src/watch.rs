@@ -1,23 +1,55 @@
-//! Which instructions of the driver the machine has to watch: the reads of CR8 in the functions that the user names.
+//! Which instructions of the driver the machine has to watch: the reads of CR8, or of the TSC, in the functions that the user names.
 
 use crate::driver::DriverFile;
 use crate::symbols::DriverSymbols;
-use iced_x86::{Code, Decoder, DecoderOptions, Register};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register};
 use object::{Object, ObjectSection};
 
 /// How many instructions can be watched at once: a processor has four breakpoint registers, DR0 to DR3.
 pub const MAXIMUM: usize = 4;
 
-/// The addresses, relative to the image base, of every `mov r64, cr8` in a function whose name contains `pattern`; code that was inlined counts
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// `mov r64, cr8`
+    Cr8,
+    /// `rdtsc`
+    Tsc,
+}
+
+impl Read {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cr8 => "`mov r64, cr8`",
+            Self::Tsc => "`rdtsc`",
+        }
+    }
+
+    fn is(self, instruction: &Instruction) -> bool {
+        match self {
+            Self::Cr8 => {
+                instruction.code() == Code::Mov_r64_cr && instruction.op1_register() == Register::CR8
+            }
+            Self::Tsc => instruction.code() == Code::Rdtsc,
+        }
+    }
+}
+
+/// The addresses, relative to the image base, of every such read in a function whose name contains `pattern`; code that was inlined counts
 /// as the function that it came from as well as the one that it went to.
 ///
 /// # Errors
 /// One line if the PDB cannot answer, if there is no such instruction, or more than [`MAXIMUM`].
-pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) -> Result<Vec<u32>, String> {
+pub fn reads(
+    driver: &DriverFile,
+    symbols: &DriverSymbols,
+    pattern: &str,
+    what: Read,
+) -> Result<Vec<u32>, String> {
     let mut reads = Vec::new();
     for function in symbols.functions()? {
         if let Some(code) = code(&driver.bytes, function.start, function.end) {
-            let in_function = reads_in(code, function.start.into());
+            let in_function = reads_in(code, function.start.into(), what);
             reads.extend(
                 in_function
                     .into_iter()
@@ -41,7 +73,8 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
         .collect();
     match watched.len() {
         0 => Err(format!(
-            "no `mov r64, cr8` in a function whose name contains \"{pattern}\" ({} found elsewhere in {})",
+            "no {} in a function whose name contains \"{pattern}\" ({} found elsewhere in {})",
+            what.name(),
             reads.len(),
             driver.name()
         )),
@@ -52,8 +85,9 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
                 .map(|rva| format!("{}+{rva:#x}", driver.name()))
                 .collect();
             Err(format!(
-                "{count} reads of CR8 in functions whose name contains \"{pattern}\" ({}): a processor can watch {MAXIMUM}; \
-                 give --watch-cr8 a longer name",
+                "{count} {} in functions whose name contains \"{pattern}\" ({}): a processor can watch {MAXIMUM}; \
+                 give a longer name",
+                what.name(),
                 places.join(", ")
             ))
         }
@@ -72,14 +106,10 @@ fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
     data.get(from..from + usize::try_from(end.checked_sub(start)?).ok()?)
 }
 
-/// The addresses of every `mov r64, cr8` in code that lies at `start`.
-pub(crate) fn reads_in(code: &[u8], start: u64) -> Vec<u64> {
+/// The addresses of every such read in code that lies at `start`.
+pub(crate) fn reads_in(code: &[u8], start: u64, what: Read) -> Vec<u64> {
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
-    decoder
-        .iter()
-        .filter(|i| i.code() == Code::Mov_r64_cr && i.op1_register() == Register::CR8)
-        .map(|i| i.ip())
-        .collect()
+    decoder.iter().filter(|i| what.is(i)).map(|i| i.ip()).collect()
 }
 
 #[cfg(test)]
@@ -87,14 +117,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_reads_of_cr8_count() {
+    fn only_the_reads_that_are_asked_for_count() {
         let code = [
             0x44, 0x0F, 0x20, 0xC0, // mov rax, cr8
             0x0F, 0x20, 0xD8, // mov rax, cr3
             0x44, 0x0F, 0x22, 0xC1, // mov cr8, rcx
             0x45, 0x0F, 0x20, 0xC1, // mov r9, cr8
+            0x0F, 0x31, // rdtsc
             0xC3,
         ];
-        assert_eq!(reads_in(&code, 0x1000), [0x1000, 0x100B]);
+        assert_eq!(reads_in(&code, 0x1000, Read::Cr8), [0x1000, 0x100B]);
+        assert_eq!(reads_in(&code, 0x1000, Read::Tsc), [0x100F]);
     }
 }

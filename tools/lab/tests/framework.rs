@@ -405,9 +405,9 @@ fn misuse_is_found() {
 fn misuse(function: u32) -> Ended {
     let mut session = Session::start("smp");
     let line = session.line(function, 4, "01020304");
-    session.lab.send(&line);
-    // The machine may be dead before the quit arrives, which is the point.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let id = session.lab.send(&line);
+    // The machine may be dead before the quit arrives, which is the point; or the request is never answered, which is one, too.
+    session.lab.settle(id, std::time::Duration::from_secs(2));
     session.lab.send("quit");
     let _ = session.lab.child.wait();
     session.lab.end()

@@ -121,6 +121,72 @@ fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
     );
 }
 
+/// A run of mode `replay` over the sweeps' script, on one processor: the digest of all that happened, and when.
+fn replay(seed: u64, folder: &std::path::Path) -> String {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
+    let file = folder.join("replay");
+    let mut lab = Lab::spawn(
+        with_driver()
+            .args(["--mode", "replay", "--cpus", "1", "--seed", &seed.to_string()])
+            .arg("--script")
+            .arg(script)
+            .arg("--report")
+            .arg(&file),
+    );
+    let status = lab.child.wait().unwrap();
+    let ended = lab.end();
+    assert_eq!(status.code(), Some(0), "{ended:?}");
+    let replay = &report(&file)["counters"]["replay"];
+    assert!(
+        replay["events"].as_u64().is_some_and(|events| events > 1_000),
+        "{replay}"
+    );
+    replay.to_string()
+}
+
+/// `LAB_REPLAYS` is the number of runs that must be the same (2 unless given).
+#[test]
+fn a_replay_is_the_same_to_the_bit() {
+    let runs = std::env::var("LAB_REPLAYS").map_or(2, |runs| runs.parse().expect("LAB_REPLAYS is a number"));
+    let folder = tempfile::tempdir().unwrap();
+    let first = replay(7, folder.path());
+    for run in 1..runs {
+        assert_eq!(replay(7, folder.path()), first, "run {run}");
+    }
+    assert_ne!(replay(8, folder.path()), first, "another seed is another run");
+}
+
+/// Values that a processor or a hypervisor may really have, and that divide or compare badly.
+#[test]
+fn extremes_of_shared_data_and_a_clock_that_steps_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
+    for options in [
+        &["--unparked", "0"][..],
+        &["--unparked", "65535"],
+        &["--monitorx", "0", "--cycles-per-yield", "0"],
+        &["--monitorx", "0", "--cycles-per-yield", "65535"],
+        &["--tsc-back", "spin_by_monitor"],
+    ] {
+        let file = folder.path().join("report");
+        let mut lab = Lab::spawn(
+            with_driver()
+                .args(options)
+                .arg("--script")
+                .arg(&script)
+                .arg("--report")
+                .arg(&file),
+        );
+        let status = lab.child.wait().unwrap();
+        let ended = lab.end();
+        assert_eq!(status.code(), Some(0), "{options:?}: {ended:?}");
+        if options[0] == "--tsc-back" {
+            let counters = &report(&file)["counters"];
+            assert!(counters["tsc_back"].as_u64() > Some(0), "{counters}");
+        }
+    }
+}
+
 /// Waits until no process has `word` on its command line.
 fn gone(word: &str) -> bool {
     let until = Instant::now() + Duration::from_secs(20);

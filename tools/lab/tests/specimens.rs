@@ -12,8 +12,10 @@ use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, Offence};
 use rundown_lab::machine::{Machine, Options};
 use rundown_lab::session::Power as _;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// QEMU's exit codes, by the kernel's `hal::power::Exit`.
 const PASSED: Option<i32> = Some(33);
@@ -49,6 +51,7 @@ impl Boot {
             command_line: format!("cpus={} {}", self.cpus, self.words),
             cpus: self.cpus,
             memory: 256,
+            replay: false,
             log: None,
             gdb: None,
         };
@@ -231,9 +234,77 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
             boot,
             &boot.run(&driver),
             DRIVER_FAILED,
-            "earlier sleeping waits were woken",
+            "LOST_WAKEUP: the wait block",
         )
     });
+}
+
+/// Runs a sweep over one request to the specimen `device`: exit code, and what it printed.
+fn sweep(what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    let request = format!("{pending} ioctl $1 {:#x} 0 -", 0x22_0000 | function << 2);
+    std::fs::write(
+        &script,
+        format!("open 22334455-6677-8899-0102-030405060708 rw\n{request}\n"),
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rundown-lab"))
+        .args([
+            "sweep",
+            "--what",
+            what,
+            "--patience",
+            "2",
+            "--points",
+            "20",
+            "--kernel",
+        ])
+        .arg(artefact("rundown-lab-kernel"))
+        .arg("--driver")
+        .arg(artefact("specimens.sys"))
+        .arg("--script")
+        .arg(&script)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound.
+#[test]
+fn sweeps_find_what_they_are_for() {
+    for what in ["low-resources", "cancel", "close", "kill", "unload"] {
+        let (code, text) = sweep(what, 0x810, "");
+        assert!(
+            code == Some(0) && text.starts_with(&format!("passed {what}: ")),
+            "{code:?} {text}"
+        );
+    }
+    for (what, function, pending, says) in [
+        ("low-resources", 0x811, "", "pool blocks and 0 threads are left"),
+        ("low-resources", 0x812, "", "KMODE_EXCEPTION_NOT_HANDLED"),
+        (
+            "low-resources",
+            0x813,
+            "",
+            "is answered with 0xc0000001, not STATUS_INSUFFICIENT_RESOURCES",
+        ),
+        ("cancel", 0x809, "&", "is not answered"),
+        ("unload", 0x80A, "", "leaves 1 device(s) behind"),
+    ] {
+        let (code, text) = sweep(what, function, pending);
+        assert!(
+            code == Some(1) && text.contains(says),
+            "{what} {function:#x}: {says} was expected: {code:?} {text}"
+        );
+        assert!(
+            text.contains("REPEAT: rundown-lab sweep ") && text.contains(" --at "),
+            "{text}"
+        );
+    }
 }
 
 /// Requests that a WDM driver handles wrongly.
@@ -253,7 +324,8 @@ fn each_offence_with_a_request_is_found() {
             0,
             "a sound request"
         );
-        lab.send(&format!("ioctl {handle} {:#x} 4 -", 0x22_0000 | function << 2));
+        let id = lab.send(&format!("ioctl {handle} {:#x} 4 -", 0x22_0000 | function << 2));
+        lab.settle(id, Duration::from_secs(2));
         lab.send("quit");
         let ended = lab.end();
         let last = ended.lines.last().map(String::as_str).unwrap_or_default();

@@ -21,7 +21,16 @@ pub(crate) fn all(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
     let driver = driver(tree, toolchain, Profile::Release)?;
     let kernel = lab_kernel(tree, toolchain)?;
     let [lab, client] = host_programs(tree)?;
-    for file in [&driver.sys, &driver.pdb, &driver.inf, &kernel, &lab, &client] {
+    let names = tree.root().join("inf/rundown.bugchecks");
+    for file in [
+        &driver.sys,
+        &driver.pdb,
+        &driver.inf,
+        &names,
+        &kernel,
+        &lab,
+        &client,
+    ] {
         gather(file, &tree.lab())?;
     }
     Ok(())

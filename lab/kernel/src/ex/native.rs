@@ -253,7 +253,7 @@ pub(super) fn wait(word: *const AtomicU64) -> Option<WayOut> {
         WayOut::Event
     } else if has(Question::Monitor) {
         WayOut::Mwaitx
-    } else if config::get().unparked <= 1 {
+    } else if config::get().unparked() <= 1 {
         WayOut::Late
     } else {
         WayOut::Pause

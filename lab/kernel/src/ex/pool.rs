@@ -1,12 +1,12 @@
 //! The pool routines that drivers import.
 
+use crate::hal;
 use crate::hal::pcr;
 use crate::judge::{self, code, lock_order};
 use crate::ke::{irql, timer};
 use crate::ldr::export::Export;
 use crate::mm::pool::{self, FreeError, Placement, Tag};
 use crate::rtl::UnicodeString;
-use crate::{config, hal, rng};
 
 /// `POOL_FLAG_UNINITIALIZED`.
 const UNINITIALIZED: u64 = 0x2;
@@ -42,10 +42,6 @@ fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) 
             [code::pool::NO_BYTES, u64::from(level), u64::from(paged), size],
             format_args!("a pool allocation of 0 bytes"),
         );
-    }
-    let failures = config::get().fail;
-    if failures != 0 && rng::one_in(failures) {
-        return core::ptr::null_mut();
     }
     pool::allocate(size, Tag(tag), zero, placement, caller).unwrap_or(core::ptr::null_mut())
 }

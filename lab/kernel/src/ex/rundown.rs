@@ -219,7 +219,7 @@ fn wait_for_release(word: &AtomicU64) {
 /// Spins within the budget; the counter of the way out if the flag was cleared meanwhile.
 fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
     let config = config::get();
-    if config.unparked <= 1 {
+    if config.unparked() <= 1 {
         return None;
     }
     let budget = u64::from(config.spin_cycles());

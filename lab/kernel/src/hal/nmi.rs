@@ -5,10 +5,12 @@
 
 use super::{apic, cpu, pcr, trap::TrapFrame};
 use crate::step;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-static FROZEN: AtomicBool = AtomicBool::new(false);
+/// The processor that froze the others, its number and one; 0 while all run. An NMI that asked for a flush may reach it late, and must not
+/// freeze it as well.
+static FREEZER: AtomicU32 = AtomicU32::new(0);
 
 /// Drops cached translations on every processor, and returns when all have done so.
 pub fn flush_all_tlbs() {
@@ -22,7 +24,7 @@ pub fn flush_all_tlbs() {
     }
     for other in pcr::online().filter(|other| other.number() != this) {
         // Acquire: pairs with the Release in `interrupt`.
-        while other.flushed.load(Ordering::Acquire) < generation && !FROZEN.load(Ordering::Relaxed) {
+        while other.flushed.load(Ordering::Acquire) < generation && !frozen() {
             core::hint::spin_loop();
         }
     }
@@ -31,10 +33,15 @@ pub fn flush_all_tlbs() {
 
 /// Freezes every other processor; false if another one has done that already.
 pub fn freeze_others() -> bool {
-    if FROZEN.swap(true, Ordering::SeqCst) {
+    let this = pcr::current_number();
+    let freezer = this as u32 + 1;
+    // SeqCst: the handler on every other processor, which the NMI starts after this, sees it.
+    if FREEZER
+        .compare_exchange(0, freezer, Ordering::SeqCst, Ordering::SeqCst)
+        .is_err()
+    {
         return false;
     }
-    let this = pcr::current_number();
     for other in pcr::online().filter(|other| other.number() != this) {
         apic::send_nmi(other.number());
     }
@@ -45,13 +52,15 @@ pub fn freeze_others() -> bool {
 
 /// Whether the machine has been frozen.
 pub fn frozen() -> bool {
-    FROZEN.load(Ordering::Relaxed)
+    FREEZER.load(Ordering::Relaxed) != 0
 }
 
 /// The NMI handler.
 pub(super) fn interrupt(frame: &TrapFrame) {
     let this = pcr::this();
-    if FROZEN.load(Ordering::SeqCst) {
+    // SeqCst: pairs with the exchange in `freeze_others`.
+    let freezer = FREEZER.load(Ordering::SeqCst);
+    if freezer != 0 && freezer != this.number() as u32 + 1 {
         this.frozen[0].store(frame.rsp, Ordering::Relaxed);
         this.frozen[1].store(frame.rip, Ordering::Relaxed);
         cpu::halt_for_ever();

@@ -3,20 +3,20 @@
 //! Requests are carried out by worker threads, each on its own; what they have to say is queued here. The queue may be filled at any
 //! IRQL up to `DISPATCH_LEVEL`.
 
-use super::pnp::Root;
-use super::{client, status, worker};
+use super::service::{self, Service};
+use super::{client, script, status, worker};
 use crate::hal::power::Exit;
 use crate::hal::{clock, cpu, pcr, power, serial};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
-use crate::ldr::image::Image;
 use crate::lock::IrqLock;
-use crate::{counters, judge};
+use crate::{counters, judge, points};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
-use lab_wire::frame::{HEADER_LENGTH, Header, Reply, Request};
+use lab_wire::frame::{Action, HEADER_LENGTH, Header, Reply, Request};
+use lab_wire::script::Step;
 
 /// Above ordinary threads, so that a busy driver cannot keep the host waiting.
 const PRIORITY: u8 = 15;
@@ -31,6 +31,11 @@ static REPLIES: IrqLock<VecDeque<(Vec<u8>, Option<Exit>)>> = IrqLock::new(VecDeq
 static WAKE: Event = Event::new(Kind::SynchronizationEvent);
 
 fn say(id: u32, reply: Reply<'_>) {
+    if let Reply::Done { status, output } = reply
+        && script::answered(id, status as i32, output)
+    {
+        return;
+    }
     REPLIES.lock().push_back((reply.encode(id), None));
     WAKE.set();
 }
@@ -47,20 +52,23 @@ pub fn give_up(reply: Reply<'_>, exit: Exit) -> ! {
     power::power_off(exit)
 }
 
-/// Serves the host until it says quit: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
-pub fn serve(root: Root, image: Image, cpus: u32) -> ! {
+/// Serves the host until it says quit, or carries out a script's steps and quits: never returns. Call it in a thread of its own, at `PASSIVE_LEVEL`.
+pub fn serve(service: Service, cpus: u32, steps: Vec<Step>) -> ! {
     // A running thread is in no ready queue, so its priority may be changed in place.
     pcr::current_thread().priority.store(PRIORITY, Relaxed);
-    let mut machine = Some((root, image));
+    service.run();
     say(0, Reply::Ready { cpus });
     serial::enable_interrupt();
+    if !steps.is_empty() {
+        script::start(steps);
+    }
     loop {
         write_replies();
         match read_frame() {
             None => {
                 WAKE.wait_for(NAP);
             }
-            Some((header, body)) => carry_out(header, &body, &mut machine),
+            Some((header, body)) => carry_out(header, &body),
         }
     }
 }
@@ -111,7 +119,8 @@ fn read_byte() -> u8 {
     }
 }
 
-fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
+/// Has a worker carry a request out; its answer is queued.
+pub(super) fn carry_out(header: Header, body: &[u8]) {
     let id = header.id;
     let request = match Request::decode(header, body) {
         Ok(request) => request,
@@ -170,8 +179,7 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
         Request::Cancel { target } => worker::queue(move || done(client::cancel(target))),
         Request::Close { handle } => worker::queue(move || done(client::close(handle))),
         Request::QueryRemove | Request::SurpriseRemove => {
-            let Some((root, _)) = machine else { return };
-            let root = *root;
+            let Some(root) = service::root() else { return };
             let surprise = matches!(request, Request::SurpriseRemove);
             worker::queue(move || {
                 let status = if surprise {
@@ -186,21 +194,36 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
             client::die();
             done(Ok(()));
         }),
+        Request::At { nth, action } => worker::queue(move || {
+            let output = points::arm(nth, action).encode();
+            say(
+                id,
+                Reply::Done {
+                    status: 0,
+                    output: &output,
+                },
+            );
+        }),
         Request::Quit => {
-            let Some((root, image)) = machine.take() else {
-                return;
-            };
-            worker::queue(move || quit(id, root, image));
+            worker::queue(move || quit(id));
         }
     }
 }
 
-/// Removes the device, unloads the driver, looks for what it left behind, and ends the run.
-fn quit(id: u32, root: Root, image: Image) {
+/// The end of a script, which is its client's death; requests that it left pending are answered by that.
+pub(super) fn end(pending: &[u32]) {
+    points::arm(0, Action::Nothing);
     client::die();
-    root.remove();
-    judge::unload::check();
-    image.unload();
+    script::wait_for_rest(pending);
+    quit(0);
+}
+
+/// Removes the device, unloads the driver, looks for what it left behind, and ends the run.
+fn quit(id: u32) {
+    points::arm(0, Action::Nothing);
+    let Some(service) = service::take() else { return };
+    client::die();
+    service.stop(false);
     say_last(
         id,
         Reply::Finished {

@@ -86,6 +86,18 @@ pub fn find(class: &Guid) -> Option<&'static DeviceObject> {
     device.map(|address| device::check(address, "the device interface"))
 }
 
+/// Disables the interfaces of a device that is gone: nobody opens it any more.
+pub fn disable(physical: &'static DeviceObject) {
+    let device = (&raw const *physical) as u64;
+    for interface in INTERFACES
+        .lock()
+        .iter_mut()
+        .filter(|interface| interface.device == device)
+    {
+        interface.enabled = false;
+    }
+}
+
 /// Forgets the interfaces of a device that goes.
 pub fn forget(physical: &'static DeviceObject) {
     let device = (&raw const *physical) as u64;

@@ -24,6 +24,8 @@ pub mod irp;
 pub mod object;
 pub mod pnp;
 pub mod registry;
+pub mod script;
+pub mod service;
 pub mod status;
 pub mod worker;
 

@@ -61,6 +61,7 @@ pub fn start(driver: &'static DriverObject, security: &str) -> Result<Root, NotS
     if !security.is_empty() {
         device::set_security(physical, security.to_string());
     }
+    GONE.store(false, Ordering::Relaxed);
     let root = Root { physical, driver };
     root.add_and_start().inspect_err(|_| root.delete())?;
     Ok(root)
@@ -127,6 +128,11 @@ impl Root {
             return status::NO_SUCH_DEVICE;
         }
         self.send(pnp_minor::SURPRISE_REMOVAL)
+    }
+
+    /// Nobody finds the device any more.
+    pub fn hide(self) {
+        interface::disable(self.physical);
     }
 
     /// Removes the device as `devcon remove` does, after the last handle is closed: asked first, and if the driver refuses, by

@@ -10,7 +10,7 @@ use super::{dpc, timer};
 use crate::config::{self, Mode};
 use crate::hal::{apic, cpu, pcr, trap::DISPATCH_VECTOR};
 use crate::lock::{IrqGuard, IrqLock};
-use crate::rng;
+use crate::{replay, rng};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -144,6 +144,7 @@ pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
     }
     // SAFETY: a thread that is ready is in the thread table, and so are idle threads.
     let next = unsafe { &*next };
+    replay::note(u64::from(next.id));
     next.set_state(State::Running);
     next.processor.store(number as u32, Relaxed);
     this.current.store((&raw const *next).cast_mut(), Relaxed);
@@ -172,7 +173,7 @@ pub(super) fn finish_switch() {
 fn quantum() -> u32 {
     let most = match config::get().mode {
         Mode::Smp => 12,
-        Mode::Chaos => 3,
+        Mode::Chaos | Mode::Replay => 3,
     };
     1 + rng::below(most) as u32
 }

@@ -8,7 +8,7 @@ use crate::hal::pcr;
 use crate::judge::{self, code};
 use crate::lock::IrqLock;
 use crate::mm::{self, PAGE, frames, paging};
-use crate::{chaos, ke::irql, step};
+use crate::{chaos, ke::irql, points, replay, step};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -292,6 +292,8 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
         );
     };
     pcr::current_thread().enter(export, caller);
+    points::call();
+    replay::note(caller);
     if export.chaos {
         chaos::delay_point();
     }

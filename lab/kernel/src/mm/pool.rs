@@ -7,6 +7,7 @@ use super::paging::{self, Protection};
 use super::{PAGE, POOL, frames, region::Region};
 use crate::hal::clock;
 use crate::lock::IrqLock;
+use crate::points;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -96,7 +97,12 @@ static BLOCKS: IrqLock<Pool> = IrqLock::new(Pool {
 pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Allocates `size` bytes for the driver, zeroed or filled with 0xCD. `None` when memory is short.
+///
+/// What is allocated on the driver's behalf (`caller` is not 0) can be made to fail.
 pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
+    if caller != 0 && points::creation_fails() {
+        return None;
+    }
     let alignment = match placement {
         _ if size >= PAGE => PAGE,
         Placement::CacheAligned => CACHE_LINE,
@@ -170,6 +176,11 @@ pub fn free(address: u64, tag: Option<Tag>, caller: u64) -> Result<(), FreeError
 /// The live blocks, in order of their address.
 pub fn live_blocks() -> Vec<Block> {
     BLOCKS.lock().blocks.values().copied().collect()
+}
+
+/// How many live blocks there are.
+pub fn count() -> usize {
+    BLOCKS.lock().blocks.len()
 }
 
 /// The live block that `address` lies in, or just behind.

@@ -71,7 +71,7 @@ pub fn initialize(config: &Config) {
     write(PROCESSOR_FEATURES + MONITORX_AVAILABLE, u8::from(config.monitorx));
     write(CYCLES_PER_YIELD, config.cycles_per_yield);
     write(QPC_FREQUENCY, clock::UNITS_PER_SECOND);
-    write(UNPARKED_PROCESSOR_COUNT, config.unparked);
+    write(UNPARKED_PROCESSOR_COUNT, config.unparked());
     write(ACTIVE_PROCESSOR_COUNT, config.cpus as u32);
     tick();
     assert!(

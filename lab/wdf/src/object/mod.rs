@@ -36,6 +36,7 @@ use rundown_lab_kernel::judge::{bugcheck, code};
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
+use rundown_lab_kernel::points;
 
 /// What an object is besides being one.
 #[allow(missing_docs, reason = "each is described where its type is")]
@@ -134,6 +135,9 @@ pub fn create(
     default_parent: Option<&Arc<Object>>,
     body: Body,
 ) -> Result<Arc<Object>, i32> {
+    if pcr::current_thread().caller() != 0 && points::creation_fails() {
+        return Err(status::INSUFFICIENT_RESOURCES);
+    }
     let parent = match attributes.map_or(0, |a| a.parent) {
         0 => default_parent.cloned(),
         handle => Some(any(handle)),

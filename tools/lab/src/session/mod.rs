@@ -109,8 +109,8 @@ enum Kind {
 
 /// Where a run reads its lines and writes its replies, and what it says when it is ready.
 pub struct Ends<'a> {
-    /// Lines from the client.
-    pub input: Box<dyn BufRead + Send>,
+    /// Lines from the client; none if the machine has a script.
+    pub input: Option<Box<dyn BufRead + Send>>,
     /// Replies to it.
     pub output: &'a mut dyn Write,
     /// Appended to `ready 1 cpus=<n>`, as `seed=7`.
@@ -141,7 +141,7 @@ pub fn run(
         times: Times::default(),
         started: Instant::now(),
         events,
-        input: Some(ends.input),
+        input: ends.input,
     };
     let ending = session.serve(&received, limit);
     (ending, session.times)
@@ -249,39 +249,14 @@ impl Session<'_> {
             pipe::Request::Ioctl { .. } => Kind::Ioctl,
             _ => Kind::Plain,
         };
-        let request = match &request {
-            pipe::Request::Open {
-                interface,
-                access,
-                caller,
-            } => Request::Open {
-                interface: *interface,
-                access: *access,
-                caller: *caller,
-            },
-            pipe::Request::Ioctl {
-                handle,
-                code,
-                capacity,
-                input,
-            } => Request::Ioctl {
-                handle: *handle,
-                code: *code,
-                capacity: *capacity,
-                input,
-            },
-            pipe::Request::Cancel { target } => Request::Cancel { target: *target },
-            pipe::Request::Close { handle } => Request::Close { handle: *handle },
-            pipe::Request::QueryRemove => Request::QueryRemove,
-            pipe::Request::SurpriseRemove => Request::SurpriseRemove,
-            pipe::Request::Quit => {
-                self.quitting = Quitting::Asked(id);
-                self.send(id, Request::Quit);
-                return Ok(());
-            }
-        };
+        if request == pipe::Request::Quit {
+            self.quitting = Quitting::Asked(id);
+            self.send(id, Request::Quit);
+            return Ok(());
+        }
         self.outstanding.insert(id, kind);
-        self.send(id, request);
+        // The writer is gone only if the machine is, which the reader reports.
+        let _ = self.to_machine.send(request.to_frame(id));
         Ok(())
     }
 

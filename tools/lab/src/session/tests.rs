@@ -68,7 +68,7 @@ fn play(
     let mut output = Vec::new();
     let input = Box::new(BufReader::new(io::Cursor::new(input.to_owned())));
     let ends = Ends {
-        input,
+        input: Some(input),
         output: &mut output,
         ready: "seed=7".into(),
     };

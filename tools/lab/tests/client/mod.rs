@@ -138,6 +138,16 @@ impl Lab {
         }
     }
 
+    /// Waits until the request is answered, the machine is dead, or the time is up: a quit that comes earlier may overtake the request.
+    pub(crate) fn settle(&mut self, id: u32, limit: Duration) {
+        while !self.answers.contains_key(&id) {
+            match self.lines.recv_timeout(limit) {
+                Ok(line) => self.sort(line),
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) fn ask(&mut self, request: &str) -> (u32, String) {
         let id = self.send(request);

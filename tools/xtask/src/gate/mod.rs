@@ -34,6 +34,7 @@ pub(crate) fn run(
         bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
+        steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         native::steps(&mut gate, tree);
         if all {

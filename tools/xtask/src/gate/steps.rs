@@ -174,6 +174,18 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
 }
 
+/// The driver with a failure, a cancellation, a close, a death or a removal at every point of its requests.
+pub(super) fn sweeps(gate: &mut Gate, tree: &Tree) {
+    for mode in ["smp", "chaos"] {
+        gate.step(format!("sweeps, {mode}"), |progress| {
+            let mut command = Command::new(tree.lab().join("rundown-lab"));
+            command.args(["sweep", "--mode", mode, "--script"]);
+            command.arg(tree.root().join("tools/xtask/sweeps/rundown.script"));
+            program(&mut command, progress)
+        });
+    }
+}
+
 /// The verdict, each fault a failure.
 pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     for cpus in [2, 4] {

@@ -94,12 +94,19 @@ impl Subject {
             .join("\n")
     }
 
+    /// How long it took to be found, and with each seed: five in a line.
     fn times(&self) -> String {
         let times = self.failures.iter().map(|failure| failure.seconds);
-        match (times.clone().reduce(f64::min), times.reduce(f64::max)) {
-            (Some(least), Some(most)) => format!("{least:.1} to {most:.1} s"),
-            _ => String::new(),
-        }
+        let (Some(least), Some(most)) = (times.clone().reduce(f64::min), times.reduce(f64::max)) else {
+            return String::new();
+        };
+        let each: Vec<String> = self
+            .failures
+            .iter()
+            .map(|failure| format!("{}: {:.1}", failure.seed, failure.seconds))
+            .collect();
+        let lines: Vec<String> = each.chunks(5).map(|five| five.join(", ")).collect();
+        format!("{least:.1} to {most:.1} s; by seed\n{}", lines.join(",\n"))
     }
 }
 
@@ -225,6 +232,14 @@ mod tests {
             "{}",
             outcome.table()
         );
+    }
+
+    #[test]
+    fn each_seed_has_its_time() {
+        let table = subject(Some("LOST"), &["bugcheck LOST_WAKEUP"; 10]).table();
+        for text in ["1.5 to 1.5 s; by seed", "1: 1.5, 2: 1.5", "6: 1.5, 7: 1.5"] {
+            assert!(table.contains(text), "{table}");
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ static FILES: IrqLock<BTreeMap<u64, Arc<File>>> = IrqLock::new(BTreeMap::new());
 static PENDING: IrqLock<BTreeMap<u32, Pending>> = IrqLock::new(BTreeMap::new());
 /// Files whose close has not been sent.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// Calls of [`open`] that are under way.
+static OPENS: AtomicUsize = AtomicUsize::new(0);
 /// On whose behalf threads run that carry out a client's request.
 static CALLERS: IrqLock<BTreeMap<u64, Caller>> = IrqLock::new(BTreeMap::new());
 /// Guards the devices' open counts.
@@ -74,6 +76,14 @@ static OPENING: IrqLock<u64> = IrqLock::new(0);
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
+    OPENS.fetch_add(1, Ordering::Acquire);
+    let opened = try_open(class, access, caller);
+    // Release: `close_all` sees the file of an open that is over.
+    OPENS.fetch_sub(1, Ordering::Release);
+    opened
+}
+
+fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
     let physical = interface::find(class).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
     let device = device::top_of_stack(physical);
     if device.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
@@ -328,30 +338,54 @@ pub fn cancel(id: u32) -> Result<(), i32> {
     Ok(())
 }
 
-/// Process rundown: the dead process' requests are cancelled and waited for, then its handles are closed.
+/// `CancelIoEx` on every handle.
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
-pub fn die() {
+pub fn cancel_all() {
     let ids: Vec<u32> = PENDING.lock().keys().copied().collect();
     for id in ids {
         // One that is done meanwhile needs no cancellation.
         let _ = cancel(id);
     }
+}
+
+/// Waits until no file is being closed any more: those that are open have a handle.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn wait_for_closes() {
+    // Acquire: pairs with the Release after a close.
+    while OPEN.load(Ordering::Acquire) > FILES.lock().len() + PENDING.lock().len() {
+        wait::sleep(1);
+    }
+}
+
+/// Process rundown: the dead process' requests are cancelled and waited for, then its handles are closed.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn die() {
+    cancel_all();
     wait_for_requests("was cancelled, since its process died,");
     close_all();
 }
 
 /// Closes every handle that is open, and waits until the files are closed.
 pub fn close_all() {
-    let handles: Vec<u64> = FILES.lock().keys().copied().collect();
-    for handle in handles {
-        // Somebody else may close it meanwhile, which is as good.
-        let _ = close(handle);
-    }
-    wait_for_requests("lost its handle, and was told so by IRP_MJ_CLEANUP,");
-    // Acquire: pairs with the Release after the close.
-    while OPEN.load(Ordering::Acquire) != 0 {
+    loop {
+        // Acquire: pairs with the Release at the end of an open; its file is seen below, or was closed already.
+        let opening = OPENS.load(Ordering::Acquire) != 0;
+        let handles: Vec<u64> = FILES.lock().keys().copied().collect();
+        for handle in handles {
+            // Somebody else may close it meanwhile, which is as good.
+            let _ = close(handle);
+        }
+        wait_for_requests("lost its handle, and was told so by IRP_MJ_CLEANUP,");
+        // Acquire: pairs with the Release after the close.
+        if !opening && OPEN.load(Ordering::Acquire) == 0 {
+            return;
+        }
         wait::sleep(1);
     }
 }

@@ -1,0 +1,120 @@
+//! The file that a failed run leaves: all that it takes to run it again.
+
+use crate::cli::{self, Asked, Repeat, Serve};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What a failed run was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRun {
+    /// The driver's file.
+    pub driver: PathBuf,
+    /// Its SHA-256 in hexadecimal: another build may not fail.
+    pub sha256: String,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// `smp`, `chaos` or `replay`.
+    pub mode: String,
+    /// Why it failed, in a line.
+    pub why: String,
+    /// The words of the command that runs it again, the program's name left out.
+    pub command: Vec<String>,
+}
+
+/// SHA-256 in hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+impl FailedRun {
+    /// Describes a run of `serve`.
+    #[must_use]
+    pub fn new(arguments: &Serve, seed: u64, (driver, bytes): (&Path, &[u8]), why: &str) -> Self {
+        let mut command = vec!["serve".into()];
+        command.extend(arguments.words_with_script(seed));
+        Self {
+            driver: std::path::absolute(driver).unwrap_or_else(|_| driver.to_owned()),
+            sha256: sha256(bytes),
+            seed,
+            mode: arguments.mode.name().into(),
+            why: why.into(),
+            command,
+        }
+    }
+
+    /// Writes it to `path`.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn write(&self, path: &Path) -> Result<(), String> {
+        let cannot = |e: &dyn std::fmt::Display| format!("cannot write {}: {e}", path.display());
+        let text = serde_json::to_string_pretty(self).map_err(|e| cannot(&e))?;
+        std::fs::write(path, text + "\n").map_err(|e| cannot(&e))
+    }
+}
+
+/// What `repeat` runs again, after a word about a driver that is not the one of the failure.
+///
+/// # Errors
+/// One line that says what is wrong with the file.
+pub fn again(arguments: &Repeat) -> Result<Serve, String> {
+    let path = &arguments.file;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let failure: FailedRun =
+        serde_json::from_str(&text).map_err(|e| format!("{} is not a failed run: {e}", path.display()))?;
+    let driver = std::fs::read(&failure.driver)
+        .map_err(|e| format!("cannot read the driver {}: {e}", failure.driver.display()))?;
+    if sha256(&driver) != failure.sha256 {
+        eprintln!(
+            "rundown-lab: {} is not the build that failed, which was {}",
+            failure.driver.display(),
+            failure.sha256
+        );
+    }
+    let words = ["rundown-lab".to_owned()].into_iter().chain(failure.command);
+    match cli::parse_from(words).map_err(|e| format!("{}: {e}", path.display()))? {
+        Asked::Serve(serve) => Ok(Serve {
+            gdb: arguments.gdb.or(serve.gdb),
+            ..*serve
+        }),
+        _ => Err(format!("{} does not name a run", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_run_is_written_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (driver, file) = (folder.path().join("a b.sys"), folder.path().join("failed.json"));
+        std::fs::write(&driver, "MZ").unwrap();
+        let mut first = cli::parse_words("rundown-lab serve --cpus 4 --mode chaos --unparked 0").unwrap();
+        first.driver = Some(driver.clone());
+        FailedRun::new(&first, 99, (&driver, b"MZ"), "why")
+            .write(&file)
+            .unwrap();
+        let second = again(&Repeat {
+            file: file.clone(),
+            gdb: Some(1234),
+        })
+        .unwrap();
+        assert_eq!(
+            (second.seed, second.cpus, second.mode, second.unparked, second.gdb),
+            (Some(99), 4, first.mode, Some(0), Some(1234))
+        );
+        assert_eq!(second.driver, Some(driver));
+        std::fs::write(&file, "{}").unwrap();
+        let error = again(&Repeat { file, gdb: None }).unwrap_err();
+        assert!(error.contains("failed.json is not a failed run"), "{error}");
+    }
+}

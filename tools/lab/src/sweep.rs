@@ -1,0 +1,405 @@
+//! `rundown-lab sweep`: a script again and again in one boot, with something happening at another point of the driver's each time.
+//!
+//! | sweep | what happens at the n-th | and then |
+//! |---|---|---|
+//! | low-resources | creation: it fails (pool, a thread, an object), also of the start | the request fails with `STATUS_INSUFFICIENT_RESOURCES` |
+//! | cancel | call of an export: every pending request is cancelled | each is answered |
+//! | close | call: every handle is closed | as above |
+//! | kill | call: the client's process dies | as above |
+//! | unload | call: the device goes by surprise; the driver is unloaded, loaded and started | as above, and it can be opened again |
+//!
+//! After each point all handles are closed, and there must be no more pool and threads than before it.
+
+use crate::cli::{Sweep, exit};
+use crate::client::{Client, Gone};
+use crate::script::{self, Step};
+use lab_wire::frame::{Action, Seen};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long an answer may take beyond what the machine itself allows a request.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long threads may take to end once all handles are closed.
+const SETTLE: Duration = Duration::from_secs(3);
+const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
+
+/// What is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table above")]
+pub enum What {
+    LowResources,
+    Cancel,
+    Close,
+    Kill,
+    Unload,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::LowResources,
+        Self::Cancel,
+        Self::Close,
+        Self::Kill,
+        Self::Unload,
+    ];
+
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LowResources => "low-resources",
+            Self::Cancel => "cancel",
+            Self::Close => "close",
+            Self::Kill => "kill",
+            Self::Unload => "unload",
+        }
+    }
+
+    const fn action(self) -> Action {
+        match self {
+            Self::LowResources => Action::Fail,
+            Self::Cancel => Action::Cancel,
+            Self::Close => Action::Close,
+            Self::Kill => Action::Die,
+            Self::Unload => Action::Restart,
+        }
+    }
+}
+
+/// What one point came to.
+struct Outcome {
+    /// The first request that was not successful: its line in the script, from 1, and its NTSTATUS.
+    refused: Option<(usize, u32)>,
+    seen: Seen,
+}
+
+/// A sweep's result.
+#[derive(Default)]
+struct Tally {
+    points: u64,
+    /// Points at which a request was refused.
+    refused: u64,
+    faults: Vec<(u64, String)>,
+}
+
+/// Runs `sweep`; the answer is this program's exit code.
+#[must_use]
+pub fn sweep(arguments: &Sweep) -> ExitCode {
+    let script = std::fs::read_to_string(&arguments.script)
+        .map_err(|e| format!("cannot read the script {}: {e}", arguments.script.display()))
+        .and_then(|text| script::parse(&text));
+    let steps = match script {
+        Ok(steps) => steps,
+        Err(text) => {
+            eprintln!("rundown-lab: {text}");
+            return exit::BAD_INPUT.into();
+        }
+    };
+    let mut passed = true;
+    for &what in &arguments.what {
+        let started = Instant::now();
+        let tally = Run {
+            arguments,
+            steps: &steps,
+            what,
+        }
+        .run();
+        passed &= tally.faults.is_empty();
+        println!(
+            "{} {}: {} points, {} with a request refused ({:.1} s)",
+            if tally.faults.is_empty() {
+                "passed"
+            } else {
+                "FAILED"
+            },
+            what.name(),
+            tally.points,
+            tally.refused,
+            started.elapsed().as_secs_f64()
+        );
+        for (point, fault) in &tally.faults {
+            println!(
+                "  at {point}: {fault}\n  REPEAT: {}",
+                arguments.repeat_command(what, *point)
+            );
+        }
+    }
+    if passed { exit::PASSED } else { exit::DRIVER_FAILED }.into()
+}
+
+/// One sweep.
+struct Run<'a> {
+    arguments: &'a Sweep,
+    steps: &'a [Step],
+    what: What,
+}
+
+impl Run<'_> {
+    fn run(&self) -> Tally {
+        let mut tally = Tally::default();
+        let mut point = 0;
+        if let Err(Gone(why)) = self.boot(&mut tally, &mut point) {
+            tally.faults.push((point, why));
+        }
+        if tally.points == 0 && tally.faults.is_empty() {
+            tally.faults.push((0, "the driver has no such point".into()));
+        }
+        tally
+    }
+
+    fn boot(&self, tally: &mut Tally, point: &mut u64) -> Result<(), Gone> {
+        let serve = &self.arguments.serve;
+        let folder = tempfile::tempdir().map_err(|e| Gone(e.to_string()))?;
+        let log = folder.path().join("log");
+        let mut words = serve.words(serve.seed.unwrap_or(1));
+        words.extend(["--log".into(), log.display().to_string()]);
+        let low_resources = self.what == What::LowResources;
+        if low_resources && self.arguments.at.is_none() {
+            words.push("--sweep-start".into());
+        }
+        let patience = Duration::from_secs(serve.patience.into()) + GRACE;
+        let mut client = Client::start(&words, patience)?;
+        if low_resources {
+            starts(&std::fs::read_to_string(&log).unwrap_or_default(), tally);
+        }
+        // The first time may make what stays; the second is what the others are compared with.
+        self.point(&mut client, (0, Action::Nothing), None)?;
+        let sound = self.point(&mut client, (0, Action::Nothing), None)?;
+        if let Some((line, status)) = sound.refused {
+            tally.faults.push((
+                0,
+                format!("line {line} of the script is answered with {status:#010x} when nothing happens"),
+            ));
+            return Ok(());
+        }
+        for nth in self.points(&sound.seen) {
+            *point = nth;
+            let outcome = self.point(&mut client, (nth, self.what.action()), Some(&sound.seen))?;
+            if low_resources && outcome.seen.creations < nth {
+                break;
+            }
+            tally.points += 1;
+            tally.refused += u64::from(outcome.refused.is_some());
+            if let Some(fault) = self.fault(&mut client, &outcome, &sound.seen)? {
+                tally.faults.push((nth, fault));
+            }
+        }
+        if client.quit()? {
+            Ok(())
+        } else {
+            Err(Gone(
+                "the driver did not pass its unload; its report is above".into(),
+            ))
+        }
+    }
+
+    /// The points of this sweep, given what the script does when nothing happens.
+    fn points(&self, sound: &Seen) -> Vec<u64> {
+        if let Some(at) = self.arguments.at {
+            return vec![at];
+        }
+        match self.what {
+            // Threads make it vary: the sweep ends where a run has fewer.
+            What::LowResources => (1..=sound.creations + 64).collect(),
+            _ => spread(sound.calls, self.arguments.points),
+        }
+    }
+
+    /// What is wrong with a point's outcome.
+    fn fault(&self, client: &mut Client, outcome: &Outcome, sound: &Seen) -> Result<Option<String>, Gone> {
+        let mut text = String::new();
+        if let (What::LowResources, Some((line, status))) = (self.what, outcome.refused)
+            && status != STATUS_INSUFFICIENT_RESOURCES
+        {
+            let _ = write!(
+                text,
+                "line {line} is answered with {status:#010x}, not STATUS_INSUFFICIENT_RESOURCES; "
+            );
+        }
+        let (blocks, threads) = (outcome.seen.blocks, outcome.seen.threads);
+        if blocks > sound.blocks || threads > sound.threads {
+            let _ = write!(
+                text,
+                "{blocks} pool blocks and {threads} threads are left with all handles closed, and were {} and {} before; ",
+                sound.blocks, sound.threads
+            );
+        }
+        if self.what == What::Unload
+            && let Some(Step::Request { text: open, .. }) = self.steps.first()
+        {
+            let (status, handle) = client.ask(open)?;
+            if status == 0 {
+                client.ask(&format!("close {handle}"))?;
+            } else {
+                let _ = write!(text, "the device cannot be opened any more: {status:#010x}; ");
+            }
+        }
+        Ok((!text.is_empty()).then(|| text.trim_end_matches("; ").to_owned()))
+    }
+
+    /// Runs the script once, with that action at its n-th point, and waits until no more is left than in a `sound` run.
+    fn point(
+        &self,
+        client: &mut Client,
+        (nth, action): (u64, Action),
+        sound: Option<&Seen>,
+    ) -> Result<Outcome, Gone> {
+        client.ask(&format!("at {nth} {}", action.name()))?;
+        let mut answers: HashMap<usize, (u32, String)> = HashMap::new();
+        let mut pending = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Sleep(time) => std::thread::sleep(*time),
+                Step::Request {
+                    text,
+                    pending: goes_on,
+                } => {
+                    let request = script::resolve(text, |index, range| Ok(reference(&answers, index, range)));
+                    let Some(request) = request.map_err(Gone)? else {
+                        continue;
+                    };
+                    let id = client.send(&request);
+                    if *goes_on {
+                        pending.push((index, id));
+                    } else {
+                        answers.insert(index, client.answer(id)?);
+                    }
+                }
+            }
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            if matches!(step, Step::Request { text, .. } if text.starts_with("open "))
+                && let Some((0, handle)) = answers.get(&index)
+            {
+                // Closed already, if the point did that.
+                client.ask(&format!("close {handle}"))?;
+            }
+        }
+        for (index, id) in pending {
+            answers.insert(index, client.answer(id)?);
+        }
+        // A request that is pending when the handle is closed is cancelled by that.
+        let answered = |(index, step): (usize, &Step)| match step {
+            Step::Request { pending: false, .. } => Some((index, answers.get(&index)?.0)),
+            _ => None,
+        };
+        let refused = (self.steps.iter().enumerate().filter_map(answered))
+            .find(|&(_, status)| status >> 30 != 0)
+            .map(|(index, status)| (index + 1, status));
+        let seen = quiet(client, sound)?;
+        Ok(Outcome { refused, seen })
+    }
+}
+
+/// What was seen since the point was armed, and what is left once all has had time to end.
+fn quiet(client: &mut Client, sound: Option<&Seen>) -> Result<Seen, Gone> {
+    let mut ask = || -> Result<Seen, Gone> {
+        let (_, output) = client.ask("at 0 nothing")?;
+        crate::pipe::bytes(&output)
+            .ok()
+            .and_then(|bytes| Seen::decode(&bytes).ok())
+            .ok_or_else(|| Gone(format!("\"{output}\" is not what was seen")))
+    };
+    let first = ask()?;
+    let mut last = first;
+    let until = Instant::now() + SETTLE;
+    let busy = |seen: &Seen| seen.threads != 0 || sound.is_some_and(|sound| seen.blocks > sound.blocks);
+    while busy(&last) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+        last = ask()?;
+    }
+    Ok(Seen {
+        blocks: last.blocks,
+        threads: last.threads,
+        ..first
+    })
+}
+
+/// The handle that a line was answered with, or bytes of its output; `None` if it failed or has fewer.
+fn reference(
+    answers: &HashMap<usize, (u32, String)>,
+    index: usize,
+    range: Option<(usize, usize)>,
+) -> Option<String> {
+    let (status, text) = answers.get(&index)?;
+    if *status != 0 {
+        return None;
+    }
+    match range {
+        None => Some(text.clone()),
+        Some((from, to)) => text.get(from * 2..to * 2).map(str::to_owned),
+    }
+}
+
+/// What the kernel logged of the starts that it tried.
+fn starts(log: &str, tally: &mut Tally) {
+    for line in log.lines().filter_map(|line| line.strip_prefix("point: ")) {
+        let mut words = line.splitn(3, ' ');
+        let (nth, status) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        tally.points += 1;
+        let status = status
+            .strip_prefix("0x")
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        match status {
+            Some(0) => {}
+            Some(STATUS_INSUFFICIENT_RESOURCES) => tally.refused += 1,
+            _ => tally.faults.push((
+                nth.parse().unwrap_or(0),
+                format!("the start is refused, and not with STATUS_INSUFFICIENT_RESOURCES: {line}"),
+            )),
+        }
+    }
+}
+
+/// `count` of the numbers 1 to `last`: half of them are the first, for what begins is what goes wrong, the others are evenly spread.
+fn spread(last: u64, count: u64) -> Vec<u64> {
+    if last <= count {
+        return (1..=last).collect();
+    }
+    let dense = count / 2;
+    let sparse = count - dense;
+    let rest = (1..=sparse).map(|index| dense + (last - dense) * index / sparse);
+    (1..=dense).chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_dense_at_first_and_reach_the_end() {
+        assert_eq!(spread(3, 10), [1, 2, 3]);
+        let points = spread(1000, 10);
+        assert_eq!(points[..5], [1, 2, 3, 4, 5]);
+        assert_eq!((points.len(), points.last()), (10, Some(&1000)));
+        assert!(points.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(spread(0, 10).is_empty());
+    }
+
+    #[test]
+    fn starts_are_read_from_the_log() {
+        let mut tally = Tally::default();
+        starts(
+            "log: x\npoint: 1 0xc000009a DriverEntry\npoint: 2 0x00000000 start\npoint: 3 0xc0000001 AddDevice\n",
+            &mut tally,
+        );
+        assert_eq!((tally.points, tally.refused, tally.faults.len()), (3, 1, 1));
+        assert_eq!(tally.faults[0].0, 3);
+    }
+
+    #[test]
+    fn references_need_a_success() {
+        let answers = HashMap::from([
+            (0, (0, "4".into())),
+            (1, (0xC000_0001, "-".into())),
+            (2, (0, "0102".into())),
+        ]);
+        assert_eq!(reference(&answers, 0, None).as_deref(), Some("4"));
+        assert_eq!(reference(&answers, 1, None), None);
+        assert_eq!(reference(&answers, 2, Some((1, 2))).as_deref(), Some("02"));
+        assert_eq!(reference(&answers, 2, Some((1, 3))), None, "it is not that long");
+    }
+}
