@@ -33,6 +33,8 @@ const SYSTEM_LIBRARIES: &[&str] = &[
     "newdev.dll",
     "ntdll.dll",
     "setupapi.dll",
+    // The shell's line editor.
+    "user32.dll",
     "userenv.dll",
     "ws2_32.dll",
 ];
