@@ -1,6 +1,9 @@
 //! What a run counts.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
 
 use ex_rundown::WayOut;
 
@@ -23,32 +26,83 @@ impl Counter {
     }
 }
 
-/// One holder's counters, on a cache line of their own.
+/// One holder's state and counters, on a cache line of their own.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Holder {
+pub(crate) struct Holder {
     /// True while the holder is between a granted acquire and its release.
-    pub(crate) inside: AtomicBool,
+    inside: AtomicBool,
+    /// True while a reference lies here that the neighbour acquired, for this holder to release.
+    parked: AtomicBool,
+    /// When it was about to release last, in cycles.
+    left: AtomicU64,
     pub(crate) acquires: Counter,
     pub(crate) refused: Counter,
     pub(crate) poisoned: Counter,
 }
 
-impl Default for Holder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Holder {
     /// All zero, and outside.
-    #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             inside: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            left: AtomicU64::new(0),
             acquires: Counter::new(),
             refused: Counter::new(),
             poisoned: Counter::new(),
+        }
+    }
+
+    /// A reference was granted, or found here.
+    pub(crate) fn enter(&self) {
+        // Relaxed: like the canary's accesses, these are ordered by the reference or not at all.
+        self.inside.store(true, Relaxed);
+    }
+
+    /// The reference is about to be released, or was parked.
+    pub(crate) fn leave(&self, cycles: u64) {
+        self.left.store(cycles, Relaxed);
+        // Relaxed: see `enter`.
+        self.inside.store(false, Relaxed);
+    }
+
+    /// When a holder was about to release last, in cycles.
+    pub(crate) fn left(&self) -> u64 {
+        // Relaxed: the reference orders it.
+        self.left.load(Relaxed)
+    }
+
+    /// Whether the holder is inside, or a reference lies here.
+    pub(crate) fn is_inside(&self) -> bool {
+        // Relaxed: see `enter`.
+        self.inside.load(Relaxed) || self.parked.load(Relaxed)
+    }
+
+    /// Parks a reference here; `false` when there is one already.
+    pub(crate) fn park(&self) -> bool {
+        // Release pairs with `has_parked`: who takes the reference has what its acquirer saw. Acquire pairs with `unpark`.
+        self.parked.compare_exchange(false, true, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Whether a reference lies here. Only this holder takes it away.
+    pub(crate) fn has_parked(&self) -> bool {
+        // Pairs with `park`.
+        self.parked.load(Acquire)
+    }
+
+    /// Takes the reference that [lies here](Self::has_parked).
+    pub(crate) fn unpark(&self) {
+        // Release pairs with the next `park`.
+        self.parked.store(false, Release);
+    }
+
+    /// Counts an attempt.
+    pub(crate) fn count(&self, granted: bool) {
+        if granted {
+            self.acquires.count();
+        } else {
+            self.refused.count();
         }
     }
 }
@@ -57,6 +111,8 @@ impl Holder {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Owner {
+    /// Since when it has been waiting, in cycles; zero while it is not.
+    waiting: AtomicU64,
     pub(crate) generations: Counter,
     pub(crate) contested: Counter,
     pub(crate) inside: Counter,
@@ -71,6 +127,7 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) const fn new() -> Self {
         Self {
+            waiting: AtomicU64::new(0),
             generations: Counter::new(),
             contested: Counter::new(),
             inside: Counter::new(),
@@ -81,6 +138,17 @@ impl Owner {
             event: Counter::new(),
             late: Counter::new(),
         }
+    }
+
+    /// Notes that it waits since `cycles`; 0 when the wait is over.
+    pub(crate) fn wait_since(&self, cycles: u64) {
+        // Relaxed: for the watch, which looks again.
+        self.waiting.store(cycles, Relaxed);
+    }
+
+    pub(crate) fn waiting_since(&self) -> u64 {
+        // Relaxed: see `wait_since`.
+        self.waiting.load(Relaxed)
     }
 
     pub(crate) fn way_out(&self, way_out: WayOut) {
@@ -119,10 +187,10 @@ pub struct Waits {
     pub late: u64,
 }
 
-/// The counters of a run, so far or final.
+/// The counters of an arm, so far or final.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Acquires that were granted.
+    /// Acquires that were granted, however many references each was for.
     pub acquires: u64,
     /// Acquires that were refused.
     pub refused: u64,
@@ -136,4 +204,12 @@ pub struct Tally {
     pub poisoned: u64,
     /// Violation: waits that returned with a holder inside.
     pub inside: u64,
+}
+
+impl Tally {
+    /// Acquires, granted or refused.
+    #[must_use]
+    pub const fn operations(&self) -> u64 {
+        self.acquires.wrapping_add(self.refused)
+    }
 }
