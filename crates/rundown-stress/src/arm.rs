@@ -86,6 +86,12 @@ impl<R: Reference + Send, M: Memory> ArmOf<R, M> {
         Some(arm)
     }
 
+    /// How many references an arm makes for `plan`.
+    #[must_use]
+    pub const fn references(plan: &Plan) -> usize {
+        objects(plan)
+    }
+
     /// How many bytes an arm allocates for `plan`, without what each reference allocates by itself.
     #[must_use]
     pub fn bytes(plan: &Plan) -> usize {

@@ -1,8 +1,11 @@
 //! What a run counts.
 
-use core::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+use core::{
+    ops::Add,
+    sync::atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
 };
 
 use ex_rundown::WayOut;
@@ -211,5 +214,36 @@ impl Tally {
     #[must_use]
     pub const fn operations(&self) -> u64 {
         self.acquires.wrapping_add(self.refused)
+    }
+}
+
+impl Add for Waits {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            drained: self.drained + other.drained,
+            mwaitx: self.mwaitx + other.mwaitx,
+            pause: self.pause + other.pause,
+            dispatch: self.dispatch + other.dispatch,
+            event: self.event + other.event,
+            late: self.late + other.late,
+        }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            acquires: self.acquires + other.acquires,
+            refused: self.refused + other.refused,
+            generations: self.generations + other.generations,
+            contested: self.contested + other.contested,
+            waits: self.waits + other.waits,
+            poisoned: self.poisoned + other.poisoned,
+            inside: self.inside + other.inside,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Waits that last too long. They are reported and left alone: what would end one would hide its cause.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// A wait that is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,12 @@ pub struct Stall {
     pub generation: u64,
     /// The holders that were inside when it was looked at last, a bit each.
     pub holders: u64,
-    /// The word then; zero when the reference is not one word.
-    pub word: u64,
+    /// The word then; `None` when it is not one word of NT's layout.
+    pub word: Option<usize>,
 }
+
+/// In place of a word that there is not. No word is like this: a wait block is aligned.
+const NO_WORD: usize = usize::MAX;
 
 /// What the watch has seen. The conductor writes, others read; a reading that falls between two stores is a mixture, which
 /// the next one is not.
@@ -43,7 +46,7 @@ pub(crate) struct Stalls {
     cycles: AtomicU64,
     generation: AtomicU64,
     holders: AtomicU64,
-    word: AtomicU64,
+    word: AtomicUsize,
     /// The wait that was seen last: when it began.
     seen: AtomicU64,
 }
@@ -56,7 +59,7 @@ impl Stalls {
             cycles: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             holders: AtomicU64::new(0),
-            word: AtomicU64::new(0),
+            word: AtomicUsize::new(NO_WORD),
             seen: AtomicU64::new(0),
         }
     }
@@ -73,7 +76,7 @@ impl Stalls {
             self.arm.store(arm as u64, Relaxed);
             self.generation.store(waiting.generation, Relaxed);
             self.holders.store(waiting.holders, Relaxed);
-            self.word.store(waiting.word.unwrap_or(0) as u64, Relaxed);
+            self.word.store(waiting.word.unwrap_or(NO_WORD), Relaxed);
         }
         first
     }
@@ -88,7 +91,7 @@ impl Stalls {
             cycles: read(&self.cycles),
             generation: read(&self.generation),
             holders: read(&self.holders),
-            word: read(&self.word),
+            word: Some(self.word.load(Relaxed)).filter(|&word| word != NO_WORD),
         }
     }
 }

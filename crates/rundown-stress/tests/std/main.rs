@@ -286,7 +286,7 @@ fn a_wait_that_lasts_too_long_is_reported_once_and_left_alone() {
         stall.cycles > plan.stall_cycles && stall.cycles < 10_000_000_000,
         "{stall:?}"
     );
-    assert_eq!((stall.arm, stall.generation, stall.word), (0, 0, 0x51));
+    assert_eq!((stall.arm, stall.generation, stall.word), (0, 0, Some(0x51)));
     assert_eq!(stalls[0].word, Some(0x51));
     assert_eq!(
         run.tally(0).waits.event,
