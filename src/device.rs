@@ -6,12 +6,14 @@ use ex_rundown::AtMostApcLevel;
 use rundown_abi::INTERFACE_GUID;
 use wdk_sys::{
     GUID, NTSTATUS, PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
-    WDF_OBJECT_CONTEXT_TYPE_INFO, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT, call_unsafe_wdf_function_binding,
+    WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_PNPPOWER_EVENT_CALLBACKS, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT,
+    WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
 };
 
 use crate::{
     ioctl::Stress,
     kernel::{WaitLock, check, size_of_u32},
+    object::Handles,
     queue,
 };
 
@@ -19,6 +21,10 @@ use crate::{
 pub(crate) struct DeviceContext {
     /// The stress run, when there is one.
     pub(crate) stress: WaitLock<Stress>,
+    /// The open handles, and what they own.
+    pub(crate) handles: WaitLock<Handles>,
+    /// Where requests pend.
+    pub(crate) pending: WDFQUEUE,
 }
 
 /// The framework's description of a context type. It points to itself.
@@ -56,6 +62,7 @@ static INTERFACE: GUID = GUID {
 pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
     let mut files = WDF_FILEOBJECT_CONFIG {
         Size: size_of_u32::<WDF_FILEOBJECT_CONFIG>(),
+        EvtDeviceFileCreate: Some(evt_device_file_create),
         EvtFileCleanup: Some(evt_file_cleanup),
         FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
         AutoForwardCleanupClose: wdk_sys::_WDF_TRI_STATE::WdfUseDefault,
@@ -70,6 +77,17 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
             &raw mut files,
             &raw mut file_attributes,
         );
+    }
+
+    let mut removal = WDF_PNPPOWER_EVENT_CALLBACKS {
+        Size: size_of_u32::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
+        EvtDeviceQueryRemove: Some(evt_device_query_remove),
+        EvtDeviceSurpriseRemoval: Some(evt_device_surprise_removal),
+        ..WDF_PNPPOWER_EVENT_CALLBACKS::default()
+    };
+    // SAFETY: `init` is live; the callbacks are copied.
+    unsafe {
+        call_unsafe_wdf_function_binding!(WdfDeviceInitSetPnpPowerEventCallbacks, init, &raw mut removal);
     }
 
     let mut device: WDFDEVICE = ptr::null_mut();
@@ -90,10 +108,19 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
     })?;
 
     let stress = WaitLock::new(device.cast(), Stress::new())?;
+    let handles = WaitLock::new(device.cast(), Handles::new())?;
+    // SAFETY: the device is live.
+    let pending = unsafe { queue::create_manual(device) }?;
     let context = context_pointer(device);
     // SAFETY: the framework allocated the context with the size of its type, and nothing reads it before the queue
     // below exists.
-    unsafe { context.write(DeviceContext { stress }) };
+    unsafe {
+        context.write(DeviceContext {
+            stress,
+            handles,
+            pending,
+        });
+    }
 
     // SAFETY: the device is live and its context is initialised.
     unsafe { queue::create(device) }?;
@@ -143,6 +170,54 @@ pub(crate) unsafe fn context<'a>(device: WDFDEVICE) -> &'a DeviceContext {
     unsafe { &*context_pointer(device) }
 }
 
+/// The device is to be removed: not while somebody uses it. Nothing changes.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a live device.
+unsafe extern "C" fn evt_device_query_remove(device: WDFDEVICE) -> NTSTATUS {
+    // SAFETY: the device is live during its callback.
+    let context = unsafe { context(device) };
+    // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
+    let level = unsafe { AtMostApcLevel::assume() };
+    if context.handles.lock(&level).any_open() {
+        wdk_sys::STATUS_DEVICE_BUSY
+    } else {
+        wdk_sys::STATUS_SUCCESS
+    }
+}
+
+/// The device is gone, and handles may be open: what they started ends, and they can start nothing more.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a live device.
+unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
+    // SAFETY: the device is live during its callback.
+    let context = unsafe { context(device) };
+    // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
+    let level = unsafe { AtMostApcLevel::assume() };
+    context.stress.lock(&level).end();
+    loop {
+        let objects = context.handles.lock(&level).remove();
+        // Dropped without the lock, as below.
+        if objects.is_none() {
+            break;
+        }
+    }
+}
+
+/// A handle is opened: it may own objects from now on.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with live objects, and a request that is this callback's to complete.
+unsafe extern "C" fn evt_device_file_create(device: WDFDEVICE, request: WDFREQUEST, file: WDFFILEOBJECT) {
+    // SAFETY: the device is live during its callback.
+    let context = unsafe { context(device) };
+    // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
+    let level = unsafe { AtMostApcLevel::assume() };
+    let opened = context.handles.lock(&level).open(file.cast());
+    queue::complete(request, opened.map(|()| 0));
+}
+
 /// The last handle to a file object is gone: what it started ends.
 ///
 /// # Safety
@@ -154,8 +229,9 @@ unsafe extern "C" fn evt_file_cleanup(file: WDFFILEOBJECT) {
     let context = unsafe { context(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
-    context
-        .stress
-        .lock(&level)
-        .close(file.cast::<core::ffi::c_void>() as WDFOBJECT);
+    let file: WDFOBJECT = file.cast();
+    context.stress.lock(&level).close(file);
+    // Dropped after the lock: other handles go on while this one's waits end.
+    let objects = context.handles.lock(&level).close(file);
+    drop(objects);
 }

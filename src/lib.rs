@@ -25,8 +25,15 @@ mod ioctl;
 mod kernel;
 #[allow(
     unsafe_code,
+    reason = "what is released was acquired: an object's own count is what makes that true"
+)]
+mod object;
+#[allow(
+    unsafe_code,
     reason = "WDF requests are reached through the framework's C interface"
 )]
+mod pended;
+#[allow(unsafe_code, reason = "as `pended`")]
 mod queue;
 
 /// Fallible allocations only: `Vec::try_reserve` and the like. What must be aligned beyond 16 bytes, which this

@@ -10,7 +10,7 @@ use wdk_sys::{
 
 use crate::{
     device::{self, attributes},
-    ioctl::{self, Caller},
+    ioctl::{self, Answer, Caller},
     kernel::size_of_u32,
 };
 
@@ -47,6 +47,38 @@ pub(crate) unsafe fn create(device: WDFDEVICE) -> Result<(), NTSTATUS> {
     })
 }
 
+/// Creates the queue in which requests pend until the driver takes them out.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+///
+/// # Safety
+/// The device is live.
+///
+/// # Errors
+/// What the framework answers.
+pub(crate) unsafe fn create_manual(device: WDFDEVICE) -> Result<WDFQUEUE, NTSTATUS> {
+    let mut config = WDF_IO_QUEUE_CONFIG {
+        Size: size_of_u32::<WDF_IO_QUEUE_CONFIG>(),
+        DispatchType: wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchManual,
+        PowerManaged: wdk_sys::_WDF_TRI_STATE::WdfFalse,
+        ..WDF_IO_QUEUE_CONFIG::default()
+    };
+    let mut attributes = attributes();
+    let mut queue: WDFQUEUE = ptr::null_mut();
+    // SAFETY: the device is live, says the caller; configuration and attributes are copied; the handle is written.
+    crate::kernel::check(unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfIoQueueCreate,
+            device,
+            &raw mut config,
+            &raw mut attributes,
+            &raw mut queue,
+        )
+    })?;
+    Ok(queue)
+}
+
 /// # Safety
 /// Called by the framework at `PASSIVE_LEVEL`, with a request that is this callback's to complete.
 unsafe extern "C" fn evt_io_device_control(
@@ -70,19 +102,24 @@ unsafe extern "C" fn evt_io_device_control(
         input_length,
         output_length,
     };
-    let (status, information) = match ioctl::dispatch(
-        context,
-        &Caller {
-            file: file.cast(),
-            level,
-        },
-        code,
-        &mut buffer,
-    ) {
+    let caller = Caller {
+        file: file.cast(),
+        level,
+    };
+    match ioctl::dispatch(context, &caller, code, &mut buffer) {
+        Ok(Answer::Now(length)) => complete(request, Ok(length)),
+        Ok(Answer::Later) => {}
+        Err(refusal) => complete(request, Err(refusal)),
+    }
+}
+
+/// Completes a request that is the caller's: with so many bytes of answer, or refused.
+pub(crate) fn complete(request: WDFREQUEST, result: Result<usize, Refusal>) {
+    let (status, information) = match result {
         Ok(length) => (wdk_sys::STATUS_SUCCESS, length),
         Err(refusal) => (refusal.status().cast_signed(), 0),
     };
-    // SAFETY: the request is this callback's, and completed once.
+    // SAFETY: the request is the caller's, and completed once.
     unsafe {
         call_unsafe_wdf_function_binding!(
             WdfRequestCompleteWithInformation,
@@ -102,6 +139,20 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// The buffer for the answer to a request, whose input was read before.
+    pub(crate) const fn of(request: WDFREQUEST, output_length: usize) -> Self {
+        Self {
+            request,
+            input_length: 0,
+            output_length,
+        }
+    }
+
+    /// The request.
+    pub(crate) const fn request(&self) -> WDFREQUEST {
+        self.request
+    }
+
     /// Hands the input to `read`, which copies what it needs.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&[u8]) -> Result<R, Refusal>) -> Result<R, Refusal> {
         if self.input_length == 0 {

@@ -5,13 +5,14 @@ mod stress;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
-    InfoRequest, Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery, ioctl, parse,
+    InfoRequest, ObjectAcquire, ObjectCreate, ObjectLimitsRequest, ObjectQuery, ObjectRelease, ObjectWaited,
+    Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery, ioctl, parse,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
 pub(crate) use self::stress::Stress;
-use crate::{device::DeviceContext, queue::Buffer};
+use crate::{device::DeviceContext, pended::Pend, queue::Buffer};
 
 /// Who asks, and at which IRQL.
 pub(crate) struct Caller {
@@ -20,7 +21,15 @@ pub(crate) struct Caller {
     pub(crate) level: AtMostApcLevel,
 }
 
-/// Carries out one request; the length of the answer in bytes.
+/// How a request is answered.
+pub(crate) enum Answer {
+    /// At once, by so many bytes.
+    Now(usize),
+    /// It pends, and is no longer the caller's.
+    Later,
+}
+
+/// Carries out one request.
 ///
 /// # Errors
 /// The one cause for which it is refused; nothing was done then.
@@ -29,8 +38,10 @@ pub(crate) fn dispatch(
     caller: &Caller,
     code: u32,
     buffer: &mut Buffer,
-) -> Result<usize, Refusal> {
+) -> Result<Answer, Refusal> {
+    let file = caller.file;
     let stress = || device.stress.lock(&caller.level);
+    let handles = || device.handles.lock(&caller.level);
     match code {
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
         ioctl::STRESS_START => answer(buffer, |start: StressStart| stress().start(caller.file, &start)),
@@ -40,20 +51,41 @@ pub(crate) fn dispatch(
             stress().turns(caller.file, &query)
         }),
         ioctl::STRESS_STOP => answer(buffer, |query: StressQuery| stress().stop(caller.file, &query)),
+        ioctl::OBJECT_LIMITS => answer(buffer, |_: ObjectLimitsRequest| handles().limits(file)),
+        ioctl::OBJECT_CREATE => answer(buffer, |create: ObjectCreate| handles().create(file, &create)),
+        ioctl::OBJECT_ACQUIRE => answer(buffer, |acquire: ObjectAcquire| handles().acquire(file, &acquire)),
+        ioctl::OBJECT_RELEASE => answer(buffer, |release: ObjectRelease| handles().release(file, &release)),
+        ioctl::OBJECT_WAIT => {
+            let query = accept::<ObjectQuery, ObjectWaited>(buffer)?;
+            handles().wait(file, &query, Pend::new(buffer, device.pending))?;
+            Ok(Answer::Later)
+        }
+        ioctl::OBJECT_COMPLETED => answer(buffer, |query: ObjectQuery| handles().completed(file, &query)),
+        ioctl::OBJECT_REINITIALIZE => {
+            answer(buffer, |query: ObjectQuery| handles().reinitialize(file, &query))
+        }
+        ioctl::OBJECT_STATE => answer(buffer, |query: ObjectQuery| handles().state(file, &query, false)),
+        ioctl::OBJECT_DESTROY => answer(buffer, |query: ObjectQuery| handles().destroy(file, &query)),
         _ => Err(Refusal::UnknownCode),
     }
 }
 
-/// Parses the request, makes sure that the answer will fit, and only then acts.
-fn answer<I: Request, O: IntoBytes + Immutable>(
-    buffer: &mut Buffer,
-    act: impl FnOnce(I) -> Result<O, Refusal>,
-) -> Result<usize, Refusal> {
+/// Parses the request, and makes sure that the answer will fit.
+fn accept<I: Request, O>(buffer: &Buffer) -> Result<I, Refusal> {
     let request = buffer.read(parse::<I>)?;
     if buffer.capacity() < size_of::<O>() {
         return Err(Refusal::OutputTooSmall);
     }
+    Ok(request)
+}
+
+/// Accepts the request, and only then acts.
+fn answer<I: Request, O: IntoBytes + Immutable>(
+    buffer: &mut Buffer,
+    act: impl FnOnce(I) -> Result<O, Refusal>,
+) -> Result<Answer, Refusal> {
+    let request = accept::<I, O>(buffer)?;
     let answer = act(request)?;
     buffer.write(answer.as_bytes())?;
-    Ok(size_of::<O>())
+    Ok(Answer::Now(size_of::<O>()))
 }

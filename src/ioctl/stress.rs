@@ -169,6 +169,11 @@ impl Stress {
         }
     }
 
+    /// The device is gone: the run ends, whoever started it.
+    pub(crate) fn end(&mut self) {
+        self.run = None;
+    }
+
     fn find(&mut self, file: WDFOBJECT, number: u64) -> Result<&mut ActiveRun, Refusal> {
         self.run
             .as_mut()

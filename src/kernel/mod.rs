@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod hypervisor;
 mod native;
+mod native_cache_aware;
 mod platform;
 pub(crate) mod pool;
 pub(crate) mod processors;
@@ -18,9 +19,10 @@ use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
     native::NativeRundown,
+    native_cache_aware::NativeCacheAware,
     platform::Nt,
     pool::{PoolArc, PoolBox},
-    thread::{Body, CurrentThread, SystemThread},
+    thread::{Body, CurrentThread, SystemThread, stack_word},
     wait_lock::WaitLock,
 };
 

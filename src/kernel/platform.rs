@@ -1,15 +1,18 @@
 //! NT as the primitive's platform.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 
-use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, arch, wait_block::WaitBlock};
+use ex_rundown::{
+    AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform, arch,
+    wait_block::WaitBlock,
+};
 use wdk_sys::{
     KEVENT,
     ntddk::{KeBugCheckEx, KeInitializeEvent, KeSetEvent},
 };
 
 use super::{
-    shared_data, spin_budget,
+    pool, processors, shared_data, spin_budget,
     wait::{self, NO},
 };
 
@@ -101,5 +104,36 @@ unsafe impl Platform for Nt {
     fn misuse(misuse: Misuse, word: usize) -> ! {
         // SAFETY: any IRQL, any state: going on would corrupt memory.
         unsafe { KeBugCheckEx(RUNDOWN_PROTECTION_MISUSE, misuse as u64, word as u64, 0, 0) }
+    }
+}
+
+/// What slots of a cache-aware reference are kept apart by: the line of every x64 processor.
+const CACHE_LINE: usize = 64;
+
+// SAFETY: a constant power of two; the maximum number of processors is fixed when the system starts.
+unsafe impl ProcessorPlatform for Nt {
+    #[inline]
+    fn processor_number() -> u32 {
+        processors::current()
+    }
+
+    fn processor_count() -> u32 {
+        processors::most()
+    }
+
+    fn cache_line() -> usize {
+        CACHE_LINE
+    }
+}
+
+// SAFETY: nonpaged pool, aligned to cache lines.
+unsafe impl PoolPlatform for Nt {
+    fn allocate(bytes: usize) -> Option<NonNull<usize>> {
+        pool::allocate(bytes.div_ceil(size_of::<usize>()))
+    }
+
+    unsafe fn free(memory: NonNull<usize>, _bytes: usize) {
+        // SAFETY: from `allocate`, says the caller, and not used any more.
+        unsafe { pool::free(memory) };
     }
 }

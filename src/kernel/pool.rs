@@ -19,7 +19,10 @@ use wdk_sys::{
 pub(crate) const TAG: u32 = u32::from_le_bytes(*b"Rdwn");
 
 /// Allocates room for `count` values of `T`.
-fn allocate<T>(count: usize) -> Option<NonNull<T>> {
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+pub(super) fn allocate<T>(count: usize) -> Option<NonNull<T>> {
     let bytes = size_of::<T>().checked_mul(count)?.max(1);
     // SAFETY: no preconditions at and below DISPATCH_LEVEL; failure is a null pointer.
     let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED, bytes as u64, TAG) };
@@ -27,10 +30,22 @@ fn allocate<T>(count: usize) -> Option<NonNull<T>> {
     if !memory.cast::<T>().is_aligned() {
         // A machine whose cache line is smaller than the type's alignment: there is none, but nothing promises it.
         // SAFETY: allocated above, and not used.
-        unsafe { ExFreePoolWithTag(memory.as_ptr(), TAG) };
+        unsafe { free(memory) };
         return None;
     }
     Some(memory.cast())
+}
+
+/// Frees what [`allocate`] gave.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+///
+/// # Safety
+/// It is freed once, and holds no value that would have to be dropped.
+pub(super) unsafe fn free<T>(memory: NonNull<T>) {
+    // SAFETY: allocated with this tag, and freed once, says the caller.
+    unsafe { ExFreePoolWithTag(memory.as_ptr().cast(), TAG) };
 }
 
 /// A value, or a slice of values, in nonpaged pool.
@@ -106,8 +121,8 @@ impl<T: ?Sized> Drop for PoolBox<T> {
     fn drop(&mut self) {
         // SAFETY: by the invariant; nobody uses the value afterwards.
         unsafe { ptr::drop_in_place(self.value.as_ptr()) };
-        // SAFETY: allocated with this tag, and freed once.
-        unsafe { ExFreePoolWithTag(self.value.as_ptr().cast(), TAG) };
+        // SAFETY: by the invariant, and freed once.
+        unsafe { free(self.value.cast::<u8>()) };
     }
 }
 

@@ -1,6 +1,9 @@
 //! System threads that are joined on their thread object: after that, none of their code runs any more.
 
-use core::{mem, ptr};
+use core::{
+    mem, ptr,
+    sync::atomic::{AtomicUsize, Ordering::Acquire},
+};
 
 use ex_rundown::{AtMostApcLevel, arch};
 use rundown_stress::Thread;
@@ -153,6 +156,31 @@ impl CurrentThread {
         // this to its end.
         unsafe { KeSetSystemGroupAffinityThread(&raw mut affinity, ptr::null_mut()) };
     }
+}
+
+/// How far below an address in a thread's first frames its stack surely reaches: an x64 kernel stack has 24 KB.
+const STACK: usize = 16 << 10;
+
+/// The word at `address`, if that lies in the stack whose `frame` is given, below the frame; zero otherwise.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+///
+/// # Safety
+/// `frame` is zero or an address in one of the first frames of a system thread that does not return to it meanwhile.
+pub(crate) unsafe fn stack_word(frame: usize, address: usize) -> u64 {
+    let below = frame.wrapping_sub(address);
+    if frame == 0
+        || !address.is_multiple_of(size_of::<usize>())
+        || !(size_of::<usize>()..=STACK).contains(&below)
+    {
+        return 0;
+    }
+    let word = ptr::with_exposed_provenance_mut(address);
+    // Acquire pairs with the releasers' subtractions.
+    // SAFETY: aligned, and in a stack that is resident and stays, says the caller; the other side works on the count by
+    // locked instructions.
+    unsafe { AtomicUsize::from_ptr(word) }.load(Acquire) as u64
 }
 
 /// Raises the IRQL to `DISPATCH_LEVEL` for as long as it lives, and borrows the proof that it was lower.

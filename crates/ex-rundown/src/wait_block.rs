@@ -110,14 +110,6 @@ impl<E> WaitBlock<E> {
         self.frame.end();
     }
 
-    /// Clears bit 0 of the flag and says whether it was set. Of the waiter's and the last releaser's call exactly
-    /// one returns true.
-    fn test_and_clear_spin_flag(&self) -> bool {
-        // The waiter's publishes the initialised event and the releaser's acquires it; the releaser's publishes
-        // what all holders did and the waiter's acquires that.
-        self.spin_flag.fetch_and(!SPINNING, AcqRel) & SPINNING != 0
-    }
-
     /// Waits for the last releaser, with the block published and references outstanding.
     ///
     /// # IRQL
@@ -164,7 +156,7 @@ impl<E> WaitBlock<E> {
         // SAFETY: while the flag is set no releaser touches the event, and the block does not move: it is
         // published.
         unsafe { P::initialize_event(event) };
-        let way_out = if self.test_and_clear_spin_flag() {
+        let way_out = if test_and_clear(&self.spin_flag) {
             // SAFETY: the event is initialised, and its one waiter is this one. The bit was set, so the last
             // releaser will find it clear and set the event.
             unsafe { P::wait_for_event(event, level) };
@@ -190,7 +182,8 @@ impl<E> WaitBlock<E> {
     /// `block` came out of a word, and the caller owns `references` of the references that its waiter counted:
     /// the waiter cannot return, and the block cannot vanish, before they are given back.
     pub(crate) unsafe fn release<P: Platform<Event = E>, C: Check>(block: *const Self, references: usize) {
-        // A raw pointer, never a reference to the block: after the hand-over the waiter's frame may be gone.
+        // A raw pointer, never a reference to the block: after the hand-over the waiter's frame may be gone, and a
+        // reference promises memory until the function that has it returns. One to an atomic alone does not.
         // SAFETY: the caller's references keep the block alive.
         let frame = unsafe { &raw const (*block).frame };
         // SAFETY: as above.
@@ -208,14 +201,24 @@ impl<E> WaitBlock<E> {
         }
         // This was the last reference. The waiter still cannot return: it waits for what follows.
         // SAFETY: see the line above.
-        if unsafe { (*block).test_and_clear_spin_flag() } {
+        let flag = unsafe { &raw const (*block).spin_flag };
+        // SAFETY: as above.
+        if test_and_clear(unsafe { &*flag }) {
             // The waiter was still spinning; from here on the block is gone.
             return;
         }
         // SAFETY: the waiter found the bit set, so it has initialised the event and cannot return before it is
         // set.
-        let event = unsafe { (*block).wake_event.get() };
+        let event = unsafe { &raw const (*block).wake_event };
         // SAFETY: as above.
-        unsafe { P::set_event(event.cast::<E>()) };
+        unsafe { P::set_event(UnsafeCell::raw_get(event).cast::<E>()) };
     }
+}
+
+/// Clears bit 0 of a `SpinFlag` and says whether it was set. Of the waiter's and the last releaser's call exactly one
+/// returns true.
+fn test_and_clear(spin_flag: &AtomicU32) -> bool {
+    // The waiter's publishes the initialised event and the releaser's acquires it; the releaser's publishes what all
+    // holders did and the waiter's acquires that.
+    spin_flag.fetch_and(!SPINNING, AcqRel) & SPINNING != 0
 }

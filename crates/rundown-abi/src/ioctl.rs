@@ -27,6 +27,28 @@ pub const STRESS_STOP: u32 = ctl_code(0x812, FILE_READ_ACCESS | FILE_WRITE_ACCES
 pub const STRESS_ARM: u32 = ctl_code(0x813, FILE_READ_ACCESS);
 /// Fetches the figures of the turns that are over.
 pub const STRESS_TURNS: u32 = ctl_code(0x814, FILE_READ_ACCESS);
+/// Tells what objects may cost.
+pub const OBJECT_LIMITS: u32 = ctl_code(0x820, FILE_READ_ACCESS);
+/// Makes an object.
+pub const OBJECT_CREATE: u32 = ctl_code(0x821, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Acquires references on an object.
+pub const OBJECT_ACQUIRE: u32 = ctl_code(0x822, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Releases references on an object.
+pub const OBJECT_RELEASE: u32 = ctl_code(0x823, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Begins the run-down of an object and waits for its references; pends until then.
+pub const OBJECT_WAIT: u32 = ctl_code(0x824, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Marks an object as run down.
+pub const OBJECT_COMPLETED: u32 = ctl_code(0x825, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Makes an object live again.
+pub const OBJECT_REINITIALIZE: u32 = ctl_code(0x826, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Shows an object's words.
+pub const OBJECT_STATE: u32 = ctl_code(0x827, FILE_READ_ACCESS);
+/// Destroys an object.
+pub const OBJECT_DESTROY: u32 = ctl_code(0x828, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Compares ours with the operating system's, step by step.
+pub const CONFORMANCE_RUN: u32 = ctl_code(0x830, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
+/// Runs ours and the operating system's routines on one word.
+pub const INTEROP_RUN: u32 = ctl_code(0x840, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
 
 #[cfg(test)]
 mod tests {
@@ -38,5 +60,16 @@ mod tests {
         assert_eq!(super::STRESS_STOP, 0x8052_e048);
         assert_eq!(super::STRESS_ARM, 0x8052_604c);
         assert_eq!(super::STRESS_TURNS, 0x8052_6050);
+        assert_eq!(super::OBJECT_LIMITS, 0x8052_6080);
+        assert_eq!(super::OBJECT_CREATE, 0x8052_e084);
+        assert_eq!(super::OBJECT_ACQUIRE, 0x8052_e088);
+        assert_eq!(super::OBJECT_RELEASE, 0x8052_e08c);
+        assert_eq!(super::OBJECT_WAIT, 0x8052_e090);
+        assert_eq!(super::OBJECT_COMPLETED, 0x8052_e094);
+        assert_eq!(super::OBJECT_REINITIALIZE, 0x8052_e098);
+        assert_eq!(super::OBJECT_STATE, 0x8052_609c);
+        assert_eq!(super::OBJECT_DESTROY, 0x8052_e0a0);
+        assert_eq!(super::CONFORMANCE_RUN, 0x8052_e0c0);
+        assert_eq!(super::INTEROP_RUN, 0x8052_e100);
     }
 }

@@ -12,20 +12,40 @@
 //! | fetch an arm's figures, final or so far | [`ioctl::STRESS_ARM`] | read | [`StressArmQuery`] | [`StressArmResult`] |
 //! | fetch the turns that are over | [`ioctl::STRESS_TURNS`] | read | [`StressTurnsQuery`] | [`StressTurns`] |
 //! | stop it | [`ioctl::STRESS_STOP`] | read, write | [`StressQuery`] | none |
+//! | what objects may cost | [`ioctl::OBJECT_LIMITS`] | read | [`ObjectLimitsRequest`] | [`ObjectLimits`] |
+//! | make an object | [`ioctl::OBJECT_CREATE`] | read, write | [`ObjectCreate`] | [`ObjectCreated`] |
+//! | acquire references | [`ioctl::OBJECT_ACQUIRE`] | read, write | [`ObjectAcquire`] | [`ObjectCounted`] |
+//! | release references | [`ioctl::OBJECT_RELEASE`] | read, write | [`ObjectRelease`] | [`ObjectCounted`] |
+//! | begin run-down and wait; pends | [`ioctl::OBJECT_WAIT`] | read, write | [`ObjectQuery`] | [`ObjectWaited`] |
+//! | mark as run down | [`ioctl::OBJECT_COMPLETED`] | read, write | [`ObjectQuery`] | none |
+//! | make live again | [`ioctl::OBJECT_REINITIALIZE`] | read, write | [`ObjectQuery`] | none |
+//! | show the words | [`ioctl::OBJECT_STATE`] | read | [`ObjectQuery`] | [`ObjectState`] |
+//! | destroy an object | [`ioctl::OBJECT_DESTROY`] | read, write | [`ObjectQuery`] | none |
+//! | compare in lock-step | [`ioctl::CONFORMANCE_RUN`] | read, write | [`ConformanceRun`] | [`ConformanceResult`] |
+//! | share one word | [`ioctl::INTEROP_RUN`] | read, write | [`InteropRun`] | [`InteropResult`] |
 //!
 //! A request is refused with one NTSTATUS per cause: [`Refusal`] lists them.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod header;
 mod info;
+mod interop;
 pub mod ioctl;
+mod object;
 mod refusal;
 mod stress;
 mod wire;
 
+pub use conformance::{ConformanceResult, ConformanceRun, Observed, Operation, Pair, StepCounts, TraceStep};
 pub use header::{Header, Request, VERSION, parse};
 pub use info::{Info, InfoRequest, SpinPath};
+pub use interop::{InteropCheck, InteropResult, InteropRun, Pairing};
+pub use object::{
+    ObjectAcquire, ObjectCounted, ObjectCreate, ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest,
+    ObjectPhase, ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, WaitEnd, limits,
+};
 pub use refusal::Refusal;
 pub use stress::{
     Arm, Latency, Limits, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,

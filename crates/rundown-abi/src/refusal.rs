@@ -125,6 +125,51 @@ refusals! {
     /// No run of this number was started by this handle.
     NoSuchRun = 0xC000_0225 STATUS_NOT_FOUND,
         "this handle has not started such a run";
+    /// The kind is none of [`ObjectKind`](crate::ObjectKind).
+    Kind = 0xC000_0232 STATUS_INVALID_VARIANT,
+        "there is no such kind of object; use ours, ours-wide, ours-cache-aware, native or native-cache-aware";
+    /// A release of no references.
+    Count = 0xC000_0173 STATUS_INVALID_BLOCK_LENGTH,
+        "a release needs at least one reference";
+    /// There is no such [`Pair`](crate::Pair) or [`Pairing`](crate::Pairing).
+    Pair = 0xC000_017B STATUS_INVALID_MEMBER,
+        "there is no such pair to compare, or pairing to share a word";
+    /// No steps or rounds, or more than the limit that [`ObjectLimits`](crate::ObjectLimits) names.
+    Steps = 0xC000_01A1 STATUS_INVALID_LOCK_RANGE,
+        "the number of steps or rounds must be at least 1 and at most the driver's limit; send several requests for more";
+    /// The handle has no object of this number.
+    NoSuchObject = 0xC000_02F0 STATUS_OBJECTID_NOT_FOUND,
+        "this handle has no such object; it was made by another handle, or is destroyed";
+    /// The handle has as many objects as it may.
+    TooManyObjects = 0xC000_0044 STATUS_QUOTA_EXCEEDED,
+        "this handle has as many objects as it may; destroy some";
+    /// The handle's objects take as many bytes as they may.
+    TooManyBytes = 0xC000_0099 STATUS_ALLOTTED_SPACE_EXCEEDED,
+        "the objects of this handle take as much pool as they may; destroy some";
+    /// As many waits go on as may, on the whole device.
+    TooManyWaits = 0xC000_0129 STATUS_TOO_MANY_THREADS,
+        "as many waits go on in the driver as may; release some references, so that waits end, and try again";
+    /// More references than may be outstanding on one object.
+    TooManyReferences = 0xC000_0095 STATUS_INTEGER_OVERFLOW,
+        "so many references cannot be outstanding on one object; release some";
+    /// More references would be released than are outstanding. NT's word goes negative, or the machine stops.
+    NotHeld = 0xC000_0264 STATUS_RESOURCE_NOT_OWNED,
+        "fewer references than that are outstanding on the object; nothing was released";
+    /// A wait goes on. With a second one, both hang in NT.
+    WaitGoingOn = 0xC000_042A STATUS_REQUEST_OUT_OF_SEQUENCE,
+        "a wait goes on on the object, whether or not its request was cancelled; release its references first";
+    /// A wait on a word with the pointer of a finished wait in it. NT's never ends.
+    WouldHang = 0xC000_0194 STATUS_POSSIBLE_DEADLOCK,
+        "the native routine would wait for ever, because the object has been waited for already; complete or re-initialise it first";
+    /// References are outstanding. In NT their releases would corrupt memory.
+    ReferencesOut = 0xC000_0708 STATUS_RESOURCE_IN_USE,
+        "references are outstanding on the object; release them, or wait for them, first";
+    /// The native wait block is not laid out as ours.
+    ForeignLayout = 0xC000_0058 STATUS_UNKNOWN_REVISION,
+        "this system's wait block is not the one that the driver knows, so ours and the native routines cannot share a word";
+    /// The device was removed by surprise.
+    Removed = 0xC000_02B6 STATUS_DEVICE_REMOVED,
+        "the device was removed; close the handle";
     /// The pool, or the thread creation, is exhausted.
     Resources = 0xC000_009A STATUS_INSUFFICIENT_RESOURCES,
         "the system is out of memory or threads; try fewer threads";

@@ -29,7 +29,10 @@ pub(crate) use wire_enum;
 
 #[cfg(test)]
 mod tests {
-    use crate::{Arm, RunState, SpinPath, Waiter, WordState, Workload};
+    use crate::{
+        Arm, InteropCheck, ObjectKind, ObjectPhase, Operation, Pair, Pairing, RunState, SpinPath, WaitEnd,
+        Waiter, WordState, Workload,
+    };
 
     #[test]
     fn a_number_is_one_of_the_listed_or_none() {
@@ -42,6 +45,6 @@ mod tests {
                 assert_eq!($name::from_wire(u32::MAX), None);
             )+};
         }
-        check!(Arm RunState SpinPath Waiter WordState Workload);
+        check!(Arm InteropCheck ObjectKind ObjectPhase Operation Pair Pairing RunState SpinPath WaitEnd Waiter WordState Workload);
     }
 }

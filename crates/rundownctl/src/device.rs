@@ -1,13 +1,11 @@
 //! The driver of the running Windows, through its device interface.
 //!
-//! Requests go through `NtDeviceIoControlFile` (winternl.h) and not through `DeviceIoControl`, which would fold the
-//! driver's causes into a few Win32 errors: `STATUS_INVALID_PARAMETER_1` to `_8` are all `ERROR_INVALID_PARAMETER` there.
+//! The handle is opened for overlapped requests, so that others get through while a wait pends.
 
-use std::{io, ptr};
+use std::{collections::BTreeMap, io, ptr, time::Duration};
 
 use rundown_abi::INTERFACE_GUID;
 use windows_sys::{
-    Wdk::System::IO::NtDeviceIoControlFile,
     Win32::{
         Devices::DeviceAndDriverInstallation::{
             CM_GET_DEVICE_INTERFACE_LIST_PRESENT, CM_Get_Device_Interface_List_SizeW,
@@ -17,30 +15,40 @@ use windows_sys::{
             CloseHandle, ERROR_ACCESS_DENIED, FALSE, GENERIC_READ, GENERIC_WRITE, HANDLE,
             INVALID_HANDLE_VALUE,
         },
-        Storage::FileSystem::{CreateFileW, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING},
-        System::IO::{IO_STATUS_BLOCK, IO_STATUS_BLOCK_0},
+        Storage::FileSystem::{
+            CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
+        },
     },
     core::GUID,
 };
 
 use crate::{
     error::Error,
-    ntstatus::is_success,
-    target::{Access, Handle, Ioctl, Target, User},
+    target::{Access, Handle, Ioctl, Target, Ticket, User},
 };
+
+mod under_way;
+
+use under_way::UnderWay;
 
 /// The status of a `CreateFileW` that failed with `ERROR_ACCESS_DENIED`.
 const STATUS_ACCESS_DENIED: u32 = 0xC000_0022;
 
 /// The first present device of the driver's interface class.
-#[derive(Debug, Default)]
-pub struct Device {}
+#[derive(Default)]
+pub struct Device {
+    under_way: BTreeMap<u64, UnderWay>,
+    next_ticket: u64,
+}
 
 impl Device {
     /// A device that has yet to be looked for.
     #[must_use]
     pub const fn new() -> Self {
-        Self {}
+        Self {
+            under_way: BTreeMap::new(),
+            next_ticket: 0,
+        }
     }
 }
 
@@ -130,7 +138,7 @@ impl Target for Device {
                 FILE_SHARE_READ | FILE_SHARE_WRITE,
                 ptr::null(),
                 OPEN_EXISTING,
-                0,
+                FILE_FLAG_OVERLAPPED,
                 ptr::null_mut(),
             )
         };
@@ -147,43 +155,32 @@ impl Target for Device {
         Err(lost(&error))
     }
 
-    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
-        let too_long = |_| Error::Usage("a buffer cannot be longer than 4 GiB".into());
-        let input_length = u32::try_from(request.input.len()).map_err(too_long)?;
-        let output_length = u32::try_from(request.capacity).map_err(too_long)?;
-        let mut output = vec![0_u8; request.capacity];
-        let mut block = IO_STATUS_BLOCK {
-            Anonymous: IO_STATUS_BLOCK_0 { Status: 0 },
-            Information: 0,
+    fn begin(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
+        let under_way = UnderWay::begin(to_raw(handle), request)?;
+        self.next_ticket += 1;
+        self.under_way.insert(self.next_ticket, under_way);
+        Ok(Ticket(self.next_ticket))
+    }
+
+    fn answer(&mut self, ticket: Ticket, patience: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let Some(request) = self.under_way.get(&ticket.0) else {
+            return Err(Error::Usage("a request has one answer".into()));
         };
-        // SAFETY: the handle was opened without FILE_FLAG_OVERLAPPED, so the call returns after the request has
-        // completed, and until then the two buffers and `block` live; their lengths are those passed.
-        let status = unsafe {
-            NtDeviceIoControlFile(
-                to_raw(handle),
-                ptr::null_mut(),
-                None,
-                ptr::null(),
-                &raw mut block,
-                request.code,
-                request.input.as_ptr().cast(),
-                input_length,
-                output.as_mut_ptr().cast(),
-                output_length,
-            )
-        };
-        let status = status.cast_unsigned();
-        if !is_success(status) {
-            return Err(Error::Refused {
-                request: request.name.into(),
-                status,
-            });
+        if !request.has_completed(patience)? {
+            return Ok(None);
         }
-        output.truncate(block.Information);
-        Ok(output)
+        let answer = self.under_way.remove(&ticket.0).map(UnderWay::answer);
+        answer.transpose()
+    }
+
+    fn cancel(&mut self, ticket: Ticket) -> Result<(), Error> {
+        self.under_way.get(&ticket.0).map_or(Ok(()), UnderWay::cancel)
     }
 
     fn close(&mut self, handle: Handle) -> Result<(), Error> {
+        // They are cancelled and waited for, as long as the handle names what they were sent to.
+        self.under_way
+            .retain(|_, request| !request.was_sent_to(to_raw(handle)));
         // SAFETY: `open` gave the handle, and its one owner closes it once.
         let closed = unsafe { CloseHandle(to_raw(handle)) };
         if closed == FALSE {

@@ -4,10 +4,14 @@
 //! <payload>`. When the machine dies, the lab says `bugcheck 0x<code> <NAME> <why>` and hangs up.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rundown_abi::INTERFACE_GUID_TEXT;
@@ -16,18 +20,38 @@ use crate::{
     error::Error,
     hexadecimal,
     ntstatus::is_success,
-    target::{Access, Handle, Ioctl, Target, User},
+    target::{Access, Handle, Ioctl, Target, Ticket, User},
 };
 
 /// The version of the line protocol that we speak.
 const PROTOCOL: &str = "1";
 
+/// What the lab answers to a `cancel` of a request that has completed.
+const STATUS_NOT_FOUND: u32 = 0xC000_0225;
+
 /// A running lab and the line to it.
 pub struct Lab {
     to: Option<Box<dyn Write>>,
-    from: Box<dyn BufRead>,
+    /// What a thread of its own reads: a wait for a line can then have an end.
+    from: Receiver<io::Result<String>>,
     process: Option<Child>,
     next_id: u64,
+    /// The device requests under way, by their ids.
+    under_way: BTreeMap<u64, UnderWay>,
+    /// Answers that came while another one was waited for.
+    arrived: BTreeMap<u64, Answer>,
+}
+
+/// What has to be known of a request to read its answer.
+struct UnderWay {
+    name: String,
+    capacity: usize,
+}
+
+/// `<id> 0x<ntstatus> <payload>`
+struct Answer {
+    status: u32,
+    payload: String,
 }
 
 impl Lab {
@@ -51,34 +75,33 @@ impl Lab {
             advice: "build it with `cargo xtask lab`, or name it with --target lab:program=PATH".into(),
         })?;
         let to = process.stdin.take().map(|pipe| Box::new(pipe) as Box<dyn Write>);
-        let from = process
-            .stdout
-            .take()
-            .map(|pipe| Box::new(BufReader::new(pipe)) as Box<dyn BufRead>);
+        let from = process.stdout.take();
         let (Some(to), Some(from)) = (to, from) else {
             unreachable!("both streams were asked for as pipes");
         };
-        Self {
-            to: Some(to),
-            from,
-            process: Some(process),
-            next_id: 1,
-        }
-        .greeted()
+        Self::speaking(BufReader::new(from), to, Some(process)).greeted()
     }
 
     /// Speaks to a lab at the other end of two streams.
     ///
     /// # Errors
     /// As [`Lab::spawn`].
-    pub fn over(from: impl BufRead + 'static, to: impl Write + 'static) -> Result<Self, Error> {
+    pub fn over(from: impl BufRead + Send + 'static, to: impl Write + 'static) -> Result<Self, Error> {
+        Self::speaking(from, Box::new(to), None).greeted()
+    }
+
+    fn speaking(from: impl BufRead + Send + 'static, to: Box<dyn Write>, process: Option<Child>) -> Self {
+        let (lines, received) = channel();
+        // It ends with the lab's output, or when nobody wants the lines any more.
+        thread::spawn(move || from.lines().try_for_each(|line| lines.send(line)));
         Self {
-            to: Some(Box::new(to)),
-            from: Box::new(from),
-            process: None,
+            to: Some(to),
+            from: received,
+            process,
             next_id: 1,
+            under_way: BTreeMap::new(),
+            arrived: BTreeMap::new(),
         }
-        .greeted()
     }
 
     fn greeted(mut self) -> Result<Self, Error> {
@@ -96,14 +119,29 @@ impl Lab {
 
     /// The next line, which is not the machine's death.
     fn line(&mut self) -> Result<String, Error> {
-        let mut line = String::new();
-        match self.from.read_line(&mut line) {
-            Ok(0) => Err(self.hung_up()),
-            Ok(_) => match line.trim_end().strip_prefix("bugcheck ") {
+        loop {
+            if let Some(line) = self.line_by(None)? {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// The next line, if it comes before the deadline; without one, it is waited for.
+    fn line_by(&mut self, deadline: Option<Instant>) -> Result<Option<String>, Error> {
+        let received = match deadline {
+            None => self.from.recv().map_err(RecvTimeoutError::from),
+            Some(deadline) => self
+                .from
+                .recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        };
+        match received {
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(self.hung_up()),
+            Ok(Ok(line)) => match line.trim_end().strip_prefix("bugcheck ") {
                 Some(death) => Err(Error::DriverFailed(format!("bugcheck {death}"))),
-                None => Ok(line.trim_end().to_owned()),
+                None => Ok(Some(line.trim_end().to_owned())),
             },
-            Err(error) => Err(Error::Protocol(format!("what the lab says is no text: {error}"))),
+            Ok(Err(error)) => Err(Error::Protocol(format!("what the lab says is no text: {error}"))),
         }
     }
 
@@ -130,38 +168,58 @@ impl Lab {
         })
     }
 
-    /// Sends a request and returns the status and the payload of its answer.
-    fn request(&mut self, text: &str) -> Result<(u32, String), Error> {
+    /// Sends a request and returns its id.
+    fn send(&mut self, text: &str) -> Result<u64, Error> {
         let id = self.next_id;
         self.next_id += 1;
         let sent = match &mut self.to {
             Some(to) => writeln!(to, "{id} {text}").and_then(|()| to.flush()).is_ok(),
             None => false,
         };
+        if sent {
+            return Ok(id);
+        }
         // A lab that no longer listens has said why before.
         loop {
-            let line = self.line()?;
-            if let Some(answer) = answer_to(id, &line)? {
-                return Ok(answer);
+            self.line()?;
+        }
+    }
+
+    /// The answer to request `id`, if it comes before the deadline; without one, it is waited for.
+    fn answer_by(&mut self, id: u64, deadline: Option<Instant>) -> Result<Option<Answer>, Error> {
+        loop {
+            if let Some(answer) = self.arrived.remove(&id) {
+                return Ok(Some(answer));
             }
-            if !sent {
-                return Err(self.hung_up());
+            let Some(line) = self.line_by(deadline)? else {
+                return Ok(None);
+            };
+            let (id, answer) = answer(&line)?;
+            self.arrived.insert(id, answer);
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    fn request(&mut self, text: &str) -> Result<Answer, Error> {
+        let id = self.send(text)?;
+        loop {
+            if let Some(answer) = self.answer_by(id, None)? {
+                return Ok(answer);
             }
         }
     }
 }
 
-/// Reads `<id> 0x<ntstatus> <payload>`; `None` when it answers another request.
-fn answer_to(id: u64, line: &str) -> Result<Option<(u32, String)>, Error> {
-    let parsed = || -> Option<(u64, u32, &str)> {
+/// Reads an answer and the id of the request that it belongs to.
+fn answer(line: &str) -> Result<(u64, Answer), Error> {
+    let parsed = || {
         let mut words = line.splitn(3, ' ');
-        let answered = words.next()?.parse().ok()?;
+        let id = words.next()?.parse().ok()?;
         let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-        Some((answered, status, words.next().unwrap_or("-")))
+        let payload = words.next().unwrap_or("-").to_owned();
+        Some((id, Answer { status, payload }))
     };
-    let (answered, status, payload) =
-        parsed().ok_or_else(|| Error::Protocol(format!("the lab says `{line}` where an answer was due")))?;
-    Ok((answered == id).then(|| (status, payload.to_owned())))
+    parsed().ok_or_else(|| Error::Protocol(format!("the lab says `{line}` where an answer was due")))
 }
 
 /// What the lab's exit status means for its client (see `rundown-lab --help`).
@@ -203,8 +261,9 @@ impl Target for Lab {
             User::Administrator => "admin",
             User::Other => "user",
         };
-        let (status, handle) = self.request(&format!("open {INTERFACE_GUID_TEXT} {access} {user}"))?;
-        checked("opening the device", status)?;
+        let answer = self.request(&format!("open {INTERFACE_GUID_TEXT} {access} {user}"))?;
+        checked("opening the device", answer.status)?;
+        let handle = answer.payload;
         let parsed = match handle.strip_prefix("0x") {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => handle.parse(),
@@ -214,33 +273,61 @@ impl Target for Lab {
             .map_err(|_| Error::Protocol(format!("the lab calls a handle `{handle}`")))
     }
 
-    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
-        let text = format!(
+    fn begin(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
+        let id = self.send(&format!(
             "ioctl {} 0x{:08x} {} {}",
             handle.0,
             request.code,
             request.capacity,
             hexadecimal::encode(request.input)
-        );
-        let (status, payload) = self.request(&text)?;
-        checked(request.name, status)?;
-        hexadecimal::decode(&payload)
+        ))?;
+        let under_way = UnderWay {
+            name: request.name.to_owned(),
+            capacity: request.capacity,
+        };
+        self.under_way.insert(id, under_way);
+        Ok(Ticket(id))
+    }
+
+    fn answer(&mut self, ticket: Ticket, patience: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let Some(answer) = self.answer_by(ticket.0, Instant::now().checked_add(patience))? else {
+            return Ok(None);
+        };
+        let Some(request) = self.under_way.remove(&ticket.0) else {
+            return Err(Error::Protocol(format!("the lab answers {} twice", ticket.0)));
+        };
+        checked(&request.name, answer.status)?;
+        hexadecimal::decode(&answer.payload)
             .filter(|output| output.len() <= request.capacity)
-            .ok_or_else(|| Error::Protocol(format!("the lab answers {} with `{payload}`", request.name)))
+            .map(Some)
+            .ok_or_else(|| {
+                Error::Protocol(format!(
+                    "the lab answers {} with `{}`",
+                    request.name, answer.payload
+                ))
+            })
+    }
+
+    fn cancel(&mut self, ticket: Ticket) -> Result<(), Error> {
+        let answer = self.request(&format!("cancel {}", ticket.0))?;
+        if answer.status == STATUS_NOT_FOUND {
+            return Ok(());
+        }
+        checked("cancelling a request", answer.status)
     }
 
     fn close(&mut self, handle: Handle) -> Result<(), Error> {
-        let (status, _) = self.request(&format!("close {}", handle.0))?;
-        checked("closing the device", status)
+        let answer = self.request(&format!("close {}", handle.0))?;
+        checked("closing the device", answer.status)
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
-        let (status, _) = self.request("quit")?;
+        let answer = self.request("quit")?;
         let exit = self.wait()?;
         if let Some(exit) = exit {
             verdict(exit)?;
         }
-        checked("unloading the driver", status)
+        checked("unloading the driver", answer.status)
     }
 }
 
@@ -255,7 +342,7 @@ impl Drop for Lab {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::{self, Cursor},
+        io::{self, Cursor, Read},
         sync::{Arc, Mutex},
     };
 
@@ -330,6 +417,37 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_request_can_pend_while_others_are_answered() {
+        let (mut lab, sent) =
+            lab("ready 1\n2 0x00000000 cafe\n3 0xC0000225 -\n4 0x00000000 -\n1 0xC0000120 -\n");
+        let pending = lab.begin(Handle(1), &ANYTHING).unwrap();
+        assert_eq!(lab.ioctl(Handle(1), &ANYTHING).unwrap(), [0xca, 0xfe]);
+        lab.cancel(pending).unwrap();
+        lab.cancel(pending).unwrap();
+        let error = lab.answer(pending, Duration::from_mins(1)).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Refused {
+                    status: 0xC000_0120,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(sent.lines()[2..], ["3 cancel 1", "4 cancel 1"]);
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let (silence, _keep) = io::pipe().unwrap();
+        let says = Cursor::new("ready 1\n").chain(BufReader::new(silence));
+        let mut lab = Lab::over(says, Sent::default()).unwrap();
+        let pending = lab.begin(Handle(1), &ANYTHING).unwrap();
+        assert_eq!(lab.answer(pending, Duration::from_millis(20)).unwrap(), None);
     }
 
     #[test]

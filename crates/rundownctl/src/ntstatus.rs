@@ -54,11 +54,6 @@ const SYSTEM: &[(u32, &str, &str)] = &[
         "STATUS_INVALID_DEVICE_STATE",
         "the device is starting or stopping; try again",
     ),
-    (
-        0xC000_02B6,
-        "STATUS_DEVICE_REMOVED",
-        "the device was removed while the request was under way",
-    ),
 ];
 
 /// Explains `status` in one line: value, name, meaning.

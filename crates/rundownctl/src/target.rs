@@ -4,6 +4,7 @@ use std::{
     env,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use crate::error::Error;
@@ -16,11 +17,37 @@ pub trait Target {
     /// [`Error::Refused`] when the system refuses; otherwise the target could not be reached or has died.
     fn open(&mut self, access: Access, user: User) -> Result<Handle, Error>;
 
-    /// Sends a request and waits for its completion. The answer has at most `capacity` bytes.
+    /// Sends a request and does not wait for its completion.
+    ///
+    /// # Errors
+    /// When it cannot be sent. What the request itself comes to is the affair of [`Target::answer`].
+    fn begin(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error>;
+
+    /// The answer to a request that was sent, of at most `capacity` bytes; `None` when it does not come within
+    /// `patience`. An answer can be had once.
     ///
     /// # Errors
     /// [`Error::Refused`] when the request completes with an NTSTATUS that is not a success.
-    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error>;
+    fn answer(&mut self, ticket: Ticket, patience: Duration) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Asks for a request to be cancelled. It still has its answer, as a rule `STATUS_CANCELLED`.
+    ///
+    /// # Errors
+    /// When that cannot be asked for. A request that has completed meanwhile is no error.
+    fn cancel(&mut self, ticket: Ticket) -> Result<(), Error>;
+
+    /// Sends a request and waits for its completion.
+    ///
+    /// # Errors
+    /// As [`Target::begin`] and [`Target::answer`].
+    fn ioctl(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
+        let ticket = self.begin(handle, request)?;
+        loop {
+            if let Some(answer) = self.answer(ticket, Duration::MAX)? {
+                return Ok(answer);
+            }
+        }
+    }
 
     /// Closes a handle that [`Target::open`] gave.
     ///
@@ -38,6 +65,10 @@ pub trait Target {
 /// A handle to the open device; what its number means is the target's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(pub u64);
+
+/// A request that is under way; what its number means is the target's affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
 
 /// A device control request.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     rc::Rc,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -18,7 +19,7 @@ use rundownctl::{
     commands::stress::{Outcome, Run},
     error::Error,
     session::Session,
-    target::{Access, Handle, Ioctl, Target, User},
+    target::{Access, Handle, Ioctl, Target, Ticket, User},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -38,7 +39,20 @@ struct Driver {
     start: Option<StressStart>,
 }
 
-struct Fake(Rc<RefCell<Driver>>);
+/// It answers at once; the answer waits until it is asked for.
+struct Fake {
+    driver: Rc<RefCell<Driver>>,
+    answer: Option<Result<Vec<u8>, Error>>,
+}
+
+impl Fake {
+    fn new(driver: &Rc<RefCell<Driver>>) -> Self {
+        Self {
+            driver: Rc::clone(driver),
+            answer: None,
+        }
+    }
+}
 
 const RUN: u64 = 42;
 
@@ -49,17 +63,12 @@ fn refused<T>(refusal: Refusal) -> Result<T, Error> {
     })
 }
 
-impl Target for Fake {
-    fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
-        Ok(Handle(1))
-    }
-
-    fn ioctl(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
-        let mut driver = self.0.borrow_mut();
+impl Driver {
+    fn carry_out(&mut self, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
         match request.code {
             ioctl::STRESS_START => match parse::<StressStart>(request.input) {
                 Ok(start) => {
-                    driver.start = Some(start);
+                    self.start = Some(start);
                     Ok(StressStarted {
                         header: Header::of::<StressStarted>(),
                         run: RUN,
@@ -71,21 +80,21 @@ impl Target for Fake {
             },
             ioctl::STRESS_STOP => {
                 assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
-                driver.stopped = true;
+                self.stopped = true;
                 Ok(Vec::new())
             }
             ioctl::STRESS_RESULT => {
                 assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
-                driver.polls += 1;
-                if driver.dies_at_poll == Some(driver.polls) {
+                self.polls += 1;
+                if self.dies_at_poll == Some(self.polls) {
                     return Err(Error::DriverFailed("bugcheck 0x000000d1".into()));
                 }
-                if let Some((poll, flag)) = &driver.interrupt_at_poll
-                    && *poll == driver.polls
+                if let Some((poll, flag)) = &self.interrupt_at_poll
+                    && *poll == self.polls
                 {
                     flag.store(true, Ordering::Relaxed);
                 }
-                let state = match (driver.stopped, driver.polls > driver.polls_until_done) {
+                let state = match (self.stopped, self.polls > self.polls_until_done) {
                     (true, _) => RunState::Stopped,
                     (_, true) => RunState::Finished,
                     _ => RunState::Running,
@@ -96,7 +105,7 @@ impl Target for Fake {
                     state: state as u32,
                     arms: Arm::Ours.bit(),
                     microseconds: 1_000_000,
-                    acquires: u64::from(driver.polls) * 1000,
+                    acquires: u64::from(self.polls) * 1000,
                     refused: 3,
                     generations: 7,
                     contested: 5,
@@ -105,7 +114,7 @@ impl Target for Fake {
                         event: 5,
                         ..WaysOut::default()
                     },
-                    violations: driver.violations,
+                    violations: self.violations,
                     stall: Stall::default(),
                     turns_done: 0,
                     turns: 2,
@@ -122,14 +131,33 @@ impl Target for Fake {
             _ => refused(Refusal::UnknownCode),
         }
     }
+}
+
+impl Target for Fake {
+    fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
+        Ok(Handle(1))
+    }
+
+    fn begin(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
+        self.answer = Some(self.driver.borrow_mut().carry_out(request));
+        Ok(Ticket(1))
+    }
+
+    fn answer(&mut self, _: Ticket, _: Duration) -> Result<Option<Vec<u8>>, Error> {
+        self.answer.take().transpose()
+    }
+
+    fn cancel(&mut self, _: Ticket) -> Result<(), Error> {
+        Ok(())
+    }
 
     fn close(&mut self, _: Handle) -> Result<(), Error> {
-        self.0.borrow_mut().closed = true;
+        self.driver.borrow_mut().closed = true;
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
-        let mut driver = self.0.borrow_mut();
+        let mut driver = self.driver.borrow_mut();
         driver.finished = true;
         if driver.leaks {
             Err(Error::DriverFailed("it leaks".into()))
@@ -146,7 +174,7 @@ fn stress(driver: Driver, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Driv
         panic!("{command:?}")
     };
     let driver = Rc::new(RefCell::new(driver));
-    let session = Session::with(Box::new(Fake(Rc::clone(&driver))), interrupted);
+    let session = Session::with(Box::new(Fake::new(&driver)), interrupted);
     let outcome = Run::new(&options).carry_out(session.connect().unwrap(), &session);
     (outcome, driver)
 }
@@ -214,7 +242,7 @@ fn a_leak_found_at_the_end_is_an_error() {
 
 fn exit_code(cli: &Cli, driver: Driver) -> u8 {
     let interrupted = AtomicBool::new(false);
-    let session = Session::with(Box::new(Fake(Rc::new(RefCell::new(driver)))), &interrupted);
+    let session = Session::with(Box::new(Fake::new(&Rc::new(RefCell::new(driver)))), &interrupted);
     carry_out(cli, &session).unwrap()
 }
 
@@ -242,26 +270,37 @@ fn a_violation_is_the_exit_code() {
 
 #[test]
 fn an_answer_of_another_size_is_not_believed() {
-    let mut fake = Fake(Rc::default());
+    let mut fake = Fake::new(&Rc::default());
     let error = Client::open(&mut fake, Access::Read).unwrap().info().unwrap_err();
     assert!(matches!(error, Error::Protocol(_)), "{error}");
 }
 
 /// A driver of another version: it refuses ours, and looks no further than the header.
-struct OfVersion(u32);
+struct OfVersion {
+    version: u32,
+    asked: u32,
+}
 
 impl Target for OfVersion {
     fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
         Ok(Handle(1))
     }
 
-    fn ioctl(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
-        let (header, _) = Header::read_from_prefix(request.input).unwrap();
-        refused(if header.version == self.0 {
+    fn begin(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
+        self.asked = Header::read_from_prefix(request.input).unwrap().0.version;
+        Ok(Ticket(1))
+    }
+
+    fn answer(&mut self, _: Ticket, _: Duration) -> Result<Option<Vec<u8>>, Error> {
+        refused(if self.asked == self.version {
             Refusal::OutputTooSmall
         } else {
             Refusal::Version
         })
+    }
+
+    fn cancel(&mut self, _: Ticket) -> Result<(), Error> {
+        Ok(())
     }
 
     fn close(&mut self, _: Handle) -> Result<(), Error> {
@@ -286,7 +325,10 @@ fn a_driver_of_another_version_is_told_by_both_versions() {
             format!("another version of the protocol than this client's {VERSION}"),
         ),
     ] {
-        let mut driver = OfVersion(theirs);
+        let mut driver = OfVersion {
+            version: theirs,
+            asked: 0,
+        };
         let error = Client::open(&mut driver, Access::Read)
             .unwrap()
             .info()

@@ -142,6 +142,30 @@ unsafe extern "win64" fn retrieve_next_request(_globals: u64, queue: u64, result
     status::SUCCESS
 }
 
+/// `found` has to be a live handle, which a reference on it guarantees, but need not be in the queue any more.
+unsafe extern "win64" fn retrieve_found_request(
+    _globals: u64,
+    queue: u64,
+    found: u64,
+    result: *mut u64,
+) -> i32 {
+    let queue = object::find(queue, Kind::Queue);
+    let found = object::find(found, Kind::Request);
+    let body = queue.queue();
+    require(result, "OutRequest");
+    let mut state = body.state.lock();
+    if !state.dispatching || !state.powered {
+        return status::WDF_PAUSED;
+    }
+    let Some(request) = take(&mut state, &queue, |waiting| waiting.handle() == found.handle()) else {
+        return status::NOT_FOUND;
+    };
+    drop(state);
+    // SAFETY: the declaration: room for a handle.
+    unsafe { result.write(request.handle()) };
+    status::SUCCESS
+}
+
 unsafe extern "win64" fn forward(_globals: u64, handle: u64, destination: u64) -> i32 {
     let request = object::find(handle, Kind::Request);
     let destination = object::find(destination, Kind::Queue);
@@ -203,6 +227,12 @@ pub static FUNCTIONS: &[Slot] = &[
         "WdfIoQueueRetrieveNextRequest",
         2,
         retrieve_next_request as *const (),
+    ),
+    Slot::new(
+        161,
+        "WdfIoQueueRetrieveFoundRequest",
+        2,
+        retrieve_found_request as *const (),
     ),
     Slot::new(
         164,

@@ -134,6 +134,24 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     }
 }
 
+/// The driver's suite: its requests, one by one, in the lab.
+pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
+    gate.step("driver's suite", |progress| {
+        let mut command = Command::new(cargo());
+        command.args([
+            "test",
+            "--package",
+            "rundown-suite",
+            "--test",
+            "*",
+            "--no-fail-fast",
+        ]);
+        build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+        command.env("RUNDOWN_LAB_DIR", tree.lab());
+        tests(&mut command, progress)
+    });
+}
+
 /// What takes hours.
 pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
     gate.group("mutants", || {

@@ -53,6 +53,7 @@ typedef enum _WDFFUNCENUM {
     WdfIoQueueStopSynchronouslyTableIndex = 156,
     WdfIoQueueGetDeviceTableIndex = 157,
     WdfIoQueueRetrieveNextRequestTableIndex = 158,
+    WdfIoQueueRetrieveFoundRequestTableIndex = 161,
     WdfIoQueuePurgeSynchronouslyTableIndex = 164,
     WdfIoQueuePurgeTableIndex = 165,
     WdfMemoryCreateTableIndex = 192,
@@ -79,6 +80,7 @@ typedef enum _WDFFUNCENUM {
     WdfRequestRetrieveOutputBufferTableIndex = 270,
     WdfRequestSetInformationTableIndex = 275,
     WdfRequestGetFileObjectTableIndex = 277,
+    WdfRequestGetRequestorModeTableIndex = 280,
     WdfRequestForwardToIoQueueTableIndex = 281,
     WdfRequestGetIoQueueTableIndex = 282,
     WdfRequestWdmGetIrpTableIndex = 285,
@@ -186,6 +188,9 @@ typedef WDFDEVICE (NTAPI *PFN_WDFIOQUEUEGETDEVICE)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFQUEUE Queue);
 typedef NTSTATUS (NTAPI *PFN_WDFIOQUEUERETRIEVENEXTREQUEST)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFQUEUE Queue, WDFREQUEST *OutRequest);
+typedef NTSTATUS (NTAPI *PFN_WDFIOQUEUERETRIEVEFOUNDREQUEST)(
+    PWDF_DRIVER_GLOBALS DriverGlobals, WDFQUEUE Queue, WDFREQUEST FoundRequest,
+    WDFREQUEST *OutRequest);
 typedef VOID (NTAPI *PFN_WDFIOQUEUEPURGESYNCHRONOUSLY)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFQUEUE Queue);
 typedef VOID (NTAPI *PFN_WDFIOQUEUEPURGE)(
@@ -243,6 +248,8 @@ typedef NTSTATUS (NTAPI *PFN_WDFREQUESTRETRIEVEOUTPUTBUFFER)(
 typedef VOID (NTAPI *PFN_WDFREQUESTSETINFORMATION)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFREQUEST Request, ULONG_PTR Information);
 typedef WDFFILEOBJECT (NTAPI *PFN_WDFREQUESTGETFILEOBJECT)(
+    PWDF_DRIVER_GLOBALS DriverGlobals, WDFREQUEST Request);
+typedef KPROCESSOR_MODE (NTAPI *PFN_WDFREQUESTGETREQUESTORMODE)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFREQUEST Request);
 typedef NTSTATUS (NTAPI *PFN_WDFREQUESTFORWARDTOIOQUEUE)(
     PWDF_DRIVER_GLOBALS DriverGlobals, WDFREQUEST Request, WDFQUEUE DestinationQueue);

@@ -1,0 +1,182 @@
+//! Objects: references that a handle makes, and works on step by step.
+//!
+//! An object counts its references itself, and refuses every step that the routine behind it would answer with a hang or a
+//! bugcheck.
+
+mod handles;
+mod reference;
+mod wait;
+
+use rundown_abi::{Header, ObjectCounted, ObjectKind, ObjectPhase, ObjectState, Refusal, limits};
+
+pub(crate) use self::handles::Handles;
+use self::{
+    reference::{AnyReference, Reading},
+    wait::OngoingWait,
+};
+use crate::{kernel::PoolArc, pended::Pend};
+
+/// An object.
+///
+/// # Invariants
+///
+/// 1. `outstanding` is the number of references that the reference has granted and not been given back.
+/// 2. Nobody but this object's steps works on the reference, one at a time, and its wait.
+pub(crate) struct Object {
+    number: u64,
+    kind: ObjectKind,
+    outstanding: u32,
+    // Before the reference is let go of.
+    wait: Option<OngoingWait>,
+    reference: PoolArc<AnyReference>,
+}
+
+impl Object {
+    fn new(number: u64, kind: ObjectKind) -> Option<Self> {
+        Some(Self {
+            number,
+            kind,
+            outstanding: 0,
+            wait: None,
+            reference: PoolArc::new(AnyReference::new(kind)?)?,
+        })
+    }
+
+    fn bytes(kind: ObjectKind) -> u64 {
+        let own = size_of::<Self>() + size_of::<AnyReference>();
+        own.saturating_add(AnyReference::bytes(kind)) as u64
+    }
+
+    const fn number(&self) -> u64 {
+        self.number
+    }
+
+    const fn kind(&self) -> ObjectKind {
+        self.kind
+    }
+
+    /// The wait that goes on; one that has ended is joined and forgotten.
+    fn wait_going_on(&mut self) -> Option<&OngoingWait> {
+        if self.wait.as_ref().is_some_and(OngoingWait::is_over) {
+            self.wait = None;
+        }
+        self.wait.as_ref()
+    }
+
+    /// Refused while somebody waits or references are out.
+    fn at_rest(&mut self) -> Result<(), Refusal> {
+        if self.wait_going_on().is_some() {
+            Err(Refusal::WaitGoingOn)
+        } else if self.outstanding != 0 {
+            Err(Refusal::ReferencesOut)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn counted(&self, granted: bool) -> ObjectCounted {
+        ObjectCounted {
+            header: Header::of::<ObjectCounted>(),
+            granted: u32::from(granted),
+            reserved: 0,
+            outstanding: u64::from(self.outstanding),
+        }
+    }
+
+    fn acquire(&mut self, count: u32) -> Result<ObjectCounted, Refusal> {
+        let more = self
+            .outstanding
+            .checked_add(count)
+            .filter(|&sum| sum <= limits::REFERENCES)
+            .ok_or(Refusal::TooManyReferences)?;
+        let granted = self.reference.acquire(count);
+        if granted {
+            self.outstanding = more;
+        }
+        Ok(self.counted(granted))
+    }
+
+    fn release(&mut self, count: u32) -> Result<ObjectCounted, Refusal> {
+        if count == 0 {
+            return Err(Refusal::Count);
+        }
+        self.outstanding = self.outstanding.checked_sub(count).ok_or(Refusal::NotHeld)?;
+        // SAFETY: so many were outstanding, by invariant 1.
+        unsafe { self.reference.release(count) };
+        Ok(self.counted(true))
+    }
+
+    fn wait(&mut self, pend: Pend<'_>) -> Result<(), Refusal> {
+        if self.wait_going_on().is_some() {
+            return Err(Refusal::WaitGoingOn);
+        }
+        if self.reference.would_hang() {
+            return Err(Refusal::WouldHang);
+        }
+        // SAFETY: nobody waits, it would not hang, and by invariant 2 nobody else begins before this one is over.
+        self.wait = unsafe { OngoingWait::begin(self.number, self.reference.clone(), pend) }?;
+        Ok(())
+    }
+
+    fn completed(&mut self) -> Result<(), Refusal> {
+        self.at_rest()?;
+        // SAFETY: nobody waits, and no reference is out, as `at_rest` says by invariant 1.
+        unsafe { self.reference.completed() };
+        Ok(())
+    }
+
+    fn reinitialize(&mut self) -> Result<(), Refusal> {
+        self.at_rest()?;
+        // SAFETY: as in `completed`.
+        unsafe { self.reference.reinitialize() };
+        Ok(())
+    }
+
+    fn state(&mut self, with_pointers: bool) -> ObjectState {
+        let wait = self.wait_going_on().is_some();
+        let mut words = self.reference.words();
+        let (phase, decoded, stale) = match (words.reading, &self.wait) {
+            (Reading::Live(references), _) => (ObjectPhase::Live, references as u64, false),
+            (Reading::Block(block), Some(wait)) if self.outstanding != 0 => {
+                // SAFETY: references are out and no step is taken meanwhile, so the waiter cannot return.
+                (ObjectPhase::Waiting, unsafe { wait.count_of(block) }, false)
+            }
+            // With a block: the last reference is released, and the waiter is about to return.
+            (Reading::RunDown, _) | (Reading::Block(_), Some(_)) => (ObjectPhase::RunDown, 0, false),
+            (Reading::Block(_), None) => (ObjectPhase::RunDown, 0, true),
+        };
+        let mut flags = 0;
+        if wait {
+            flags |= ObjectState::WAIT;
+        }
+        if stale {
+            flags |= ObjectState::STALE;
+        }
+        if words.pointers != 0 && !with_pointers {
+            words.mask();
+            flags |= ObjectState::MASKED;
+        }
+        ObjectState {
+            header: Header::of::<ObjectState>(),
+            object: self.number,
+            kind: self.kind as u32,
+            phase: phase as u32,
+            outstanding: u64::from(self.outstanding),
+            decoded,
+            flags,
+            word_count: words.count,
+            words: words.raw,
+        }
+    }
+}
+
+impl Drop for Object {
+    /// # IRQL
+    /// `PASSIVE_LEVEL`: it waits for its wait.
+    fn drop(&mut self) {
+        if self.outstanding != 0 {
+            // SAFETY: so many are outstanding, by invariant 1. A wait ends by this.
+            unsafe { self.reference.release(self.outstanding) };
+        }
+    }
+}

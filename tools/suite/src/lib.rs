@@ -1,0 +1,341 @@
+//! The driver's suite: what its tests have in common.
+//!
+//! A [`Machine`] is a virtual machine of the lab with the real `rundown.sys` in it. Requests go over the documented pipe
+//! (`docs/lab-pipe.md`), each on its own: one that pends keeps nothing back.
+
+use std::{
+    collections::HashMap,
+    env,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use rundown_abi::{INTERFACE_GUID_TEXT, Refusal, Request};
+use serde_json::Value;
+use tempfile::TempDir;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `STATUS_SUCCESS`.
+pub const SUCCESS: u32 = 0;
+/// `STATUS_CANCELLED`.
+pub const CANCELLED: u32 = 0xC000_0120;
+/// `STATUS_INVALID_HANDLE`.
+pub const INVALID_HANDLE: u32 = 0xC000_0008;
+
+/// Longer than any answer takes, also on a machine with other things to do.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A machine of the lab, and the line to it. Dropping it ends it.
+pub struct Machine {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    answers: HashMap<u32, (u32, String)>,
+    folder: TempDir,
+    next: u32,
+}
+
+/// An open handle to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(u64);
+
+/// A request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "its answer has to be looked at"]
+pub struct Ticket(u32);
+
+/// What the lab said in the end.
+#[derive(Debug)]
+pub struct Verdict(Value);
+
+impl Machine {
+    /// Boots a machine with these options of `rundown-lab serve`, and waits until the device has started.
+    ///
+    /// # Panics
+    /// When there is no lab, or the device does not start. A test that is skipped proves nothing.
+    #[must_use]
+    pub fn boot(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut child = Command::new(artefact("rundown-lab"))
+            .arg("serve")
+            .args(options)
+            .arg("--report")
+            .arg(folder.path().join("report.json"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("rundown-lab is a program");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let machine = Self {
+            child,
+            input,
+            lines,
+            answers: HashMap::new(),
+            folder,
+            next: 1,
+        };
+        let line = machine.lines.recv_timeout(PATIENCE);
+        assert!(
+            line.as_ref().is_ok_and(|line| line.starts_with("ready 1 ")),
+            "the device did not start: {line:?}; what the lab says is above"
+        );
+        machine
+    }
+
+    /// Opens the device for reading and writing, as an administrator.
+    ///
+    /// # Panics
+    /// When the open is refused.
+    pub fn open(&mut self) -> Handle {
+        self.try_open("rw").expect("an administrator may open the device")
+    }
+
+    /// Opens the device with this access (and user), as the pipe has it.
+    ///
+    /// # Errors
+    /// The NTSTATUS.
+    pub fn try_open(&mut self, access: &str) -> Result<Handle, u32> {
+        let ticket = self.say(&format!("open {INTERFACE_GUID_TEXT} {access}"));
+        let (status, handle) = self.outcome(ticket);
+        match handle.parse() {
+            Ok(handle) if status == SUCCESS => Ok(Handle(handle)),
+            _ => Err(status),
+        }
+    }
+
+    /// Closes a handle; the NTSTATUS.
+    pub fn close(&mut self, handle: Handle) -> u32 {
+        let ticket = self.say(&format!("close {}", handle.0));
+        self.outcome(ticket).0
+    }
+
+    /// Sends a request without waiting for its answer.
+    pub fn send_raw(&mut self, handle: Handle, code: u32, input: &[u8], capacity: usize) -> Ticket {
+        let bytes = if input.is_empty() {
+            "-".to_owned()
+        } else {
+            hex(input)
+        };
+        self.say(&format!("ioctl {} 0x{code:08x} {capacity} {bytes}", handle.0))
+    }
+
+    /// As [`send_raw`](Self::send_raw), with a request's structure, and room for its answer.
+    pub fn send<A>(&mut self, handle: Handle, code: u32, request: &(impl IntoBytes + Immutable)) -> Ticket {
+        self.send_raw(handle, code, request.as_bytes(), size_of::<A>())
+    }
+
+    /// Waits for the answer to a request: its bytes.
+    ///
+    /// # Errors
+    /// The NTSTATUS.
+    ///
+    /// # Panics
+    /// When the machine dies, or does not answer.
+    pub fn answer_raw(&mut self, ticket: Ticket) -> Result<Vec<u8>, u32> {
+        let (status, output) = self.outcome(ticket);
+        if status == SUCCESS {
+            Ok(unhex(&output))
+        } else {
+            Err(status)
+        }
+    }
+
+    /// Waits for the answer to a request: its structure.
+    ///
+    /// # Errors
+    /// The NTSTATUS.
+    ///
+    /// # Panics
+    /// As [`answer_raw`](Self::answer_raw), and when the answer is no such structure.
+    pub fn answer<A: FromBytes>(&mut self, ticket: Ticket) -> Result<A, u32> {
+        let bytes = self.answer_raw(ticket)?;
+        Ok(A::read_from_bytes(&bytes)
+            .unwrap_or_else(|_| panic!("{} bytes are no such answer: {bytes:02x?}", bytes.len())))
+    }
+
+    /// Whether the answer to a request is there already.
+    pub fn is_answered(&mut self, ticket: Ticket) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.sort(&line);
+        }
+        self.answers.contains_key(&ticket.0)
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// The driver's refusal.
+    ///
+    /// # Panics
+    /// As [`answer`](Self::answer), and for an NTSTATUS that is no refusal of the driver's.
+    pub fn ask<A: FromBytes>(
+        &mut self,
+        handle: Handle,
+        code: u32,
+        request: &(impl Request + IntoBytes),
+    ) -> Result<A, Refusal> {
+        let ticket = self.send::<A>(handle, code, request);
+        self.answer(ticket).map_err(refusal)
+    }
+
+    /// As [`ask`](Self::ask), for a request whose answer has no bytes.
+    ///
+    /// # Errors
+    /// The driver's refusal.
+    ///
+    /// # Panics
+    /// As [`ask`](Self::ask).
+    pub fn tell(
+        &mut self,
+        handle: Handle,
+        code: u32,
+        request: &(impl Request + IntoBytes),
+    ) -> Result<(), Refusal> {
+        self.ask::<[u8; 0]>(handle, code, request).map(|_| ())
+    }
+
+    /// Cancels a request; the NTSTATUS. The request gets an answer of its own.
+    pub fn cancel(&mut self, ticket: Ticket) -> u32 {
+        let cancel = self.say(&format!("cancel {}", ticket.0));
+        self.outcome(cancel).0
+    }
+
+    /// Says something that has no answer of bytes; the NTSTATUS.
+    pub fn command(&mut self, text: &str) -> u32 {
+        let ticket = self.say(text);
+        self.outcome(ticket).0
+    }
+
+    /// Quits, and returns the verdict.
+    #[must_use]
+    pub fn quit(mut self) -> Verdict {
+        let ticket = self.say("quit");
+        self.outcome(ticket);
+        self.end()
+    }
+
+    /// The client's process dies.
+    #[must_use]
+    pub fn die(mut self) -> Verdict {
+        self.end()
+    }
+
+    fn end(&mut self) -> Verdict {
+        self.input = None;
+        let status = self.child.wait().expect("it is our child");
+        let report = self.folder.path().join("report.json");
+        let text = std::fs::read(&report).unwrap_or_else(|error| panic!("no report ({error}), {status}"));
+        Verdict(serde_json::from_slice(&text).expect("the report is JSON"))
+    }
+
+    fn say(&mut self, text: &str) -> Ticket {
+        let id = self.next;
+        self.next += 1;
+        if let Some(input) = &mut self.input {
+            // A machine that has died says so where the answer is waited for.
+            let _ = writeln!(input, "{id} {text}");
+        }
+        Ticket(id)
+    }
+
+    fn outcome(&mut self, ticket: Ticket) -> (u32, String) {
+        loop {
+            if let Some(answer) = self.answers.remove(&ticket.0) {
+                return answer;
+            }
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.sort(&line),
+                Err(RecvTimeoutError::Timeout) => panic!("request {} is not answered", ticket.0),
+                Err(RecvTimeoutError::Disconnected) => panic!("the lab has ended; what it says is above"),
+            }
+        }
+    }
+
+    fn sort(&mut self, line: &str) {
+        let mut words = line.splitn(3, ' ');
+        let parsed = (|| {
+            let id = words.next()?.parse().ok()?;
+            let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+            Some((id, (status, words.next()?.to_owned())))
+        })();
+        match parsed {
+            Some((id, answer)) => drop(self.answers.insert(id, answer)),
+            None => panic!("the lab says: {line}"),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The lab ends at the end of its input; QEMU never outlives it.
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+impl Verdict {
+    /// That the driver passed: no bugcheck, nothing left behind.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn assert_passed(&self) {
+        assert!(
+            self.0["passed"] == true && self.0["leaks"] == 0,
+            "the driver did not pass: {:#}",
+            self.0
+        );
+    }
+}
+
+/// The driver's refusal behind an NTSTATUS.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn refusal(status: u32) -> Refusal {
+    Refusal::from_status(status).unwrap_or_else(|| panic!("0x{status:08X} is no refusal of the driver's"))
+}
+
+fn artefact(name: &str) -> PathBuf {
+    let folder = env::var_os("RUNDOWN_LAB_DIR").expect(
+        "RUNDOWN_LAB_DIR names the folder that `cargo xtask lab` fills, target/lab, as an absolute path",
+    );
+    let path = Path::new(&folder).join(name);
+    assert!(path.exists(), "{} is missing: cargo xtask lab", path.display());
+    path
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    if text == "-" {
+        return Vec::new();
+    }
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let digits = std::str::from_utf8(pair).expect("the pipe is ASCII");
+            u8::from_str_radix(digits, 16).expect("bytes are hexadecimal digits")
+        })
+        .collect()
+}
