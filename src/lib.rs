@@ -35,6 +35,11 @@ mod object;
 mod pended;
 #[allow(unsafe_code, reason = "as `pended`")]
 mod queue;
+#[allow(
+    unsafe_code,
+    reason = "what is released was acquired: the engine's tickets are what makes that true"
+)]
+mod stress;
 
 /// Fallible allocations only: `Vec::try_reserve` and the like. What must be aligned beyond 16 bytes, which this
 /// allocator does not know, is a [`kernel::PoolBox`].

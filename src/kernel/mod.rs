@@ -1,15 +1,20 @@
 //! The NT side of each seam: one file per thing that the kernel gives.
 
 pub(crate) mod clock;
+mod events;
 pub(crate) mod hypervisor;
+mod memory;
 mod native;
 mod native_cache_aware;
+pub(crate) mod parameters;
 mod platform;
 pub(crate) mod pool;
 pub(crate) mod processors;
+mod remote;
 mod shared_data;
 pub(crate) mod spin_budget;
 mod thread;
+pub(crate) mod trace;
 pub(crate) mod verifier;
 pub(crate) mod version;
 mod wait;
@@ -18,10 +23,13 @@ mod wait_lock;
 use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
+    events::Events,
+    memory::Pool,
     native::NativeRundown,
     native_cache_aware::NativeCacheAware,
     platform::Nt,
     pool::{PoolArc, PoolBox},
+    remote::RemoteProcessor,
     thread::{Body, CurrentThread, SystemThread, stack_word},
     wait_lock::WaitLock,
 };

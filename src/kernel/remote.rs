@@ -16,8 +16,7 @@ use wdk_sys::{
 };
 
 use super::{
-    PoolBox, check,
-    processors,
+    PoolBox, check, processors,
     wait::{self, NO},
 };
 
@@ -70,7 +69,9 @@ impl RemoteProcessor {
         // SAFETY: in resident memory, and not queued: the DPC before has run. The context lives on this stack, which the
         // wait below keeps resident and in place.
         unsafe { KeInitializeDpc(dpc, Some(routine::<F, R>), (&raw mut errand).cast()) };
-        if let Some(mut number) = processors::number((processors::current() + 1) % processors::active().max(1)) {
+        if let Some(mut number) =
+            processors::number((processors::current() + 1) % processors::active().max(1))
+        {
             // Should the processor have gone away, the DPC runs on this one.
             // SAFETY: initialised above; the number is read.
             let _ = unsafe { check(KeSetTargetProcessorDpcEx(dpc, &raw mut number)) };
@@ -112,4 +113,3 @@ unsafe extern "C" fn routine<F: FnOnce() -> R + Send, R: Send>(
     // SAFETY: initialised. Wait = FALSE: nothing follows.
     unsafe { KeSetEvent(done, 0, NO) };
 }
-

@@ -14,7 +14,7 @@ use super::processors;
 
 /// How many records the ring holds; older ones are overwritten.
 const CAPACITY: usize = 256;
-/// "RdwnTrac", as bytes in memory.
+/// What a ring begins with.
 const SIGNATURE: u64 = u64::from_le_bytes(*b"RdwnTrac");
 
 /// What happened, and what its arguments are.

@@ -2,9 +2,7 @@
 
 use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, WideRundownRef};
 use rundown_abi::Arm as Name;
-use rundown_stress::{
-    Arm, ArmOf, EmptyCall, Latency, LockXadd, Plan, Stage, Tally, Thread, Waiting,
-};
+use rundown_stress::{Arm, ArmOf, EmptyCall, Latency, LockXadd, Plan, Stage, Tally, Thread, Waiting};
 
 use super::references::{New, Ours};
 use crate::kernel::{NativeCacheAware, NativeRundown, Nt, Pool};
@@ -24,7 +22,7 @@ macro_rules! arms {
             /// `<= APC_LEVEL`.
             pub(super) fn new(name: Name, plan: Plan) -> Option<Self> {
                 Some(match name {
-                    $(Name::$name => Self::$name(ArmOf::new(plan, <$reference>::new)?),)+
+                    $(Name::$name => Self::$name(ArmOf::new(plan, <$reference as New>::new)?),)+
                 })
             }
 
@@ -37,7 +35,7 @@ macro_rules! arms {
                     $(Name::$name => {
                         let references = ArmOf::<$reference, Pool>::references(plan);
                         ArmOf::<$reference, Pool>::bytes(plan)
-                            .saturating_add(references.saturating_mul(<$reference>::bytes()))
+                            .saturating_add(references.saturating_mul(<$reference as New>::bytes()))
                     })+
                 }
             }

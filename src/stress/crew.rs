@@ -101,7 +101,8 @@ impl Crew {
             return Err(Refusal::Bytes);
         }
         let mut arms = names();
-        let arms = Pool::slice(names().count(), |_| AnyArm::new(arms.next()?, plan)).ok_or(Refusal::Resources)?;
+        let arms =
+            Pool::slice(names().count(), |_| AnyArm::new(arms.next()?, plan)).ok_or(Refusal::Resources)?;
         let run = Events::new().and_then(|events| {
             Run::new(
                 plan,
@@ -122,7 +123,10 @@ impl Crew {
             threads: Vec::new(),
             shared: shared.ok_or(Refusal::Resources)?,
         };
-        trace::record(trace::Event::RunBegins, [number, start.arms.into(), start.workload.into(), 0]);
+        trace::record(
+            trace::Event::RunBegins,
+            [number, start.arms.into(), start.workload.into(), 0],
+        );
         match crew.add_all(start, &plan) {
             Ok(()) => Ok(crew),
             Err(refusal) => {
@@ -154,9 +158,10 @@ impl Crew {
     }
 
     fn add(&mut self, role: Role, processor: u32, in_dpcs: bool) -> Result<(), Refusal> {
-        let remote = match in_dpcs {
-            true => Some(RemoteProcessor::new().ok_or(Refusal::Resources)?),
-            false => None,
+        let remote = if in_dpcs {
+            Some(RemoteProcessor::new().ok_or(Refusal::Resources)?)
+        } else {
+            None
         };
         let worker = Worker {
             shared: self.shared.clone(),
@@ -245,9 +250,6 @@ impl Body for Conductor {
             }
         });
         stopwatch.stop();
-        trace::record(
-            trace::Event::RunEnds,
-            [*number, run.turns_done().into(), 0, 0],
-        );
+        trace::record(trace::Event::RunEnds, [*number, run.turns_done().into(), 0, 0]);
     }
 }

@@ -112,7 +112,8 @@ impl Stress {
         query: &StressTurnsQuery,
     ) -> Result<StressTurns, Refusal> {
         let mut slot = self.0.lock(level);
-        slot.find(file, query.run).map(|run| answer::turns(run, query.first))
+        slot.find(file, query.run)
+            .map(|run| answer::turns(run, query.first))
     }
 
     /// Stops a run and waits for its threads; its counters stay.
