@@ -282,7 +282,7 @@ fn many_references_come_back_at_once() {
 /// Many generations with holders that move between processors.
 #[test]
 fn no_holder_is_inside_after_a_wait() {
-    const GENERATIONS: usize = 2_000;
+    const GENERATIONS: usize = if cfg!(miri) { 20 } else { 2_000 };
     let mut memory = memory(100);
     let reference = On::<3, 64>::initialize(&mut memory).unwrap();
     let inside = AtomicUsize::new(0);

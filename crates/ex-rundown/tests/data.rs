@@ -53,7 +53,7 @@ fn a_disabled_reference_holds_its_data_back() {
 
 /// Readers against an owner that takes the data and puts it back. A `Vec` that is freed under a reader would show.
 fn readers_and_an_owner<R: Protection + Sync>(protection: R) {
-    const GENERATIONS: u32 = 1_000;
+    const GENERATIONS: u32 = if cfg!(miri) { 20 } else { 1_000 };
     let data = Rundown::new(vec![0; 8], protection);
     let over = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -34,8 +34,8 @@ const _: () = assert!(size_of::<DriverObject>() == 0x150);
 /// `IO_TYPE_DRIVER`.
 const IO_TYPE_DRIVER: u16 = 4;
 
-/// Runs the driver from entry to unload, and checks what it leaves behind. `case` ends its registry path: a test driver reads it.
-pub(crate) fn run(image: &Image, case: u32) {
+/// Runs the driver from entry to unload, and checks what it leaves behind. `case` ends its registry path: specimens read it.
+pub(crate) fn run(image: &Image, case: &str) {
     let object = Box::leak(Box::new(DriverObject {
         kind: IO_TYPE_DRIVER,
         size: 0x150,
@@ -61,7 +61,7 @@ pub(crate) fn run(image: &Image, case: u32) {
         major: [0; 28],
     }));
     let mut path: alloc::vec::Vec<u16> =
-        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\case{case}")
+        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{case}")
             .encode_utf16()
             .collect();
     let length = path.len() as u16 * 2;

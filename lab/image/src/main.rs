@@ -15,12 +15,13 @@ use lab_wire::boot::Boot;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::{self, Exit};
 use rundown_lab_kernel::ldr::image::Image;
-use rundown_lab_kernel::{judge, log, monitor, step};
+use rundown_lab_kernel::{counters, judge, log, step};
 
 rundown_lab_kernel::entry!(main);
 
 fn main(config: &'static Config) {
     rundown_lab_kernel::register_exports();
+    rundown_lab_wdf::register_exports();
     if config.selftest {
         let failed = selftest::run(config);
         power::power_off(if failed == 0 {
@@ -50,25 +51,9 @@ fn main(config: &'static Config) {
         }
     };
     step::watch(&config.watched(image.base));
-    driver::run(&image, config.case);
+    driver::run(&image, config.case.as_str());
     image.unload();
-    log_counters();
+    log!("log:{}", judge::Words(&counters::all()));
     log!("log: passed");
     power::power_off(Exit::Passed)
-}
-
-/// What was counted, one line for people and scripts.
-fn log_counters() {
-    use core::sync::atomic::Ordering::Relaxed;
-    log!(
-        "log: stack_event_waits={} stack_event_sets={} monitorx={} monitorx_series={} mwaitx={} cr8_below_dispatch={} cr8_at_dispatch={} steps={}",
-        judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
-        judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
-        monitor::MONITORX.load(Relaxed),
-        monitor::MONITORX_SERIES.load(Relaxed),
-        monitor::MWAITX.load(Relaxed),
-        step::CR8_BELOW_DISPATCH.load(Relaxed),
-        step::CR8_AT_DISPATCH.load(Relaxed),
-        step::STEPS.load(Relaxed),
-    );
 }

@@ -11,7 +11,6 @@ use rundown_lab_kernel::{judge, log, step};
 
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
-    rundown_lab_wdf::register_exports();
     registry::install(boot);
     let image = match Image::load(boot.driver) {
         Ok(image) => image,

@@ -26,6 +26,35 @@ impl Mode {
     }
 }
 
+/// A short name; the command line that it stands on does not stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Name {
+    const LONGEST: usize = 40;
+    const EMPTY: Self = Self {
+        bytes: [0; Self::LONGEST],
+        length: 0,
+    };
+
+    fn new(text: &str) -> Option<Self> {
+        let mut name = Self {
+            length: text.len(),
+            ..Self::EMPTY
+        };
+        name.bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(name)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
 /// A run's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -59,8 +88,8 @@ pub struct Config {
     pub selftest: bool,
     /// One in so many of the driver's allocations fails, 0 for none (`fail=`).
     pub fail: u64,
-    /// A test's case (`case=`): what a specimen or self-test should do.
-    pub case: u32,
+    /// Which specimen a bare driver is to be (`case=`): the last word of its registry path.
+    pub case: Name,
     /// The module that came with `-initrd`; empty if none did.
     pub module: &'static [u8],
 }
@@ -83,7 +112,7 @@ impl Config {
             timeout: 0,
             selftest: false,
             fail: 0,
-            case: 0,
+            case: Name::EMPTY,
             module,
         }
     }
@@ -125,7 +154,7 @@ impl Config {
             "timeout" => self.timeout = number(value)?,
             "selftest" => self.selftest = true,
             "fail" => self.fail = number(value)?,
-            "case" => self.case = number(value)?.try_into().ok()?,
+            "case" => self.case = Name::new(value)?,
             _ => return None,
         }
         Some(())

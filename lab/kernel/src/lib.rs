@@ -12,8 +12,8 @@
 //! The library boots and then calls what the image named with [`entry!`], in the first thread, at `PASSIVE_LEVEL`.
 //!
 //! # Trying it
-//! `kernel/tests/selftest.sh` boots the image many times: the kernel's own tests on 1 to 8 processors, and a test driver with
-//! one offence per case (`kernel/tests/driver.rs`). By hand, from `lab/`:
+//! `tools/lab/tests/specimens.rs` boots the image many times: the kernel's own tests on 1 to 8 processors, and bad drivers, one
+//! offence each (`lab/specimens`). By hand, from `lab/`:
 //! ```text
 //! cargo build --release --target x86_64-unknown-none -p rundown-lab-image
 //! timeout 60 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 4 -m 256 -display none -nodefaults -no-reboot \
@@ -28,6 +28,7 @@ extern crate alloc;
 
 pub mod chaos;
 pub mod config;
+pub mod counters;
 pub mod ex;
 pub mod hal;
 pub mod io;
@@ -54,6 +55,7 @@ pub fn register_exports() {
         ex::pool::EXPORTS,
         ex::rundown::EXPORTS,
         ex::rundown_cache_aware::EXPORTS,
+        io::EXPORTS,
     ];
     ke::exports::TABLES
         .into_iter()

@@ -1,4 +1,4 @@
-//! MONITORX and MWAITX for the driver: TCG has neither and raises `#UD`, so the handler does what they do.
+//! MONITORX and MWAITX for the driver and for the reference that it is compared with: TCG has neither and raises `#UD`, so the handler does what they do.
 //!
 //! MONITORX (0F 01 FA) notes the address in RAX and the double word there, per thread. MWAITX (0F 01 FB) returns when that
 //! double word differs from what was noted, or, with ECX bit 1 set, when EBX cycles are over; interrupts may end neither here,
@@ -8,12 +8,13 @@ use crate::hal::cpu;
 use crate::hal::pcr;
 use crate::hal::trap::{RESUME_FLAG, TrapFrame};
 use crate::ldr::image;
+use crate::mm;
 use crate::rng;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// MONITORX instructions emulated.
+/// MONITORX instructions of the driver emulated.
 pub static MONITORX: AtomicU64 = AtomicU64::new(0);
-/// MWAITX instructions emulated.
+/// MWAITX instructions of the driver emulated.
 pub static MWAITX: AtomicU64 = AtomicU64::new(0);
 /// MONITORX instructions that did not follow an MWAITX of the same thread: spins that were begun.
 pub static MONITORX_SERIES: AtomicU64 = AtomicU64::new(0);
@@ -29,25 +30,29 @@ fn double_word(address: u64) -> u32 {
     unsafe { ((address & !3) as *const u32).read_volatile() }
 }
 
-/// Emulates the instruction at RIP, if it is one of the two and the driver's.
+/// Emulates the instruction at RIP, if it is one of the two.
 pub fn emulate(frame: &mut TrapFrame) -> bool {
-    if !image::in_driver(frame.rip) || !image::in_driver(frame.rip + LENGTH) {
+    let by_driver = image::in_driver(frame.rip) && image::in_driver(frame.rip + LENGTH);
+    if !by_driver && frame.rip < mm::KERNEL {
         return false;
     }
-    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image.
+    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image, or in the kernel's.
     let opcode = unsafe { (frame.rip as *const [u8; LENGTH as usize]).read_volatile() };
     let thread = pcr::current_thread();
     match opcode {
         [0x0F, 0x01, 0xFA] => {
-            MONITORX.fetch_add(1, Relaxed);
-            if !thread.waited.swap(false, Relaxed) {
-                MONITORX_SERIES.fetch_add(1, Relaxed);
+            let begins = !thread.waited.swap(false, Relaxed);
+            if by_driver {
+                MONITORX.fetch_add(1, Relaxed);
+                MONITORX_SERIES.fetch_add(u64::from(begins), Relaxed);
             }
             thread.monitored.store(double_word(frame.rax), Relaxed);
             thread.monitor.store(frame.rax, Relaxed);
         }
         [0x0F, 0x01, 0xFB] => {
-            MWAITX.fetch_add(1, Relaxed);
+            if by_driver {
+                MWAITX.fetch_add(1, Relaxed);
+            }
             thread.waited.store(true, Relaxed);
             let limit = if frame.rcx & TIMER == 0 {
                 LONGEST

@@ -144,7 +144,7 @@ unsafe extern "win64" fn add_device(_driver: u64, physical: u64) -> i32 {
         None if status::is_success(status) => {
             rundown_lab_kernel::judge::bugcheck(
                 code::WDF_VIOLATION,
-                [code::sub::WDF_RULE, driver.handle(), 0, 0],
+                [code::wdf::RULE, driver.handle(), 0, 0],
                 format_args!("EvtDriverDeviceAdd returned {status:#010x} and has created no device"),
             );
         }

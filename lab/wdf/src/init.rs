@@ -227,7 +227,7 @@ unsafe extern "win64" fn assign_sddl(_globals: u64, init: u64, sddl: *const Unic
 fn check_size(name: &str, given: u32, expected: usize) {
     if given as usize != expected {
         violation(
-            rundown_lab_kernel::judge::code::sub::WDF_RULE,
+            violation::RULE,
             u64::from(given),
             expected as u64,
             format_args!(
@@ -241,7 +241,7 @@ fn check_size(name: &str, given: u32, expected: usize) {
 fn checked(attributes: Result<Option<ObjectAttributes>, i32>) -> Option<ObjectAttributes> {
     attributes.unwrap_or_else(|status| {
         violation(
-            rundown_lab_kernel::judge::code::sub::WDF_RULE,
+            violation::RULE,
             status as u64,
             0,
             format_args!(

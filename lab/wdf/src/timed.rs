@@ -194,7 +194,7 @@ unsafe extern "win64" fn timer_stop(_globals: u64, handle: u64, wait: u8) -> u8 
 fn require_passive() {
     if irql::current() != irql::PASSIVE_LEVEL {
         violation(
-            rundown_lab_kernel::judge::code::sub::WDF_RULE,
+            violation::RULE,
             u64::from(irql::current()),
             0,
             format_args!(

@@ -20,6 +20,21 @@ macro_rules! counters {
             pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
                 Ok(Self { $($field: reader.u64("the counters")?,)* })
             }
+
+            /// Each counter with its name, in the order of declaration.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field),)*].into_iter()
+            }
+
+            /// Reads `name=value` words, decimal; what is not there is 0.
+            #[must_use]
+            pub fn parse(line: &str) -> Self {
+                let value = |name: &str| {
+                    let mut words = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+                    words.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+                };
+                Self { $($field: value(stringify!($field)),)* }
+            }
         }
     };
 }
@@ -63,6 +78,21 @@ counters! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_text_and_back() {
+        let counters = Counters {
+            mwaitx: 7,
+            native_late: u64::MAX,
+            ..Counters::default()
+        };
+        let words: Vec<_> = counters
+            .each()
+            .map(|(name, value)| alloc::format!("{name}={value}"))
+            .collect();
+        assert_eq!(Counters::parse(&words.join(" ")), counters);
+        assert_eq!(Counters::parse("mwaitx=x none=1 late"), Counters::default());
+    }
 
     #[test]
     fn round_trip_and_truncation() {

@@ -3,6 +3,7 @@
 //! The kernel writes them (its `judge` module lists them line by line), the host reads them here. Anything may be missing: a
 //! machine that fails while it reports has still said something.
 
+use crate::counters::Counters;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -23,8 +24,10 @@ pub struct Dump {
     pub registers: Vec<(String, u64)>,
     /// `thread:` with its `stack:` lines; the guilty one first.
     pub threads: Vec<Thread>,
-    /// `leak:`, before `bug:`: what the driver did not free, if that is what it is about.
+    /// `leak:`: what the driver did not free, if that is what it is about.
     pub leaks: Vec<Leak>,
+    /// `counters:`: what the kernel had counted.
+    pub counters: Counters,
     /// Whether `end:` was reached.
     pub complete: bool,
 }
@@ -117,6 +120,8 @@ impl Dump {
                         stack(thread, rest);
                     }
                 }
+                "leak" => dump.leaks.extend(leak(rest)),
+                "counters" => dump.counters = Counters::parse(rest),
                 "end" => {
                     dump.complete = true;
                     break;

@@ -8,7 +8,7 @@
 //! | COM1, length-prefixed frames | both ways | [`frame`], with [`counters`] inside |
 //! | the debug console (port 0xE9), lines of text | guest to host | [`dump`] |
 //!
-//! [`sddl`] is here because both ends read the device's security descriptor: the host refuses a bad one before
+//! [`code`] lists the judge's checks. [`sddl`] is here because both ends read the device's security descriptor: the host refuses a bad one before
 //! the boot, the guest's I/O manager checks every open against it.
 //!
 //! All integers are little-endian. Both ends are built from the same sources, so a version number that differs is an
@@ -21,6 +21,7 @@ extern crate alloc;
 mod codec;
 
 pub mod boot;
+pub mod code;
 pub mod counters;
 pub mod dump;
 pub mod frame;

@@ -74,6 +74,7 @@ pub struct Serve {
     pub memory: u32,
     pub watch_cr8: Option<String>,
     pub timeout: u32,
+    pub patience: u32,
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub gdb: Option<u16>,
@@ -134,6 +135,11 @@ fn command() -> Command {
                 .default_value("300")
                 .value_parser(between(1, 86_400)),
         )
+        .arg(
+            option("patience", "SECONDS", "How long a wait or a request may take before it counts as hung")
+                .default_value("30")
+                .value_parser(between(1, 86_400)),
+        )
         .arg(path("report", "FILE.json", "Write the report there, as JSON"))
         .arg(path("log", "FILE", "Keep the kernel's log there"))
         .arg(
@@ -179,6 +185,7 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         memory: number("memory"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         timeout: number("timeout"),
+        patience: number("patience"),
         report: path("report"),
         log: path("log"),
         gdb: serve.get_one("gdb").copied(),

@@ -25,7 +25,7 @@ pub struct Report {
     pub leaks: usize,
     /// What was left behind, or why the device did not start: one line each.
     pub findings: Vec<String>,
-    /// What the kernel counted by itself; zeroes if the machine died first.
+    /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
 }
 

@@ -193,11 +193,12 @@ fn container(inputs: &Inputs) -> Vec<u8> {
 /// The kernel's command line; its keys are the kernel's (`config.rs` there).
 fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     let mut line = format!(
-        "cpus={} seed={seed} mode={} monitorx={} timeout={}",
+        "cpus={} seed={seed} mode={} monitorx={} timeout={} hang={}",
         arguments.cpus,
         arguments.mode.name(),
         arguments.monitorx,
-        arguments.timeout
+        arguments.timeout,
+        u64::from(arguments.patience) * 1000
     );
     // Writing to a String cannot fail.
     if let Some(count) = arguments.unparked {
@@ -330,6 +331,7 @@ impl Run<'_> {
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
         eprint!("{text}");
         self.report.leaks = dump.leaks.len();
+        self.report.counters = dump.counters.into();
         self.report.findings = explain::leaks(&dump, &images);
         self.dead(bugcheck);
         // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
@@ -377,7 +379,7 @@ mod tests {
         let plain = parse_words("rundown-lab serve --timeout 9").unwrap();
         assert_eq!(
             command_line(&plain, 7, &[]),
-            "cpus=2 seed=7 mode=smp monitorx=1 timeout=9"
+            "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
             "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --verifier 1 --timeout 9",
@@ -385,7 +387,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 unparked=1 cpy=40 verifier=1 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 verifier=1 watchcr8=0x1234,0x20"
         );
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use rundown_kit::{
     driver::{self, Artefacts, Profile, Workspace},
+    sysroot::Llvm,
     toolchain::{Target, Toolchain},
 };
 
@@ -51,6 +52,29 @@ pub(crate) fn lab_kernel(tree: &Tree, toolchain: &Toolchain) -> Result<PathBuf> 
         .lab_target()
         .join(Target::Bare.triple())
         .join("release/rundown-lab-kernel"))
+}
+
+/// Builds the specimens, bad drivers for the lab's own tests, and gathers them as `specimens.sys` with its PDB and INF.
+pub(crate) fn specimens(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
+    let sources = tree.root().join("lab/specimens");
+    let target = tree.target().join("specimens");
+    let mut command = toolchain.cargo(Target::Driver);
+    command.args(["build", "--release"]);
+    command.env(
+        "CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER",
+        Llvm::find()?.program("lld-link"),
+    );
+    command.env(
+        "CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_RUSTFLAGS",
+        "-Clinker-flavor=lld-link",
+    );
+    in_workspace(&mut command, &sources, &target);
+    finish(&mut command, Progress::begin("building the specimens"))?;
+    let built = target.join(Target::Driver.triple()).join("release");
+    gather_as(&built.join("specimens.dll"), &tree.lab().join("specimens.sys"))?;
+    gather(&built.join("specimens.pdb"), &tree.lab())?;
+    gather(&sources.join("specimens.inf"), &tree.lab())?;
+    Ok(())
 }
 
 /// Builds `rundown-lab` and `rundownctl` for this machine.
@@ -99,13 +123,19 @@ pub(crate) fn gather(file: &Path, folder: &Path) -> Result<PathBuf> {
     let name = file
         .file_name()
         .with_context(|| format!("{} is no file", file.display()))?;
-    let copy = folder.join(name);
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let copy = folder.join(name);
+    gather_as(file, &copy)?;
+    Ok(copy)
+}
+
+/// Puts a copy of a file somewhere, instead of what is there.
+fn gather_as(file: &Path, copy: &Path) -> Result<()> {
     // A program that still runs cannot be written to, but its name can be taken away.
     if copy.exists() {
-        fs::remove_file(&copy).with_context(|| format!("{} cannot be replaced", copy.display()))?;
+        fs::remove_file(copy).with_context(|| format!("{} cannot be replaced", copy.display()))?;
     }
-    fs::copy(file, &copy)
+    fs::copy(file, copy)
         .with_context(|| format!("{} cannot be copied to {}", file.display(), copy.display()))?;
-    Ok(copy)
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! The pool routines that drivers import.
 
 use crate::hal::pcr;
-use crate::judge::{self, code};
+use crate::judge::{self, code, lock_order};
 use crate::ke::{irql, timer};
 use crate::ldr::export::Export;
 use crate::mm::pool::{self, FreeError, Placement, Tag};
+use crate::rtl::UnicodeString;
 use crate::{config, hal, rng};
 
 /// `POOL_FLAG_UNINITIALIZED`.
@@ -31,14 +32,14 @@ fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) 
     if paged && level > irql::APC_LEVEL {
         judge::bugcheck(
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
-            [1, u64::from(level), 1, size],
+            [code::sub::PAGED_POOL_AT_DISPATCH, u64::from(level), 1, size],
             format_args!("paged pool is allocated at IRQL {level}; it may be at APC_LEVEL or below"),
         );
     }
     if size == 0 {
         judge::bugcheck(
             code::BAD_POOL_CALLER,
-            [0, u64::from(level), u64::from(paged), size],
+            [code::pool::NO_BYTES, u64::from(level), u64::from(paged), size],
             format_args!("a pool allocation of 0 bytes"),
         );
     }
@@ -58,7 +59,7 @@ unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> *
     {
         judge::bugcheck(
             code::BAD_POOL_CALLER,
-            [0x9B, flags, size, u64::from(tag)],
+            [code::pool::BAD_FLAGS, flags, size, u64::from(tag)],
             format_args!(
                 "ExAllocatePool2 with flags {flags:#x} and tag {tag:#x}: exactly one kind of pool, no unknown flag, \
                 no RAISE_ON_FAILURE (the lab raises nothing), and a tag"
@@ -91,26 +92,29 @@ unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u3
 fn free(address: u64, tag: Option<Tag>) {
     let caller = pcr::current_thread().caller();
     refuse_if_in_use(address);
+    if let Some(block) = pool::block_near(address) {
+        lock_order::forget(block.address..block.address + block.size);
+    }
     match pool::free(address, tag, caller) {
         Ok(()) => {}
         Err(FreeError::NotAllocated {
             freed_before: Some((tag, by)),
         }) => judge::bugcheck(
             code::BAD_POOL_CALLER,
-            [7, address, u64::from(tag.0), by],
+            [code::pool::FREED_BEFORE, address, u64::from(tag.0), by],
             format_args!(
                 "the driver frees pool {address:#x}, tag '{tag}', a second time; it was freed from {by:#x}"
             ),
         ),
         Err(FreeError::NotAllocated { freed_before: None }) => judge::bugcheck(
             code::BAD_POOL_CALLER,
-            [0x46, address, 0, 0],
+            [code::pool::NEVER_ALLOCATED, address, 0, 0],
             format_args!("the driver frees {address:#x}, where no pool block begins"),
         ),
         Err(FreeError::WrongTag(block)) => judge::bugcheck(
             code::BAD_POOL_CALLER,
             [
-                0xA,
+                code::pool::WRONG_TAG,
                 address,
                 u64::from(block.tag.0),
                 tag.map_or(0, |tag| u64::from(tag.0)),
@@ -164,6 +168,19 @@ unsafe extern "win64" fn ex_free_pool(address: u64) {
     free(address, None);
 }
 
+unsafe extern "win64" fn rtl_free_unicode_string(text: *mut UnicodeString) {
+    // SAFETY: the DDI: a string that a routine allocated, or an empty one.
+    let text = unsafe { &mut *text };
+    if !text.buffer.is_null() {
+        free(text.buffer as u64, None);
+        *text = UnicodeString {
+            length: 0,
+            maximum_length: 0,
+            buffer: core::ptr::null_mut(),
+        };
+    }
+}
+
 /// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[
     Export::function("ExAllocatePool2", 0..=2, ex_allocate_pool2 as *const ()),
@@ -174,4 +191,9 @@ pub static EXPORTS: &[Export] = &[
     ),
     Export::function("ExFreePoolWithTag", 0..=2, ex_free_pool_with_tag as *const ()),
     Export::function("ExFreePool", 0..=2, ex_free_pool as *const ()),
+    Export::function(
+        "RtlFreeUnicodeString",
+        0..=0,
+        rtl_free_unicode_string as *const (),
+    ),
 ];

@@ -1,8 +1,7 @@
 //! The native run-down protection: the reference that the driver's own is compared with.
 //!
 //! Written from the observed behaviour of NT's routines, apart from the driver's implementation and with a structure of its
-//! own: one function per routine, the word as an integer, no guards, no policies. In two things it is not NT's machine code:
-//! it reads the spin flag in a loop instead of executing MONITORX and MWAITX (with the same conditions and budget), and the
+//! own: one function per routine, the word as an integer, no guards, no policies. It is not NT's machine code: the
 //! fast paths are not inlined.
 //!
 //! | word | meaning |
@@ -34,7 +33,7 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Waits that found nothing to wait for.
     pub drained: AtomicU64,
-    /// Waits that ended in the spin which stands for MONITORX/MWAITX.
+    /// Waits that ended while monitoring.
     pub mwaitx: AtomicU64,
     /// Waits that ended in the PAUSE spin.
     pub pause: AtomicU64,
@@ -196,7 +195,7 @@ fn wait_for_release(word: &AtomicU64) {
         }
         return count(&COUNTERS.dispatch);
     }
-    if let Some(way) = spin(ended) {
+    if let Some(way) = spin(&block.spinning, ended) {
         return count(way);
     }
     count(if block.sleep() {
@@ -207,7 +206,7 @@ fn wait_for_release(word: &AtomicU64) {
 }
 
 /// Spins within the budget; the counter of the way out if the flag was cleared meanwhile.
-fn spin(ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
+fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
     let config = config::get();
     if config.unparked <= 1 {
         return None;
@@ -217,6 +216,7 @@ fn spin(ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
         let mut before = cpu::rdtsc();
         let deadline = before + budget;
         loop {
+            cpu::monitorx(flag.as_ptr());
             if ended() {
                 return Some(&COUNTERS.mwaitx);
             }
@@ -225,7 +225,7 @@ fn spin(ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
                 return None;
             }
             before = now;
-            core::hint::spin_loop();
+            cpu::mwaitx((deadline - now) as u32);
         }
     }
     for _ in 0..=budget / u64::from(config.cycles_per_yield.max(1)) {

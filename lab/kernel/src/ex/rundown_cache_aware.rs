@@ -125,7 +125,7 @@ export!(ex_initialize(this, _size: u64) { this.initialize(0); });
 export!(ex_free(this) {
     let memory = this.pool_to_free.load(Ordering::Relaxed);
     if pool::free(memory, None, pcr::current_thread().caller()).is_err() {
-        crate::judge::bugcheck(crate::judge::code::BAD_POOL_CALLER, [0x46, memory, 0, 0],
+        crate::judge::bugcheck(crate::judge::code::BAD_POOL_CALLER, [crate::judge::code::pool::NEVER_ALLOCATED, memory, 0, 0],
             format_args!("ExFreeCacheAwareRundownProtection of what ExAllocateCacheAwareRundownProtection did not give, or was overrun"));
     }
 });

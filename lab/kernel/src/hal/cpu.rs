@@ -64,6 +64,23 @@ pub fn rdtsc() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// MONITORX on the line of `address`; where the processor lacks it, [`crate::monitor`] does what it does.
+pub fn monitorx(address: *const u32) {
+    // SAFETY: MONITORX reads the line, which the caller's reference or pointer to a live word makes valid.
+    unsafe {
+        asm!("monitorx", in("rax") address, in("ecx") 0, in("edx") 0, options(nostack, preserves_flags));
+    }
+}
+
+/// MWAITX with a time limit in TSC cycles (ECX bit 1).
+pub fn mwaitx(cycles: u32) {
+    // SAFETY: waits for the monitored line or the limit; RBX, which the compiler keeps for itself, is put back.
+    unsafe {
+        asm!("xchg {limit}, rbx", "mwaitx", "xchg {limit}, rbx",
+            limit = inout(reg) u64::from(cycles) => _, in("eax") 0, in("ecx") 2, options(nostack, preserves_flags));
+    }
+}
+
 /// CR8, the task priority: the IRQL.
 pub fn read_cr8() -> u8 {
     let value: u64;

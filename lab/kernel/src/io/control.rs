@@ -11,12 +11,11 @@ use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ldr::image::Image;
 use crate::lock::IrqLock;
-use crate::{ex, judge, monitor, step};
+use crate::{counters, judge};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
-use lab_wire::counters::Counters;
 use lab_wire::frame::{HEADER_LENGTH, Header, Reply, Request};
 
 /// Above ordinary threads, so that a busy driver cannot keep the host waiting.
@@ -189,26 +188,11 @@ fn quit(id: u32, root: Root, image: Image) {
     root.remove();
     judge::unload::check();
     image.unload();
-    say_last(id, Reply::Finished { counters: counters() }, Exit::Passed);
-}
-
-fn counters() -> Counters {
-    let native = &ex::rundown::COUNTERS;
-    Counters {
-        stack_event_waits: judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
-        stack_event_sets: judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
-        monitorx: monitor::MONITORX.load(Relaxed),
-        monitorx_series: monitor::MONITORX_SERIES.load(Relaxed),
-        mwaitx: monitor::MWAITX.load(Relaxed),
-        cr8_below_dispatch: step::CR8_BELOW_DISPATCH.load(Relaxed),
-        cr8_at_dispatch: step::CR8_AT_DISPATCH.load(Relaxed),
-        native_acquires: native.acquires.load(Relaxed),
-        native_refused: native.refused.load(Relaxed),
-        native_drained: native.drained.load(Relaxed),
-        native_mwaitx: native.mwaitx.load(Relaxed),
-        native_pause: native.pause.load(Relaxed),
-        native_dispatch: native.dispatch.load(Relaxed),
-        native_event: native.event.load(Relaxed),
-        native_late: native.late.load(Relaxed),
-    }
+    say_last(
+        id,
+        Reply::Finished {
+            counters: counters::all(),
+        },
+        Exit::Passed,
+    );
 }

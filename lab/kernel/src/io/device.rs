@@ -32,7 +32,7 @@ pub fn check(address: u64, routine: &str) -> &'static DeviceObject {
     if !DEVICES.lock().contains_key(&address) {
         judge::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-            [4, address, 0, 0],
+            [code::io::NO_DEVICE, address, 0, 0],
             format_args!("{routine} was given {address:#x}, which is no device object"),
         );
     }
@@ -93,7 +93,7 @@ pub fn delete(device: &'static DeviceObject) {
     let refuse = |why: &str| {
         judge::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-            [code::sub::BAD_DEVICE_DELETION, address(device), 0, 0],
+            [code::io::BAD_DEVICE_DELETION, address(device), 0, 0],
             format_args!("IoDeleteDevice: the device {:#x} {why}", address(device)),
         )
     };

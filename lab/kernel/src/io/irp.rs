@@ -207,14 +207,14 @@ pub fn complete(irp: &'static Irp) {
     if irp.cancel_routine.load(Ordering::Relaxed) != 0 {
         judge::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-            [7, address(irp), information, 0],
+            [code::io::CANCEL_ROUTINE_SET, address(irp), information, 0],
             format_args!("an IRP is completed while its cancel routine is still set"),
         );
     }
     if status == status::PENDING || status == -1 {
         judge::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-            [6, status as u64, address(irp), 0],
+            [code::io::COMPLETED_AS_PENDING, status as u64, address(irp), 0],
             format_args!("an IRP is completed with status {status:#010x}"),
         );
     }
@@ -449,7 +449,7 @@ pub fn check_dispatch(function: u8, returned: i32, serial: u64) {
     if returned != status::PENDING && is_live(serial) {
         judge::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
-            [code::sub::NOT_COMPLETED, returned as u64, 0, 0],
+            [code::io::NOT_COMPLETED, returned as u64, 0, 0],
             format_args!(
                 "the driver's {} routine returned {returned:#010x} and has not completed the IRP; it must return STATUS_PENDING then",
                 major::name(function)

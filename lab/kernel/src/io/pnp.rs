@@ -130,7 +130,7 @@ impl Root {
             judge::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
                 [
-                    code::sub::BAD_DEVICE_DELETION,
+                    code::io::BAD_DEVICE_DELETION,
                     (&raw const *self.physical) as u64,
                     0,
                     0,

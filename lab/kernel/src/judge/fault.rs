@@ -35,7 +35,8 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
         error if error & 2 != 0 => (1, "writes"),
         _ => (0, "reads"),
     };
-    let who = if image::in_driver(frame.rip) {
+    // Where nothing can be executed, nobody else jumped to.
+    let who = if image::in_driver(frame.rip) || operation == 8 {
         "the driver"
     } else {
         "the kernel, for the driver,"
@@ -94,6 +95,11 @@ impl core::fmt::Display for Place {
         let address = self.0;
         match address {
             mm::POOL..0xFFFF_F000_0000_0000 => match pool::block_near(address) {
+                Some(block) if address < block.address + block.size => write!(
+                    f,
+                    ", in the pool block {:#x} of {} bytes, tag '{}', allocated from {:#x}",
+                    block.address, block.size, block.tag, block.caller
+                ),
                 Some(block) => write!(
                     f,
                     ", {} bytes behind the end of the pool block {:#x} of {} bytes, tag '{}', allocated from {:#x}",

@@ -11,7 +11,7 @@ use super::{bugcheck, code};
 use crate::config;
 use crate::hal::clock;
 use crate::ke::sched::DISPATCHER;
-use crate::ke::thread::{self, is_stack};
+use crate::ke::thread::{self, Origin, is_stack};
 use crate::ldr::image;
 use crate::mm::{heap, paging, pool};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -39,6 +39,7 @@ pub fn examine_sleepers() {
     let (grace, hang) = (config::get().grace, config::get().hang);
     let mut suspect = None;
     let mut hanging = None;
+    let mut stuck = None;
     let mut dispatcher = DISPATCHER.lock();
     // Read under the lock: no waiter has begun later than now.
     let now = clock::interrupt_time();
@@ -49,6 +50,10 @@ pub fn examine_sleepers() {
     {
         let [event] = waiter.objects[..] else { continue };
         let milliseconds = now.saturating_sub(waiter.since) / 10_000;
+        // The kernel's threads run the driver's callbacks, which its own threads' waits for work are not.
+        if waiter.thread.origin == Origin::Kernel && milliseconds > hang {
+            stuck = Some((event.address(), milliseconds));
+        }
         if !is_stack(event.address()) {
             continue;
         }
@@ -82,6 +87,16 @@ pub fn examine_sleepers() {
             [event, milliseconds, hang, 0],
             format_args!(
                 "a thread of the driver's has waited {milliseconds} ms on an event on its stack ({event:#x}); references may never have been released"
+            ),
+        );
+    }
+    if let Some((object, milliseconds)) = stuck {
+        bugcheck(
+            code::CALLBACK_TIMEOUT,
+            [object, milliseconds, hang, 0],
+            format_args!(
+                "a callback of the driver's has waited {milliseconds} ms on the object {object:#x}: it keeps the system's thread, and what \
+                 follows it, for ever"
             ),
         );
     }

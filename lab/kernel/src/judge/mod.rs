@@ -7,6 +7,7 @@
 //! module: NAME BASE SIZE                                       the driver, if one is loaded
 //! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cr2=.. cr8=..   at a fault, or where bugcheck was called (rip, rsp, cr8)
 //! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
+//! counters: NAME=VALUE ...                                     decimal
 //! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=..   one line per thread,
 //! stack: ADDRESS WORD WORD WORD WORD                           then its stack from RSP up, four words a line;
 //!                                                              the guilty thread comes first
@@ -14,11 +15,13 @@
 //! ```
 //! Every word of a stack that lies in the module is a candidate for a return address.
 
-pub mod code;
 pub mod fault;
+pub mod lock_order;
 pub mod lost_wakeup;
 pub mod unload;
 pub mod watchdog;
+
+pub use lab_wire::code;
 
 use crate::hal::power::{Exit, power_off};
 use crate::hal::trap::TrapFrame;
@@ -26,11 +29,12 @@ use crate::hal::{cpu, nmi, pcr};
 use crate::ke::irql;
 use crate::ke::thread::{self, Origin, State, Thread};
 use crate::ldr::{export::Export, image};
-use crate::log;
 use crate::mm::paging;
+use crate::{counters, log};
 use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
+use lab_wire::counters::Counters;
 
 static REPORTING: AtomicU32 = AtomicU32::new(0);
 
@@ -178,6 +182,7 @@ fn report(
         rsp
     };
     details();
+    log!("counters:{}", Words(&counters::all()));
     let guilty = pcr::current_thread();
     report_thread(guilty, rsp);
     let whole = thread::try_for_each(|thread| {
@@ -197,6 +202,17 @@ fn report(
     }
     log!("end: bug");
     power_off(exit)
+}
+
+/// Counters as `name=value` words, each after a blank.
+pub struct Words<'a>(pub &'a Counters);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .each()
+            .try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
 }
 
 fn report_thread(thread: &Thread, rsp: u64) {

@@ -24,12 +24,26 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
         if ticks > limit {
             let in_dpc = this.in_dpc.load(Relaxed);
             let what = if in_dpc { "a DPC routine" } else { "the driver" };
+            let locks = match pcr::current_thread().spin_locks.load(Relaxed) {
+                0 => "",
+                1 => ", with 1 spin lock held",
+                _ => ", with spin locks held",
+            };
             bugcheck_at(
                 frame,
                 code::DPC_WATCHDOG_VIOLATION,
-                [u64::from(!in_dpc), ticks, limit, frame.rip],
+                [
+                    if in_dpc {
+                        code::watchdog::DPC
+                    } else {
+                        code::watchdog::RAISED
+                    },
+                    ticks,
+                    limit,
+                    frame.rip,
+                ],
                 format_args!(
-                    "{what} stayed at DISPATCH_LEVEL or above for {ticks} ms; the limit is {limit} ms"
+                    "{what} stayed at DISPATCH_LEVEL or above for {ticks} ms{locks}; the limit is {limit} ms"
                 ),
             );
         }

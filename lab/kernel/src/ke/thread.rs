@@ -3,6 +3,7 @@
 use super::object::{Header, Kind};
 use super::sched;
 use crate::hal::{cpu, pcr};
+use crate::judge::lock_order;
 use crate::ldr::export::Export;
 use crate::lock::IrqLock;
 use crate::mm::paging::{self, Protection};
@@ -121,6 +122,8 @@ pub struct Thread {
     pub waited: AtomicBool,
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
+    /// Those of them that lie in the driver's own memory, for the check of their order.
+    pub held: lock_order::Held,
     /// Exports that it is inside, outermost first.
     exports: [AtomicPtr<Export>; MAX_NESTING],
     callers: [AtomicU64; MAX_NESTING],
@@ -163,6 +166,7 @@ impl Thread {
             monitored: AtomicU32::new(0),
             waited: AtomicBool::new(false),
             spin_locks: AtomicU32::new(0),
+            held: lock_order::Held::default(),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],
             callers: [const { AtomicU64::new(0) }; MAX_NESTING],
             depth: AtomicU32::new(0),

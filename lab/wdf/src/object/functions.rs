@@ -6,7 +6,6 @@ use crate::layout::{ContextType, ObjectAttributes};
 use crate::table::Slot;
 use crate::violation::{self, violation};
 use rundown_lab_kernel::io::status;
-use rundown_lab_kernel::judge::code;
 
 unsafe extern "win64" fn get_typed_context(
     _globals: u64,
@@ -80,7 +79,7 @@ unsafe extern "win64" fn delete(_globals: u64, handle: u64) {
     // A request that the driver itself created could be deleted; the lab has none.
     if !object.kind.deletable() {
         violation(
-            code::sub::WDF_RULE,
+            violation::RULE,
             handle,
             0,
             format_args!(

@@ -21,6 +21,7 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bo
         steps::image(&mut gate, tree);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
+        steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         if deep {

@@ -119,6 +119,32 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree) {
     });
 }
 
+/// The lab's own tests, with the drivers that they are made of.
+pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
+    let built = gate.group("build, specimens", || {
+        build::specimens(tree, toolchain)?;
+        Ok(Tally::one(None))
+    });
+    if !built {
+        return;
+    }
+    for suite in ["specimens", "framework", "lab"] {
+        gate.step(format!("tests, the lab's {suite}"), |progress| {
+            let mut command = Command::new(cargo());
+            command.args([
+                "test",
+                "--package",
+                "rundown-lab",
+                "--test",
+                suite,
+                "--no-fail-fast",
+            ]);
+            build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+            tests(command.env("RUNDOWN_LAB_DIR", tree.lab()), progress)
+        });
+    }
+}
+
 /// The verdict, each fault a failure.
 pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
     for cpus in [2, 4] {

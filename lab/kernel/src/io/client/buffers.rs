@@ -136,7 +136,7 @@ impl Buffers {
             judge::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
                 [
-                    code::sub::INFORMATION_TOO_LARGE,
+                    code::io::INFORMATION_TOO_LARGE,
                     information,
                     self.capacity as u64,
                     0,

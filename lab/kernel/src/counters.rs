@@ -1,0 +1,27 @@
+//! What the kernel counts by itself while the driver runs.
+
+use crate::{ex, judge, monitor, step};
+use core::sync::atomic::Ordering::Relaxed;
+use lab_wire::counters::Counters;
+
+/// All counters, as they are now.
+pub fn all() -> Counters {
+    let native = &ex::rundown::COUNTERS;
+    Counters {
+        stack_event_waits: judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
+        stack_event_sets: judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
+        monitorx: monitor::MONITORX.load(Relaxed),
+        monitorx_series: monitor::MONITORX_SERIES.load(Relaxed),
+        mwaitx: monitor::MWAITX.load(Relaxed),
+        cr8_below_dispatch: step::CR8_BELOW_DISPATCH.load(Relaxed),
+        cr8_at_dispatch: step::CR8_AT_DISPATCH.load(Relaxed),
+        native_acquires: native.acquires.load(Relaxed),
+        native_refused: native.refused.load(Relaxed),
+        native_drained: native.drained.load(Relaxed),
+        native_mwaitx: native.mwaitx.load(Relaxed),
+        native_pause: native.pause.load(Relaxed),
+        native_dispatch: native.dispatch.load(Relaxed),
+        native_event: native.event.load(Relaxed),
+        native_late: native.late.load(Relaxed),
+    }
+}

@@ -1,0 +1,87 @@
+//! The order in which the driver takes its spin locks: two orders can deadlock, whether they do in this run or not.
+//!
+//! Whoever takes `b` while it holds `a` makes the edge `a -> b`. A cycle of edges is the offence; Driver Verifier's deadlock
+//! detection calls it 0xC4 with 0x1001. A lock's edges go when it is initialised again or its memory is freed.
+
+use super::{bugcheck, code};
+use crate::hal::pcr;
+use crate::lock::IrqLock;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How many locks are followed at once; deeper ones are not.
+const DEEPEST: usize = 8;
+
+/// The locks that a thread holds, in the order taken, 0 for none. Only the thread itself, or a DPC above it, reads or writes.
+#[derive(Default)]
+pub struct Held([AtomicU64; DEEPEST]);
+
+impl Held {
+    fn locks(&self) -> impl Iterator<Item = u64> {
+        self.0
+            .iter()
+            .map(|slot| slot.load(Relaxed))
+            .filter(|&lock| lock != 0)
+    }
+}
+
+static EDGES: IrqLock<BTreeSet<(u64, u64)>> = IrqLock::new(BTreeSet::new());
+
+/// The driver is about to take `lock`: checks the order before it can deadlock.
+pub fn acquire(lock: u64) {
+    let held = &pcr::current_thread().held;
+    for above in held.locks() {
+        if above == lock {
+            // Taken twice, which the lock itself finds.
+            continue;
+        }
+        let mut edges = EDGES.lock();
+        if !edges.insert((above, lock)) || !reaches(&edges, lock, above) {
+            continue;
+        }
+        drop(edges);
+        bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::LOCK_ORDER, lock, above, 0],
+            format_args!(
+                "the driver takes the spin lock {lock:#x} while it holds {above:#x}, and has taken them in the other order before, \
+                 directly or by way of others: two processors can wait for each other"
+            ),
+        );
+    }
+    if let Some(slot) = held.0.iter().find(|slot| slot.load(Relaxed) == 0) {
+        slot.store(lock, Relaxed);
+    }
+}
+
+/// The driver gives `lock` back, in whatever order.
+pub fn release(lock: u64) {
+    let held = &pcr::current_thread().held;
+    if let Some(slot) = held.0.iter().find(|slot| slot.load(Relaxed) == lock) {
+        slot.store(0, Relaxed);
+    }
+}
+
+/// The locks in this memory are no more.
+pub fn forget(memory: Range<u64>) {
+    EDGES
+        .lock()
+        .retain(|(above, below)| !memory.contains(above) && !memory.contains(below));
+}
+
+/// Whether edges lead from one lock to another.
+fn reaches(edges: &BTreeSet<(u64, u64)>, from: u64, to: u64) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next = Vec::from([from]);
+    while let Some(lock) = next.pop() {
+        if lock == to {
+            return true;
+        }
+        if seen.insert(lock) {
+            next.extend(edges.range((lock, 0)..=(lock, u64::MAX)).map(|edge| edge.1));
+        }
+    }
+    false
+}

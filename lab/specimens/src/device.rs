@@ -1,0 +1,160 @@
+//! The specimen `device`: a WDM driver for a root device. What it does at a request is the request's function code, from 0x800.
+
+use crate::nt::{self, *};
+use core::ffi::c_void;
+
+/// `IRP_MJ_DEVICE_CONTROL`, `IRP_MJ_PNP`, and what they need.
+const DEVICE_CONTROL: usize = 0xE;
+const PNP: usize = 0x1B;
+const START_DEVICE: u8 = 0;
+const REMOVE_DEVICE: u8 = 2;
+const DO_DEVICE_INITIALIZING: u32 = 0x80;
+const SL_PENDING_RETURNED: u8 = 1;
+const PENDING: i32 = 0x103;
+
+/// {22334455-6677-8899-0102-030405060708}, in memory order.
+static INTERFACE: [u8; 16] = [
+    0x55, 0x44, 0x33, 0x22, 0x77, 0x66, 0x99, 0x88, 1, 2, 3, 4, 5, 6, 7, 8,
+];
+
+static mut LINK: UnicodeString = UnicodeString {
+    length: 0,
+    maximum: 0,
+    buffer: core::ptr::null(),
+};
+/// The device below ours.
+static mut BELOW: *mut c_void = core::ptr::null_mut();
+/// Whether to keep the device, its link or nothing when it is removed.
+static mut KEEP_DEVICE: bool = false;
+
+pub(crate) unsafe fn initialize(driver: *mut c_void) -> i32 {
+    unsafe {
+        let mut major = [pass as *const () as u64; 28];
+        for function in [0, 2, 0x12] {
+            major[function] = succeed as *const () as u64; // create, close, cleanup
+        }
+        major[DEVICE_CONTROL] = control as *const () as u64;
+        major[PNP] = plug_and_play as *const () as u64;
+        nt::driver::MAJOR.write(driver, major);
+        let extension = nt::driver::EXTENSION.read(driver);
+        nt::driver::ADD_DEVICE.write(extension, add_device as *const () as u64);
+    }
+    0
+}
+
+unsafe extern "system" fn add_device(driver: *mut c_void, physical: *mut c_void) -> i32 {
+    unsafe {
+        let mut device = core::ptr::null_mut();
+        let status = IoCreateDevice(driver, 0, core::ptr::null(), 0x22, 0, 0, &mut device);
+        if status < 0 {
+            return status;
+        }
+        BELOW = IoAttachDeviceToDeviceStack(device, physical);
+        let status =
+            IoRegisterDeviceInterface(physical, INTERFACE.as_ptr(), core::ptr::null(), &raw mut LINK);
+        if status < 0 {
+            IoDetachDevice(BELOW);
+            IoDeleteDevice(device);
+            return status;
+        }
+        let flags = nt::device::FLAGS.read(device);
+        nt::device::FLAGS.write(device, flags & !DO_DEVICE_INITIALIZING);
+    }
+    0
+}
+
+unsafe fn complete(irp: *mut c_void, status: i32, information: u64) -> i32 {
+    unsafe {
+        nt::irp::STATUS.write(irp, status);
+        nt::irp::INFORMATION.write(irp, information);
+        IofCompleteRequest(irp, 0);
+    }
+    status
+}
+
+unsafe extern "system" fn succeed(_device: *mut c_void, irp: *mut c_void) -> i32 {
+    unsafe { complete(irp, 0, 0) }
+}
+
+/// `IoSkipCurrentIrpStackLocation` and on to the device below.
+unsafe extern "system" fn pass(_device: *mut c_void, irp: *mut c_void) -> i32 {
+    unsafe {
+        nt::irp::LOCATION.write(irp, nt::irp::LOCATION.read(irp) + 1);
+        let stack = nt::irp::STACK.read(irp);
+        nt::irp::STACK.write(irp, stack.byte_add(nt::stack::SIZE));
+        IofCallDriver(BELOW, irp)
+    }
+}
+
+unsafe extern "system" fn plug_and_play(device: *mut c_void, irp: *mut c_void) -> i32 {
+    unsafe {
+        let minor = nt::stack::MINOR.read(nt::irp::STACK.read(irp));
+        match minor {
+            START_DEVICE => {
+                IoSetDeviceInterfaceState(&raw const LINK, 1);
+            }
+            REMOVE_DEVICE => {
+                IoSetDeviceInterfaceState(&raw const LINK, 0);
+                RtlFreeUnicodeString(&raw mut LINK);
+            }
+            _ => {}
+        }
+        nt::irp::STATUS.write(irp, 0);
+        let status = pass(device, irp);
+        if minor == REMOVE_DEVICE {
+            IoDetachDevice(BELOW);
+            if !KEEP_DEVICE {
+                IoDeleteDevice(device);
+            }
+        }
+        status
+    }
+}
+
+/// A cancel routine that is never called.
+unsafe extern "system" fn cancel(_device: *mut c_void, _irp: *mut c_void) {}
+
+unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 {
+    unsafe {
+        let code = nt::stack::CONTROL_CODE.read(nt::irp::STACK.read(irp));
+        match code >> 2 & 0xFFF {
+            // Sound.
+            0x800 => complete(irp, 0, 0),
+            0x801 => {
+                complete(irp, 0, 0);
+                IofCompleteRequest(irp, 0);
+                0
+            }
+            // Sent on with no stack location left for the device below.
+            0x802 => {
+                nt::irp::LOCATION.write(irp, 1);
+                IofCallDriver(BELOW, irp)
+            }
+            0x803 => complete(irp, PENDING, 0),
+            0x804 => {
+                nt::irp::CANCEL_ROUTINE.write(irp, cancel as *const () as u64);
+                complete(irp, 0, 0)
+            }
+            // Neither completed nor pending.
+            0x805 => 0,
+            0x806 => {
+                IoDeleteDevice(device);
+                complete(irp, 0, 0)
+            }
+            0x807 => complete(irp, 0, 1000),
+            0x808 => IofCallDriver(irp, irp),
+            // Pending for ever.
+            0x809 => {
+                let stack = nt::irp::STACK.read(irp);
+                nt::stack::CONTROL.write(stack, nt::stack::CONTROL.read(stack) | SL_PENDING_RETURNED);
+                PENDING
+            }
+            // The device stays when it is removed.
+            0x80A => {
+                KEEP_DEVICE = true;
+                complete(irp, 0, 0)
+            }
+            _ => complete(irp, FAILED, 0),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Memory and processor faults.
+
+use crate::Specimen;
+use crate::nt::*;
+use core::arch::asm;
+
+pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
+    ("null-pointer", null_pointer),
+    ("read-behind-block", read_behind_block),
+    ("read-freed-block", read_freed_block),
+    ("touch-freed-block-at-dispatch", touch_freed_block_at_dispatch),
+    (
+        "have-freed-event-set-at-dispatch",
+        have_freed_event_set_at_dispatch,
+    ),
+    ("write-shared-data", write_shared_data),
+    ("write-own-code", write_own_code),
+    ("run-pool", run_pool),
+    ("overflow-stack", overflow_stack),
+    ("break", break_),
+    ("fail-fast", fail_fast),
+    ("bug-check", bug_check),
+    ("call-what-the-lab-lacks", call_what_the_lab_lacks),
+];
+
+unsafe fn null_pointer() -> i32 {
+    unsafe { core::ptr::with_exposed_provenance_mut::<u64>(8).write_volatile(1) };
+    0
+}
+
+unsafe fn read_behind_block() -> i32 {
+    unsafe { block().add(48).read_volatile().into() }
+}
+
+unsafe fn read_freed_block() -> i32 {
+    unsafe { freed_block().read_volatile().into() }
+}
+
+unsafe fn touch_freed_block_at_dispatch() -> i32 {
+    unsafe {
+        let block = freed_block();
+        KfRaiseIrql(DISPATCH_LEVEL);
+        block.write_volatile(1);
+    }
+    0
+}
+
+unsafe fn have_freed_event_set_at_dispatch() -> i32 {
+    unsafe {
+        let event = block().cast::<Event>();
+        KeInitializeEvent(event, 1, 0);
+        ExFreePoolWithTag(event.cast(), TAG);
+        KfRaiseIrql(DISPATCH_LEVEL);
+        KeSetEvent(event, 0, 0)
+    }
+}
+
+unsafe fn write_shared_data() -> i32 {
+    unsafe { core::ptr::with_exposed_provenance_mut::<u64>(0xFFFF_F780_0000_0008).write_volatile(1) };
+    0
+}
+
+unsafe fn write_own_code() -> i32 {
+    unsafe { (write_own_code as *const () as *mut u8).write_volatile(0xCC) };
+    0
+}
+
+unsafe fn run_pool() -> i32 {
+    unsafe {
+        let block = block();
+        block.write(0xC3); // ret
+        core::mem::transmute::<*mut u8, unsafe extern "system" fn()>(block)();
+    }
+    0
+}
+
+unsafe fn overflow_stack() -> i32 {
+    deeper(1) as i32
+}
+
+#[inline(never)]
+#[allow(unconditional_recursion, reason = "the offence")]
+fn deeper(depth: u64) -> u64 {
+    let frame = [depth; 64];
+    core::hint::black_box(&frame);
+    deeper(depth + 1) + frame[3]
+}
+
+unsafe fn break_() -> i32 {
+    unsafe { asm!("int3") };
+    0
+}
+
+unsafe fn fail_fast() -> i32 {
+    unsafe { asm!("int 0x29", in("ecx") 2) };
+    0
+}
+
+unsafe fn bug_check() -> i32 {
+    unsafe { KeBugCheckEx(0xDEAD, 1, 2, 3, 4) }
+}
+
+unsafe fn call_what_the_lab_lacks() -> i32 {
+    unsafe { RtlUnwind(0, 0, 0, 0) };
+    0
+}

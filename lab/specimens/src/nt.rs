@@ -1,0 +1,249 @@
+//! What the specimens use of NT's: declarations by the DDI pages, offsets of x64.
+
+use core::ffi::c_void;
+
+#[repr(C)]
+pub(crate) struct UnicodeString {
+    pub(crate) length: u16,
+    pub(crate) maximum: u16,
+    pub(crate) buffer: *const u16,
+}
+
+#[repr(C, align(8))]
+pub(crate) struct Event(pub(crate) [u64; 3]);
+#[repr(C, align(8))]
+pub(crate) struct Timer(pub(crate) [u64; 8]);
+#[repr(C, align(8))]
+pub(crate) struct Dpc(pub(crate) [u64; 8]);
+#[repr(C, align(8))]
+pub(crate) struct Mutex(pub(crate) [u64; 7]);
+
+pub(crate) type DpcRoutine = unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64);
+pub(crate) type ThreadRoutine = unsafe extern "system" fn(*mut c_void);
+
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+unsafe extern "system" {
+    pub(crate) fn DbgPrint(format: *const u8, ...) -> i32;
+    pub(crate) fn ExAllocatePool2(flags: u64, size: u64, tag: u32) -> *mut u8;
+    pub(crate) fn ExFreePoolWithTag(block: *mut u8, tag: u32);
+    pub(crate) fn KeInitializeEvent(event: *mut Event, kind: u32, state: u8);
+    pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
+    pub(crate) fn KeWaitForSingleObject(
+        object: *mut c_void,
+        reason: u32,
+        mode: u8,
+        alertable: u8,
+        timeout: *const i64,
+    ) -> i32;
+    pub(crate) fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> i32;
+    pub(crate) fn KfRaiseIrql(irql: u8) -> u8;
+    pub(crate) fn KeLowerIrql(irql: u8);
+    pub(crate) fn KeInitializeDpc(dpc: *mut Dpc, routine: DpcRoutine, context: *mut c_void);
+    pub(crate) fn KeInsertQueueDpc(dpc: *mut Dpc, first: u64, second: u64) -> u8;
+    pub(crate) fn KeInitializeTimerEx(timer: *mut Timer, kind: u32);
+    pub(crate) fn KeSetTimerEx(timer: *mut Timer, due: i64, period: i32, dpc: *mut Dpc) -> u8;
+    pub(crate) fn KeCancelTimer(timer: *mut Timer) -> u8;
+    pub(crate) fn KeInitializeMutex(mutex: *mut Mutex, level: u32);
+    pub(crate) fn KeReleaseMutex(mutex: *mut Mutex, wait: u8) -> i32;
+    pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut u64) -> u8;
+    pub(crate) fn KeAcquireSpinLockAtDpcLevel(lock: *mut u64);
+    pub(crate) fn KeReleaseSpinLockFromDpcLevel(lock: *mut u64);
+    pub(crate) fn KeReleaseSpinLock(lock: *mut u64, irql: u8);
+    pub(crate) fn KeBugCheckEx(code: u32, a: u64, b: u64, c: u64, d: u64) -> !;
+    pub(crate) fn KeQueryActiveProcessorCountEx(group: u16) -> u32;
+    pub(crate) fn PsCreateSystemThread(
+        handle: *mut u64,
+        access: u32,
+        attributes: u64,
+        process: u64,
+        client: u64,
+        routine: ThreadRoutine,
+        context: *mut c_void,
+    ) -> i32;
+    pub(crate) fn PsTerminateSystemThread(status: i32) -> i32;
+    pub(crate) fn ObReferenceObjectByHandle(
+        handle: u64,
+        access: u32,
+        kind: *const c_void,
+        mode: u8,
+        object: *mut *mut c_void,
+        information: u64,
+    ) -> i32;
+    pub(crate) fn ObfDereferenceObject(object: *mut c_void) -> i64;
+    pub(crate) fn ZwClose(handle: u64) -> i32;
+    pub(crate) fn ZwYieldExecution() -> i32;
+    pub(crate) fn RtlUnwind(frame: u64, target: u64, record: u64, value: u64);
+    pub(crate) fn ExAcquireRundownProtection(word: *mut u64) -> u8;
+    pub(crate) fn ExReleaseRundownProtection(word: *mut u64);
+    pub(crate) fn ExWaitForRundownProtectionRelease(word: *mut u64);
+    pub(crate) fn ExReInitializeRundownProtection(word: *mut u64);
+    pub(crate) fn IoCreateDevice(
+        driver: *mut c_void,
+        extension: u32,
+        name: *const UnicodeString,
+        kind: u32,
+        characteristics: u32,
+        exclusive: u8,
+        device: *mut *mut c_void,
+    ) -> i32;
+    pub(crate) fn IoDeleteDevice(device: *mut c_void);
+    pub(crate) fn IoAttachDeviceToDeviceStack(device: *mut c_void, target: *mut c_void) -> *mut c_void;
+    pub(crate) fn IoDetachDevice(device: *mut c_void);
+    pub(crate) fn IofCallDriver(device: *mut c_void, irp: *mut c_void) -> i32;
+    pub(crate) fn IofCompleteRequest(irp: *mut c_void, boost: i8);
+    pub(crate) fn IoRegisterDeviceInterface(
+        device: *mut c_void,
+        class: *const u8,
+        reference: *const UnicodeString,
+        link: *mut UnicodeString,
+    ) -> i32;
+    pub(crate) fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> i32;
+    pub(crate) fn RtlFreeUnicodeString(text: *mut UnicodeString);
+    pub(crate) static PsThreadType: *const *const c_void;
+}
+
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+#[allow(dead_code, reason = "for the compiler's own calls")]
+unsafe extern "system" {
+    fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
+    fn memset(target: *mut u8, value: i32, count: usize) -> *mut u8;
+    fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32;
+    fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8;
+}
+
+/// What the compiler asks for where floating point is used.
+#[unsafe(no_mangle)]
+static _fltused: i32 = 0x9875;
+#[unsafe(no_mangle)]
+extern "system" fn __CxxFrameHandler3() {}
+
+/// A field of a structure that NT documents, by its offset on x64.
+pub(crate) struct Field<T>(usize, core::marker::PhantomData<T>);
+
+impl<T> Field<T> {
+    const fn at(offset: usize) -> Self {
+        Self(offset, core::marker::PhantomData)
+    }
+
+    pub(crate) unsafe fn of(&self, structure: *mut c_void) -> *mut T {
+        unsafe { structure.cast::<u8>().add(self.0).cast() }
+    }
+
+    pub(crate) unsafe fn read(&self, structure: *mut c_void) -> T {
+        unsafe { self.of(structure).read_volatile() }
+    }
+
+    pub(crate) unsafe fn write(&self, structure: *mut c_void, value: T) {
+        unsafe { self.of(structure).write_volatile(value) }
+    }
+}
+
+/// `DRIVER_OBJECT`.
+pub(crate) mod driver {
+    use super::{Field, c_void};
+    pub(crate) const EXTENSION: Field<*mut c_void> = Field::at(0x30);
+    pub(crate) const UNLOAD: Field<u64> = Field::at(0x68);
+    pub(crate) const MAJOR: Field<[u64; 28]> = Field::at(0x70);
+    /// In its extension.
+    pub(crate) const ADD_DEVICE: Field<u64> = Field::at(0x8);
+}
+
+/// `DEVICE_OBJECT`.
+pub(crate) mod device {
+    use super::Field;
+    pub(crate) const FLAGS: Field<u32> = Field::at(0x30);
+}
+
+/// `IRP`.
+pub(crate) mod irp {
+    use super::{Field, c_void};
+    pub(crate) const STATUS: Field<i32> = Field::at(0x30);
+    pub(crate) const INFORMATION: Field<u64> = Field::at(0x38);
+    pub(crate) const LOCATION: Field<u8> = Field::at(0x43);
+    pub(crate) const CANCEL_ROUTINE: Field<u64> = Field::at(0x68);
+    pub(crate) const STACK: Field<*mut c_void> = Field::at(0xB8);
+}
+
+/// `IO_STACK_LOCATION`, 0x48 bytes.
+pub(crate) mod stack {
+    use super::Field;
+    pub(crate) const SIZE: usize = 0x48;
+    pub(crate) const MINOR: Field<u8> = Field::at(0x1);
+    pub(crate) const CONTROL: Field<u8> = Field::at(0x3);
+    pub(crate) const CONTROL_CODE: Field<u32> = Field::at(0x18);
+}
+
+pub(crate) const TAG: u32 = u32::from_le_bytes(*b"LabT");
+/// `POOL_FLAG_NON_PAGED`.
+pub(crate) const NON_PAGED: u64 = 0x40;
+/// `POOL_FLAG_PAGED`.
+pub(crate) const PAGED: u64 = 0x100;
+pub(crate) const PASSIVE_LEVEL: u8 = 0;
+pub(crate) const DISPATCH_LEVEL: u8 = 2;
+/// `STATUS_UNSUCCESSFUL`.
+pub(crate) const FAILED: i32 = 0xC000_0001_u32 as i32;
+
+/// 40 bytes of pool.
+pub(crate) unsafe fn block() -> *mut u8 {
+    unsafe { ExAllocatePool2(NON_PAGED, 40, TAG) }
+}
+
+/// The same, freed already.
+pub(crate) unsafe fn freed_block() -> *mut u8 {
+    unsafe {
+        let block = block();
+        ExFreePoolWithTag(block, TAG);
+        block
+    }
+}
+
+pub(crate) unsafe fn sleep(milliseconds: i64) {
+    let interval = -milliseconds * 10_000;
+    unsafe { KeDelayExecutionThread(0, 0, &interval) };
+}
+
+/// Waits without a limit.
+pub(crate) unsafe fn wait_for<T>(object: *mut T) -> i32 {
+    unsafe { KeWaitForSingleObject(object.cast(), 0, 0, 0, core::ptr::null()) }
+}
+
+/// Starts a thread and gives a reference to it.
+pub(crate) unsafe fn start(routine: ThreadRoutine, context: *mut c_void) -> *mut c_void {
+    let (mut handle, mut object) = (0, core::ptr::null_mut());
+    unsafe {
+        if PsCreateSystemThread(&mut handle, 0x1F_FFFF, 0, 0, 0, routine, context) < 0 {
+            KeBugCheckEx(0xF, 2, 0, 0, 0);
+        }
+        if ObReferenceObjectByHandle(handle, 0x1F_FFFF, *PsThreadType, 0, &mut object, 0) < 0 {
+            KeBugCheckEx(0xF, 3, 0, 0, 0);
+        }
+        ZwClose(handle);
+    }
+    object
+}
+
+pub(crate) unsafe fn join(thread: *mut c_void) {
+    unsafe {
+        wait_for(thread);
+        ObfDereferenceObject(thread);
+    }
+}
+
+/// Leaves the function with `STATUS_UNSUCCESSFUL` if the condition does not hold, and says where.
+macro_rules! check {
+    ($condition:expr) => {
+        if !$condition {
+            #[allow(unused_unsafe, reason = "used inside and outside of unsafe blocks")]
+            unsafe {
+                $crate::nt::DbgPrint(
+                    c"%s:%u: %s\n".as_ptr().cast(),
+                    concat!(file!(), "\0").as_ptr(),
+                    line!(),
+                    concat!(stringify!($condition), "\0").as_ptr(),
+                )
+            };
+            return $crate::nt::FAILED;
+        }
+    };
+}
+pub(crate) use check;

@@ -1,0 +1,261 @@
+//! The judge's checks: bug check codes, and the first parameters that tell one offence from another under the same code.
+//!
+//! Source: Microsoft's "Bug Check Code Reference"; the lab's own codes begin with `1AB0`, and so do first parameters that are the lab's.
+//! Everything that the judge can say about a driver is in [`checks`], and `tools/lab` has a specimen for each.
+
+/// One thing that the judge looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// The bug check code.
+    pub code: u32,
+    /// The first parameter, where it names the offence.
+    pub first: Option<u64>,
+    /// The name of the constant.
+    pub name: &'static str,
+    /// What the driver did, and what the parameters are.
+    pub what: &'static str,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $what:literal])* $name:ident = $value:expr;)*) => {
+        $($(#[doc = $what])* pub const $name: u32 = $value;)*
+
+        const CODES: &[Check] =
+            &[$(Check { code: $value, first: None, name: stringify!($name), what: concat!($($what),*) }),*];
+    };
+}
+
+/// First parameters of one code, as a module of constants.
+macro_rules! first_parameters {
+    ($(#[doc = $about:literal])* $module:ident of $code:ident { $($(#[doc = $what:literal])* $name:ident = $value:expr;)* }) => {
+        $(#[doc = $about])*
+        pub mod $module {
+            $($(#[doc = $what])* pub const $name: u64 = $value;)*
+
+            pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
+                code: super::$code,
+                first: Some($value),
+                name: stringify!($name),
+                what: concat!($($what),*),
+            }),*];
+        }
+    };
+}
+
+codes! {
+    /// Called at too low an IRQL: caller, IRQL, least IRQL.
+    IRQL_NOT_GREATER_OR_EQUAL = 0x9;
+    /// The kernel touched bad memory at a raised IRQL on the driver's behalf: address, IRQL, operation, RIP.
+    IRQL_NOT_LESS_OR_EQUAL = 0xA;
+    /// A spin lock is taken twice on one processor: the lock.
+    SPIN_LOCK_ALREADY_OWNED = 0xF;
+    /// A spin lock is released by a processor that does not hold it: the lock, its word.
+    SPIN_LOCK_NOT_OWNED = 0x10;
+    /// Wrote behind a block's end: 0x20, the block, the first byte, its size.
+    BAD_POOL_HEADER = 0x19;
+    /// An exception that nobody handled: its status, RIP, two parameters of its own.
+    KMODE_EXCEPTION_NOT_HANDLED = 0x1E;
+    /// An IRP was sent on more often than it has stack locations: the IRP.
+    NO_MORE_IRP_STACK_LOCATIONS = 0x35;
+    /// An IRP was completed twice, or was none: its address.
+    MULTIPLE_IRP_COMPLETE_REQUESTS = 0x44;
+    /// A mutex is released by a thread that does not own it.
+    MUTANT_NOT_OWNED = 0x46;
+    /// Touched an address that is not mapped: address, operation, RIP.
+    PAGE_FAULT_IN_NONPAGED_AREA = 0x50;
+    /// A trap that the kernel cannot go on from, mostly a stack that overflowed (8, a double fault): vector.
+    UNEXPECTED_KERNEL_MODE_TRAP = 0x7F;
+    /// Wrote read-only memory: address, operation, RIP.
+    ATTEMPTED_WRITE_TO_READONLY_MEMORY = 0xBE;
+    /// Bad use of pool; the first parameter is the offence, see [`pool`].
+    BAD_POOL_CALLER = 0xC2;
+    /// Driver Verifier's: the first parameter is the offence, see [`sub`].
+    DRIVER_VERIFIER_DETECTED_VIOLATION = 0xC4;
+    /// A callback came back at another IRQL.
+    IRQL_UNEXPECTED_VALUE = 0xC8;
+    /// Driver Verifier's I/O checks: the first parameter is the offence, see [`io`].
+    DRIVER_VERIFIER_IOMANAGER_VIOLATION = 0xC9;
+    /// The driver touched bad memory at a raised IRQL: address, IRQL, operation, RIP.
+    DRIVER_IRQL_NOT_LESS_OR_EQUAL = 0xD1;
+    /// Tried to execute memory that is not executable: address, page table flags are not given.
+    ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY = 0xFC;
+    /// The framework's: the first parameter is the offence, see [`wdf`].
+    WDF_VIOLATION = 0x10D;
+    /// Too long at a raised IRQL: the first parameter says where, see [`watchdog`].
+    DPC_WATCHDOG_VIOLATION = 0x133;
+    /// `__fastfail` or a damaged structure: its code.
+    KERNEL_SECURITY_CHECK_FAILURE = 0x139;
+    /// The lab itself failed: no verdict about the driver.
+    LAB_FAILURE = 0x1AB0_0000;
+    /// A wait that nobody can end: event, run-down word that still names the wait block, milliseconds, events set for stack waits.
+    LOST_WAKEUP = 0x1AB0_0001;
+    /// A wait on a stack event is longer than the limit: event, milliseconds, limit.
+    STACK_WAIT_TIMEOUT = 0x1AB0_0002;
+    /// The run is longer than its limit: seconds.
+    RUN_TIMEOUT = 0x1AB0_0003;
+    /// Calls an export that the lab does not have: caller.
+    LAB_MISSING_EXPORT = 0x1AB0_0004;
+    /// Uses a dispatcher object that is not initialised, or damaged: the object, its first word.
+    BAD_DISPATCHER_OBJECT = 0x1AB0_0005;
+    /// A request is not completed though it was cancelled, or its handle closed: its control code, milliseconds.
+    REQUEST_NOT_COMPLETED = 0x1AB0_0006;
+    /// A callback of the driver waits longer than the limit, without a timeout of its own: object, milliseconds, limit.
+    CALLBACK_TIMEOUT = 0x1AB0_0007;
+}
+
+first_parameters! {
+    /// First parameters of [`BAD_POOL_CALLER`](super::BAD_POOL_CALLER).
+    pool of BAD_POOL_CALLER {
+        /// An allocation of 0 bytes: IRQL, pool type, size.
+        NO_BYTES = 0x0;
+        /// Freed a second time: address, tag, who freed it first.
+        FREED_BEFORE = 0x7;
+        /// Freed with another tag: address, its tag, the tag given.
+        WRONG_TAG = 0xA;
+        /// Freed what was never allocated: address.
+        NEVER_ALLOCATED = 0x46;
+        /// `ExAllocatePool2` with flags or a tag that it does not take: flags, size, tag.
+        BAD_FLAGS = 0x9B;
+    }
+}
+
+first_parameters! {
+    /// First parameters of [`DRIVER_VERIFIER_DETECTED_VIOLATION`](super::DRIVER_VERIFIER_DETECTED_VIOLATION).
+    sub of DRIVER_VERIFIER_DETECTED_VIOLATION {
+        /// Paged pool is allocated above `APC_LEVEL`: IRQL, pool type, size.
+        PAGED_POOL_AT_DISPATCH = 0x1;
+        /// A raise that lowers: IRQL, the one asked for.
+        RAISE_TO_LOWER = 0x30;
+        /// A lowering that raises: IRQL, the one asked for.
+        LOWER_TO_HIGHER = 0x31;
+        /// A wait at `DISPATCH_LEVEL` or above: IRQL, object, timeout pointer.
+        WAIT_AT_DISPATCH = 0x3B;
+        /// Unloaded with pool: name, 0, blocks, bytes.
+        POOL_LEAKED = 0x62;
+        /// A handle that is not one.
+        BAD_HANDLE = 0xF6;
+        /// Spin locks are taken in two orders, which can deadlock: the lock, the one held.
+        LOCK_ORDER = 0x1001;
+        /// Called above `APC_LEVEL`, where the DDI page does not allow it: IRQL, the highest allowed, caller.
+        IRQL_APC_LTE = 0x20002;
+        /// Called above `DISPATCH_LEVEL`, where the DDI page does not allow it: IRQL, the highest allowed, caller.
+        IRQL_DISPATCH = 0x20003;
+        /// Returned with a spin lock held: how many.
+        SPIN_LOCK_HELD = 0x1AB1;
+        /// Unloaded with a DPC, timer, thread, handle or reference alive: what (1 DPC, 2 timer, 3 thread, 4 handle, 5 reference), its address.
+        OBJECT_LEAKED = 0x1AB2;
+        /// Freed memory that holds a timer or a DPC that is in use: block, object, size.
+        FREED_IN_USE = 0x1AB3;
+        /// Unloaded with a device, symbolic link or IRP alive: what (1 device, 2 link, 3 IRP), how many.
+        IO_OBJECT_LEAKED = 0x1AB6;
+        /// Unloaded with framework objects alive: how many, the first one's handle.
+        WDF_OBJECT_LEAKED = 0x1AB7;
+    }
+}
+
+first_parameters! {
+    /// First parameters of [`DRIVER_VERIFIER_IOMANAGER_VIOLATION`](super::DRIVER_VERIFIER_IOMANAGER_VIOLATION).
+    io of DRIVER_VERIFIER_IOMANAGER_VIOLATION {
+        /// A routine is given what is no device object: its address.
+        NO_DEVICE = 0x4;
+        /// An IRP is completed with `STATUS_PENDING` or -1: status, IRP.
+        COMPLETED_AS_PENDING = 0x6;
+        /// An IRP is completed while its cancel routine is set: IRP.
+        CANCEL_ROUTINE_SET = 0x7;
+        /// A dispatch routine returned neither `STATUS_PENDING` nor with its IRP completed: what it returned.
+        NOT_COMPLETED = 0x1AB4;
+        /// A device is deleted while it is open, attached, or attached to: the device.
+        BAD_DEVICE_DELETION = 0x1AB5;
+        /// More bytes are said to be written than the output buffer holds: bytes, its length.
+        INFORMATION_TOO_LARGE = 0x1AB8;
+    }
+}
+
+first_parameters! {
+    /// First parameters of [`WDF_VIOLATION`](super::WDF_VIOLATION), as the bug check's page lists them.
+    wdf of WDF_VIOLATION {
+        /// A lock is acquired by the thread that holds it.
+        LOCK_HELD = 0x2;
+        /// A null pointer or handle where there must be one.
+        NULL_PARAMETER = 0x4;
+        /// No handle, or one of another type.
+        BAD_HANDLE = 0x5;
+        /// A request is completed against its rules: how (4, more bytes than it has room for).
+        REQUEST = 0x6;
+        /// An object is dereferenced away instead of deleted.
+        DEREFERENCED_AWAY = 0x7;
+        /// A queue, or a request in it, is used against its rules.
+        QUEUE = 0xA;
+        /// A lock is released by a thread that does not hold it.
+        LOCK_NOT_HELD = 0xB;
+        /// A routine is used against its rules: the handle.
+        RULE = 0x1AB9;
+    }
+}
+
+first_parameters! {
+    /// First parameters of [`DPC_WATCHDOG_VIOLATION`](super::DPC_WATCHDOG_VIOLATION).
+    watchdog of DPC_WATCHDOG_VIOLATION {
+        /// A DPC routine runs too long: milliseconds, limit, RIP.
+        DPC = 0x0;
+        /// Code stays at `DISPATCH_LEVEL` or above too long: milliseconds, limit, RIP.
+        RAISED = 0x1;
+    }
+}
+
+/// A code's name.
+#[must_use]
+pub fn name(code: u32) -> &'static str {
+    CODES
+        .iter()
+        .find(|check| check.code == code)
+        .map_or("UNKNOWN_BUGCHECK", |check| check.name)
+}
+
+/// Every check: a code by itself, or each of its first parameters where those tell offences apart.
+pub fn checks() -> impl Iterator<Item = Check> {
+    const FIRST: [&[Check]; 5] = [
+        pool::CHECKS,
+        sub::CHECKS,
+        io::CHECKS,
+        wdf::CHECKS,
+        watchdog::CHECKS,
+    ];
+    CODES.iter().flat_map(|code| {
+        let first = FIRST.into_iter().find(|checks| checks[0].code == code.code);
+        first.unwrap_or(core::slice::from_ref(code)).iter().copied()
+    })
+}
+
+/// The check that a bug check is, by its code and first parameter.
+#[must_use]
+pub fn find(code: u32, first: u64) -> Option<Check> {
+    checks().find(|check| check.code == code && check.first.is_none_or(|value| value == first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_checks_are_the_same() {
+        let mut all: alloc::vec::Vec<_> = checks().map(|check| (check.code, check.first)).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn a_bug_check_is_found_by_code_and_first_parameter() {
+        let leak = find(DRIVER_VERIFIER_DETECTED_VIOLATION, sub::POOL_LEAKED).unwrap();
+        assert_eq!(leak.name, "POOL_LEAKED");
+        assert_eq!(find(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x7777), None);
+        assert_eq!(
+            find(LOST_WAKEUP, 0xFFFF_8000_0000_0000).unwrap().name,
+            "LOST_WAKEUP"
+        );
+        assert_eq!(name(0x133), "DPC_WATCHDOG_VIOLATION");
+        assert_eq!(name(0xDEAD), "UNKNOWN_BUGCHECK");
+    }
+}

@@ -1,0 +1,356 @@
+//! What each specimen must end in: the table behind `docs/lab.md`. A row's suite runs it; [`all`] is compared with the judge's checks.
+
+#![allow(dead_code, reason = "each of the test programs uses a part of it")]
+
+use lab_wire::code::{self, io, pool, sub, watchdog, wdf};
+
+/// A specimen and the bug check that it must end in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offence {
+    /// Its name: of a bare driver, or of a request to one with a device.
+    pub(crate) specimen: &'static str,
+    /// The code.
+    pub(crate) code: u32,
+    /// The first parameter, where it tells offences apart.
+    pub(crate) first: Option<u64>,
+    /// What the line for people must contain.
+    pub(crate) says: &'static str,
+    /// More words for the kernel's command line.
+    pub(crate) options: &'static str,
+}
+
+const fn offence(specimen: &'static str, code: u32, first: Option<u64>, says: &'static str) -> Offence {
+    Offence {
+        specimen,
+        code,
+        first,
+        says,
+        options: "",
+    }
+}
+
+impl Offence {
+    const fn with(self, options: &'static str) -> Self {
+        Self { options, ..self }
+    }
+}
+
+const fn verifier(specimen: &'static str, first: u64, says: &'static str) -> Offence {
+    offence(
+        specimen,
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        Some(first),
+        says,
+    )
+}
+
+const fn bad_pool(specimen: &'static str, first: u64, says: &'static str) -> Offence {
+    offence(specimen, code::BAD_POOL_CALLER, Some(first), says)
+}
+
+const fn bad_io(specimen: &'static str, first: u64, says: &'static str) -> Offence {
+    offence(
+        specimen,
+        code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
+        Some(first),
+        says,
+    )
+}
+
+const fn framework(specimen: &'static str, first: u64, says: &'static str) -> Offence {
+    offence(specimen, code::WDF_VIOLATION, Some(first), says)
+}
+
+/// Specimens that run from `DriverEntry` (`lab/specimens`).
+pub(crate) const BARE: &[Offence] = &[
+    offence(
+        "null-pointer",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0005),
+        "a null pointer",
+    ),
+    offence(
+        "break",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_8000_0003),
+        "a breakpoint (int 3)",
+    ),
+    offence(
+        "read-behind-block",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "8 bytes behind the end of the pool block",
+    ),
+    offence(
+        "read-freed-block",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "which is freed or no pool",
+    ),
+    offence(
+        "touch-freed-block-at-dispatch",
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        None,
+        "the driver writes",
+    ),
+    offence(
+        "have-freed-event-set-at-dispatch",
+        code::IRQL_NOT_LESS_OR_EQUAL,
+        None,
+        "the kernel, for the driver,",
+    ),
+    offence(
+        "write-shared-data",
+        code::ATTEMPTED_WRITE_TO_READONLY_MEMORY,
+        Some(0xFFFF_F780_0000_0008),
+        "KUSER_SHARED_DATA",
+    ),
+    offence(
+        "write-own-code",
+        code::ATTEMPTED_WRITE_TO_READONLY_MEMORY,
+        None,
+        "in or near a driver's image",
+    ),
+    offence(
+        "run-pool",
+        code::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY,
+        None,
+        "in the pool block",
+    ),
+    offence(
+        "overflow-stack",
+        code::UNEXPECTED_KERNEL_MODE_TRAP,
+        Some(8),
+        "overflowed into its guard page",
+    ),
+    offence(
+        "fail-fast",
+        code::KERNEL_SECURITY_CHECK_FAILURE,
+        Some(2),
+        "__fastfail with code 2",
+    ),
+    offence(
+        "call-what-the-lab-lacks",
+        code::LAB_MISSING_EXPORT,
+        None,
+        "RtlUnwind, which the lab does not implement",
+    ),
+    verifier("raise-to-lower", sub::RAISE_TO_LOWER, "from IRQL 2 to 0"),
+    verifier("lower-to-higher", sub::LOWER_TO_HIGHER, "from IRQL 0 to 2"),
+    offence(
+        "return-at-dispatch",
+        code::IRQL_UNEXPECTED_VALUE,
+        Some(0x20000),
+        "returned at IRQL 2",
+    ),
+    verifier("wait-at-dispatch", sub::WAIT_AT_DISPATCH, "IRQL 2"),
+    verifier(
+        "start-thread-at-dispatch",
+        sub::IRQL_APC_LTE,
+        "PsCreateSystemThread called at IRQL 2",
+    ),
+    verifier(
+        "set-event-above-dispatch",
+        sub::IRQL_DISPATCH,
+        "KeSetEvent called at IRQL 5",
+    ),
+    offence(
+        "dpc-lock-at-passive",
+        code::IRQL_NOT_GREATER_OR_EQUAL,
+        None,
+        "it needs IRQL 2",
+    ),
+    offence(
+        "endless-dpc",
+        code::DPC_WATCHDOG_VIOLATION,
+        Some(watchdog::DPC),
+        "a DPC routine stayed",
+    )
+    .with("raised=1000"),
+    offence(
+        "endless-at-dispatch",
+        code::DPC_WATCHDOG_VIOLATION,
+        Some(watchdog::RAISED),
+        "the driver stayed",
+    )
+    .with("raised=1000"),
+    offence(
+        "endless-with-lock",
+        code::DPC_WATCHDOG_VIOLATION,
+        Some(watchdog::RAISED),
+        "with 1 spin lock held",
+    )
+    .with("raised=1000"),
+    offence("lock-twice", code::SPIN_LOCK_ALREADY_OWNED, None, "already holds"),
+    offence(
+        "release-free-lock",
+        code::SPIN_LOCK_NOT_OWNED,
+        None,
+        "does not hold",
+    ),
+    verifier("return-with-lock", sub::SPIN_LOCK_HELD, "with 1 spin locks held"),
+    verifier(
+        "locks-in-two-orders",
+        sub::LOCK_ORDER,
+        "in the other order before",
+    ),
+    offence(
+        "release-free-mutex",
+        code::MUTANT_NOT_OWNED,
+        None,
+        "does not own the mutex",
+    ),
+    offence("set-no-event", code::BAD_DISPATCHER_OBJECT, None, ""),
+    verifier("close-no-handle", sub::BAD_HANDLE, "0x1234"),
+    verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread"),
+    verifier("leave-timer", sub::OBJECT_LEAKED, "with a timer set"),
+    offence(
+        "wait-on-stack-for-ever",
+        code::STACK_WAIT_TIMEOUT,
+        None,
+        "on an event on its stack",
+    )
+    .with("hang=2000"),
+    offence(
+        "wait-for-ever",
+        code::CALLBACK_TIMEOUT,
+        None,
+        "a callback of the driver's has waited",
+    )
+    .with("hang=2000"),
+    offence("sleep-for-ever", code::RUN_TIMEOUT, Some(3), "its limit").with("timeout=3"),
+    bad_pool("allocate-nothing", pool::NO_BYTES, "0 bytes"),
+    bad_pool(
+        "allocate-without-kind",
+        pool::BAD_FLAGS,
+        "exactly one kind of pool",
+    ),
+    verifier(
+        "allocate-paged-at-dispatch",
+        sub::PAGED_POOL_AT_DISPATCH,
+        "at IRQL 2",
+    ),
+    bad_pool("free-twice", pool::FREED_BEFORE, "a second time"),
+    bad_pool(
+        "free-no-block",
+        pool::NEVER_ALLOCATED,
+        "where no pool block begins",
+    ),
+    bad_pool("free-with-other-tag", pool::WRONG_TAG, "with another tag"),
+    verifier("free-running-timer", sub::FREED_IN_USE, "a timer that is set"),
+    offence(
+        "write-behind-block",
+        code::BAD_POOL_HEADER,
+        Some(0x20),
+        "was written behind its end",
+    ),
+    verifier("leak", sub::POOL_LEAKED, "1 pool blocks of 40 bytes"),
+    offence(
+        "run-down-without-event",
+        code::LOST_WAKEUP,
+        None,
+        "the wait block",
+    )
+    .with("grace=1000"),
+];
+
+/// Requests to the specimen `device`; the names are the functions of its control codes.
+pub(crate) const DEVICE: &[Offence] = &[
+    offence("0x801", code::MULTIPLE_IRP_COMPLETE_REQUESTS, None, ""),
+    offence("0x802", code::NO_MORE_IRP_STACK_LOCATIONS, None, ""),
+    bad_io("0x803", io::COMPLETED_AS_PENDING, "with status 0x00000103"),
+    bad_io(
+        "0x804",
+        io::CANCEL_ROUTINE_SET,
+        "while its cancel routine is still set",
+    ),
+    bad_io("0x805", io::NOT_COMPLETED, "it must return STATUS_PENDING"),
+    bad_io("0x806", io::BAD_DEVICE_DELETION, "open handles"),
+    bad_io("0x807", io::INFORMATION_TOO_LARGE, "Information 1000"),
+    bad_io("0x808", io::NO_DEVICE, "which is no device object"),
+    offence("0x809", code::REQUEST_NOT_COMPLETED, None, "0x00222024"),
+    verifier("0x80a", sub::IO_OBJECT_LEAKED, "leaves 1 device(s) behind"),
+];
+
+/// Requests to the framework's test driver (`framework/driver.c`), by the functions of their control codes.
+pub(crate) const FRAMEWORK: &[Offence] = &[
+    framework(
+        "0x900",
+        wdf::BAD_HANDLE,
+        "WdfRequestCompleteWithInformation was given a WDFREQUEST that is completed already",
+    ),
+    framework(
+        "0x901",
+        wdf::BAD_HANDLE,
+        "WdfDeviceGetDefaultQueue was given a WDFQUEUE where a WDFDEVICE belongs",
+    ),
+    framework(
+        "0x902",
+        wdf::BAD_HANDLE,
+        "WdfObjectDelete was given a WDFOBJECT that is deleted already",
+    ),
+    framework("0x903", wdf::REQUEST, "Information is 1000"),
+    framework("0x904", wdf::QUEUE, "still cancelable"),
+    framework("0x905", wdf::LOCK_HELD, "acquires a lock that it holds already"),
+    offence("0x906", code::REQUEST_NOT_COMPLETED, None, "0x00222418"),
+    verifier(
+        "0x907",
+        sub::WDF_OBJECT_LEAKED,
+        "1 framework object(s) alive; the first is a WDFOBJECT",
+    ),
+    verifier(
+        "0x908",
+        sub::WAIT_AT_DISPATCH,
+        "WdfWaitLockAcquire may wait, and is called at IRQL 2",
+    ),
+    offence("0x909", code::LAB_MISSING_EXPORT, None, "slot 167"),
+    framework("0x90a", wdf::DEREFERENCED_AWAY, "WdfObjectDelete"),
+    offence(
+        "0x90b",
+        code::BAD_POOL_HEADER,
+        None,
+        "behind the end of the context",
+    ),
+    offence("0x90c", code::IRQL_UNEXPECTED_VALUE, None, "EvtIoDeviceControl"),
+    verifier(
+        "0x90d",
+        sub::IRQL_APC_LTE,
+        "WdfDriverOpenParametersRegistryKey called at IRQL 2",
+    ),
+    framework(
+        "0x90e",
+        wdf::LOCK_NOT_HELD,
+        "released by a thread that does not hold it",
+    ),
+    framework(
+        "0x90f",
+        wdf::NULL_PARAMETER,
+        "WdfRequestGetParameters was given NULL for Parameters",
+    ),
+    framework("0x910", wdf::QUEUE, "a request that the driver does not have"),
+    framework("0x911", wdf::BAD_HANDLE, "0x1234, which is no framework handle"),
+    offence(
+        "0x912",
+        code::BAD_POOL_HEADER,
+        None,
+        "buffer of a control request",
+    ),
+    framework(
+        "0x915",
+        wdf::RULE,
+        "WdfObjectDelete was given a WDFQUEUE, which only the framework deletes",
+    ),
+    offence(
+        "0x916",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "the driver writes",
+    ),
+];
+
+/// All rows, each with the name of its suite's driver.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, Offence)> {
+    [("specimens", BARE), ("device", DEVICE), ("framework", FRAMEWORK)]
+        .into_iter()
+        .flat_map(|(suite, rows)| rows.iter().map(move |row| (suite, *row)))
+}

@@ -1,0 +1,274 @@
+//! Boots the lab's kernel by itself: its own tests, and the specimens of `lab/specimens`, each of which must end in its bug check.
+//! Not part of a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test specimens`.
+//!
+//! `LAB_BOOTS` is the number of boots for each configuration, every one with a seed of its own (1 unless given).
+
+mod client;
+mod offences;
+
+use client::{Lab, PATIENCE, artefact, serve};
+use lab_wire::code;
+use lab_wire::dump::Dump;
+use offences::{BARE, DEVICE, Offence};
+use rundown_lab::machine::{Machine, Options};
+use rundown_lab::session::Power as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// QEMU's exit codes, by the kernel's `hal::power::Exit`.
+const PASSED: Option<i32> = Some(33);
+const DRIVER_FAILED: Option<i32> = Some(35);
+const BAD_INPUT: Option<i32> = Some(37);
+
+/// One boot with a bare module.
+#[derive(Debug, Clone)]
+struct Boot {
+    cpus: u32,
+    words: String,
+}
+
+/// How it ended, and what the kernel logged.
+struct Ended {
+    code: Option<i32>,
+    log: String,
+}
+
+fn boots() -> u64 {
+    std::env::var("LAB_BOOTS").map_or(1, |boots| boots.parse().expect("LAB_BOOTS is a number"))
+}
+
+impl Boot {
+    fn new(cpus: u32, words: String) -> Self {
+        Self { cpus, words }
+    }
+
+    fn run(&self, module: &[u8]) -> Ended {
+        let options = Options {
+            kernel: &artefact("rundown-lab-kernel"),
+            container: module,
+            command_line: format!("cpus={} {}", self.cpus, self.words),
+            cpus: self.cpus,
+            memory: 256,
+            log: None,
+            gdb: None,
+        };
+        let (mut machine, _to, _from) = Machine::start(&options).expect("QEMU is installed");
+        let code = machine.leave(PATIENCE);
+        Ended {
+            code,
+            log: machine.log(),
+        }
+    }
+}
+
+fn specimens() -> Vec<u8> {
+    std::fs::read(artefact("specimens.sys")).expect("it can be read")
+}
+
+/// Runs `test` for every item, two at a time; each failure is a text, and all are told.
+fn for_all<T: Sync>(items: &[T], test: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(failure) = test(item) {
+                        failures.lock().expect("nobody panics with it").push(failure);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("as above");
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed:\n{}",
+        failures.len(),
+        items.len(),
+        failures.join("\n")
+    );
+}
+
+/// What a boot ended in must be this, and the log contain that.
+fn expect(boot: &Boot, ended: &Ended, code: Option<i32>, text: &str) -> Result<(), String> {
+    if ended.code == code && ended.log.contains(text) {
+        return Ok(());
+    }
+    let said: Vec<&str> = ended
+        .log
+        .lines()
+        .filter(|line| {
+            ["bug:", "dbg:", "log:", "bad-input:"]
+                .iter()
+                .any(|kind| line.starts_with(kind))
+        })
+        .collect();
+    Err(format!(
+        "{boot:?}: QEMU's exit code {:?}, expected {code:?} and \"{text}\"; the kernel said:\n  {}",
+        ended.code,
+        said.join("\n  ")
+    ))
+}
+
+#[test]
+fn the_kernel_passes_its_own_tests() {
+    let driver = specimens();
+    let boots: Vec<Boot> = (1..=boots())
+        .flat_map(|seed| {
+            [1, 2, 4, 8].into_iter().flat_map(move |cpus| {
+                ["smp", "chaos monitorx=0 unparked=1 cpy=7"]
+                    .map(|mode| Boot::new(cpus, format!("selftest seed={seed} mode={mode}")))
+            })
+        })
+        .collect();
+    for_all(&boots, |boot| {
+        expect(boot, &boot.run(&driver), PASSED, " 0 failed")
+    });
+}
+
+#[test]
+fn what_is_no_driver_is_refused() {
+    let driver = specimens();
+    let junk = [b"MZ".as_slice(), &[0; 4096]].concat();
+    for (module, words, text) in [
+        (&[][..], "", "no driver"),
+        (&junk, "", "not an x64 kernel-mode image"),
+        (&driver, "no-such-word=1", "which it does not know"),
+    ] {
+        let boot = Boot::new(1, words.into());
+        expect(&boot, &boot.run(module), BAD_INPUT, text).unwrap();
+    }
+}
+
+#[test]
+fn sound_drivers_pass() {
+    let driver = specimens();
+    let mut cases = Vec::new();
+    for seed in 1..=boots() {
+        for mode in ["smp", "chaos"] {
+            for (case, text) in [
+                ("sound", "log: passed"),
+                ("run-down", "log: passed"),
+                ("monitor", "monitorx=2 monitorx_series=1 mwaitx=2"),
+            ] {
+                cases.push((
+                    Boot::new(1 << (seed % 3), format!("case={case} seed={seed} mode={mode}")),
+                    text,
+                ));
+            }
+        }
+    }
+    for_all(&cases, |(boot, text)| {
+        expect(boot, &boot.run(&driver), PASSED, text)
+    });
+}
+
+/// In either mode, on 1 to 4 processors.
+#[test]
+fn each_offence_is_found() {
+    let driver = specimens();
+    let cases: Vec<(&Offence, Boot)> = (1..=boots())
+        .flat_map(|seed| {
+            BARE.iter().zip(seed..).flat_map(move |(offence, seed)| {
+                ["smp", "chaos"].map(|mode| {
+                    let words = format!(
+                        "case={} seed={seed} mode={mode} {}",
+                        offence.specimen, offence.options
+                    );
+                    (offence, Boot::new(1 << (seed % 3), words))
+                })
+            })
+        })
+        .collect();
+    for_all(&cases, |(offence, boot)| {
+        let ended = boot.run(&driver);
+        expect(
+            boot,
+            &ended,
+            DRIVER_FAILED,
+            &format!("bug: {:#010x}", offence.code),
+        )?;
+        let dump = Dump::parse(&ended.log).ok_or("there is a bug: line")?;
+        let right = dump.complete
+            && dump.text.contains(offence.says)
+            && offence.first.is_none_or(|first| dump.parameters[0] == first);
+        right.then_some(()).ok_or_else(|| {
+            format!(
+                "{boot:?}: {:#x?} and \"{}\" were expected of: {:#x?} {}",
+                offence.first, offence.says, dump.parameters, dump.text
+            )
+        })
+    });
+}
+
+/// A driver's own code has no name, and is not taken for one of the judge's.
+#[test]
+fn a_drivers_own_bug_check_is_told_as_it_is() {
+    let boot = Boot::new(2, "case=bug-check".into());
+    expect(
+        &boot,
+        &boot.run(&specimens()),
+        DRIVER_FAILED,
+        "bug: 0x0000dead UNKNOWN_BUGCHECK 0x1 0x2 0x3 0x4",
+    )
+    .unwrap();
+}
+
+/// A releaser whose test-and-clear is a load and a store loses a wake-up within ten thousand generations.
+#[test]
+fn chaos_finds_a_test_and_clear_that_is_split() {
+    let driver = specimens();
+    let cases: Vec<Boot> = (1..=boots().max(2))
+        .map(|seed| {
+            Boot::new(
+                2 << (seed % 2),
+                format!("case=run-down-load-store mode=chaos grace=1000 seed={seed}"),
+            )
+        })
+        .collect();
+    for_all(&cases, |boot| {
+        expect(
+            boot,
+            &boot.run(&driver),
+            DRIVER_FAILED,
+            "earlier sleeping waits were woken",
+        )
+    });
+}
+
+/// Requests that a WDM driver handles wrongly.
+#[test]
+fn each_offence_with_a_request_is_found() {
+    for_all(DEVICE, |offence| {
+        let function = u32::from_str_radix(&offence.specimen[2..], 16).expect("names are functions");
+        let mut lab = Lab::ready(serve().arg("--driver").arg(artefact("specimens.sys")).args([
+            "--patience",
+            "2",
+            "--seed",
+            "5",
+        ]));
+        let handle = lab.open("open 22334455-6677-8899-0102-030405060708 rw");
+        assert_eq!(
+            lab.ask(&format!("ioctl {handle} 0x00222000 0 -")).0,
+            0,
+            "a sound request"
+        );
+        lab.send(&format!("ioctl {handle} {:#x} 4 -", 0x22_0000 | function << 2));
+        lab.send("quit");
+        let ended = lab.end();
+        let last = ended.lines.last().map(String::as_str).unwrap_or_default();
+        let name = code::name(offence.code);
+        let right = ended.code == Some(1)
+            && last.starts_with(&format!("bugcheck {:#010X} {name} ", offence.code).replacen("0X", "0x", 1))
+            && last.contains(offence.says)
+            && offence
+                .first
+                .is_none_or(|first| ended.errors.contains(&format!("BUGCHECK_P1:    {first:x}\n")));
+        right.then_some(()).ok_or_else(|| {
+            format!(
+                "{}: {name} {:x?} was expected: {ended:?}",
+                offence.specimen, offence.first
+            )
+        })
+    });
+}
