@@ -20,8 +20,12 @@ use super::{
     wait::{self, NO},
 };
 
-/// A DPC and the event that tells of its end. One thread uses it, for one piece of work at a time.
-pub(crate) struct RemoteProcessor(PoolBox<Parts>);
+/// A DPC for one processor, and the event that tells of its end. One thread uses it, for one piece of work at a time.
+pub(crate) struct RemoteProcessor {
+    /// The processor's number over all groups.
+    processor: u32,
+    parts: PoolBox<Parts>,
+}
 
 struct Parts {
     dpc: UnsafeCell<KDPC>,
@@ -41,21 +45,21 @@ struct Errand<'a, F, R> {
 }
 
 impl RemoteProcessor {
-    /// `None` when there is no pool left.
+    /// The processor with this number over all groups; `None` when there is no pool left.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn new(processor: u32) -> Option<Self> {
         let parts = PoolBox::new(Parts {
             dpc: UnsafeCell::new(KDPC::default()),
             done: UnsafeCell::new(KEVENT::default()),
         })?;
         // SAFETY: in its place, where nobody uses it yet.
         unsafe { KeInitializeEvent(parts.done.get(), wdk_sys::_EVENT_TYPE::SynchronizationEvent, NO) };
-        Some(Self(parts))
+        Some(Self { processor, parts })
     }
 
-    /// Runs `work` in a DPC on the processor after this one, where there is more than one, and waits for its end.
+    /// Runs `work` in a DPC there, and waits for its end.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
@@ -63,15 +67,13 @@ impl RemoteProcessor {
         let mut errand = Errand {
             work: ManuallyDrop::new(work),
             result: MaybeUninit::uninit(),
-            done: &self.0.done,
+            done: &self.parts.done,
         };
-        let dpc = self.0.dpc.get();
+        let dpc = self.parts.dpc.get();
         // SAFETY: in resident memory, and not queued: the DPC before has run. The context lives on this stack, which the
         // wait below keeps resident and in place.
         unsafe { KeInitializeDpc(dpc, Some(routine::<F, R>), (&raw mut errand).cast()) };
-        if let Some(mut number) =
-            processors::number((processors::current() + 1) % processors::active().max(1))
-        {
+        if let Some(mut number) = processors::number(self.processor) {
             // Should the processor have gone away, the DPC runs on this one.
             // SAFETY: initialised above; the number is read.
             let _ = unsafe { check(KeSetTargetProcessorDpcEx(dpc, &raw mut number)) };
@@ -79,7 +81,7 @@ impl RemoteProcessor {
         // SAFETY: initialised above, and not queued, so that it is now.
         unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
         // SAFETY: initialised; set by the routine as its last touch of it.
-        unsafe { wait::for_object(self.0.done.get().cast(), ptr::null_mut()) };
+        unsafe { wait::for_object(self.parts.done.get().cast(), ptr::null_mut()) };
         // SAFETY: the routine has written it before it set the event.
         unsafe { errand.result.assume_init() }
     }

@@ -73,16 +73,22 @@ fn plan(start: &StressStart) -> Result<Plan, Refusal> {
     })
 }
 
-/// The processor that a holder stays on. Holders are spread over all, from the one after the owner's on, which is 0; a
-/// waiter at `DISPATCH_LEVEL` has that to itself.
+/// Processors besides the owner's, which is 0; at least one.
+fn others() -> u32 {
+    processors::active().saturating_sub(1).max(1)
+}
+
+/// The processor that a holder stays on. Holders are spread over all, from the one after the owner's on; but an owner that
+/// waits at `DISPATCH_LEVEL`, and one whose holders hold there, in DPCs, has its processor to itself: on that one they
+/// could not hold while it waits.
 fn holder_processor(plan: &Plan, holder: u32) -> u32 {
-    let processors = processors::active();
+    let all = processors::active().max(1);
     if !plan.workload.has_owner() {
-        holder % processors.max(1)
-    } else if plan.waiter == Level::Dispatch {
-        1 + holder % processors.saturating_sub(1).max(1)
+        holder % all
+    } else if plan.waiter == Level::Dispatch || plan.workload == rundown_stress::Workload::Dpcs {
+        1 + holder % others()
     } else {
-        (1 + holder) % processors.max(1)
+        (1 + holder) % all
     }
 }
 
@@ -141,13 +147,19 @@ impl Crew {
         self.threads
             .try_reserve_exact(plan.holders + 2)
             .map_err(|_| Refusal::Resources)?;
-        let has_owner = plan.workload.has_owner();
-        let in_dpcs = plan.workload == rundown_stress::Workload::Dpcs;
         for (index, number) in (0..start.threads).enumerate() {
-            self.add(Role::Holder(index), holder_processor(plan, number), in_dpcs)?;
+            let processor = holder_processor(plan, number);
+            let remote = if plan.workload == rundown_stress::Workload::Dpcs {
+                // From its own processor it asks the next one that is not the owner's.
+                let next = 1 + processor % others();
+                Some(RemoteProcessor::new(next).ok_or(Refusal::Resources)?)
+            } else {
+                None
+            };
+            self.add(Role::Holder(index), processor, remote)?;
         }
-        if has_owner {
-            self.add(Role::Owner, 0, false)?;
+        if plan.workload.has_owner() {
+            self.add(Role::Owner, 0, None)?;
         }
         // Last: from then on nothing can fail, and the turns begin.
         let conductor = SystemThread::start(Conductor(self.shared.clone())).ok_or(Refusal::Resources)?;
@@ -157,12 +169,7 @@ impl Crew {
         Ok(())
     }
 
-    fn add(&mut self, role: Role, processor: u32, in_dpcs: bool) -> Result<(), Refusal> {
-        let remote = if in_dpcs {
-            Some(RemoteProcessor::new().ok_or(Refusal::Resources)?)
-        } else {
-            None
-        };
+    fn add(&mut self, role: Role, processor: u32, remote: Option<RemoteProcessor>) -> Result<(), Refusal> {
         let worker = Worker {
             shared: self.shared.clone(),
             role,

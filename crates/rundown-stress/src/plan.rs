@@ -15,7 +15,7 @@ pub enum Workload {
     HandOff,
     /// As the storm, but a holder acquires a batch at once and releases it in two parts.
     Batches,
-    /// As the storm, but holders acquire, hold and release in DPCs on other processors.
+    /// As the storm, but holders acquire, hold and release in DPCs on other processors than the owner's.
     Dpcs,
 }
 
