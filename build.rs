@@ -19,5 +19,7 @@ fn main() -> Result<(), wdk_build::ConfigError> {
     // the PDB and makes every build another one. Relative to the workspace's root, where cargo starts rustc.
     println!("cargo::rerun-if-changed={NATVIS}");
     println!("cargo::rustc-link-arg-cdylib=/NATVIS:{NATVIS}");
+    // wdk-build leaves out what MSBuild's rules for drivers have: INIT is thrown away after DriverEntry.
+    println!("cargo::rustc-link-arg-cdylib=/SECTION:INIT,ERD");
     wdk_build::configure_wdk_binary_build()
 }

@@ -4,6 +4,7 @@ use core::ptr;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::INTERFACE_GUID;
+use wdk::paged_code;
 use wdk_sys::{
     GUID, NTSTATUS, PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
     WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_PNPPOWER_EVENT_CALLBACKS, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT,
@@ -59,7 +60,9 @@ static INTERFACE: GUID = GUID {
 ///
 /// # Errors
 /// What the framework answers.
+#[unsafe(link_section = "PAGE")]
 pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
+    paged_code!();
     let mut files = WDF_FILEOBJECT_CONFIG {
         Size: size_of_u32::<WDF_FILEOBJECT_CONFIG>(),
         EvtDeviceFileCreate: Some(evt_device_file_create),

@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use wdk::paged_code;
 use wdk_sys::{
     DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, ULONG, WDF_DRIVER_CONFIG,
     WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
@@ -20,6 +21,7 @@ use crate::{
 /// # Safety
 /// Called once by the framework, with the driver object and registry path that the I/O manager gave it.
 #[unsafe(export_name = "DriverEntry")]
+#[unsafe(link_section = "INIT")]
 pub(crate) unsafe extern "system" fn driver_entry(
     driver: &mut DRIVER_OBJECT,
     registry_path: PCUNICODE_STRING,
@@ -53,7 +55,9 @@ pub(crate) unsafe extern "system" fn driver_entry(
 
 /// # Safety
 /// Called by the framework at `PASSIVE_LEVEL`, with a device that is being set up.
+#[unsafe(link_section = "PAGE")]
 unsafe extern "C" fn evt_driver_device_add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS {
+    paged_code!();
     // SAFETY: `init` is the framework's, and this callback's to use up.
     match unsafe { device::create(init) } {
         Ok(()) => wdk_sys::STATUS_SUCCESS,

@@ -13,6 +13,8 @@ extern crate alloc;
 // The panic handler. Nothing in the driver panics on input; a broken invariant ends in a bugcheck.
 use wdk_panic as _;
 
+#[allow(unsafe_code, reason = "as `object`: each side counts what it was granted")]
+mod compare;
 #[allow(
     unsafe_code,
     reason = "WDF objects are created through the framework's C interface"
@@ -35,6 +37,8 @@ mod object;
 mod pended;
 #[allow(unsafe_code, reason = "as `pended`")]
 mod queue;
+#[allow(unsafe_code, reason = "the native routines take what they are given on trust")]
+mod reference;
 #[allow(
     unsafe_code,
     reason = "what is released was acquired: the engine's tickets are what makes that true"

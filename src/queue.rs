@@ -4,6 +4,7 @@ use core::{ptr, slice};
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::Refusal;
+use wdk::paged_code;
 use wdk_sys::{
     NTSTATUS, PVOID, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
 };
@@ -24,7 +25,9 @@ use crate::{
 ///
 /// # Errors
 /// What the framework answers.
+#[unsafe(link_section = "PAGE")]
 pub(crate) unsafe fn create(device: WDFDEVICE) -> Result<(), NTSTATUS> {
+    paged_code!();
     let mut config = WDF_IO_QUEUE_CONFIG {
         Size: size_of_u32::<WDF_IO_QUEUE_CONFIG>(),
         DispatchType: wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel,
@@ -57,7 +60,9 @@ pub(crate) unsafe fn create(device: WDFDEVICE) -> Result<(), NTSTATUS> {
 ///
 /// # Errors
 /// What the framework answers.
+#[unsafe(link_section = "PAGE")]
 pub(crate) unsafe fn create_manual(device: WDFDEVICE) -> Result<WDFQUEUE, NTSTATUS> {
+    paged_code!();
     let mut config = WDF_IO_QUEUE_CONFIG {
         Size: size_of_u32::<WDF_IO_QUEUE_CONFIG>(),
         DispatchType: wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchManual,

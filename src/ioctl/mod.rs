@@ -4,13 +4,14 @@ mod info;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
-    InfoRequest, ObjectAcquire, ObjectCreate, ObjectLimitsRequest, ObjectQuery, ObjectRelease, ObjectWaited,
-    Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery, ioctl, parse,
+    ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest, ObjectQuery,
+    ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery, StressQuery, StressStart,
+    StressTurnsQuery, ioctl, parse,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{device::DeviceContext, pended::Pend, queue::Buffer};
+use crate::{compare, device::DeviceContext, pended::Pend, queue::Buffer};
 
 /// Who asks, and at which IRQL.
 pub(crate) struct Caller {
@@ -64,6 +65,14 @@ pub(crate) fn dispatch(
         }
         ioctl::OBJECT_STATE => answer(buffer, |query: ObjectQuery| handles().state(file, &query, false)),
         ioctl::OBJECT_DESTROY => answer(buffer, |query: ObjectQuery| handles().destroy(file, &query)),
+        ioctl::CONFORMANCE_RUN => answer(buffer, |run: ConformanceRun| {
+            handles().present()?;
+            compare::conformance(&run)
+        }),
+        ioctl::INTEROP_RUN => answer(buffer, |run: InteropRun| {
+            handles().present()?;
+            compare::interop(&run)
+        }),
         _ => Err(Refusal::UnknownCode),
     }
 }

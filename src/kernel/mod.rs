@@ -1,6 +1,7 @@
 //! The NT side of each seam: one file per thing that the kernel gives.
 
 pub(crate) mod clock;
+mod event;
 mod events;
 pub(crate) mod hypervisor;
 mod memory;
@@ -23,6 +24,7 @@ mod wait_lock;
 use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
+    event::Event,
     events::Events,
     memory::Pool,
     native::NativeRundown,
@@ -30,7 +32,7 @@ pub(crate) use self::{
     platform::Nt,
     pool::{PoolArc, PoolBox},
     remote::RemoteProcessor,
-    thread::{Body, CurrentThread, SystemThread, stack_word},
+    thread::{Body, CurrentThread, SystemThread, stack_word, yield_thread},
     wait_lock::WaitLock,
 };
 

@@ -13,7 +13,7 @@ use wdk_sys::{
     ntddk::{
         KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread, KeSetSystemGroupAffinityThread, KfRaiseIrql,
         ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
-        ZwClose,
+        ZwClose, ZwYieldExecution,
     },
 };
 
@@ -180,6 +180,15 @@ impl CurrentThread {
         // this to its end.
         unsafe { KeSetSystemGroupAffinityThread(&raw mut affinity, ptr::null_mut()) };
     }
+}
+
+/// Lets other threads run.
+///
+/// # IRQL
+/// `<= APC_LEVEL`.
+pub(crate) fn yield_thread() {
+    // SAFETY: no preconditions. Whether there was another thread to run does not matter.
+    let _ = unsafe { ZwYieldExecution() };
 }
 
 /// How far below an address in a thread's first frames its stack surely reaches: an x64 kernel stack has 24 KB.

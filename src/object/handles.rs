@@ -11,8 +11,8 @@ use rundown_abi::{
 };
 use wdk_sys::WDFOBJECT;
 
-use super::{Object, wait};
-use crate::pended::Pend;
+use super::Object;
+use crate::{pended::Pend, reference};
 
 /// The open handles of a device, and the objects of each.
 pub(crate) struct Handles {
@@ -97,7 +97,7 @@ impl Handles {
             steps: limits::STEPS,
             bytes: limits::BYTES,
             objects_now: u32::try_from(objects.len()).unwrap_or(u32::MAX),
-            waits_now: wait::going_on(),
+            waits_now: reference::going_on(),
             bytes_now: bytes(objects),
         })
     }

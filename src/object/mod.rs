@@ -4,17 +4,19 @@
 //! bugcheck.
 
 mod handles;
-mod reference;
-mod wait;
 
-use rundown_abi::{Header, ObjectCounted, ObjectKind, ObjectPhase, ObjectState, Refusal, limits};
+use ex_rundown::WayOut;
+use rundown_abi::{
+    Header, ObjectCounted, ObjectKind, ObjectPhase, ObjectState, ObjectWaited, Refusal, WaitEnd, limits,
+};
+use zerocopy::IntoBytes;
 
 pub(crate) use self::handles::Handles;
-use self::{
-    reference::{AnyReference, Reading},
-    wait::OngoingWait,
+use crate::{
+    kernel::PoolArc,
+    pended::Pend,
+    reference::{AnyReference, BlockingWait, Permit, Reading},
 };
-use crate::{kernel::PoolArc, pended::Pend};
 
 /// An object.
 ///
@@ -27,7 +29,7 @@ pub(crate) struct Object {
     kind: ObjectKind,
     outstanding: u32,
     // Before the reference is let go of.
-    wait: Option<OngoingWait>,
+    wait: Option<BlockingWait<AnyReference>>,
     reference: PoolArc<AnyReference>,
 }
 
@@ -44,7 +46,7 @@ impl Object {
 
     fn bytes(kind: ObjectKind) -> u64 {
         let own = size_of::<Self>() + size_of::<AnyReference>();
-        own.saturating_add(AnyReference::bytes(kind)) as u64
+        own.saturating_add(<AnyReference>::bytes(kind)) as u64
     }
 
     const fn number(&self) -> u64 {
@@ -56,8 +58,8 @@ impl Object {
     }
 
     /// The wait that goes on; one that has ended is joined and forgotten.
-    fn wait_going_on(&mut self) -> Option<&OngoingWait> {
-        if self.wait.as_ref().is_some_and(OngoingWait::is_over) {
+    fn wait_going_on(&mut self) -> Option<&BlockingWait<AnyReference>> {
+        if self.wait.as_ref().is_some_and(BlockingWait::is_over) {
             self.wait = None;
         }
         self.wait.as_ref()
@@ -113,8 +115,24 @@ impl Object {
         if self.reference.would_hang() {
             return Err(Refusal::WouldHang);
         }
+        let permit = Permit::take()?;
+        let request = pend.pend()?;
+        let object = self.number;
+        // Called when the object is at rest already: so a client finds it that hears of the end.
+        let then = move |way_out, microseconds| {
+            drop(permit);
+            let answer = ObjectWaited {
+                header: Header::of::<ObjectWaited>(),
+                object,
+                end: end(way_out) as u32,
+                reserved: 0,
+                microseconds,
+            };
+            request.complete(answer.as_bytes());
+        };
+        // Without a thread the request is dropped with the closure, and that completes it.
         // SAFETY: nobody waits, it would not hang, and by invariant 2 nobody else begins before this one is over.
-        self.wait = unsafe { OngoingWait::begin(self.number, self.reference.clone(), pend) }?;
+        self.wait = unsafe { BlockingWait::begin(self.reference.clone(), then) };
         Ok(())
     }
 
@@ -178,5 +196,17 @@ impl Drop for Object {
             // SAFETY: so many are outstanding, by invariant 1. A wait ends by this.
             unsafe { self.reference.release(self.outstanding) };
         }
+    }
+}
+
+fn end(way_out: Option<WayOut>) -> WaitEnd {
+    match way_out {
+        None => WaitEnd::Untold,
+        Some(WayOut::Drained) => WaitEnd::Drained,
+        Some(WayOut::Monitorx) => WaitEnd::Mwaitx,
+        Some(WayOut::Pause) => WaitEnd::Pause,
+        Some(WayOut::Dispatch) => WaitEnd::Dispatch,
+        Some(WayOut::Event) => WaitEnd::Event,
+        Some(WayOut::Late) => WaitEnd::Late,
     }
 }

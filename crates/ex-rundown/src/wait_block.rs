@@ -112,8 +112,12 @@ impl<E> WaitBlock<E> {
 
     /// Waits for the last releaser, with the block published and references outstanding.
     ///
+    /// Not inlined: the lab knows the function by its name, and watches what it reads from CR8.
+    ///
     /// # IRQL
     /// Any: it reads the level. At `DISPATCH_LEVEL` and above it polls with no deadline.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn wait<P: Platform<Event = E>>(&self) -> WayOut {
         let way_out = match AtMostApcLevel::check::<P>() {
             None => spin::poll::<P>(&self.spin_flag),

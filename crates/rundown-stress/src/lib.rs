@@ -25,6 +25,7 @@
 mod arm;
 mod batches;
 mod canary;
+pub mod conformance;
 mod counters;
 mod floor;
 mod hand_off;
@@ -52,6 +53,7 @@ pub use floor::{EmptyCall, LockXadd};
 pub use histogram::{Histogram, Latency};
 pub use memory::Memory;
 pub use plan::{Level, Plan, Workload};
+pub use random::Random;
 pub use reference::{Reference, Ticket};
 pub use run::{Event, Role, Run};
 pub use schedule::Schedule;

@@ -2,11 +2,12 @@
 
 /// xorshift64* (Marsaglia 2003, Vigna 2016): small, fast, and good enough to spread times.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The `stream`-th generator of a seed.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64, stream: u64) -> Self {
         // SplitMix64's finalizer, so that neighbouring seeds and streams have nothing in common.
         let mut z = seed.wrapping_add(stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +24,7 @@ impl Random {
     }
 
     /// A number from 0 to `max`.
-    pub(crate) fn up_to(&mut self, max: u32) -> u64 {
+    pub fn up_to(&mut self, max: u32) -> u64 {
         // The upper half is the better one; scaling it down is unbiased enough for a delay.
         ((self.next() >> 32) * (u64::from(max) + 1)) >> 32
     }

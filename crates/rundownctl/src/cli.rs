@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{completions, info, install, man, raw, status, stress, uninstall},
+    commands::{
+        compare, completions, info, install, man, raw, report, schema, status, stress, uninstall, watch,
+    },
     target::Spec,
 };
 
@@ -40,7 +42,8 @@ impl Cli {
     pub const fn json(&self) -> bool {
         match &self.command {
             Command::Info(options) => options.json,
-            Command::Stress(options) => options.json,
+            Command::Stress(options) => options.output.json,
+            Command::Compare(options) => options.output.json,
             _ => false,
         }
     }
@@ -53,6 +56,23 @@ pub enum Command {
     Info(info::Options),
     /// Stress run-down protection: holders against an owner that runs the object down again and again
     Stress(stress::Options),
+    /// Compare ours with the system's, workload by workload
+    #[command(
+        mut_arg("duration", |arg| arg.default_value("4000")),
+        mut_arg("rounds", |arg| arg.default_value("10")),
+        mut_arg("warm_up", |arg| arg.default_value("5"))
+    )]
+    Compare(compare::Options),
+    /// Watch a run that goes on until Ctrl-C
+    #[command(mut_arg("duration", |arg| arg.default_value("3600000")), mut_arg("rounds", |arg| arg.default_value("100")))]
+    Watch(watch::Options),
+    /// Write a page with charts about a comparison, or about runs that were made before
+    #[command(
+        mut_arg("duration", |arg| arg.default_value("4000")),
+        mut_arg("rounds", |arg| arg.default_value("10")),
+        mut_arg("warm_up", |arg| arg.default_value("5"))
+    )]
+    Report(report::Options),
     /// Send one request byte by byte and print the answer in hexadecimal
     Raw(raw::Options),
     /// Install the driver on this Windows, as `devcon install` does
@@ -61,6 +81,8 @@ pub enum Command {
     Uninstall(uninstall::Options),
     /// Tell whether the target is ready, and what to do when it is not
     Status(status::Options),
+    /// Print the JSON Schema of what `--json` prints
+    Schema(schema::Options),
     /// Print what a shell needs to complete this command line
     Completions(completions::Options),
     /// Print the manual page

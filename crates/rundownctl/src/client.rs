@@ -1,7 +1,8 @@
 //! The requests of [`rundown_abi`] with their types.
 
 use rundown_abi::{
-    Header, Info, InfoRequest, Refusal, StressQuery, StressResult, StressStart, StressStarted, VERSION, ioctl,
+    Arm, Header, Info, InfoRequest, Refusal, StressArmQuery, StressArmResult, StressQuery, StressResult,
+    StressStart, StressStarted, StressTurns, StressTurnsQuery, VERSION, ioctl,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -68,6 +69,30 @@ impl<'a> Client<'a> {
             "asking for the run's counters",
             ioctl::STRESS_RESULT,
             &StressQuery::new(run),
+        )
+    }
+
+    /// One arm's figures, so far or final.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn arm(&mut self, run: u64, arm: Arm) -> Result<StressArmResult, Error> {
+        self.answered(
+            "asking for an arm's figures",
+            ioctl::STRESS_ARM,
+            &StressArmQuery::new(run, arm),
+        )
+    }
+
+    /// The turns of a run that are over, from turn `first` on.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn turns(&mut self, run: u64, first: u32) -> Result<StressTurns, Error> {
+        self.answered(
+            "asking for the run's turns",
+            ioctl::STRESS_TURNS,
+            &StressTurnsQuery::new(run, first),
         )
     }
 

@@ -25,10 +25,17 @@ pub mod error;
 pub mod hexadecimal;
 pub mod installation;
 pub mod lab;
+pub mod load;
+pub mod names;
 pub mod ntstatus;
 pub mod print;
+pub mod progress;
+pub mod record;
+pub mod report;
+pub mod run;
 pub mod session;
 pub mod show;
+pub mod statistics;
 pub mod target;
 
 /// The exit code of a client that found a violation.
@@ -44,7 +51,7 @@ pub fn run(cli: &Cli, interrupted: &AtomicBool) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if cli.json() {
-                println!("{}", show::error_json(&error, None));
+                println!("{}", show::json(&record::Failed::of(&error)));
             }
             eprintln!("rundownctl: {error}");
             error.exit_code()
@@ -61,10 +68,14 @@ pub fn carry_out(cli: &Cli, session: &Session<'_>) -> Result<u8, Error> {
     match &cli.command {
         Command::Info(options) => commands::info::run(*options, session),
         Command::Stress(options) => commands::stress::run(options, session),
+        Command::Compare(options) => commands::compare::run(options, session),
+        Command::Watch(options) => commands::watch::run(options, session),
+        Command::Report(options) => commands::report::run(options, session),
         Command::Raw(options) => commands::raw::run(options, session),
         Command::Install(options) => commands::install::run(options),
         Command::Uninstall(options) => commands::uninstall::run(*options),
         Command::Status(options) => commands::status::run(*options, &cli.target),
+        Command::Schema(options) => commands::schema::run(*options),
         Command::Completions(options) => commands::completions::run(*options),
         Command::Man(options) => commands::man::run(options),
     }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    env,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -64,10 +65,38 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What is being done until [`Session::connect`] returns, in words.
+    #[must_use]
+    pub const fn beginning(&self) -> &'static str {
+        match self.way {
+            Way::To(Spec::Lab(_)) => "booting a machine in the lab",
+            _ => "opening the device",
+        }
+    }
+
     /// Whether the user has pressed Ctrl-C.
     #[must_use]
     pub fn interrupted(&self) -> bool {
         // Relaxed: the flag carries nothing but itself.
         self.interrupted.load(Ordering::Relaxed)
     }
+}
+
+/// The command that repeats this process's work, as a shell reads it.
+#[must_use]
+pub fn command_line() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./\\".contains(c);
+    let mut line = "rundownctl".to_owned();
+    for argument in env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        line.push(' ');
+        if !argument.is_empty() && argument.chars().all(plain) {
+            line.push_str(&argument);
+        } else {
+            line.push('"');
+            line.push_str(&argument);
+            line.push('"');
+        }
+    }
+    line
 }

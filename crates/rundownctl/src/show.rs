@@ -1,10 +1,15 @@
-//! Outcomes in words for people and in JSON for programs.
+//! Figures in tables for people and in lines for spreadsheets.
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
-use rundown_abi::{Info, RunState, SpinPath, StressResult};
-use serde_json::{Value, json};
+use std::{fmt::Write, iter};
 
-use crate::{commands::stress::Run, error::Error};
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY, presets::UTF8_FULL_CONDENSED};
+use serde::Serialize;
+
+use crate::{
+    names::SpinPath,
+    record::{ArmFigures, Counters, Latency, Limits, Machine, Record, Violations, WaysOut, per_second},
+    statistics::{Cost, Ratio},
+};
 
 /// A number with its thousands set apart.
 #[must_use]
@@ -20,16 +25,13 @@ pub fn count(number: u64) -> String {
     grouped
 }
 
-fn spin_path(info: &Info) -> (&'static str, &'static str) {
-    match SpinPath::from_wire(info.spin_path) {
-        Some(SpinPath::None) => (
-            "none",
-            "none: at most one processor is unparked, a wait sleeps at once",
-        ),
-        Some(SpinPath::Monitorx) => ("monitorx", "MONITORX and MWAITX on the wait block's flag"),
-        Some(SpinPath::Pause) => ("pause", "PAUSE between polls of the wait block's flag"),
-        None => ("unknown", "one that this client does not know"),
-    }
+/// One JSON object.
+///
+/// # Panics
+/// Never: what we serialise has no map with keys that are no text.
+#[must_use]
+pub fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our types have a JSON form")
 }
 
 fn table(rows: impl IntoIterator<Item = (String, String)>) -> Table {
@@ -56,193 +58,321 @@ fn numbers(rows: impl IntoIterator<Item = (String, String)>) -> String {
     table.to_string()
 }
 
-/// The driver's description for people.
+/// A table with a heading, whose first column is text and whose others are numbers.
+fn grid(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(heading);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+/// What the machine and its driver are, in the words of both the table and the report.
 #[must_use]
-pub fn info_table(info: &Info) -> String {
-    let [major, minor, patch] = info.driver_version;
-    let [os_major, os_minor, build] = info.os_version;
+pub fn machine(machine: &Machine) -> Vec<(String, String)> {
+    let [major, minor, patch] = machine.driver_version;
+    let [os_major, os_minor, build] = machine.os_version;
+    let yes = |answer| if answer { "yes" } else { "no" }.to_owned();
     let row = |name: &str, value: String| (name.to_owned(), value);
-    rows([
-        row("driver", format!("rundown {major}.{minor}.{patch}")),
+    let spins = match machine.spin_path {
+        Some(SpinPath::None) => "none: at most one processor is unparked, a wait sleeps at once",
+        Some(SpinPath::Monitorx) => "MONITORX and MWAITX on the wait block's flag",
+        Some(SpinPath::Pause) => "PAUSE between polls of the wait block's flag",
+        None => "one that this client does not know",
+    };
+    let mut rows = vec![
+        row(
+            "driver",
+            format!(
+                "rundown {major}.{minor}.{patch}, protocol {}",
+                machine.protocol_version
+            ),
+        ),
         row("system", format!("{os_major}.{os_minor}, build {build}")),
+        row(
+            "hypervisor",
+            machine.hypervisor.clone().unwrap_or_else(|| "none".into()),
+        ),
+        row("Driver Verifier", yes(machine.verifier)),
         row(
             "processors",
             format!(
                 "{} in {} group(s), {} unparked",
-                info.processors, info.groups, info.unparked_processors
+                machine.processors, machine.groups, machine.unparked_processors
             ),
         ),
-        row("a passive wait spins by", spin_path(info).1.to_owned()),
+        row(
+            "TSC",
+            format!("{} MHz", count(machine.cycle_frequency / 1_000_000)),
+        ),
+        row("a passive wait spins by", spins.to_owned()),
         row(
             "for at most",
-            format!("{} TSC cycles", count(info.spin_cycles.into())),
+            format!("{} TSC cycles", count(machine.spin_cycles.into())),
         ),
-        row(
-            "MONITORX",
-            if info.monitorx == 0 { "no" } else { "yes" }.to_owned(),
-        ),
-        row("cycles per PAUSE", count(info.cycles_per_yield.into())),
-        row("most threads in a run", count(info.limits.threads.into())),
-        row(
-            "longest run",
-            format!("{} ms", count(info.limits.milliseconds.into())),
-        ),
+        row("MONITORX", yes(machine.monitorx)),
+        row("cycles per PAUSE", count(machine.cycles_per_yield.into())),
+    ];
+    rows.extend(limits(&machine.limits));
+    rows
+}
+
+fn limits(limits: &Limits) -> Vec<(String, String)> {
+    let row = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        row("most threads in a run", count(limits.threads.into())),
+        row("longest run", format!("{} ms", count(limits.milliseconds.into()))),
         row(
             "longest hold, gap",
             format!(
                 "{}, {} cycles",
-                count(info.limits.hold_cycles.into()),
-                count(info.limits.gap_cycles.into())
+                count(limits.hold_cycles.into()),
+                count(limits.gap_cycles.into())
             ),
         ),
         row(
             "longest hold at DISPATCH",
-            format!("{} cycles", count(info.limits.dispatch_hold_cycles.into())),
+            format!("{} cycles", count(limits.dispatch_hold_cycles.into())),
         ),
-    ])
+        row(
+            "most turns, references in a batch",
+            format!("{}, {}", count(limits.turns.into()), count(limits.batch.into())),
+        ),
+    ]
 }
 
-/// The driver's description for programs.
+/// The driver's description for people.
 #[must_use]
-pub fn info_json(info: &Info) -> String {
-    let limits = info.limits;
-    json!({
-        "driver_version": info.driver_version,
-        "os_version": info.os_version,
-        "processors": info.processors,
-        "groups": info.groups,
-        "unparked_processors": info.unparked_processors,
-        "cycles_per_yield": info.cycles_per_yield,
-        "monitorx": info.monitorx != 0,
-        "spin_cycles": info.spin_cycles,
-        "spin_path": spin_path(info).0,
-        "limits": {
-            "threads": limits.threads,
-            "milliseconds": limits.milliseconds,
-            "hold_cycles": limits.hold_cycles,
-            "dispatch_hold_cycles": limits.dispatch_hold_cycles,
-            "gap_cycles": limits.gap_cycles,
-            "spin_cycles": limits.spin_cycles,
-        },
-        "performance_frequency": info.performance_frequency,
-    })
-    .to_string()
+pub fn machine_table(described: &Machine) -> String {
+    numbers(machine(described))
 }
 
-fn seconds(result: &StressResult) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a run of 285 years would lose a microsecond"
-    )]
-    let microseconds = result.microseconds as f64;
-    microseconds / 1e6
-}
-
-/// Acquires that were granted, per second.
-fn rate(result: &StressResult) -> u64 {
-    let rate = u128::from(result.acquires) * 1_000_000 / u128::from(result.microseconds.max(1));
-    u64::try_from(rate).unwrap_or(u64::MAX)
-}
-
-const fn state(result: &StressResult) -> &'static str {
-    match RunState::from_wire(result.state) {
-        Some(RunState::Running) => "running",
-        Some(RunState::Finished) => "finished",
-        Some(RunState::Stopped) => "stopped",
-        None => "unknown",
-    }
-}
-
-/// The counters of a run for people.
+/// What was run, in one line.
 #[must_use]
-pub fn stress_table(run: &Run, result: Option<&StressResult>) -> String {
-    let options = &run.options;
-    let title = format!(
-        "{} arm, {} waiter, {} threads, seed {}",
-        options.arm.name(),
-        options.waiter.name(),
-        options.threads,
-        options.seed
-    );
-    let Some(result) = result else {
-        return format!("{title}: no counters\n");
-    };
-    let counters = [
-        ("acquires granted", result.acquires),
-        ("acquires refused", result.refused),
-        ("generations", result.generations),
-        ("  with a holder inside", result.contested),
-        ("waits: drained", result.ways_out.drained),
-        ("  handed over to MWAITX", result.ways_out.mwaitx),
-        ("  handed over to PAUSE", result.ways_out.pause),
-        ("  handed over at DISPATCH", result.ways_out.dispatch),
-        ("  slept on the event", result.ways_out.event),
-        ("  handed over before the sleep", result.ways_out.late),
-        ("violations: poison seen", result.violations.poisoned),
-        ("  wait returned early", result.violations.inside),
-        ("acquires per second", rate(result)),
-    ];
-    let table = numbers(counters.map(|(name, number)| (name.to_owned(), count(number))));
+pub fn title(record: &Record) -> String {
+    let load = &record.load;
     format!(
-        "{title}: {} after {:.3} s\n{table}\n",
-        state(result),
-        seconds(result)
+        "{} of {}, {} waiter, {} threads, seed {}",
+        record.workload.name(),
+        record.arm,
+        load.waiter.name(),
+        load.threads,
+        load.seed
     )
 }
 
-fn run_value(run: &Run, result: Option<&StressResult>) -> Value {
-    let options = &run.options;
-    let mut value = json!({
-        "arm": options.arm.name(),
-        "waiter": options.waiter.name(),
-        "threads": options.threads,
-        "duration_ms": options.duration,
-        "hold_cycles": options.hold,
-        "gap_cycles": options.gap,
-        "spin_cycles": options.spin_cycles,
-        "seed": options.seed,
-    });
-    if let Some(result) = result {
-        let ways = result.ways_out;
-        value["state"] = state(result).into();
-        value["seconds"] = seconds(result).into();
-        value["acquires"] = result.acquires.into();
-        value["refused"] = result.refused.into();
-        value["generations"] = result.generations.into();
-        value["contested"] = result.contested.into();
-        value["ways_out"] = json!({
-            "drained": ways.drained,
-            "mwaitx": ways.mwaitx,
-            "pause": ways.pause,
-            "dispatch": ways.dispatch,
-            "event": ways.event,
-            "late": ways.late,
-        });
-        value["violations"] = json!({
-            "poisoned": result.violations.poisoned,
-            "inside": result.violations.inside,
-        });
-        value["rate"] = rate(result).into();
+/// The figures of a run for people.
+#[must_use]
+pub fn run_table(record: &Record) -> String {
+    let title = title(record);
+    let Some(counters) = &record.counters else {
+        return format!("{title}: no counters\n");
+    };
+    let state = counters.state.map_or("unknown", |state| state.name());
+    let mut text = format!(
+        "{title}: {state} after {:.3} s\n{}\n",
+        counters.seconds,
+        figures_table(counters, &record.arms)
+    );
+    if let Some(stall) = &counters.stall {
+        let _ = writeln!(
+            text,
+            "STALLED: {} wait(s); the longest, {} ms, waits for generation {} of {} with holders {:#x}; it is left alone",
+            count(stall.waits),
+            count(stall.milliseconds),
+            count(stall.generation),
+            stall.arm.map_or("-", |arm| arm.name()),
+            stall.holders
+        );
     }
-    value
+    if counters.verifier {
+        text += "Driver Verifier is on: figures of time compare nothing.\n";
+    }
+    text
 }
 
-/// The counters of a run for programs.
-#[must_use]
-pub fn stress_json(run: &Run, result: Option<&StressResult>) -> String {
-    run_value(run, result).to_string()
+/// A column of counters: the sums, or an arm's.
+struct Column<'a> {
+    name: &'a str,
+    counters: [u64; 12],
+    rate: u64,
+    latencies: Option<[&'a Latency; 2]>,
 }
 
-/// An error for programs, with the run that it ended and its last counters.
+const COUNTERS: [&str; 12] = [
+    "acquires granted",
+    "acquires refused",
+    "generations",
+    "  with a holder inside",
+    "waits: drained",
+    "  handed over to MWAITX",
+    "  handed over to PAUSE",
+    "  handed over at DISPATCH",
+    "  handed over before the sleep",
+    "  slept on the event",
+    "violations: poison seen",
+    "  wait returned early",
+];
+
+fn twelve(all: [u64; 4], ways: &WaysOut, violations: Violations) -> [u64; 12] {
+    let [acquires, refused, generations, contested] = all;
+    let [drained, mwaitx, pause, dispatch, late, event] = ways.named().map(|(_, waits)| waits);
+    [
+        acquires,
+        refused,
+        generations,
+        contested,
+        drained,
+        mwaitx,
+        pause,
+        dispatch,
+        late,
+        event,
+        violations.poisoned,
+        violations.inside,
+    ]
+}
+
+/// The sums and each arm's figures, side by side; the sums of a single arm are its own.
 #[must_use]
-pub fn error_json(error: &Error, run: Option<(&Run, Option<&StressResult>)>) -> String {
-    let mut value = run.map_or_else(|| json!({}), |(run, result)| run_value(run, result));
-    value["error"] =
-        json!({"kind": error.kind(), "exit_code": error.exit_code(), "message": error.to_string()});
-    if let Error::Refused { status, .. } = error {
-        value["error"]["status"] = format!("0x{status:08X}").into();
+pub fn figures_table(sums: &Counters, arms: &[ArmFigures]) -> String {
+    let mut columns = Vec::new();
+    if arms.len() != 1 {
+        columns.push(Column {
+            name: "all",
+            counters: twelve(
+                [sums.acquires, sums.refused, sums.generations, sums.contested],
+                &sums.ways_out,
+                sums.violations,
+            ),
+            rate: sums.rate,
+            latencies: None,
+        });
     }
-    value.to_string()
+    columns.extend(arms.iter().map(|arm| Column {
+        name: arm.arm.name(),
+        counters: twelve(
+            [arm.acquires, arm.refused, arm.generations, arm.contested],
+            &arm.ways_out,
+            arm.violations,
+        ),
+        // Each arm has an equal share of the time.
+        rate: per_second(arm.acquires, sums.microseconds() / arms.len() as u64),
+        latencies: Some([&arm.operation, &arm.hand_over]),
+    }));
+    let row = |name: &str, of: &dyn Fn(&Column<'_>) -> String| {
+        iter::once(name.to_owned())
+            .chain(columns.iter().map(of))
+            .collect::<Vec<_>>()
+    };
+    let mut rows: Vec<Vec<String>> = COUNTERS
+        .iter()
+        .enumerate()
+        .map(|(index, name)| row(name, &|column| count(column.counters[index])))
+        .collect();
+    rows.push(row("acquires per second", &|column| count(column.rate)));
+    for (which, name) in ["operation", "hand-over"].into_iter().enumerate() {
+        let latency = |column: &Column<'_>| column.latencies.map(|latencies| *latencies[which]);
+        if !columns
+            .iter()
+            .filter_map(latency)
+            .any(|latency| latency.samples > 0)
+        {
+            continue;
+        }
+        for (index, quantile) in ["p50", "p90", "p99", "p99.9", "max"].into_iter().enumerate() {
+            let name = if index == 0 {
+                format!("{name}, cycles: {quantile}")
+            } else {
+                format!("  {quantile}")
+            };
+            rows.push(row(&name, &|column| match latency(column) {
+                Some(latency) if latency.samples > 0 => count(latency.quantiles()[index].1),
+                _ => String::new(),
+            }));
+        }
+    }
+    let names: Vec<_> = iter::once("")
+        .chain(columns.iter().map(|column| column.name))
+        .collect();
+    grid(&names, rows)
+}
+
+/// A ratio with its interval.
+#[must_use]
+pub fn ratio(ratio: &Ratio) -> String {
+    match ratio.interval {
+        Some((low, high)) => format!("{:.3} [{low:.3}, {high:.3}]", ratio.ratio),
+        None => format!("{:.3} (one round: no interval)", ratio.ratio),
+    }
+}
+
+/// What operations cost, and how ours compares.
+#[must_use]
+pub fn comparison_table(costs: &[Cost], ratios: &[Ratio]) -> String {
+    grid(
+        &[
+            "workload",
+            "arm",
+            "cycles",
+            "ns",
+            "operations/s",
+            "ours/native [95 %]",
+            "rounds",
+        ],
+        costs.iter().map(|cost| {
+            let compared = ratios
+                .iter()
+                .find(|ratio| ratio.workload == cost.workload && ratio.ours == cost.arm);
+            vec![
+                cost.workload.name().to_owned(),
+                cost.arm.name().to_owned(),
+                format!("{:.1}", cost.cycles),
+                format!("{:.1}", cost.nanoseconds),
+                count(rounded(cost.rate)),
+                compared.map_or_else(String::new, ratio),
+                compared.map_or_else(String::new, |ratio| ratio.rounds.to_string()),
+            ]
+        }),
+    )
+}
+
+/// A rate without its fraction.
+#[must_use]
+pub fn rounded(rate: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is not negative, and the cast saturates"
+    )]
+    {
+        rate.round() as u64
+    }
+}
+
+/// A line per turn, for a spreadsheet.
+#[must_use]
+pub fn csv(records: &[&Record]) -> String {
+    let mut text = "workload,arm,round,threads,operations,generations,nanoseconds,cycles\n".to_owned();
+    for record in records {
+        for turn in &record.turns {
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{},{},{}",
+                record.workload.name(),
+                turn.arm.name(),
+                turn.round,
+                record.load.threads,
+                turn.operations,
+                turn.generations,
+                turn.nanoseconds,
+                turn.cycles
+            );
+        }
+    }
+    text
 }
 
 #[cfg(test)]

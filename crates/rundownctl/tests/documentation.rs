@@ -1,9 +1,11 @@
-//! docs/rundownctl.md says what `--help` says. `SNAPSHOTS=overwrite cargo test -p rundownctl --test documentation`
-//! writes it anew.
+//! docs/rundownctl.md says what `--help` says, and the schemas beside it what `--json` prints. `SNAPSHOTS=overwrite cargo test -p rundownctl --test documentation`
+//! writes them anew.
 
-use clap::{Command, CommandFactory};
-use rundownctl::cli::Cli;
+use clap::{Command, CommandFactory, ValueEnum};
+use rundownctl::{cli::Cli, commands::schema::Of};
 use snapbox::{Data, assert_data_eq};
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
 const INTRODUCTION: &str = "\
 <!-- Made of the definitions in crates/rundownctl by its test `documentation`; edit those. -->
@@ -12,6 +14,10 @@ const INTRODUCTION: &str = "\
 
 One program for Windows, where it talks to the driver's device, and for Linux, where it talks to a machine in the lab.
 The same text is in `rundownctl --help`, and as manual pages in `rundownctl man --out FOLDER`.
+
+What `--json` prints is described by JSON Schemas: [stress](rundownctl-stress.schema.json),
+[compare](rundownctl-compare.schema.json), [info](rundownctl-info.schema.json) (also `rundownctl schema`). The names are
+stable: within a version of the schema, fields are added and never changed.
 ";
 
 fn section(command: &mut Command, path: &str, level: usize, page: &mut String) {
@@ -36,6 +42,16 @@ fn the_page_is_what_help_says() {
     command.build();
     let mut page = INTRODUCTION.to_owned();
     section(&mut command, "rundownctl", 2, &mut page);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rundownctl.md");
+    let path = format!("{DOCS}/rundownctl.md");
     assert_data_eq!(page, Data::read_from(path.as_ref(), None).raw());
+}
+
+#[test]
+fn the_schemas_are_those_of_the_program() {
+    for of in Of::value_variants() {
+        let name = of.to_possible_value().expect("no command is hidden");
+        let path = format!("{DOCS}/rundownctl-{}.schema.json", name.get_name());
+        let schema = format!("{:#}\n", of.schema().as_value());
+        assert_data_eq!(schema, Data::read_from(path.as_ref(), None).raw());
+    }
 }

@@ -8,128 +8,70 @@ use std::{
 };
 
 use clap::Parser;
-use rundown_abi::{
-    Arm, Header, InfoRequest, Refusal, RunState, Stall, StressQuery, StressResult, StressStart,
-    StressStarted, VERSION, Violations, WaysOut, ioctl, parse,
-};
+use driver::Driver;
+use rundown_abi::{Arm, Header, Info, Refusal, VERSION, Violations, ioctl};
 use rundownctl::{
     EXIT_VIOLATION, carry_out,
     cli::{Cli, Command},
     client::Client,
-    commands::stress::{Outcome, Run},
+    commands::stress::plan,
     error::Error,
+    names::RunState,
+    progress::Progress,
+    run::Outcome,
     session::Session,
     target::{Access, Handle, Ioctl, Target, Ticket, User},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-/// What the fake driver does, and what was done to it.
+#[path = "fake/driver.rs"]
+mod driver;
+
+/// Where the fake driver runs, and what becomes of it there.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each notes a thing of its own")]
-struct Driver {
-    polls_until_done: u32,
-    violations: Violations,
+struct Machine {
+    driver: Driver,
     dies_at_poll: Option<u32>,
     leaks: bool,
     interrupt_at_poll: Option<(u32, Rc<AtomicBool>)>,
-    polls: u32,
-    stopped: bool,
     closed: bool,
     finished: bool,
-    start: Option<StressStart>,
 }
 
 /// It answers at once; the answer waits until it is asked for.
 struct Fake {
-    driver: Rc<RefCell<Driver>>,
+    machine: Rc<RefCell<Machine>>,
     answer: Option<Result<Vec<u8>, Error>>,
 }
 
 impl Fake {
-    fn new(driver: &Rc<RefCell<Driver>>) -> Self {
+    fn new(machine: &Rc<RefCell<Machine>>) -> Self {
         Self {
-            driver: Rc::clone(driver),
+            machine: Rc::clone(machine),
             answer: None,
         }
     }
 }
 
-const RUN: u64 = 42;
-
-fn refused<T>(refusal: Refusal) -> Result<T, Error> {
-    Err(Error::Refused {
-        request: "a request".into(),
-        status: refusal.status(),
-    })
-}
-
-impl Driver {
+impl Machine {
     fn carry_out(&mut self, request: &Ioctl<'_>) -> Result<Vec<u8>, Error> {
-        match request.code {
-            ioctl::STRESS_START => match parse::<StressStart>(request.input) {
-                Ok(start) => {
-                    self.start = Some(start);
-                    Ok(StressStarted {
-                        header: Header::of::<StressStarted>(),
-                        run: RUN,
-                    }
-                    .as_bytes()
-                    .to_vec())
-                }
-                Err(refusal) => refused(refusal),
-            },
-            ioctl::STRESS_STOP => {
-                assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
-                self.stopped = true;
-                Ok(Vec::new())
+        let next_poll = self.driver.polls + 1;
+        if request.code == ioctl::STRESS_RESULT {
+            if self.dies_at_poll == Some(next_poll) {
+                return Err(Error::DriverFailed("bugcheck 0x000000d1".into()));
             }
-            ioctl::STRESS_RESULT => {
-                assert_eq!(parse::<StressQuery>(request.input), Ok(StressQuery::new(RUN)));
-                self.polls += 1;
-                if self.dies_at_poll == Some(self.polls) {
-                    return Err(Error::DriverFailed("bugcheck 0x000000d1".into()));
-                }
-                if let Some((poll, flag)) = &self.interrupt_at_poll
-                    && *poll == self.polls
-                {
-                    flag.store(true, Ordering::Relaxed);
-                }
-                let state = match (self.stopped, self.polls > self.polls_until_done) {
-                    (true, _) => RunState::Stopped,
-                    (_, true) => RunState::Finished,
-                    _ => RunState::Running,
-                };
-                let result = StressResult {
-                    header: Header::of::<StressResult>(),
-                    run: RUN,
-                    state: state as u32,
-                    arms: Arm::Ours.bit(),
-                    microseconds: 1_000_000,
-                    acquires: u64::from(self.polls) * 1000,
-                    refused: 3,
-                    generations: 7,
-                    contested: 5,
-                    ways_out: WaysOut {
-                        drained: 2,
-                        event: 5,
-                        ..WaysOut::default()
-                    },
-                    violations: self.violations,
-                    stall: Stall::default(),
-                    turns_done: 0,
-                    turns: 2,
-                    arm: Arm::Ours as u32,
-                    marks: 0,
-                };
-                Ok(result.as_bytes().to_vec())
+            if let Some((poll, flag)) = &self.interrupt_at_poll
+                && *poll == next_poll
+            {
+                flag.store(true, Ordering::Relaxed);
             }
-            // Too short an answer, as of a driver of another build.
-            ioctl::QUERY_INFO => match parse::<InfoRequest>(request.input) {
-                Ok(_) => Ok(Header::of::<StressResult>().as_bytes().to_vec()),
-                Err(refusal) => refused(refusal),
-            },
-            _ => refused(Refusal::UnknownCode),
         }
+        self.driver
+            .request(request.code, request.input, request.capacity)
+            .map_err(|status| Error::Refused {
+                request: request.name.into(),
+                status,
+            })
     }
 }
 
@@ -139,7 +81,7 @@ impl Target for Fake {
     }
 
     fn begin(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
-        self.answer = Some(self.driver.borrow_mut().carry_out(request));
+        self.answer = Some(self.machine.borrow_mut().carry_out(request));
         Ok(Ticket(1))
     }
 
@@ -152,14 +94,14 @@ impl Target for Fake {
     }
 
     fn close(&mut self, _: Handle) -> Result<(), Error> {
-        self.driver.borrow_mut().closed = true;
+        self.machine.borrow_mut().closed = true;
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
-        let mut driver = self.driver.borrow_mut();
-        driver.finished = true;
-        if driver.leaks {
+        let mut machine = self.machine.borrow_mut();
+        machine.finished = true;
+        if machine.leaks {
             Err(Error::DriverFailed("it leaks".into()))
         } else {
             Ok(())
@@ -167,136 +109,160 @@ impl Target for Fake {
     }
 }
 
-fn stress(driver: Driver, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Driver>>) {
-    let command =
-        Cli::parse_from(["rundownctl", "stress", "--threads", "3", "--seed", "9", "--json"]).command;
+fn stress(machine: Machine, interrupted: &AtomicBool) -> (Outcome, Rc<RefCell<Machine>>) {
+    let command = Cli::parse_from(["rundownctl", "stress", "--threads", "3", "--seed", "9"]).command;
     let Command::Stress(options) = command else {
         panic!("{command:?}")
     };
-    let driver = Rc::new(RefCell::new(driver));
-    let session = Session::with(Box::new(Fake::new(&driver)), interrupted);
-    let outcome = Run::new(&options).carry_out(session.connect().unwrap(), &session);
-    (outcome, driver)
+    let machine = Rc::new(RefCell::new(machine));
+    let session = Session::with(Box::new(Fake::new(&machine)), interrupted);
+    let progress = Progress::new(session.beginning());
+    let plan = plan(&options.arm, options.workload, &options.load);
+    let outcome = plan.carry_out(session.connect().unwrap(), &session, &progress);
+    (outcome, machine)
+}
+
+fn patient(polls_until_done: u32) -> Driver {
+    Driver {
+        polls_until_done,
+        ..Driver::default()
+    }
 }
 
 #[test]
 fn a_run_is_followed_to_its_end() {
-    let (outcome, driver) = stress(
-        Driver {
-            polls_until_done: 2,
-            ..Driver::default()
-        },
-        &AtomicBool::new(false),
-    );
+    let machine = Machine {
+        driver: patient(2),
+        ..Machine::default()
+    };
+    let (outcome, machine) = stress(machine, &AtomicBool::new(false));
     assert!(outcome.error.is_none() && !outcome.interrupted);
-    let result = outcome.result.unwrap();
-    assert_eq!((result.state, result.acquires), (RunState::Finished as u32, 3000));
-    let driver = driver.borrow();
-    assert!(driver.closed && driver.finished && !driver.stopped);
-    let start = driver.start.unwrap();
+    let counters = outcome.record.counters.unwrap();
+    assert_eq!(
+        (counters.state, counters.acquires),
+        (Some(RunState::Finished), 3000)
+    );
+    assert_eq!((outcome.record.arms.len(), outcome.record.turns.len()), (1, 2));
+    let machine = machine.borrow();
+    assert!(machine.closed && machine.finished && !machine.driver.stopped);
+    let start = machine.driver.start.unwrap();
     assert_eq!((start.threads, start.seed, start.arms), (3, 9, Arm::Ours.bit()));
+}
+
+#[test]
+fn turns_are_fetched_to_the_last() {
+    let cli = Cli::parse_from(["rundownctl", "stress", "--arm", "native,ours", "--rounds", "40"]);
+    let Command::Stress(options) = cli.command else {
+        panic!("it was asked for")
+    };
+    let interrupted = AtomicBool::new(false);
+    let session = Session::with(Box::new(Fake::new(&Rc::default())), &interrupted);
+    let progress = Progress::new(session.beginning());
+    let plan = plan(&options.arm, options.workload, &options.load);
+    let record = plan
+        .carry_out(session.connect().unwrap(), &session, &progress)
+        .record;
+    assert_eq!(record.turns.len(), 160);
+    assert_eq!(record.turns.last().unwrap().round, 39);
+    let ratio = rundownctl::statistics::ratios(&record)[0];
+    assert!(ratio.ratio < 1.0 && ratio.rounds == 40, "{ratio:?}");
 }
 
 #[test]
 fn ctrl_c_stops_the_run_in_the_driver_and_keeps_its_counters() {
     let flag = Rc::new(AtomicBool::new(false));
-    let endless = Driver {
-        polls_until_done: u32::MAX,
+    let endless = Machine {
+        driver: patient(u32::MAX),
         interrupt_at_poll: Some((2, Rc::clone(&flag))),
-        ..Driver::default()
+        ..Machine::default()
     };
-    let (outcome, driver) = stress(endless, &flag);
+    let (outcome, machine) = stress(endless, &flag);
     assert!(outcome.error.is_none() && outcome.interrupted);
-    assert_eq!(outcome.result.unwrap().state, RunState::Stopped as u32);
-    assert!(driver.borrow().stopped && driver.borrow().finished);
+    assert_eq!(outcome.record.counters.unwrap().state, Some(RunState::Stopped));
+    assert!(machine.borrow().driver.stopped && machine.borrow().finished);
 }
 
 #[test]
 fn a_driver_that_dies_leaves_its_last_counters() {
-    let dying = Driver {
-        polls_until_done: 9,
+    let dying = Machine {
+        driver: patient(9),
         dies_at_poll: Some(3),
-        ..Driver::default()
+        ..Machine::default()
     };
-    let (outcome, driver) = stress(dying, &AtomicBool::new(false));
+    let (outcome, machine) = stress(dying, &AtomicBool::new(false));
     assert!(matches!(outcome.error, Some(Error::DriverFailed(_))));
-    assert_eq!(outcome.result.unwrap().acquires, 2000);
+    assert_eq!(outcome.record.error.unwrap().kind, "driver-failed");
+    assert_eq!(outcome.record.counters.unwrap().acquires, 2000);
     assert!(
-        !driver.borrow().finished,
+        !machine.borrow().finished,
         "there is nobody left to say good-bye to"
     );
 }
 
 #[test]
 fn a_leak_found_at_the_end_is_an_error() {
-    let (outcome, _) = stress(
-        Driver {
-            leaks: true,
-            ..Driver::default()
-        },
-        &AtomicBool::new(false),
-    );
+    let leaking = Machine {
+        leaks: true,
+        ..Machine::default()
+    };
+    let (outcome, _) = stress(leaking, &AtomicBool::new(false));
     assert!(matches!(outcome.error, Some(Error::DriverFailed(_))));
-    assert!(outcome.result.is_some());
+    assert!(outcome.record.counters.is_some() && outcome.record.error.is_some());
 }
 
 fn exit_code(cli: &Cli, driver: Driver) -> u8 {
     let interrupted = AtomicBool::new(false);
-    let session = Session::with(Box::new(Fake::new(&Rc::new(RefCell::new(driver)))), &interrupted);
+    let machine = Machine {
+        driver,
+        ..Machine::default()
+    };
+    let session = Session::with(Box::new(Fake::new(&Rc::new(RefCell::new(machine)))), &interrupted);
     carry_out(cli, &session).unwrap()
 }
 
 #[test]
 fn a_violation_is_the_exit_code() {
-    let cli = Cli::parse_from(["rundownctl", "stress", "--json"]);
-    for violations in [
-        Violations {
-            poisoned: 1,
-            inside: 0,
-        },
-        Violations {
-            poisoned: 0,
-            inside: 1,
-        },
-    ] {
-        let driver = Driver {
-            violations,
-            ..Driver::default()
-        };
-        assert_eq!(exit_code(&cli, driver), EXIT_VIOLATION);
+    for command in ["stress", "compare"] {
+        let cli = Cli::parse_from(["rundownctl", command, "--json"]);
+        for violations in [
+            Violations {
+                poisoned: 1,
+                inside: 0,
+            },
+            Violations {
+                poisoned: 0,
+                inside: 1,
+            },
+        ] {
+            let driver = Driver {
+                violations,
+                ..Driver::default()
+            };
+            assert_eq!(exit_code(&cli, driver), EXIT_VIOLATION, "{command}");
+        }
+        assert_eq!(exit_code(&cli, Driver::default()), 0, "{command}");
     }
-    assert_eq!(exit_code(&cli, Driver::default()), 0);
 }
 
-#[test]
-fn an_answer_of_another_size_is_not_believed() {
-    let mut fake = Fake::new(&Rc::default());
-    let error = Client::open(&mut fake, Access::Read).unwrap().info().unwrap_err();
-    assert!(matches!(error, Error::Protocol(_)), "{error}");
-}
+/// A driver that does nothing but answer.
+struct Answering<F>(F, Option<Result<Vec<u8>, Error>>);
 
-/// A driver of another version: it refuses ours, and looks no further than the header.
-struct OfVersion {
-    version: u32,
-    asked: u32,
-}
-
-impl Target for OfVersion {
+impl<F: FnMut(&[u8]) -> Result<Vec<u8>, Refusal>> Target for Answering<F> {
     fn open(&mut self, _: Access, _: User) -> Result<Handle, Error> {
         Ok(Handle(1))
     }
 
     fn begin(&mut self, _: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {
-        self.asked = Header::read_from_prefix(request.input).unwrap().0.version;
+        let answer = (self.0)(request.input).map_err(|refusal| Error::Refused {
+            request: request.name.into(),
+            status: refusal.status(),
+        });
+        self.1 = Some(answer);
         Ok(Ticket(1))
     }
 
     fn answer(&mut self, _: Ticket, _: Duration) -> Result<Option<Vec<u8>>, Error> {
-        refused(if self.asked == self.version {
-            Refusal::OutputTooSmall
-        } else {
-            Refusal::Version
-        })
+        self.1.take().transpose()
     }
 
     fn cancel(&mut self, _: Ticket) -> Result<(), Error> {
@@ -312,6 +278,30 @@ impl Target for OfVersion {
     }
 }
 
+/// What a client says of a driver that answers `info` so.
+fn info_of(answer: impl FnMut(&[u8]) -> Result<Vec<u8>, Refusal>) -> Error {
+    let mut driver = Answering(answer, None);
+    Client::open(&mut driver, Access::Read)
+        .unwrap()
+        .info()
+        .unwrap_err()
+}
+
+#[test]
+fn an_answer_of_another_size_is_not_believed() {
+    let short = Header::of::<Info>();
+    for bytes in [
+        &[][..],
+        &short.as_bytes()[..7],
+        short.as_bytes(),
+        &[0; size_of::<Info>()],
+    ] {
+        let error = info_of(|_| Ok(bytes.to_vec()));
+        assert!(matches!(error, Error::Protocol(_)), "{bytes:?}: {error}");
+    }
+}
+
+/// A driver of another version refuses ours, and looks no further than the header.
 #[test]
 fn a_driver_of_another_version_is_told_by_both_versions() {
     let newer = VERSION + 5;
@@ -325,14 +315,14 @@ fn a_driver_of_another_version_is_told_by_both_versions() {
             format!("another version of the protocol than this client's {VERSION}"),
         ),
     ] {
-        let mut driver = OfVersion {
-            version: theirs,
-            asked: 0,
-        };
-        let error = Client::open(&mut driver, Access::Read)
-            .unwrap()
-            .info()
-            .unwrap_err();
+        let error = info_of(|input| {
+            let (header, _) = Header::read_from_prefix(input).unwrap();
+            Err(if header.version == theirs {
+                Refusal::OutputTooSmall
+            } else {
+                Refusal::Version
+            })
+        });
         assert!(error.to_string().contains(&said), "{error}");
         assert_eq!(error.exit_code(), 6);
     }

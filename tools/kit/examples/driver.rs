@@ -8,7 +8,7 @@ use std::{env, error::Error, path::PathBuf, time::Instant};
 
 use rundown_kit::{
     driver::{self, Profile, Workspace},
-    pe,
+    pe, residence,
     toolchain::{Route, Toolchain},
 };
 
@@ -53,6 +53,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let checks = pe::check(&artefacts.sys, &artefacts.pdb)?;
         for check in &checks {
             println!("{check}");
+        }
+        for function in residence::not_resident(&artefacts.sys, &artefacts.pdb)? {
+            println!(
+                "{:5} {}, with {}",
+                function.section,
+                function.function,
+                function.inlined.join(", ")
+            );
         }
         if checks.iter().any(|check| check.result.is_err()) {
             return Err("the image is not fit for Windows".into());

@@ -70,6 +70,16 @@ impl Workspace {
         }
     }
 
+    /// The folder with the sources.
+    pub(crate) fn sources(&self) -> &Path {
+        &self.sources
+    }
+
+    /// cargo's target folder.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     fn artefacts(&self, profile: Profile) -> PathBuf {
         self.artefacts
             .clone()

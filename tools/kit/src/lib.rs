@@ -6,14 +6,16 @@
 //! expect it to be Windows, get a stand-in through a compiler wrapper ([`wrapper`]);
 //! a linker wrapper ([`linker`]) and mapped paths make the same sources give the same bytes wherever they lie.
 //!
-//! [`toolchain`] finds a compiler, [`driver`] builds, and [`pe`] checks the result against what Windows' loader and its
-//! kernel ask of a driver.
+//! [`toolchain`] finds a compiler, [`driver`] builds the driver and [`client`] its client for Windows, and [`pe`] checks
+//! the driver against what Windows' loader and its kernel ask of one; [`residence`] says what of it may leave memory.
 
+pub mod client;
 pub mod driver;
 pub mod error;
 pub mod inf;
 pub mod linker;
 pub mod pe;
+pub mod residence;
 pub mod sha256;
 pub mod sysroot;
 pub mod toolchain;

@@ -318,6 +318,11 @@ impl<'a> Image<'a> {
             if name == "INIT" && rights & IMAGE_SCN_MEM_DISCARDABLE == 0 {
                 return Err("INIT is not discardable".into());
             }
+            // NT pages what is called PAGE or begins with it; such a section is code, and stays what it is.
+            let wrong = IMAGE_SCN_MEM_WRITE | IMAGE_SCN_MEM_NOT_PAGED | IMAGE_SCN_MEM_DISCARDABLE;
+            if name.starts_with("PAGE") && rights & wrong != 0 {
+                return Err(format!("{name} is not just pageable: {rights:#010x}"));
+            }
             // What Microsoft's linker sets under /KERNEL on all that must stay resident.
             if [".text", ".rdata", ".data", ".pdata"].contains(&&*name)
                 && rights & IMAGE_SCN_MEM_NOT_PAGED == 0

@@ -11,7 +11,7 @@ use std::{
 
 use rundown_kit::{
     driver::LINK_ARGUMENTS,
-    pe,
+    pe, residence,
     sysroot::{Llvm, Sysroot},
 };
 
@@ -19,7 +19,7 @@ const DRIVER: &str = r#"
 typedef long NTSTATUS;
 extern const void **WdfFunctions_01031;
 unsigned long DbgPrint(const char *, ...);
-static int Callback(int x) { return x + 1; }
+__attribute__((section("PAGE"))) static int Callback(int x) { return x + 1; }
 int (*volatile Pointer)(int) = Callback;
 __attribute__((section("INIT"))) NTSTATUS DriverEntry(void *Driver, void *Path)
 {
@@ -46,6 +46,7 @@ fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
         .args([
             "--target=x86_64-pc-windows-msvc",
             "-O2",
+            "-g",
             "-gcodeview",
             "-Xclang",
             "-cfguard",
@@ -308,6 +309,35 @@ fn text_is_paged() {
         let header = section(image, ".text");
         image[header + 39] &= !0x08;
     });
+}
+
+#[test]
+fn page_is_resident_or_thrown_away() {
+    for bit in [0x02, 0x08, 0x80] {
+        fails_alone("section-rights", |image| {
+            let header = section(image, "PAGE");
+            image[header + 39] = image[header + 39] & !0x20 | bit;
+        });
+    }
+}
+
+#[test]
+fn what_may_leave_memory_is_told() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("residence");
+    fs::create_dir_all(&folder).unwrap();
+    let path = |extension: &str| folder.join("driver").with_extension(extension);
+    fs::write(path("sys"), &FIXTURE.image).unwrap();
+    fs::write(path("pdb"), &FIXTURE.symbols).unwrap();
+    let told: Vec<(String, String)> = residence::not_resident(&path("sys"), &path("pdb"))
+        .unwrap()
+        .into_iter()
+        .map(|function| (function.section, function.function))
+        .collect();
+    let expected = [("INIT", "DriverEntry"), ("PAGE", "Callback")];
+    assert_eq!(
+        told,
+        expected.map(|(section, function)| (section.to_owned(), function.to_owned()))
+    );
 }
 
 #[test]

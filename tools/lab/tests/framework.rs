@@ -74,6 +74,7 @@ fn driver() -> &'static Path {
             &[
                 "/DRIVER",
                 "/SUBSYSTEM:NATIVE",
+                "/SECTION:INIT,ERD",
                 "/ENTRY:DriverEntry",
                 "/NODEFAULTLIB",
                 "/DEBUG",
@@ -410,6 +411,16 @@ fn misuse(function: u32) -> Ended {
     session.lab.send("quit");
     let _ = session.lab.child.wait();
     session.lab.end()
+}
+
+/// Pageable code is gone while the IRQL is raised, and is back when it is needed below.
+#[test]
+fn pageable_code_is_paged_in() {
+    let mut session = Session::start("smp");
+    for _ in 0..3 {
+        assert_eq!(session.ask(0x919, 0, "-").0, 0);
+    }
+    session.quit();
 }
 
 /// What is not misuse although it looks like it: the memory object goes with its parent.

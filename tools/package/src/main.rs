@@ -1,5 +1,5 @@
 //! `rundown-package`: makes, verifies and judges from the command line. `cargo xtask package` and
-//! `cargo xtask windows-report` do the same through the library.
+//! `cargo xtask windows-report` run it.
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rundown_kit::{
+    client,
     driver::{self, Artefacts, Profile, Workspace},
     sysroot::Llvm,
     toolchain::{Target, Toolchain},
@@ -54,6 +55,21 @@ pub(crate) fn lab_kernel(tree: &Tree, toolchain: &Toolchain) -> Result<PathBuf> 
         .join("release/rundown-lab-kernel"))
 }
 
+/// Builds the client for Windows. cargo tells its progress by itself.
+pub(crate) fn windows_client(tree: &Tree, toolchain: &Toolchain) -> Result<PathBuf> {
+    let progress = Progress::begin_group("building rundownctl.exe");
+    match client::build(&Workspace::new(tree.root()), toolchain) {
+        Ok(program) => {
+            progress.done("");
+            Ok(program)
+        }
+        Err(error) => {
+            progress.failed("");
+            Err(error.into())
+        }
+    }
+}
+
 /// Builds the specimens, bad drivers for the lab's own tests, and gathers them as `specimens.sys` with its PDB and INF.
 pub(crate) fn specimens(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
     let sources = tree.root().join("lab/specimens");
@@ -79,20 +95,21 @@ pub(crate) fn specimens(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
 
 /// Builds `rundown-lab` and `rundownctl` for this machine.
 fn host_programs(tree: &Tree) -> Result<[PathBuf; 2]> {
-    let mut lab = Command::new(cargo());
-    lab.args(["build", "--package", "rundown-lab"]);
-    in_workspace(&mut lab, &tree.root().join("tools"), &tree.tools_target());
-    finish(&mut lab, Progress::begin("building rundown-lab"))?;
+    let client = host_program("rundownctl", tree.root(), &tree.target());
+    Ok([tool(tree, "rundown-lab")?, client?])
+}
 
-    let mut client = Command::new(cargo());
-    client.args(["build", "--package", "rundownctl"]);
-    in_workspace(&mut client, tree.root(), &tree.target());
-    finish(&mut client, Progress::begin("building rundownctl"))?;
+/// Builds a program of the workspace tools/.
+pub(crate) fn tool(tree: &Tree, package: &str) -> Result<PathBuf> {
+    host_program(package, &tree.root().join("tools"), &tree.tools_target())
+}
 
-    Ok([
-        tree.tools_target().join("debug/rundown-lab"),
-        tree.target().join("debug/rundownctl"),
-    ])
+fn host_program(package: &str, workspace: &Path, target: &Path) -> Result<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.args(["build", "--package", package]);
+    in_workspace(&mut command, workspace, target);
+    finish(&mut command, Progress::begin(format!("building {package}")))?;
+    Ok(target.join("debug").join(package))
 }
 
 /// Directs cargo to a workspace and its target folder.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
@@ -9,8 +9,8 @@ use rundown_kit::{driver::Profile, toolchain::Route};
 use crate::{
     build, gate,
     lab::{self, Settings},
-    mutate, native,
-    setup::{self, Consent, PATCH, QEMU},
+    mutate, native, package,
+    setup::{self, Consent, NODE, OSSLSIGNCODE, PATCH, QEMU},
     tree::Tree,
 };
 
@@ -85,6 +85,21 @@ fn command() -> Command {
                         .help("With cargo's dev profile [default: release]"),
                 ),
         )
+        .subcommand(with_setup("client").about("Build rundownctl.exe, the client for Windows"))
+        .subcommand(
+            with_setup("package")
+                .about("Build, sign and verify a folder that a Windows test machine can install"),
+        )
+        .subcommand(
+            Command::new("windows-report")
+                .about("Judge the file that scripts/walk.ps1 wrote on a Windows test machine")
+                .arg(
+                    Arg::new("file")
+                        .value_name("FILE")
+                        .required(true)
+                        .value_parser(value_parser!(PathBuf)),
+                ),
+        )
         .subcommands(native::commands())
         .subcommand(
             with_setup("mutate")
@@ -113,6 +128,10 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
     let Some((name, matches)) = matches.subcommand() else {
         unreachable!("clap demands a subcommand")
     };
+    if name == "windows-report" {
+        let file = matches.get_one::<PathBuf>("file");
+        return package::report(&tree, file.map_or("".as_ref(), PathBuf::as_path));
+    }
     if matches!(name, "bench" | "interop") {
         return native::run(&tree, name, matches);
     }
@@ -125,7 +144,8 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
     let consent = Consent::new(matches.get_flag("yes"));
     match name {
         "setup" => {
-            setup::ensure(route, consent, &[QEMU, PATCH])?;
+            setup::ensure(route, consent, &[QEMU, PATCH, OSSLSIGNCODE, NODE])?;
+            setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
             eprintln!("everything is there");
             Ok(true)
@@ -141,6 +161,18 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             for file in [driver.sys, driver.pdb, driver.inf] {
                 println!("{}", file.display());
             }
+            Ok(true)
+        }
+        "client" => {
+            let toolchain = setup::ensure_client(route, consent)?;
+            println!("{}", build::windows_client(&tree, &toolchain)?.display());
+            Ok(true)
+        }
+        "package" => {
+            let toolchain = setup::ensure(route, consent, &[OSSLSIGNCODE])?;
+            let for_client = setup::ensure_client(route, consent)?;
+            let folder = package::make(&tree, &toolchain, &for_client)?;
+            println!("{}", package::directions(&folder)?);
             Ok(true)
         }
         "lab" => {
@@ -161,10 +193,12 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
         }
         "test" => {
             let deep = matches.get_flag("deep");
-            let tools: &[_] = if deep { &[QEMU, PATCH] } else { &[QEMU] };
-            let toolchain = setup::ensure(route, consent, tools)?;
+            let mut tools = vec![QEMU, OSSLSIGNCODE, NODE];
+            tools.extend(deep.then_some(PATCH));
+            let toolchain = setup::ensure(route, consent, &tools)?;
+            let for_client = setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
-            Ok(gate::run(&tree, &toolchain, consent, deep))
+            Ok(gate::run(&tree, &toolchain, &for_client, consent, deep))
         }
         "mutate" => {
             let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;

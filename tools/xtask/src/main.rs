@@ -1,7 +1,8 @@
 //! `cargo xtask`: from the sources to a verdict, on a Linux host.
 //!
 //! [`setup`] finds out what the machine lacks, [`build`] makes the artefacts, [`lab`] runs them and judges, [`gate`] is
-//! `cargo xtask test`, [`mutate`] shows that planted defects are found, [`native`] measures and runs NT's code on the host. [`cli`] is what the user types.
+//! `cargo xtask test`, [`mutate`] shows that planted defects are found, [`native`] measures and runs NT's code on the
+//! host, [`package`] makes what Windows installs. [`cli`] is what the user types.
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ mod lab;
 mod mutate;
 #[cfg(target_os = "linux")]
 mod native;
+#[cfg(target_os = "linux")]
+mod package;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]

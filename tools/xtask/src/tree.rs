@@ -56,6 +56,11 @@ impl Tree {
         self.target().join("lab-build")
     }
 
+    /// The folder that a Windows test machine can install.
+    pub(crate) fn package(&self) -> PathBuf {
+        self.target().join("rundown_package")
+    }
+
     /// The patch files that plant defects.
     pub(crate) fn mutants(&self) -> PathBuf {
         self.root.join("tools/xtask/mutants")

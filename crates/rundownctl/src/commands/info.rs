@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{client::Client, error::Error, print, session::Session, show, target::Access};
+use crate::{client::Client, error::Error, print, record::Machine, session::Session, show, target::Access};
 
 /// How to tell it.
 #[derive(Args, Clone, Copy, Debug)]
@@ -19,13 +19,13 @@ pub struct Options {
 pub fn run(options: Options, session: &Session<'_>) -> Result<u8, Error> {
     let mut target = session.connect()?;
     let mut client = Client::open(&mut *target, Access::Read)?;
-    let info = client.info()?;
+    let machine = Machine::of(&client.info()?);
     client.close()?;
     target.finish()?;
     print::line(if options.json {
-        show::info_json(&info)
+        show::json(&machine)
     } else {
-        show::info_table(&info)
+        show::machine_table(&machine)
     })?;
     Ok(0)
 }

@@ -1,13 +1,17 @@
 //! The commands: one file each, with its options as the user types them and what it does.
 
+pub mod compare;
 pub mod completions;
 pub mod info;
 pub mod install;
 pub mod man;
 pub mod raw;
+pub mod report;
+pub mod schema;
 pub mod status;
 pub mod stress;
 pub mod uninstall;
+pub mod watch;
 
 /// The exit code of [`Error::Unreachable`], of a target that could not be used.
 ///

@@ -4,7 +4,7 @@ use super::{bugcheck_at, code, lab_failure};
 use crate::hal::pcr;
 use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
-use crate::ldr::image;
+use crate::ldr::{image, pageable};
 use crate::mm::{self, pool};
 
 const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
@@ -28,6 +28,9 @@ fn blame(frame: &TrapFrame, what: &str) {
 
 /// `#PF`.
 pub fn page_fault(frame: &TrapFrame, address: u64) {
+    if frame.error & 1 == 0 && pageable::page_in(address) {
+        return;
+    }
     blame(frame, "page fault");
     let irql = irql::current();
     let (operation, verb) = match frame.error {
@@ -114,6 +117,9 @@ impl core::fmt::Display for Place {
             mm::STACKS..mm::POOL => write!(f, ", the stack of a thread that is gone"),
             mm::shared::ADDRESS..=0xFFFF_F780_0000_0FFF => {
                 write!(f, ", KUSER_SHARED_DATA, which is read-only")
+            }
+            mm::IMAGES.. if pageable::contains(address) => {
+                write!(f, ", in a pageable section of the driver's image")
             }
             mm::IMAGES.. => write!(f, ", in or near a driver's image"),
             _ => Ok(()),

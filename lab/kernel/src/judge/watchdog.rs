@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// Runs one DPC routine and checks how it comes back.
 pub fn call_dpc(dpc: u64, routine: u64, [context, first, second]: [u64; 3]) {
     let locks = pcr::current_thread().spin_locks.load(Relaxed);
+    ldr::pageable::page_out();
     // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
     unsafe { ldr::call(routine, [dpc, context, first, second]) };
     check_return("DPC routine", DISPATCH_LEVEL, locks);

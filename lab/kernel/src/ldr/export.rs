@@ -305,6 +305,7 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
     if export.chaos {
         chaos::delay_point();
     }
+    super::pageable::page_out();
     thread.leave();
     step::provoke_return(thread)
 }

@@ -1,6 +1,7 @@
 //! The driver's image in memory.
 
 use super::export::{self, Export};
+use super::pageable;
 use super::pe::{self, Headers, PeError, Read, Section};
 use crate::lock::IrqLock;
 use crate::mm::{IMAGES, PAGE, paging, paging::Protection};
@@ -120,6 +121,16 @@ impl Image {
             .filter(|section| section.characteristics & pe::WRITE != 0)
             .map(|section| (base + u64::from(section.address), u64::from(section.size)))
             .collect();
+        let pageable = sections.iter().filter(|section| section.is_pageable());
+        pageable::set(
+            pageable
+                .map(|section| pageable::Range {
+                    start: base + u64::from(section.address),
+                    pages: u64::from(section.size).div_ceil(PAGE),
+                    protection: protection(section),
+                })
+                .collect(),
+        );
         Ok(Self {
             base,
             size,
@@ -145,6 +156,7 @@ impl Image {
         BASE.store(0, Ordering::Relaxed);
         SIZE.store(0, Ordering::Relaxed);
         WRITABLE.lock().clear();
+        pageable::clear();
         paging::unmap(self.base, self.size / PAGE);
     }
 }
@@ -281,19 +293,22 @@ fn protect(base: u64, headers: &Headers<'_>, sections: &[Section]) {
         Protection::ReadOnly,
     );
     for section in sections.iter().filter(|section| section.size != 0) {
-        let protection = match (
-            section.characteristics & pe::WRITE != 0,
-            section.characteristics & pe::EXECUTE != 0,
-        ) {
-            (false, false) => Protection::ReadOnly,
-            (true, false) => Protection::ReadWrite,
-            (false, true) => Protection::ReadExecute,
-            (true, true) => Protection::ReadWriteExecute,
-        };
         paging::protect(
             base + u64::from(section.address),
             u64::from(section.size).div_ceil(PAGE),
-            protection,
+            protection(section),
         );
+    }
+}
+
+fn protection(section: &Section) -> Protection {
+    match (
+        section.characteristics & pe::WRITE != 0,
+        section.characteristics & pe::EXECUTE != 0,
+    ) {
+        (false, false) => Protection::ReadOnly,
+        (true, false) => Protection::ReadWrite,
+        (false, true) => Protection::ReadExecute,
+        (true, true) => Protection::ReadWriteExecute,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod export;
 pub mod image;
+pub mod pageable;
 pub mod pe;
 
 use core::mem::transmute;

@@ -106,6 +106,13 @@ pub struct Section {
     pub characteristics: u32,
 }
 
+impl Section {
+    /// Whether it may be paged out. NT goes by the name: `PAGE`, or one that begins with it.
+    pub fn is_pageable(&self) -> bool {
+        self.name.starts_with(b"PAGE") && self.size != 0
+    }
+}
+
 /// A file's headers.
 pub struct Headers<'a> {
     file: &'a [u8],

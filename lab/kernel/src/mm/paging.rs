@@ -120,13 +120,24 @@ pub fn unmap(address: u64, pages: u64) {
 
 /// Changes what mapped pages allow.
 pub fn protect(address: u64, pages: u64, protection: Protection) {
+    set_flags(address, pages, protection.flags());
+}
+
+/// Lets accesses to mapped pages fault, or no longer; the pages keep what is in them.
+pub fn set_present(address: u64, pages: u64, protection: Protection, present: bool) {
+    let mut flags = protection.flags();
+    flags.set(PageTableFlags::PRESENT, present);
+    set_flags(address, pages, flags);
+}
+
+fn set_flags(address: u64, pages: u64, flags: PageTableFlags) {
     {
         let mut tables = TABLES.lock();
         let tables = tables.as_mut().expect("mm::initialize ran");
         for index in 0..pages {
             // SAFETY: callers change only their own region's pages.
-            let changed = unsafe { tables.update_flags(page(address + index * PAGE), protection.flags()) };
-            changed.expect("only mapped pages are protected").ignore();
+            let changed = unsafe { tables.update_flags(page(address + index * PAGE), flags) };
+            changed.expect("only mapped pages are changed").ignore();
         }
     }
     nmi::flush_all_tlbs();

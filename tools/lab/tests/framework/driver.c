@@ -451,6 +451,16 @@ static void Tour(HANDLE queue, HANDLE request)
     Answer(request, &wrong, sizeof(wrong));
 }
 
+__attribute__((section("PAGE"), noinline)) static int Pageable(void)
+{
+    return DbgPrint("framework test: pageable code runs\n");
+}
+
+__attribute__((section("INIT"), noinline)) static int AtEntryOnly(void)
+{
+    return DbgPrint("framework test: initialization code runs\n");
+}
+
 /* A frame of its own, so that reports can name it. */
 __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 function)
 {
@@ -543,6 +553,19 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
             ((volatile char *)buffer)[0] = 1;
             return;
         }
+        break;
+    case 0x917: /* pageable code at DISPATCH_LEVEL */
+        KfRaiseIrql(2);
+        Pageable();
+        KeLowerIrql(0);
+        break;
+    case 0x918: /* code that was thrown away after DriverEntry */
+        AtEntryOnly();
+        break;
+    case 0x919: /* pageable code below DISPATCH_LEVEL: no misuse, it is paged in */
+        KfRaiseIrql(2);
+        KeLowerIrql(0);
+        Pageable();
         break;
     default:
         Complete(request, INVALID_DEVICE_REQUEST, 0);

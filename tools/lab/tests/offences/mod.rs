@@ -346,6 +346,18 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
         None,
         "the driver writes",
     ),
+    offence(
+        "0x917",
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        None,
+        "at IRQL 2, in a pageable section of the driver's image",
+    ),
+    offence(
+        "0x918",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "the driver executes",
+    ),
 ];
 
 /// All rows, each with the name of its suite's driver.

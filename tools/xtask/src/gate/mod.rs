@@ -4,8 +4,10 @@
 
 mod bad_driver;
 mod bad_request;
+mod deep;
 mod steps;
 mod tally;
+mod windows;
 
 use rundown_kit::toolchain::Toolchain;
 
@@ -13,19 +15,26 @@ use self::tally::Gate;
 use crate::{setup::Consent, tree::Tree};
 
 /// Runs all steps and prints the count; whether all passed.
-pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, consent: Consent, deep: bool) -> bool {
+pub(crate) fn run(
+    tree: &Tree,
+    toolchain: &Toolchain,
+    for_client: &Toolchain,
+    consent: Consent,
+    all: bool,
+) -> bool {
     let mut gate = Gate::default();
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
         steps::image(&mut gate, tree);
+        windows::steps(&mut gate, tree, toolchain, for_client);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
-        if deep {
-            steps::deep(&mut gate, tree, toolchain, consent);
+        if all {
+            deep::steps(&mut gate, tree, toolchain, consent);
         }
     }
     println!("{}", gate.summary());

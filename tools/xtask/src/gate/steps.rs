@@ -5,24 +5,19 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
-    pe,
-    toolchain::{Route, Target, Toolchain},
+    pe, residence,
+    toolchain::{Target, Toolchain},
 };
 
 use super::tally::{Gate, Tally};
 use crate::{
     build,
     lab::{self, Settings},
-    mutate, process,
+    process,
     progress::Progress,
-    setup::{self, Consent, cargo},
+    setup::cargo,
     tree::Tree,
 };
-
-/// How many seeds `--deep` adds to the verdict's first.
-const SOAK_SEEDS: u64 = 20;
-/// Boots count up from a seed; soak seeds keep their distance.
-const SOAK_STRIDE: u64 = 1000;
 
 /// What needs neither the driver nor the lab.
 pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
@@ -86,13 +81,17 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
 
 /// The models that explore every interleaving.
 pub(super) fn models(gate: &mut Gate, tree: &Tree) {
-    gate.step("loom", |progress| {
-        let mut command = Command::new(cargo());
-        command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
-        // Another cfg is another build of everything: it would evict the ordinary one.
-        build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
-        tests(command.env("RUSTFLAGS", "--cfg loom"), progress)
-    });
+    gate.step("loom", |progress| tests(&mut loom(tree), progress));
+}
+
+/// The models, as a command to which libtest's arguments can be added.
+pub(super) fn loom(tree: &Tree) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
+    // Another cfg is another build of everything: it would evict the ordinary one.
+    build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
+    command.env("RUSTFLAGS", "--cfg loom");
+    command
 }
 
 /// Builds what the lab runs; whether the steps that need it can follow.
@@ -115,8 +114,38 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree) {
         for check in pe::check(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))? {
             tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
         }
+        for fault in residence_faults(tree)? {
+            tally.count(fault);
+        }
         Ok(tally)
     });
+}
+
+/// Which of the driver's code may leave memory: `DriverEntry` for good, setting up a device for a while, and never the
+/// primitive, whoever it was inlined into: its callers may be at any IRQL that it allows.
+fn residence_faults(tree: &Tree) -> Result<[Option<String>; 3]> {
+    let functions =
+        residence::not_resident(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))?;
+    let names = |section: &str| -> Vec<&str> {
+        let there = functions.iter().filter(|function| function.section == section);
+        there.map(|function| function.function.as_str()).collect()
+    };
+    let (init, page) = (names("INIT"), names("PAGE"));
+    // Reading the time stamp counter is an instruction, with no rule about the IRQL.
+    let primitive =
+        |name: &&String| name.starts_with("ex_rundown::") && !name.starts_with("ex_rundown::arch::timestamp");
+    let strays: Vec<&String> = functions
+        .iter()
+        .flat_map(|function| std::iter::once(&function.function).chain(&function.inlined))
+        .filter(primitive)
+        .collect();
+    Ok([
+        (init != ["rundown::driver::driver_entry"])
+            .then(|| format!("in INIT lie {init:?}, not DriverEntry alone")),
+        (!page.contains(&"rundown::driver::evt_driver_device_add"))
+            .then(|| format!("in PAGE lie {page:?}, and AddDevice is not among them")),
+        (!strays.is_empty()).then(|| format!("pageable or thrown away: {strays:?}")),
+    ])
 }
 
 /// The lab's own tests, with the drivers that they are made of.
@@ -178,43 +207,7 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     });
 }
 
-/// What takes hours.
-pub(super) fn deep(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.group("mutants", || {
-        let outcome = mutate::run(tree, toolchain, 10, &[])?;
-        eprintln!("{}", outcome.table());
-        let failures = outcome.faults();
-        Ok(Tally {
-            passed: outcome.subjects().saturating_sub(failures.len()) as u64,
-            failures,
-        })
-    });
-    for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
-        gate.group(format!("soak, seed {seed}"), || {
-            verdict(
-                tree,
-                &Settings {
-                    seed,
-                    ..Settings::default()
-                },
-            )
-        });
-    }
-    for route in [Route::Installed, Route::Debian] {
-        gate.group(format!("driver by route {route:?}"), || {
-            let toolchain = setup::ensure(Some(route), consent, &[])?;
-            let target = tree.target().join(format!("route-{route:?}").to_lowercase());
-            driver::build(
-                &Workspace::new(tree.root()).with_target(&target),
-                &toolchain,
-                Profile::Release,
-            )?;
-            Ok(Tally::one(None))
-        });
-    }
-}
-
-fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
+pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     eprintln!("{}", verdict.table());
     let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
@@ -229,6 +222,6 @@ fn program(command: &mut Command, progress: &Progress) -> Result<Tally> {
     Ok(Tally::of_program(&process::watch(command, progress)?))
 }
 
-fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
+pub(super) fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
     Ok(Tally::of_tests(&process::watch(command, progress)?))
 }

@@ -52,6 +52,30 @@ impl Tally {
         }
         Self { passed, failures }
     }
+
+    /// The tests that `node --test` ran, by its own count.
+    pub(super) fn of_node(finished: &Finished) -> Self {
+        let count = |what: &str| {
+            let prefixes = [format!("# {what} "), format!("ℹ {what} ")];
+            let mut lines = finished.stdout.lines();
+            lines
+                .find_map(|line| prefixes.iter().find_map(|prefix| line.strip_prefix(prefix)))
+                .and_then(|number| number.trim().parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        let passed = count("pass");
+        let failure = if !finished.status.success() {
+            Some(explained(finished))
+        } else if passed == 0 {
+            Some("it ran no test".into())
+        } else {
+            None
+        };
+        Self {
+            passed,
+            failures: failure.into_iter().collect(),
+        }
+    }
 }
 
 /// The line that says most about a failed program, then what it says about it.
@@ -109,6 +133,8 @@ struct Step {
     name: String,
     tally: Tally,
     time: Duration,
+    /// Why it was not run, if it was not.
+    not_run: Option<String>,
 }
 
 /// All steps so far.
@@ -132,6 +158,18 @@ impl Gate {
     pub(super) fn group(&mut self, name: impl Into<String>, run: impl FnOnce() -> Result<Tally>) -> bool {
         let name = name.into();
         self.run(Progress::begin_group(&name), name, |_| run())
+    }
+
+    /// A step that this machine cannot run. It neither passed nor failed, and the summary says so.
+    pub(super) fn not_run(&mut self, name: impl Into<String>, why: &str) {
+        let name = name.into();
+        eprintln!("  not run {name}: {why}");
+        self.steps.push(Step {
+            name,
+            tally: Tally::default(),
+            time: Duration::ZERO,
+            not_run: Some(why.into()),
+        });
     }
 
     fn run(
@@ -161,13 +199,15 @@ impl Gate {
             name,
             tally,
             time: started.elapsed(),
+            not_run: None,
         });
         passed
     }
 
-    /// Whether everything passed, and there was something.
+    /// Whether everything that ran passed, and there was something.
     pub(super) fn passed(&self) -> bool {
-        !self.steps.is_empty() && self.steps.iter().all(|step| step.tally.failures.is_empty())
+        self.steps.iter().any(|step| step.not_run.is_none())
+            && self.steps.iter().all(|step| step.tally.failures.is_empty())
     }
 
     /// A row for each step, the failures again, and `N passed, N failed`.
@@ -177,18 +217,34 @@ impl Gate {
             .load_style(UTF8_FULL_CONDENSED)
             .set_header(["step", "passed", "failed", "time"]);
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        for Step { name, tally, time } in &self.steps {
-            let numbers = [
-                tally.passed.to_string(),
-                tally.failures.len().to_string(),
-                seconds(*time),
-            ];
+        for Step {
+            name,
+            tally,
+            time,
+            not_run,
+        } in &self.steps
+        {
+            let numbers = if not_run.is_some() {
+                ["not run", "", ""].map(Into::into)
+            } else {
+                [
+                    tally.passed.to_string(),
+                    tally.failures.len().to_string(),
+                    seconds(*time),
+                ]
+            };
             let mut cells = vec![Cell::new(name)];
             cells.extend(numbers.map(right));
             table.add_row(cells);
         }
         let mut text = format!("{table}\n");
-        for Step { name, tally, .. } in &self.steps {
+        for Step {
+            name, tally, not_run, ..
+        } in &self.steps
+        {
+            if let Some(why) = not_run {
+                text.extend(["NOT RUN ", name, ": ", why, "\n"]);
+            }
             for failure in tally.failures.iter().filter(|failure| !failure.is_empty()) {
                 // The rest was printed when it happened.
                 let what = failure.lines().next().unwrap_or("");
@@ -262,6 +318,34 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn nodes_tests_are_counted() {
+        let text = "# tests 12\n# pass 11\n# fail 0\n";
+        let mut finished = finished("", "true");
+        finished.stdout = text.into();
+        assert_eq!(
+            Tally::of_node(&finished),
+            Tally {
+                passed: 11,
+                failures: Vec::new()
+            }
+        );
+        finished.stdout.clear();
+        assert_eq!(Tally::of_node(&finished).failures, ["it ran no test"]);
+    }
+
+    #[test]
+    fn what_was_not_run_is_no_success() {
+        let mut gate = Gate::default();
+        gate.not_run("first", "no such program");
+        assert!(!gate.passed());
+        gate.step("second", |_| Ok(Tally::one(None)));
+        assert!(gate.passed());
+        let summary = gate.summary();
+        assert!(summary.contains("NOT RUN first: no such program\n"), "{summary}");
+        assert!(summary.ends_with("\n1 passed, 0 failed"), "{summary}");
     }
 
     #[test]

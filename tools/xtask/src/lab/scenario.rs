@@ -160,7 +160,7 @@ impl Scenario {
     /// `rundownctl --target`, but for the seed and the report.
     pub(crate) fn target(self) -> String {
         format!(
-            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow,timeout={TIMEOUT_SECONDS}",
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_block,timeout={TIMEOUT_SECONDS}",
             self.cpus,
             u8::from(self.monitorx()),
             self.unparked()
@@ -216,15 +216,15 @@ mod tests {
         };
         assert_eq!(
             scenario(Way::Mwaitx).target(),
-            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow,timeout=60"
+            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_block,timeout=60"
         );
         assert_eq!(
             scenario(Way::Pause).target(),
-            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60"
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_block,timeout=60"
         );
         assert_eq!(
             scenario(Way::Event).target(),
-            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow,timeout=60"
+            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_block,timeout=60"
         );
         assert!(
             scenario(Way::Dispatch)

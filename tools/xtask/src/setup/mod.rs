@@ -10,8 +10,9 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rundown_kit::{
+    client,
     sysroot::Llvm,
-    toolchain::{self, Route, Toolchain},
+    toolchain::{self, Route, Target, Toolchain},
 };
 
 use self::system::System;
@@ -50,18 +51,52 @@ pub(crate) const PATCH: Tool = Tool {
     program: "patch",
     package: "patch",
 };
+/// Signs the package, and judges signatures.
+pub(crate) const OSSLSIGNCODE: Tool = Tool {
+    program: "osslsigncode",
+    package: "osslsigncode",
+};
+/// Runs the debugger extension's tests.
+pub(crate) const NODE: Tool = Tool {
+    program: "node",
+    package: "nodejs",
+};
+/// Links the client for Windows.
+const MINGW: Tool = Tool {
+    program: client::LINKER,
+    package: client::LINKER_PACKAGE,
+};
 
 impl Tool {
     fn is_missing(self) -> bool {
-        let path = env::var_os("PATH").unwrap_or_default();
-        !env::split_paths(&path).any(|folder| folder.join(self.program).is_file())
+        !is_program(self.program)
     }
+}
+
+/// Whether the path has a program of that name.
+pub(crate) fn is_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 /// Makes sure that the kit and `tools` work here, and chooses the toolchain for the driver and the lab's kernel.
 pub(crate) fn ensure(route: Option<Route>, consent: Consent, tools: &[Tool]) -> Result<Toolchain> {
+    ensure_for(&[Target::Driver, Target::Bare], route, consent, tools)
+}
+
+/// The same for the client for Windows, which may take another route: its target is one more that rustup has to get.
+pub(crate) fn ensure_client(route: Option<Route>, consent: Consent) -> Result<Toolchain> {
+    ensure_for(&[Target::WindowsUser], route, consent, &[MINGW])
+}
+
+fn ensure_for(
+    targets: &[Target],
+    route: Option<Route>,
+    consent: Consent,
+    tools: &[Tool],
+) -> Result<Toolchain> {
     let system = System::here()?;
-    let chosen = Toolchain::choose(route);
+    let chosen = Toolchain::choose_for(route, targets);
     let debian_set = || system == System::Apt && route != Some(Route::Installed);
     let mut packages = match &chosen {
         Ok(toolchain) => toolchain::packages(toolchain.route()),
@@ -88,7 +123,7 @@ pub(crate) fn ensure(route: Option<Route>, consent: Consent, tools: &[Tool]) -> 
     // What was installed may have opened a route; what is still missing is the kit's to name.
     let toolchain = match chosen {
         Ok(toolchain) if !lacking => toolchain,
-        _ => Toolchain::choose(route)?,
+        _ => Toolchain::choose_for(route, targets)?,
     };
     Llvm::find()?;
     if let Some(tool) = tools.iter().find(|tool| tool.is_missing()) {
@@ -98,7 +133,8 @@ pub(crate) fn ensure(route: Option<Route>, consent: Consent, tools: &[Tool]) -> 
             tool.package
         );
     }
-    eprintln!("toolchain: {toolchain}");
+    let names: Vec<&str> = targets.iter().map(|target| target.triple()).collect();
+    eprintln!("toolchain for {}: {toolchain}", names.join(", "));
     Ok(toolchain)
 }
 
@@ -114,6 +150,43 @@ pub(crate) fn ensure_components() -> Result<()> {
         if !works {
             bail!("cargo {subcommand} does not work; install it with: rustup component add {component}");
         }
+    }
+    Ok(())
+}
+
+/// Miri is a component of nightly Rust, which only rustup brings.
+pub(crate) fn ensure_miri() -> Result<()> {
+    let rustup = |arguments: &[&str]| {
+        std::process::Command::new("rustup")
+            .args(arguments)
+            .output()
+            .context("rustup, which brings Miri, cannot be started; see https://rustup.rs")
+    };
+    if rustup(&["run", "nightly", "cargo", "miri", "--version"])?
+        .status
+        .success()
+    {
+        return Ok(());
+    }
+    let install = [
+        "toolchain",
+        "install",
+        "nightly",
+        "--profile",
+        "minimal",
+        "--component",
+        "miri",
+        "--component",
+        "rust-src",
+    ];
+    let installed = rustup(&install)?;
+    if !installed.status.success() {
+        let why = String::from_utf8_lossy(&installed.stderr);
+        bail!(
+            "Miri cannot be installed by rustup {}: {}",
+            install.join(" "),
+            why.trim()
+        );
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A wait that goes on: a thread that blocks in it, and a request that may pend for it.
+//! Waits that block, each in a thread of its own.
 
 use core::{
     cell::Cell,
@@ -9,20 +9,28 @@ use core::{
 };
 
 use ex_rundown::WayOut;
-use rundown_abi::{Header, ObjectWaited, Refusal, WaitEnd, limits};
-use zerocopy::IntoBytes;
+use rundown_abi::{Refusal, limits};
 
-use super::AnyReference;
-use crate::{
-    kernel::{Body, CurrentThread, PoolArc, SystemThread, clock::Stopwatch, stack_word},
-    pended::{Pend, PendedRequest},
-};
+use crate::kernel::{Body, CurrentThread, PoolArc, SystemThread, clock::Stopwatch, stack_word};
+
+/// What can be waited for.
+pub(crate) trait Wait: Send + Sync {
+    /// Runs it down and waits; how that ended, where the routine tells.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    ///
+    /// # Safety
+    /// Nobody else waits, and no finished wait has left its pointer where the routine would take it for references.
+    unsafe fn wait(&self) -> Option<WayOut>;
+}
 
 /// Waits that go on, in the whole driver.
 static GOING_ON: AtomicU32 = AtomicU32::new(0);
 
 /// How many waits go on at this moment.
 pub(crate) fn going_on() -> u32 {
+    // Relaxed: it only counts.
     GOING_ON.load(Relaxed)
 }
 
@@ -48,62 +56,52 @@ impl Drop for Permit {
     }
 }
 
-/// A wait that was begun. Dropping this waits for its end, so the object's references have to be released before.
-pub(crate) struct OngoingWait {
-    shared: PoolArc<Shared>,
+/// A wait that was begun. Dropping this waits for its end, so the references have to be released before.
+pub(crate) struct BlockingWait<W: Wait> {
+    shared: PoolArc<Shared<W>>,
     _thread: SystemThread,
 }
 
-/// What the thread and the object share.
-struct Shared {
-    object: u64,
-    reference: PoolArc<AnyReference>,
+/// What the waiting thread and the others share.
+struct Shared<W> {
+    reference: PoolArc<W>,
     /// An address in the thread's stack, above the frame that holds the wait block; zero until the thread runs.
     stack: AtomicUsize,
     over: AtomicBool,
 }
 
-/// The thread's part: everything that goes when the wait is over.
-struct Waiter {
-    shared: PoolArc<Shared>,
-    permit: Cell<Option<Permit>>,
-    request: Cell<Option<PendedRequest>>,
+/// The thread's part.
+struct Waiter<W, F> {
+    shared: PoolArc<Shared<W>>,
+    then: Cell<Option<F>>,
 }
 
-impl OngoingWait {
-    /// Begins a wait on a thread of its own, which completes the request at its end. `None` when there is no thread to be
-    /// had: then the request is completed already.
+impl<W: Wait> BlockingWait<W> {
+    /// Begins a wait on a thread of its own, which calls `then` when the wait is over: with the way in which it ended, and
+    /// the microseconds that it took. `None`, with `then` dropped, when there is no pool or thread to be had.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     ///
     /// # Safety
-    /// As [`AnyReference::wait`], for as long as it goes on.
-    ///
-    /// # Errors
-    /// [`Refusal::TooManyWaits`], [`Refusal::Resources`], or what the queue answers; the request is the caller's then.
+    /// As [`Wait::wait`], for as long as it goes on.
     pub(crate) unsafe fn begin(
-        object: u64,
-        reference: PoolArc<AnyReference>,
-        pend: Pend<'_>,
-    ) -> Result<Option<Self>, Refusal> {
-        let permit = Permit::take()?;
+        reference: PoolArc<W>,
+        then: impl FnOnce(Option<WayOut>, u64) + Send,
+    ) -> Option<Self> {
         let shared = PoolArc::new(Shared {
-            object,
             reference,
             stack: AtomicUsize::new(0),
             over: AtomicBool::new(false),
-        })
-        .ok_or(Refusal::Resources)?;
+        })?;
         let waiter = Waiter {
             shared: shared.clone(),
-            permit: Cell::new(Some(permit)),
-            request: Cell::new(Some(pend.pend()?)),
+            then: Cell::new(Some(then)),
         };
-        Ok(SystemThread::start(waiter).map(|thread| Self {
+        Some(Self {
             shared,
-            _thread: thread,
-        }))
+            _thread: SystemThread::start(waiter)?,
+        })
     }
 
     /// Whether the wait has returned. The thread may have a few instructions left.
@@ -124,7 +122,7 @@ impl OngoingWait {
     }
 }
 
-impl Body for Waiter {
+impl<W: Wait, F: FnOnce(Option<WayOut>, u64) + Send> Body for Waiter<W, F> {
     fn run(&self, _thread: &mut CurrentThread) {
         let frame = 0_usize;
         // Release: who sees it may look below.
@@ -134,31 +132,11 @@ impl Body for Waiter {
         let stopwatch = Stopwatch::start();
         // SAFETY: `begin`'s caller promises it.
         let way_out = unsafe { self.shared.reference.wait() };
-        let answer = ObjectWaited {
-            header: Header::of::<ObjectWaited>(),
-            object: self.shared.object,
-            end: end(way_out) as u32,
-            reserved: 0,
-            microseconds: stopwatch.microseconds(),
-        };
-        // All of it before the request is completed: a client that hears of the end finds the object at rest. Release
-        // pairs with the Acquire of `is_over`.
+        let microseconds = stopwatch.microseconds();
+        // Release pairs with the Acquire of `is_over`.
         self.shared.over.store(true, Release);
-        self.permit.take();
-        if let Some(request) = self.request.take() {
-            request.complete(answer.as_bytes());
+        if let Some(then) = self.then.take() {
+            then(way_out, microseconds);
         }
-    }
-}
-
-fn end(way_out: Option<WayOut>) -> WaitEnd {
-    match way_out {
-        None => WaitEnd::Untold,
-        Some(WayOut::Drained) => WaitEnd::Drained,
-        Some(WayOut::Monitorx) => WaitEnd::Mwaitx,
-        Some(WayOut::Pause) => WaitEnd::Pause,
-        Some(WayOut::Dispatch) => WaitEnd::Dispatch,
-        Some(WayOut::Event) => WaitEnd::Event,
-        Some(WayOut::Late) => WaitEnd::Late,
     }
 }

@@ -1,19 +1,23 @@
 //! The five kinds of reference that an object can be made of, behind one set of steps.
 
+mod wait;
+
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, RundownRef, State, WayOut, WideRundownRef,
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, Check, RundownRef, State, Strict, WayOut,
+    WideRundownRef,
 };
 use rundown_abi::{ObjectKind, ObjectState};
 
+pub(crate) use self::wait::{BlockingWait, Permit, Wait, going_on};
 use crate::kernel::{NativeCacheAware, NativeRundown, Nt};
 
-/// A reference of any kind.
-pub(crate) enum AnyReference {
-    Ours(RundownRef<Nt>),
-    OursWide(WideRundownRef<Nt>),
-    OursCacheAware(AllocatedCacheAwareRundownRef<Nt>),
+/// A reference of any kind; ours with the check policy `C`.
+pub(crate) enum AnyReference<C: Check = Strict> {
+    Ours(RundownRef<Nt, C>),
+    OursWide(WideRundownRef<Nt, C>),
+    OursCacheAware(AllocatedCacheAwareRundownRef<Nt, C>),
     Native(NativeRundown),
     NativeCacheAware(NativeCacheAware),
 }
@@ -50,7 +54,7 @@ pub(crate) struct Words {
     pub(crate) pointers: u64,
 }
 
-impl AnyReference {
+impl<C: Check> AnyReference<C> {
     /// A live reference; `None` when there is no pool left.
     ///
     /// # IRQL
@@ -72,7 +76,7 @@ impl AnyReference {
     pub(crate) fn bytes(kind: ObjectKind) -> usize {
         match kind {
             ObjectKind::Ours | ObjectKind::OursWide | ObjectKind::Native => 0,
-            ObjectKind::OursCacheAware => CacheAwareRundownRef::<Nt>::size_of().unwrap_or(usize::MAX),
+            ObjectKind::OursCacheAware => CacheAwareRundownRef::<Nt, C>::size_of().unwrap_or(usize::MAX),
             ObjectKind::NativeCacheAware => NativeCacheAware::bytes(),
         }
     }
@@ -215,6 +219,13 @@ impl AnyReference {
     }
 }
 
+impl<C: Check> Wait for AnyReference<C> {
+    unsafe fn wait(&self) -> Option<WayOut> {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { AnyReference::wait(self) }
+    }
+}
+
 impl Words {
     /// The words of `EX_RUNDOWN_REF`s: one, or a cache-aware reference's. The first one decides whether it is live, and
     /// only the sum of live ones counts, since a slot may be negative.
@@ -236,7 +247,7 @@ impl Words {
     }
 
     /// The two words of a wide reference, `state` and `waiter`.
-    fn of_wide(wide: &WideRundownRef<Nt>) -> Self {
+    fn of_wide<C>(wide: &WideRundownRef<Nt, C>) -> Self {
         let word = |index: usize| {
             let address = (&raw const *wide).cast::<usize>().wrapping_add(index).cast_mut();
             // Relaxed: it is looked at, not followed.

@@ -1,0 +1,101 @@
+//! `rundownctl report`: the page about runs that were made before, or about a comparison that is made now.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::compare::{self, Comparison};
+use crate::{
+    error::Error,
+    load::Load,
+    names::{Arm, Workload},
+    record::Record,
+    report,
+    report::Listing,
+    session::Session,
+};
+
+/// What the page is about.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// What `stress --json` or `compare --json` printed; without any, the comparison is made now
+    #[arg(value_name = "JSON")]
+    pub files: Vec<PathBuf>,
+    /// The page
+    #[arg(long, value_name = "FILE", default_value = "rundown-report.html")]
+    pub out: PathBuf,
+    /// A disassembly of an arm's fast path to show, such as native=uf.txt
+    #[arg(long, value_name = "ARM=FILE")]
+    pub listing: Vec<Listing>,
+    /// The workloads, separated by commas, a run each
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "uncontended,contended,refused,storm"
+    )]
+    pub workload: Vec<Workload>,
+    /// The arms, separated by commas; a workload with an owner leaves the floors out
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "ours,native,empty-call,lock-xadd"
+    )]
+    pub arm: Vec<Arm>,
+    /// Threads, times and levels.
+    #[command(flatten)]
+    pub load: Load,
+}
+
+/// A file of ours.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum File {
+    Comparison(Box<Comparison>),
+    Run(Box<Record>),
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// [`Error::File`] when a file cannot be read, is none of ours, or the page cannot be written.
+pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
+    let (records, exit_code) = if options.files.is_empty() {
+        let plans = compare::plans(&options.workload, &options.arm, &options.load);
+        let (comparison, exit_code) = compare::compare(&plans, session)?;
+        (comparison.runs, exit_code)
+    } else {
+        let mut records = Vec::new();
+        for file in &options.files {
+            records.extend(read(file)?);
+        }
+        (records, 0)
+    };
+    report::write(
+        &options.out,
+        &records.iter().collect::<Vec<_>>(),
+        &options.listing,
+    )?;
+    Ok(exit_code)
+}
+
+fn read(path: &Path) -> Result<Vec<Record>, Error> {
+    let failed = |source| Error::File {
+        path: path.into(),
+        source,
+    };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    match serde_json::from_str(&text) {
+        Ok(File::Comparison(comparison)) => Ok(comparison.runs),
+        Ok(File::Run(record)) => Ok(vec![*record]),
+        Err(_) => Err(Error::Usage(format!(
+            "{} is not what `stress --json` or `compare --json` of this version prints",
+            path.display()
+        ))),
+    }
+}

@@ -1,0 +1,32 @@
+//! One page that says how a run went: charts, figures, code, machine, and the command that repeats it.
+//!
+//! It is a single file that fetches nothing, follows the reader's light or dark scheme, and fits a phone.
+
+use std::{fs, path::Path};
+
+use crate::{error::Error, record::Record};
+
+mod chart;
+mod listing;
+mod page;
+mod plot;
+
+pub use listing::Listing;
+
+/// Writes the page about `records`.
+///
+/// # Errors
+/// [`Error::File`] when the page cannot be written, or a listing not read.
+pub fn write(path: &Path, records: &[&Record], listings: &[Listing]) -> Result<(), Error> {
+    let listings = listings
+        .iter()
+        .map(Listing::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let page = page::page(records, &listings).into_string();
+    fs::write(path, page).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })?;
+    eprintln!("the report is in {}", path.display());
+    Ok(())
+}

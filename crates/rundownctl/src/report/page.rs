@@ -1,0 +1,197 @@
+//! The page itself.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    chart::{self, Distribution, WAYS},
+    listing::Code,
+};
+use crate::{
+    names::Arm,
+    record::{ArmFigures, Latency, Record},
+    show,
+    statistics::{Cost, Ratio, costs, ratios},
+};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page about some runs.
+pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
+    let costs: Vec<Cost> = records.iter().flat_map(|record| costs(record)).collect();
+    let ratios: Vec<Ratio> = records.iter().flat_map(|record| ratios(record)).collect();
+    let mut arms: Vec<Arm> = records
+        .iter()
+        .flat_map(|record| record.arms.iter().map(|arm| arm.arm))
+        .collect();
+    arms.sort_unstable();
+    arms.dedup();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Run-down protection: a report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (verdict(records))
+                @if !costs.is_empty() { (throughput(&costs, &ratios, &arms)) }
+                (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| figures.operation))
+                (waits(records, &arms))
+                (code(listings))
+                (figures(records))
+                (surroundings(records))
+            }
+        }
+    }
+}
+
+fn verdict(records: &[&Record]) -> Markup {
+    let mut acquires = 0;
+    let mut generations = 0;
+    let mut violations = 0;
+    let mut stalls = 0;
+    for counters in records.iter().filter_map(|record| record.counters.as_ref()) {
+        acquires += counters.acquires;
+        generations += counters.generations;
+        violations += counters.violations.sum();
+        stalls += counters.stall.map_or(0, |stall| stall.waits);
+    }
+    let verifier = records
+        .iter()
+        .any(|record| record.machine.as_ref().is_some_and(|machine| machine.verifier));
+    html! {
+        h1 { "Run-down protection: ours beside the system's" }
+        p.verdict.bad[violations > 0] {
+            (show::count(violations)) " violations in " (show::count(acquires)) " acquires and "
+            (show::count(generations)) " generations"
+        }
+        @if stalls > 0 { p.verdict.bad { (show::count(stalls)) " stalled waits" } }
+        @for failure in records.iter().filter_map(|record| record.error.as_ref()) {
+            p.verdict.bad { (failure.message) }
+        }
+        @if verifier { p { "Driver Verifier was on: figures of time compare nothing." } }
+    }
+}
+
+fn throughput(costs: &[Cost], ratios: &[Ratio], arms: &[Arm]) -> Markup {
+    html! {
+        h2 { "Throughput and ratio" }
+        p { "A ratio is ours divided by the system's, below 1 is better; the bar is its 95 % confidence interval, by bootstrap over the rounds." }
+        (chart::legend(arms))
+        div.cards {
+            figure.card { figcaption { "Operations per second of all threads; each workload has its own scale." } (chart::throughput(costs)) }
+            @if !ratios.is_empty() {
+                figure.card { figcaption { "Ratio by workload" } (chart::ratios(ratios)) }
+            }
+        }
+        div.card.wide {
+            table {
+                tr { th { "workload" } th { "arm" } th { "cycles" } th { "ns" } th { "operations/s" } th { "ours/native [95 %]" } th { "rounds" } }
+                @for cost in costs {
+                    @let compared = ratios.iter().find(|ratio| ratio.workload == cost.workload && ratio.ours == cost.arm);
+                    tr {
+                        td { (cost.workload.name()) } td { (cost.arm.name()) }
+                        td.number { (format!("{:.1}", cost.cycles)) } td.number { (format!("{:.1}", cost.nanoseconds)) }
+                        td.number { (show::count(show::rounded(cost.rate))) }
+                        td.number { @if let Some(ratio) = compared { (show::ratio(ratio)) } }
+                        td.number { @if let Some(ratio) = compared { (ratio.rounds) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A chart for each run with samples.
+fn latencies(
+    heading: &str,
+    explanation: &str,
+    records: &[&Record],
+    arms: &[Arm],
+    latency: fn(&ArmFigures) -> Latency,
+) -> Markup {
+    let charts: Vec<_> = records
+        .iter()
+        .filter_map(|record| {
+            let told: Vec<Distribution> = record
+                .arms
+                .iter()
+                .map(|figures| (figures.arm, latency(figures)))
+                .filter(|(_, latency)| latency.samples > 0)
+                .collect();
+            (!told.is_empty()).then(|| chart::distributions(record.workload, &told))
+        })
+        .collect();
+    html! {
+        @if !charts.is_empty() {
+            h2 { (heading) }
+            p { (explanation) }
+            (chart::legend(arms))
+            div.cards { @for chart in &charts { figure.card { (chart) } } }
+        }
+    }
+}
+
+fn waits(records: &[&Record], arms: &[Arm]) -> Markup {
+    html! {
+        @if let Some(chart) = chart::ways_out(records) {
+            h2 { "Waits by way out" }
+            p { "How the owner's waits ended. The system's routines do not tell." }
+            ul.legend { @for way in WAYS { li { i class=(way) {} (way) } } }
+            div.cards { figure.card { (chart) } }
+        }
+        (latencies("Hand-over", "From the moment before the last release until the wait has returned, of waits that found a holder inside.", records, arms, |figures| figures.hand_over))
+    }
+}
+
+fn code(listings: &[Code]) -> Markup {
+    let missing: Vec<_> = [Arm::Ours, Arm::Native]
+        .into_iter()
+        .filter(|arm| listings.iter().all(|code| code.arm != *arm))
+        .collect();
+    html! {
+        h2 { "The fast paths" }
+        @for arm in missing {
+            p {
+                "No listing of " strong { (arm.name()) } " was given. In WinDbg, "
+                @if arm == Arm::Native { code { "uf nt!ExAcquireRundownProtection" } } @else { code { "x rundown!*acquire*" } ", then " code { "uf" } }
+                ", saved to a file, and " code { "--listing " (arm.name()) "=FILE" } "."
+            }
+        }
+        div.cards {
+            @for code in listings {
+                figure.card { figcaption { (code.arm.name()) } pre { (code.text) } }
+            }
+        }
+    }
+}
+
+fn figures(records: &[&Record]) -> Markup {
+    html! {
+        h2 { "Figures" }
+        div.cards {
+            @for record in records {
+                div.card { pre { (show::run_table(record)) } }
+            }
+        }
+    }
+}
+
+fn surroundings(records: &[&Record]) -> Markup {
+    let machine = records.iter().find_map(|record| record.machine.as_ref());
+    let mut commands: Vec<_> = records.iter().map(|record| &record.command).collect();
+    commands.dedup();
+    html! {
+        h2 { "Machine" }
+        @match machine {
+            Some(machine) => {
+                div.card.wide { table { @for (name, value) in show::machine(machine) { tr { th { (name) } td { (value) } } } } }
+            }
+            None => p { "Nobody described it: the driver did not answer." }
+        }
+        h2 { "Again" }
+        div.card { @for command in commands { pre { (command) } } }
+    }
+}

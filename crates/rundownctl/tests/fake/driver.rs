@@ -1,0 +1,230 @@
+//! A driver that exists only here: it follows the protocol, counts by rule instead of working, and misbehaves on demand.
+
+use rundown_abi::{
+    Arm, Header, Info, InfoRequest, Latency, Limits, Refusal, Request, RunState, SpinPath, Stall,
+    StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart, StressStarted, StressTurns,
+    StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, Workload, ioctl, parse,
+};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
+/// The number of its only run.
+const RUN: u64 = 42;
+
+/// What the driver does, and what was done to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Driver {
+    /// How often a run is asked for before it is done.
+    pub(crate) polls_until_done: u32,
+    /// What it reports of every run.
+    pub(crate) violations: Violations,
+    /// How often a run was asked for.
+    pub(crate) polls: u32,
+    /// The run was stopped.
+    pub(crate) stopped: bool,
+    /// The last run that was started.
+    pub(crate) start: Option<StressStart>,
+}
+
+type Answer = Result<Vec<u8>, u32>;
+
+fn bytes(answer: &(impl IntoBytes + Immutable)) -> Vec<u8> {
+    answer.as_bytes().to_vec()
+}
+
+fn asked<T: Request>(input: &[u8]) -> Result<T, u32> {
+    parse::<T>(input).map_err(Refusal::status)
+}
+
+/// An operation costs as many cycles as this, in every workload: ours a little less than the system's.
+const fn cycles(arm: Arm) -> u64 {
+    match arm {
+        Arm::EmptyCall => 5,
+        Arm::LockXadd => 40,
+        Arm::Ours => 45,
+        Arm::OursWide => 42,
+        Arm::OursCacheAware => 60,
+        Arm::Native => 50,
+        Arm::NativeCacheAware => 66,
+    }
+}
+
+fn latency(median: u64) -> Latency {
+    Latency {
+        samples: 1_000,
+        sum: 1_100 * median,
+        p50: median,
+        p90: median * 3 / 2,
+        p99: median * 4,
+        p999: median * 20,
+        max: median * 1_000,
+    }
+}
+
+impl Driver {
+    /// Carries a request out: the answer's bytes, or the NTSTATUS.
+    pub(crate) fn request(&mut self, code: u32, input: &[u8], capacity: usize) -> Answer {
+        let answer = match code {
+            ioctl::QUERY_INFO => asked::<InfoRequest>(input).map(|_| bytes(&info())),
+            ioctl::STRESS_START => asked(input).map(|start| self.start(start)),
+            ioctl::STRESS_RESULT => self.of_run(input).map(|start| self.result(&start)),
+            ioctl::STRESS_STOP => self.of_run(input).map(|_| {
+                self.stopped = true;
+                Vec::new()
+            }),
+            ioctl::STRESS_ARM => asked(input).and_then(|query: StressArmQuery| self.arm(&query)),
+            ioctl::STRESS_TURNS => asked(input).and_then(|query: StressTurnsQuery| self.turns(&query)),
+            _ => Err(Refusal::UnknownCode.status()),
+        }?;
+        if answer.len() > capacity {
+            return Err(Refusal::OutputTooSmall.status());
+        }
+        Ok(answer)
+    }
+
+    fn start(&mut self, start: StressStart) -> Vec<u8> {
+        self.start = Some(start);
+        self.polls = 0;
+        self.stopped = false;
+        bytes(&StressStarted {
+            header: Header::of::<StressStarted>(),
+            run: RUN,
+        })
+    }
+
+    fn of_run(&self, input: &[u8]) -> Result<StressStart, u32> {
+        let query: StressQuery = asked(input)?;
+        self.start
+            .filter(|_| query.run == RUN)
+            .ok_or(Refusal::NoSuchRun.status())
+    }
+
+    fn result(&mut self, start: &StressStart) -> Vec<u8> {
+        self.polls += 1;
+        let state = match (self.stopped, self.polls > self.polls_until_done) {
+            (true, _) => RunState::Stopped,
+            (_, true) => RunState::Finished,
+            _ => RunState::Running,
+        };
+        let has_owner = Workload::from_wire(start.workload).is_some_and(Workload::has_owner);
+        bytes(&StressResult {
+            header: Header::of::<StressResult>(),
+            run: RUN,
+            state: state as u32,
+            arms: start.arms,
+            microseconds: u64::from(start.milliseconds) * 1000,
+            acquires: u64::from(self.polls) * 1000,
+            refused: 3,
+            generations: if has_owner { 7 } else { 0 },
+            contested: if has_owner { 5 } else { 0 },
+            ways_out: ways_out(has_owner),
+            violations: self.violations,
+            stall: Stall::default(),
+            turns_done: start.turns(),
+            turns: start.turns(),
+            arm: if state == RunState::Running {
+                start.arms.trailing_zeros() + 1
+            } else {
+                0
+            },
+            marks: 0,
+        })
+    }
+
+    fn arm(&self, query: &StressArmQuery) -> Answer {
+        let start = self
+            .start
+            .filter(|_| query.run == RUN)
+            .ok_or(Refusal::NoSuchRun.status())?;
+        let arm = Arm::of_set(start.arms)
+            .find(|arm| *arm as u32 == query.arm)
+            .ok_or(Refusal::Arm.status())?;
+        let has_owner = Workload::from_wire(start.workload).is_some_and(Workload::has_owner);
+        Ok(bytes(&StressArmResult {
+            header: Header::of::<StressArmResult>(),
+            run: RUN,
+            arm: query.arm,
+            turns_done: start.rounds * 2,
+            acquires: u64::from(self.polls) * 1000 / u64::from(start.arms.count_ones()),
+            refused: 3,
+            generations: if has_owner { 7 } else { 0 },
+            contested: if has_owner { 5 } else { 0 },
+            ways_out: ways_out(has_owner && !arm.is_native()),
+            violations: self.violations,
+            operation: latency(cycles(arm)),
+            hand_over: if has_owner {
+                latency(cycles(arm) * 30)
+            } else {
+                Latency::default()
+            },
+        }))
+    }
+
+    fn turns(&self, query: &StressTurnsQuery) -> Answer {
+        let start = self
+            .start
+            .filter(|_| query.run == RUN)
+            .ok_or(Refusal::NoSuchRun.status())?;
+        let arms: Vec<_> = Arm::of_set(start.arms).collect();
+        let nanoseconds = start.turn_microseconds() * 1000;
+        let all = (0..start.rounds).flat_map(|round| {
+            let forth_and_back = arms.iter().chain(arms.iter().rev());
+            forth_and_back.map(move |&arm| Turn {
+                arm: arm as u32,
+                round,
+                operations: nanoseconds * 3 * u64::from(start.threads)
+                    / (cycles(arm) + u64::from(round % 3) + u64::from(start.hold_cycles) / 2),
+                generations: 7,
+                nanoseconds,
+                cycles: nanoseconds * 3,
+            })
+        });
+        let mut told = StressTurns::new_zeroed();
+        told.header = Header::of::<StressTurns>();
+        told.run = RUN;
+        told.done = start.turns();
+        for (slot, turn) in told
+            .turns
+            .iter_mut()
+            .zip(all.skip(query.first as usize).take(TURNS_PER_ANSWER))
+        {
+            *slot = turn;
+            told.count += 1;
+        }
+        Ok(bytes(&told))
+    }
+}
+
+fn ways_out(waits: bool) -> WaysOut {
+    if waits {
+        WaysOut {
+            drained: 2,
+            pause: 3,
+            event: 1,
+            late: 1,
+            ..WaysOut::default()
+        }
+    } else {
+        WaysOut::default()
+    }
+}
+
+fn info() -> Info {
+    Info {
+        header: Header::of::<Info>(),
+        driver_version: [0, 1, 0],
+        unparked_processors: 4,
+        os_version: [10, 0, 19041],
+        processors: 4,
+        groups: 1,
+        cycles_per_yield: 140,
+        monitorx: 0,
+        verifier: 0,
+        spin_cycles: 100_000,
+        spin_path: SpinPath::Pause as u32,
+        hypervisor: *b"FakeFakeFake",
+        reserved: 0,
+        limits: Limits::DEFAULT,
+        performance_frequency: 10_000_000,
+        cycle_frequency: 3_000_000_000,
+    }
+}

@@ -1,0 +1,8 @@
+//! Comparisons of our reference with the system's: in lock-step, and on one word.
+
+mod layout;
+mod lockstep;
+mod shared_word;
+mod waiter;
+
+pub(crate) use self::{lockstep::run as conformance, shared_word::run as interop};

@@ -1,0 +1,68 @@
+//! The kit's headers, asked by compiling.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use rundown_kit::sysroot::{Llvm, Sysroot};
+
+use crate::signature::Signature;
+
+const INCLUDES: &str = "#include <ntifs.h>\n#include <ntddk.h>\n#include <wdf.h>\n";
+
+pub(crate) struct Headers {
+    llvm: Llvm,
+    sysroot: Sysroot,
+    folder: PathBuf,
+}
+
+impl Headers {
+    /// `name`: the test's, since tests run at once.
+    pub(crate) fn new(name: &str) -> Self {
+        let llvm = Llvm::find().unwrap_or_else(|error| panic!("{error}"));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join("meaning")
+            .join(name);
+        let sysroot = Sysroot::prepare(&folder.join("wdk"), &llvm).unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            llvm,
+            sysroot,
+            folder,
+        }
+    }
+
+    fn compile(&self, file: &str, text: &str) -> (bool, String) {
+        let source = self.folder.join(file);
+        fs::write(&source, text).unwrap();
+        let mut clang: Command = self.sysroot.compiler(&self.llvm);
+        let output = clang
+            .args(["-fsyntax-only", "-ferror-limit=0"])
+            .arg(&source)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    }
+
+    /// Panics with the compiler's errors unless it accepts the lines.
+    pub(crate) fn accept(&self, lines: &[String]) {
+        let (accepted, said) = self.compile("lines.c", &format!("{INCLUDES}{}\n", lines.join("\n")));
+        assert!(accepted, "{said}");
+    }
+
+    /// The signatures of functions. C++ can take a type apart, and clang names it in full when a template lacks it.
+    pub(crate) fn signatures(&self, functions: &[&str]) -> Vec<Signature> {
+        let shown: Vec<String> = functions
+            .iter()
+            .map(|name| format!("Show<decltype(&{name})> Show{name};\n"))
+            .collect();
+        let shown = shown.concat();
+        let text = format!("extern \"C\" {{\n{INCLUDES}}}\ntemplate<class T> struct Show;\n{shown}");
+        let (_, said) = self.compile("signatures.cpp", &text);
+        let signatures: Vec<Signature> = said
+            .lines()
+            .filter_map(|line| line.split_once("undefined template 'Show<")?.1.strip_suffix(">'"))
+            .map(Signature::of_c)
+            .collect();
+        assert_eq!(signatures.len(), functions.len(), "{said}");
+        signatures
+    }
+}

@@ -1,0 +1,272 @@
+//! Microsoft's metadata of the kernel's interface, as the source of windows-sys states it.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+
+use crate::signature::{Signature, Type};
+
+pub(crate) struct Metadata {
+    /// Each with its parameters and result.
+    functions: BTreeMap<String, String>,
+    constants: BTreeMap<String, String>,
+    aliases: BTreeMap<String, String>,
+    structures: BTreeMap<String, Vec<(String, String)>>,
+    unions: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// Size and offsets of a structure on x64.
+pub(crate) struct Layout {
+    pub(crate) size: usize,
+    offsets: Vec<(String, usize)>,
+}
+
+impl Layout {
+    pub(crate) fn offset(&self, field: &str) -> usize {
+        let found = self.offsets.iter().find(|(name, _)| name == field);
+        found
+            .unwrap_or_else(|| panic!("the metadata has no field {field}"))
+            .1
+    }
+}
+
+/// Where cargo keeps the release of windows-sys that this crate is locked to.
+fn folder() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = metadata["packages"].as_array().unwrap().iter().find(|package| {
+        package["name"] == "windows-sys" && package["version"].as_str().unwrap().starts_with("0.61.")
+    });
+    let manifest = PathBuf::from(found.unwrap()["manifest_path"].as_str().unwrap());
+    manifest.parent().unwrap().join("src/Windows")
+}
+
+impl Metadata {
+    pub(crate) fn read() -> Self {
+        let mut metadata = Self {
+            functions: BTreeMap::new(),
+            constants: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            structures: BTreeMap::new(),
+            unions: BTreeMap::new(),
+        };
+        let root = folder();
+        for module in [
+            "Win32/Foundation",
+            "Win32/System/Kernel",
+            "Win32/System/SystemInformation",
+            "Win32/System/Threading",
+            "Win32/System/Diagnostics/Debug",
+            "Wdk/Foundation",
+            "Wdk/Storage/FileSystem",
+            "Wdk/System/SystemServices",
+        ] {
+            let path = root.join(module).join("mod.rs");
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            metadata.read_module(&text);
+        }
+        assert!(metadata.functions.len() > 1000, "{}", metadata.functions.len());
+        metadata
+    }
+
+    fn read_module(&mut self, text: &str) {
+        let mut lines = text.lines();
+        let mut other_machine = false;
+        while let Some(line) = lines.next() {
+            if let Some(condition) = line.strip_prefix("#[cfg(") {
+                other_machine |= condition.contains("target_arch") && !condition.contains("x86_64");
+                continue;
+            }
+            if line.starts_with("#[") {
+                continue;
+            }
+            if std::mem::take(&mut other_machine) {
+                continue;
+            }
+            let item = |prefix: &str| line.strip_prefix(prefix);
+            if let Some((_, function)) = line
+                .split_once("\" fn ")
+                .filter(|_| line.starts_with("windows_link::link!"))
+            {
+                let (name, rest) = function.split_once('(').unwrap();
+                self.functions
+                    .insert(name.into(), rest.trim_end_matches(");").into());
+            } else if let Some((name, rest)) = item("pub const ").and_then(|rest| rest.split_once(':')) {
+                if let Some((_, value)) = rest.split_once('=') {
+                    self.constants
+                        .insert(name.into(), value.trim().trim_end_matches(';').into());
+                }
+            } else if let Some((name, of)) = item("pub type ").and_then(|rest| rest.split_once(" = ")) {
+                self.aliases.insert(name.into(), of.trim_end_matches(';').into());
+            } else if let Some(name) = item("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
+                self.structures.insert(name.into(), fields(&mut lines));
+            } else if let Some(name) = item("pub union ").and_then(|rest| rest.strip_suffix(" {")) {
+                self.unions.insert(name.into(), fields(&mut lines));
+            }
+        }
+    }
+
+    /// Whether it knows the name at all.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.functions.contains_key(name)
+            || self.constants.contains_key(name)
+            || self.aliases.contains_key(name)
+            || self.has_structure(name)
+    }
+
+    pub(crate) fn has_structure(&self, name: &str) -> bool {
+        self.structures.contains_key(name)
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Option<Signature> {
+        let text = self.functions.get(name)?;
+        let (parameters, result) = text
+            .rsplit_once(')')
+            .map_or((text.as_str(), ""), |(parameters, result)| {
+                (parameters, result.trim().trim_start_matches("->").trim())
+            });
+        let parameters = parameters
+            .split(", ")
+            .filter_map(|parameter| Some(self.resolve(parameter.split_once(" : ")?.1)));
+        Some(Signature {
+            result: if result.is_empty() || result == "!" {
+                Type::Void
+            } else {
+                self.resolve(result)
+            },
+            parameters: parameters.collect(),
+        })
+    }
+
+    /// A constant's value as 32 bits.
+    pub(crate) fn constant(&self, name: &str) -> Option<u32> {
+        let text = self.constants.get(name)?;
+        let number = text.trim_end_matches(" as _");
+        let digits = number
+            .trim_end_matches("u32")
+            .trim_end_matches("i32")
+            .trim_end_matches('_');
+        let value = match digits.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => digits.parse::<i64>().ok().and_then(|value| {
+                u32::try_from(value)
+                    .or_else(|_| i32::try_from(value).map(i32::cast_unsigned))
+                    .ok()
+            }),
+        };
+        assert!(value.is_some(), "{name} = {text}");
+        value
+    }
+
+    /// The type that a path of the metadata stands for.
+    fn resolve(&self, text: &str) -> Type {
+        let text = text.trim();
+        let pointed = text
+            .strip_prefix("*mut ")
+            .or_else(|| text.strip_prefix("*const "));
+        if let Some(to) = pointed {
+            return match self.resolve(to) {
+                Type::Other(name) => Type::PointerTo(name),
+                _ => Type::Pointer,
+            };
+        }
+        let name = text.rsplit("::").next().unwrap_or(text).trim();
+        match name {
+            "c_void" => Type::Void,
+            "bool" | "u8" => Type::Integer("u8"),
+            "i8" => Type::Integer("i8"),
+            "i16" => Type::Integer("i16"),
+            "u16" => Type::Integer("u16"),
+            "i32" => Type::Integer("i32"),
+            "u32" => Type::Integer("u32"),
+            "i64" | "isize" => Type::Integer("i64"),
+            "u64" | "usize" => Type::Integer("u64"),
+            // Pointers to opaque types, which the metadata has as integers.
+            "PEX_RUNDOWN_REF_CACHE_AWARE" | "POBJECT_TYPE" => Type::Pointer,
+            _ => match self.aliases.get(name) {
+                Some(of) if of.starts_with("Option<") => Type::Pointer,
+                Some(of) => self.resolve(of),
+                None => Type::Other(name.to_owned()),
+            },
+        }
+    }
+
+    pub(crate) fn layout(&self, name: &str) -> Layout {
+        let fields = self
+            .structures
+            .get(name)
+            .unwrap_or_else(|| panic!("the metadata has no structure {name}"));
+        let (mut end, mut offsets) = (0_usize, Vec::new());
+        for (field, of) in fields {
+            let (size, alignment) = self.size(of);
+            end = end.next_multiple_of(alignment);
+            offsets.push((field.clone(), end));
+            end += size;
+        }
+        Layout {
+            size: end.next_multiple_of(self.alignment(fields)),
+            offsets,
+        }
+    }
+
+    fn alignment(&self, fields: &[(String, String)]) -> usize {
+        let alignments = fields.iter().map(|(_, of)| self.size(of).1);
+        alignments.max().unwrap_or(1)
+    }
+
+    /// Size and alignment of a field's type.
+    fn size(&self, of: &str) -> (usize, usize) {
+        let of = of.trim();
+        if let Some((element, count)) = of
+            .strip_prefix('[')
+            .and_then(|array| array.strip_suffix(']')?.split_once(';'))
+        {
+            let (size, alignment) = self.size(element);
+            return (size * count.trim().parse::<usize>().unwrap(), alignment);
+        }
+        let name = of.rsplit("::").next().unwrap_or(of).trim();
+        if of.starts_with('*') || of.starts_with("Option<") || name == "PWSTR" {
+            return (8, 8);
+        }
+        let plain = match name {
+            "bool" | "u8" | "i8" => 1,
+            "u16" | "i16" => 2,
+            "u32" | "i32" => 4,
+            "u64" | "i64" | "usize" | "isize" => 8,
+            _ => 0,
+        };
+        if plain > 0 {
+            (plain, plain)
+        } else if let Some(alias) = self.aliases.get(name) {
+            self.size(alias)
+        } else if let Some(fields) = self.unions.get(name) {
+            let alignment = self.alignment(fields);
+            let size = fields.iter().map(|(_, of)| self.size(of).0).max().unwrap_or(0);
+            (size.next_multiple_of(alignment), alignment)
+        } else {
+            (self.layout(name).size, self.alignment(&self.structures[name]))
+        }
+    }
+}
+
+/// The fields up to the closing brace.
+fn fields<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    lines
+        .take_while(|line| *line != "}")
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("pub ")?
+                .trim_end_matches(',')
+                .split_once(": ")
+        })
+        .map(|(name, of)| (name.to_owned(), of.to_owned()))
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! What takes hours: `cargo xtask test --deep`.
+
+use std::process::Command;
+
+use rundown_kit::{
+    driver::{self, Profile, Workspace},
+    toolchain::{Route, Toolchain},
+};
+
+use super::{
+    steps,
+    tally::{Gate, Tally},
+};
+use crate::{
+    build,
+    lab::Settings,
+    mutate,
+    setup::{self, Consent},
+    tree::Tree,
+};
+
+/// How many seeds `--deep` adds to the verdict's first.
+const SOAK_SEEDS: u64 = 20;
+/// Boots count up from a seed; soak seeds keep their distance.
+const SOAK_STRIDE: u64 = 1000;
+
+/// What Miri runs with. Provenance: the word is an integer that C code shares. Leaks: misuse ends a test's thread while it
+/// holds an event, where the kernel stops altogether.
+const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
+
+/// The steps that come after the gate's own.
+pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
+    gate.step("loom, deep models", |progress| {
+        steps::tests(steps::loom(tree).args(["--", "--ignored"]), progress)
+    });
+    gate.step("Miri", |progress| {
+        setup::ensure_miri()?;
+        steps::tests(&mut miri(tree), progress)
+    });
+    gate.group("mutants", || {
+        let outcome = mutate::run(tree, toolchain, 10, &[])?;
+        eprintln!("{}", outcome.table());
+        let failures = outcome.faults();
+        Ok(Tally {
+            passed: outcome.subjects().saturating_sub(failures.len()) as u64,
+            failures,
+        })
+    });
+    for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
+        gate.group(format!("soak, seed {seed}"), || {
+            steps::verdict(
+                tree,
+                &Settings {
+                    seed,
+                    ..Settings::default()
+                },
+            )
+        });
+    }
+    for route in [Route::Installed, Route::Debian] {
+        gate.group(format!("driver by route {route:?}"), || {
+            let toolchain = setup::ensure(Some(route), consent, &[])?;
+            let target = tree.target().join(format!("route-{route:?}").to_lowercase());
+            driver::build(
+                &Workspace::new(tree.root()).with_target(&target),
+                &toolchain,
+                Profile::Release,
+            )?;
+            Ok(Tally::one(None))
+        });
+    }
+}
+
+/// The primitive's tests under Miri, each with several schedules.
+fn miri(tree: &Tree) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo", "miri", "test", "--no-fail-fast"]);
+    command.args(["--package", "ex-rundown", "--lib", "--tests"]);
+    build::in_workspace(&mut command, tree.root(), &tree.target().join("miri"));
+    command.env("MIRIFLAGS", MIRI_FLAGS);
+    // The cargo around this program points to its own toolchain.
+    for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
+        command.env_remove(variable);
+    }
+    command
+}
