@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        compare, completions, info, install, man, raw, report, schema, status, stress, uninstall, watch,
+        compare, completions, conform, info, install, interop, man, objects, raw, report, schema, status,
+        stress, uninstall, watch,
     },
     target::Spec,
 };
@@ -12,7 +13,7 @@ use crate::{
 const EXIT_CODES: &str = "\
 Exit codes:
     0  it was done, and no violation was found
-    1  a violation of run-down protection was found
+    1  a violation of run-down protection was found, or a difference from the system's
     2  the command line is wrong
     3  the target cannot be reached: no device, no lab, or the lab itself failed
     4  a request was refused; the NTSTATUS is explained
@@ -44,6 +45,8 @@ impl Cli {
             Command::Info(options) => options.json,
             Command::Stress(options) => options.output.json,
             Command::Compare(options) => options.output.json,
+            Command::Conform(options) => options.json,
+            Command::Interop(options) => options.json,
             _ => false,
         }
     }
@@ -73,6 +76,14 @@ pub enum Command {
         mut_arg("warm_up", |arg| arg.default_value("5"))
     )]
     Report(report::Options),
+    /// Make objects and work on them step by step, with one handle
+    Objects(objects::Options),
+    /// The same by hand, with history and completion
+    Shell,
+    /// Do the same steps on ours and on the system's, and compare after each
+    Conform(conform::Options),
+    /// Let ours and the system's routines share a word
+    Interop(interop::Options),
     /// Send one request byte by byte and print the answer in hexadecimal
     Raw(raw::Options),
     /// Install the driver on this Windows, as `devcon install` does

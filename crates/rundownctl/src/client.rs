@@ -11,6 +11,8 @@ use crate::{
     target::{Access, Handle, Ioctl, Target, User},
 };
 
+mod objects;
+
 /// How far past our own version that of a newer driver is looked for.
 const LATER_VERSIONS: u32 = 32;
 
@@ -164,25 +166,30 @@ impl<'a> Client<'a> {
         A: FromBytes,
     {
         let bytes = self.send(name, code, request, size_of::<A>())?;
-        let (header, _) = Header::read_from_prefix(&bytes).map_err(|_| {
-            Error::Protocol(format!(
-                "{name} was answered with {} bytes, too few for a header",
-                bytes.len()
-            ))
-        })?;
-        if header.version != VERSION {
-            return Err(other_version(Some(header.version)));
-        }
-        A::read_from_bytes(&bytes)
-            .ok()
-            .filter(|_| header == Header::of::<A>())
-            .ok_or_else(|| {
-                Error::Protocol(format!(
-                    "{name} was answered with {} bytes whose header says {}, and {} were due",
-                    bytes.len(),
-                    header.size,
-                    size_of::<A>()
-                ))
-            })
+        decode(name, &bytes)
     }
+}
+
+/// Reads an answer whose header is that of `A`.
+fn decode<A: FromBytes>(name: &str, bytes: &[u8]) -> Result<A, Error> {
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| {
+        Error::Protocol(format!(
+            "{name} was answered with {} bytes, too few for a header",
+            bytes.len()
+        ))
+    })?;
+    if header.version != VERSION {
+        return Err(other_version(Some(header.version)));
+    }
+    A::read_from_bytes(bytes)
+        .ok()
+        .filter(|_| header == Header::of::<A>())
+        .ok_or_else(|| {
+            Error::Protocol(format!(
+                "{name} was answered with {} bytes whose header says {}, and {} were due",
+                bytes.len(),
+                header.size,
+                size_of::<A>()
+            ))
+        })
 }

@@ -14,6 +14,7 @@ use crate::{
     session::Session,
 };
 
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;
@@ -71,6 +72,10 @@ pub fn carry_out(cli: &Cli, session: &Session<'_>) -> Result<u8, Error> {
         Command::Compare(options) => commands::compare::run(options, session),
         Command::Watch(options) => commands::watch::run(options, session),
         Command::Report(options) => commands::report::run(options, session),
+        Command::Objects(options) => commands::objects::run(options, session),
+        Command::Shell => commands::shell::run(session),
+        Command::Conform(options) => commands::conform::run(options, session),
+        Command::Interop(options) => commands::interop::run(options, session),
         Command::Raw(options) => commands::raw::run(options, session),
         Command::Install(options) => commands::install::run(options),
         Command::Uninstall(options) => commands::uninstall::run(*options),

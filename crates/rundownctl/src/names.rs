@@ -133,6 +133,114 @@ named! {
     }
 }
 
+named! {
+    /// What an object is made of.
+    pub enum ObjectKind {
+        /// Our plain reference, with its checks on
+        Ours = "ours",
+        /// Our wide reference
+        OursWide = "ours-wide",
+        /// Our cache-aware reference
+        OursCacheAware = "ours-cache-aware",
+        /// The system's `EX_RUNDOWN_REF`
+        Native = "native",
+        /// The system's cache-aware reference
+        NativeCacheAware = "native-cache-aware",
+    }
+}
+
+named! {
+    /// What an object's words say.
+    pub enum ObjectPhase {
+        /// Run-down has not begun
+        Live = "live",
+        /// Run-down has begun, and references are out
+        Waiting = "waiting",
+        /// Run down
+        RunDown = "run down",
+    }
+}
+
+named! {
+    /// How a wait ended.
+    pub enum WaitEnd {
+        /// The system's routines do not tell
+        Untold = "ended",
+        /// No reference was outstanding
+        Drained = "drained",
+        /// Handed over while the waiter was in MWAITX
+        Mwaitx = "handed over to MWAITX",
+        /// Handed over while the waiter spun with PAUSE
+        Pause = "handed over to PAUSE",
+        /// Handed over while the waiter polled at `DISPATCH_LEVEL`
+        Dispatch = "handed over at DISPATCH",
+        /// The waiter slept on the event
+        Event = "slept on the event",
+        /// Handed over after the spin and before the sleep
+        Late = "handed over before the sleep",
+    }
+}
+
+named! {
+    /// Which two references are compared.
+    pub enum Pair {
+        /// Our plain reference without its checks, and `EX_RUNDOWN_REF`: every word
+        Plain = "plain",
+        /// Our wide reference and `EX_RUNDOWN_REF`: results and counts
+        Wide = "wide",
+        /// The cache-aware references: results and sums
+        CacheAware = "cache-aware",
+    }
+}
+
+named! {
+    /// What a step of a comparison does.
+    pub enum Operation {
+        /// `ExAcquireRundownProtection`
+        Acquire = "acquire",
+        /// `ExAcquireRundownProtectionEx`
+        AcquireEx = "acquire-ex",
+        /// `ExReleaseRundownProtection`
+        Release = "release",
+        /// `ExReleaseRundownProtectionEx`
+        ReleaseEx = "release-ex",
+        /// `ExWaitForRundownProtectionRelease`
+        Wait = "wait",
+        /// `ExRundownCompleted`
+        Completed = "completed",
+        /// `ExReInitializeRundownProtection`
+        Reinitialize = "reinitialize",
+    }
+}
+
+named! {
+    /// Who does what on a shared word.
+    pub enum Pairing {
+        /// The system's routine acquires, ours releases
+        NativeAcquiresOursReleases = "native-acquires-ours-releases",
+        /// Ours acquires, the system's routine releases
+        OursAcquiresNativeReleases = "ours-acquires-native-releases",
+        /// Our waiter is drained by the system's releases
+        OursWaitsNativeReleases = "ours-waits-native-releases",
+        /// The system's waiter is drained by our releases
+        NativeWaitsOursReleases = "native-waits-ours-releases",
+    }
+}
+
+named! {
+    /// What a check of an interoperation looks at.
+    pub enum InteropCheck {
+        /// Whether an acquire was granted
+        Granted = "granted",
+        /// References, as the live word says
+        Word = "word",
+        /// References, as the wait block says
+        Count = "count",
+        /// Whether the wait has ended
+        Ended = "ended",
+    }
+}
+
 impl Arm {
     /// The system's arm that this one of ours is compared with.
     #[must_use]

@@ -244,6 +244,19 @@ fn a_violation_is_the_exit_code() {
     }
 }
 
+#[test]
+fn a_difference_is_the_exit_code_and_ends_the_comparison() {
+    // It comes with the second request of a pair: each has a seed of its own.
+    let cli = Cli::parse_from(["rundownctl", "conform", "--pair", "plain", "--seed", "5"]);
+    for (differs_at, expected) in [(Some(6), EXIT_VIOLATION), (Some(4), 0), (None, 0)] {
+        let driver = Driver {
+            differs_at,
+            ..Driver::default()
+        };
+        assert_eq!(exit_code(&cli, driver), expected, "{differs_at:?}");
+    }
+}
+
 /// A driver that does nothing but answer.
 struct Answering<F>(F, Option<Result<Vec<u8>, Error>>);
 

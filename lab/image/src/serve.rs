@@ -3,6 +3,7 @@
 use lab_wire::boot::Boot;
 use lab_wire::frame::Reply;
 use rundown_lab_kernel::config::Config;
+use rundown_lab_kernel::ex::native;
 use rundown_lab_kernel::hal::power::Exit;
 use rundown_lab_kernel::io::pnp::NotStarted;
 use rundown_lab_kernel::io::{control, driver, pnp, registry};
@@ -12,13 +13,14 @@ use rundown_lab_kernel::{judge, log, step};
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
     registry::install(boot);
+    if let Some(code) = &boot.native
+        && let Err(error) = native::install(code)
+    {
+        refuse("native code", &error);
+    }
     let image = match Image::load(boot.driver) {
         Ok(image) => image,
-        Err(error) => {
-            let reason = alloc::format!("{error}");
-            log!("bad-input: {}: {reason}", boot.driver_name);
-            control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
-        }
+        Err(error) => refuse(boot.driver_name, &error),
     };
     log!(
         "log: {} at {:#x}, {:#x} bytes",
@@ -26,7 +28,7 @@ pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
         image.base,
         image.size
     );
-    step::watch(&config.watched(image.base));
+    step::watch(&native::watched(config.watched(image.base)));
     let object = match driver::enter(&image, boot.service) {
         Ok(object) => object,
         Err(status) => not_started(&NotStarted {
@@ -41,6 +43,13 @@ pub(crate) fn run(config: &Config, boot: &Boot<'_>) -> ! {
             not_started(&error)
         }
     }
+}
+
+/// Tells the host why something cannot be loaded.
+fn refuse(what: &str, error: &dyn core::fmt::Display) -> ! {
+    let reason = alloc::format!("{error}");
+    log!("bad-input: {what}: {reason}");
+    control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
 }
 
 /// Tells the host which routine failed, after a look at what it left behind.

@@ -70,6 +70,8 @@ pub struct Config {
     pub unparked: u16,
     /// `CyclesPerYield` (`cpy=`).
     pub cycles_per_yield: u16,
+    /// `ExpSpinCycleCount` of the native routines on more than one processor, TSC cycles (`spin=`).
+    pub spin: u32,
     /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
     pub verifier: bool,
     /// Offsets in the driver's image whose `mov r64, cr8` is watched (`watchcr8=0x..,0x..`), four at most.
@@ -103,6 +105,7 @@ impl Config {
             monitorx: true,
             unparked: 0,
             cycles_per_yield: 140,
+            spin: 10_240,
             verifier: false,
             watch: [0; 4],
             watch_count: 0,
@@ -115,6 +118,11 @@ impl Config {
             case: Name::EMPTY,
             module,
         }
+    }
+
+    /// `ExpSpinCycleCount`: on one processor nobody spins.
+    pub fn spin_cycles(&self) -> u32 {
+        if self.cpus > 1 { self.spin } else { 0 }
     }
 
     /// The watched addresses of a driver that lies at `base`; 0 for none.
@@ -141,6 +149,7 @@ impl Config {
             "monitorx" => self.monitorx = number(value).filter(|&n| n <= 1)? == 1,
             "unparked" => self.unparked = number(value)?.try_into().ok()?,
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
+            "spin" => self.spin = number(value)?.try_into().ok()?,
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "watchcr8" => {
                 for address in value.split(',') {

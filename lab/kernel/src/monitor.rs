@@ -1,9 +1,11 @@
-//! MONITORX and MWAITX for the driver and for the reference that it is compared with: TCG has neither and raises `#UD`, so the handler does what they do.
+//! MONITORX and MWAITX for the driver, for NT's own routines and for the reference that stands in for them: TCG has neither and
+//! raises `#UD`, so the handler does what they do.
 //!
 //! MONITORX (0F 01 FA) notes the address in RAX and the double word there, per thread. MWAITX (0F 01 FB) returns when that
 //! double word differs from what was noted, or, with ECX bit 1 set, when EBX cycles are over; interrupts may end neither here,
 //! but are taken. Watching one double word instead of the whole line misses stores beside it, which the driver may not rely on.
 
+use crate::ex::native::{self, Question};
 use crate::hal::cpu;
 use crate::hal::pcr;
 use crate::hal::trap::{RESUME_FLAG, TrapFrame};
@@ -12,9 +14,9 @@ use crate::mm;
 use crate::rng;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// MONITORX instructions of the driver emulated.
+/// MONITORX instructions of the driver and of NT's routines emulated.
 pub static MONITORX: AtomicU64 = AtomicU64::new(0);
-/// MWAITX instructions of the driver emulated.
+/// The same of MWAITX.
 pub static MWAITX: AtomicU64 = AtomicU64::new(0);
 /// MONITORX instructions that did not follow an MWAITX of the same thread: spins that were begun.
 pub static MONITORX_SERIES: AtomicU64 = AtomicU64::new(0);
@@ -32,17 +34,21 @@ fn double_word(address: u64) -> u32 {
 
 /// Emulates the instruction at RIP, if it is one of the two.
 pub fn emulate(frame: &mut TrapFrame) -> bool {
-    let by_driver = image::in_driver(frame.rip) && image::in_driver(frame.rip + LENGTH);
-    if !by_driver && frame.rip < mm::KERNEL {
+    let whole = |lies_in: fn(u64) -> bool| lies_in(frame.rip) && lies_in(frame.rip + LENGTH);
+    let (by_driver, by_native) = (whole(image::in_driver), whole(native::contains));
+    if !by_driver && !by_native && frame.rip < mm::KERNEL {
         return false;
     }
-    // SAFETY: the processor has just fetched these bytes, which lie in the mapped image, or in the kernel's.
+    // SAFETY: the processor has just fetched these bytes, which lie in a mapped image, in NT's code, or in the kernel's.
     let opcode = unsafe { (frame.rip as *const [u8; LENGTH as usize]).read_volatile() };
     let thread = pcr::current_thread();
     match opcode {
         [0x0F, 0x01, 0xFA] => {
             let begins = !thread.waited.swap(false, Relaxed);
-            if by_driver {
+            if by_native {
+                native::note(Question::Monitor);
+            }
+            if by_driver || by_native {
                 MONITORX.fetch_add(1, Relaxed);
                 MONITORX_SERIES.fetch_add(u64::from(begins), Relaxed);
             }
@@ -50,7 +56,7 @@ pub fn emulate(frame: &mut TrapFrame) -> bool {
             thread.monitor.store(frame.rax, Relaxed);
         }
         [0x0F, 0x01, 0xFB] => {
-            if by_driver {
+            if by_driver || by_native {
                 MWAITX.fetch_add(1, Relaxed);
             }
             thread.waited.store(true, Relaxed);

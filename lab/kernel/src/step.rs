@@ -8,6 +8,7 @@
 
 use crate::chaos::LONGEST_DELAY;
 use crate::config::{self, Mode};
+use crate::ex::native::{self, Question};
 use crate::hal::trap::{RESUME_FLAG, TRAP_FLAG, TrapFrame};
 use crate::hal::{cpu, nmi, pcr};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -42,9 +43,14 @@ const SINGLE_STEP: u64 = 1 << 14;
 static WATCH_GENERATION: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
+/// Whether `rip` lies in what is tried out: the driver, and NT's routines that it is compared with.
+fn is_judged(rip: u64) -> bool {
+    image::in_driver(rip) || native::contains(rip)
+}
+
 /// The clock's part in chaos mode: begins a burst in the interrupted driver code.
 pub fn provoke(frame: &mut TrapFrame) {
-    if config::get().mode != Mode::Chaos || !image::in_driver(frame.rip) || !rng::one_in(BURST_TICKS) {
+    if config::get().mode != Mode::Chaos || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
         return;
     }
     pcr::current_thread()
@@ -106,12 +112,13 @@ pub fn debug_trap(frame: &mut TrapFrame) {
     // SAFETY: clears what was read; the processor never does.
     unsafe { asm!("mov dr6, {}", in(reg) 0xFFFF_0FF0_u64, options(nomem, nostack, preserves_flags)) };
     if status & 15 != 0 && WATCHED.iter().any(|watched| watched.load(Relaxed) == frame.rip) {
-        let counter = if irql::current() < DISPATCH_LEVEL {
-            &CR8_BELOW_DISPATCH
+        if native::contains(frame.rip) {
+            native::note(Question::Irql);
+        } else if irql::current() < DISPATCH_LEVEL {
+            CR8_BELOW_DISPATCH.fetch_add(1, Relaxed);
         } else {
-            &CR8_AT_DISPATCH
-        };
-        counter.fetch_add(1, Relaxed);
+            CR8_AT_DISPATCH.fetch_add(1, Relaxed);
+        }
         // Or the same breakpoint would come again.
         frame.rflags |= RESUME_FLAG;
     }
@@ -125,7 +132,7 @@ fn step(frame: &mut TrapFrame) {
     if export::is_way_back(frame.rip) || export::is_thunk(frame.rip) {
         return;
     }
-    if !image::in_driver(frame.rip) {
+    if !is_judged(frame.rip) {
         frame.rflags &= !TRAP_FLAG;
         return;
     }

@@ -7,9 +7,11 @@
 //! 12  4  length of all records
 //! 16     records: u32 tag, u32 length, that many bytes
 //! ```
-//! Every record occurs once, but for [`Parameter`]s, and none is optional, so that nothing has a hidden default.
+//! Every record occurs once, but for [`Parameter`]s, and none is optional, so that nothing has a hidden default; but for
+//! [`Native`], which is there when the user has brought some.
 
 use crate::codec::{Put, Reader, Result, WireError, length_u32};
+use crate::native::Native;
 use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
@@ -52,6 +54,8 @@ pub struct Boot<'a> {
     pub parameters: Vec<Parameter<'a>>,
     /// The driver's file, byte for byte.
     pub driver: &'a [u8],
+    /// NT's own run-down routines; `None` for the kernel's reference.
+    pub native: Option<Native<'a>>,
 }
 
 /// The records' tags, and what messages call them.
@@ -75,6 +79,7 @@ tags! {
     SECURITY = 5 "the security descriptor",
     PARAMETER = 6 "a registry value",
     DRIVER = 7 "the driver's file",
+    NATIVE = 8 "the native code",
 }
 
 impl Boot<'_> {
@@ -96,6 +101,9 @@ impl Boot<'_> {
             record(PARAMETER, &encode_parameter(parameter));
         }
         record(DRIVER, self.driver);
+        if let Some(native) = &self.native {
+            record(NATIVE, &native.encode());
+        }
 
         let mut container = Vec::with_capacity(records.len() + 16);
         container.put_bytes(MAGIC);
@@ -132,6 +140,7 @@ impl<'a> Boot<'a> {
             mut security,
         ] = [None; 5];
         let mut driver = None;
+        let mut native = None;
         let mut parameters = Vec::new();
         while !records.is_empty() {
             let tag = records.u32("a boot record")?;
@@ -145,6 +154,7 @@ impl<'a> Boot<'a> {
                 CLASS => once(&mut class, text(body, name)?, name)?,
                 SECURITY => once(&mut security, text(body, name)?, name)?,
                 PARAMETER => parameters.push(decode_parameter(body)?),
+                NATIVE => once(&mut native, Native::decode(body)?, name)?,
                 _ => once(&mut driver, body, name)?,
             }
         }
@@ -156,6 +166,7 @@ impl<'a> Boot<'a> {
             security: found(security, SECURITY)?,
             parameters,
             driver: found(driver, DRIVER)?,
+            native,
         })
     }
 }
@@ -233,6 +244,13 @@ mod tests {
                 },
             ],
             driver: b"MZ\0\x01\x02",
+            native: Some(Native {
+                size: 0x1000,
+                segments: vec![],
+                routines: vec![],
+                missing: vec![],
+                cr8_reads: vec![7],
+            }),
         }
     }
 
@@ -240,6 +258,15 @@ mod tests {
     fn round_trip() {
         let bytes = sample().encode();
         assert_eq!(Boot::decode(&bytes), Ok(sample()));
+    }
+
+    #[test]
+    fn the_native_code_may_be_absent() {
+        let plain = Boot {
+            native: None,
+            ..sample()
+        };
+        assert_eq!(Boot::decode(&plain.encode()), Ok(plain));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! | road | direction | module |
 //! |---|---|---|
-//! | the initrd that QEMU hands to the kernel | host to guest, once | [`boot`] |
+//! | the initrd that QEMU hands to the kernel | host to guest, once | [`boot`], with [`native`] inside |
 //! | COM1, length-prefixed frames | both ways | [`frame`], with [`counters`] inside |
 //! | the debug console (port 0xE9), lines of text | guest to host | [`dump`] |
 //!
@@ -25,6 +25,7 @@ pub mod code;
 pub mod counters;
 pub mod dump;
 pub mod frame;
+pub mod native;
 pub mod sddl;
 
 pub use codec::WireError;

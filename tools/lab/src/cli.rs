@@ -72,6 +72,8 @@ pub struct Serve {
     pub cycles_per_yield: Option<u16>,
     pub verifier: u8,
     pub memory: u32,
+    pub spin_cycles: Option<u32>,
+    pub native: Option<PathBuf>,
     pub watch_cr8: Option<String>,
     pub timeout: u32,
     pub patience: u32,
@@ -119,6 +121,15 @@ fn command() -> Command {
             option("cycles-per-yield", "N", "KUSER_SHARED_DATA.CyclesPerYield, TSC cycles [default: the kernel's, 140]")
                 .value_parser(value_parser!(u16)),
         )
+        .arg(
+            option("spin-cycles", "N", "ExpSpinCycleCount of the native routines, TSC cycles [default: the kernel's, 10240]")
+                .value_parser(value_parser!(u32)),
+        )
+        .arg(path(
+            "native",
+            "FILE",
+            "NT's own code for the native routines: what WinDbg's `uf` prints of them [default: a reference]",
+        ))
         .arg(
             option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
                 .default_value("0")
@@ -183,6 +194,8 @@ fn from_matches(matches: &ArgMatches) -> Serve {
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
         verifier: *serve.get_one("verifier").expect("it has a default"),
         memory: number("memory"),
+        spin_cycles: serve.get_one("spin-cycles").copied(),
+        native: path("native"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         timeout: number("timeout"),
         patience: number("patience"),
@@ -206,6 +219,7 @@ impl Serve {
         path("driver", &self.driver);
         path("pdb", &self.pdb);
         path("inf", &self.inf);
+        path("native", &self.native);
         words.push(format!(
             "--cpus {} --seed {seed} --mode {}",
             self.cpus,
@@ -219,6 +233,9 @@ impl Serve {
         }
         if let Some(cycles) = self.cycles_per_yield {
             words.push(format!("--cycles-per-yield {cycles}"));
+        }
+        if let Some(cycles) = self.spin_cycles {
+            words.push(format!("--spin-cycles {cycles}"));
         }
         if self.verifier == 1 {
             words.push("--verifier 1".into());
@@ -282,11 +299,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --verifier 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

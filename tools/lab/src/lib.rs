@@ -8,6 +8,7 @@
 //! symbols  PDB and DWARF                      dump     the kernel's report of a bug check
 //! watch    the reads of CR8 to be counted     stack    unwinding what it dumped
 //! report   JSON, for scripts                  explain  words, for people
+//! native   NT's own routines, from a listing
 //! ```
 
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod driver;
 pub mod explain;
 pub mod inf;
 pub mod machine;
+pub mod native;
 pub mod pipe;
 pub mod report;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 use lab_wire::counters::Counters;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The report.
@@ -25,6 +26,8 @@ pub struct Report {
     pub leaks: usize,
     /// What was left behind, or why the device did not start: one line each.
     pub findings: Vec<String>,
+    /// Whose code the native routines were: `NT code (lines a-b)` of the listing that was given, or `reference`.
+    pub routines: BTreeMap<String, String>,
     /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
 }
@@ -177,6 +180,7 @@ mod tests {
             }),
             leaks: 0,
             findings: vec![],
+            routines: BTreeMap::from([("ExRundownCompleted".into(), "reference".into())]),
             counters: counters.into(),
         };
         assert_eq!(
@@ -189,6 +193,7 @@ mod tests {
                         "address": "0xfffff80010001234"}]
                 },
                 "leaks": 0, "findings": [],
+                "routines": {"ExRundownCompleted": "reference"},
                 "counters": {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},

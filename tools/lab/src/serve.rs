@@ -5,6 +5,7 @@ use crate::driver::DriverFile;
 use crate::explain;
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
+use crate::native::{self, NativeCode};
 use crate::report::{Bugcheck, CountersReport, Report};
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::Images;
@@ -12,6 +13,7 @@ use crate::symbols::{DriverSymbols, KernelSymbols};
 use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
 use lab_wire::dump::{self, Dump};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ struct Inputs {
     symbols: Option<DriverSymbols>,
     inf: DriverInf,
     watch: Vec<u32>,
+    native: Option<NativeCode>,
 }
 
 /// Runs `serve`; the answer is this program's exit code.
@@ -85,7 +88,10 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         arguments,
         inputs: &inputs,
         seed,
-        report: blank_report(arguments, seed, &times, started),
+        report: Report {
+            routines: native::origins(inputs.native.as_ref()),
+            ..blank_report(arguments, seed, &times, started)
+        },
     };
     let code = run.judge(ending, &machine);
     if let Some(path) = &arguments.report {
@@ -136,6 +142,17 @@ impl Inputs {
                 ));
             }
         };
+        let native = arguments.native.as_deref().map(NativeCode::read).transpose();
+        let native = native.map_err(bad_input)?;
+        let reads = native.as_ref().map_or(0, NativeCode::cr8_reads);
+        if watch.len() + reads > watch::MAXIMUM {
+            return Err(bad_input(format!(
+                "--watch-cr8 names {} reads of CR8 and the native code has {reads}; a processor can watch {}: give --watch-cr8 a \
+                 longer name, or leave it out",
+                watch.len(),
+                watch::MAXIMUM
+            )));
+        }
         let kernel_path = arguments
             .kernel
             .clone()
@@ -153,6 +170,7 @@ impl Inputs {
             symbols,
             inf,
             watch,
+            native,
         })
     }
 }
@@ -186,6 +204,7 @@ fn container(inputs: &Inputs) -> Vec<u8> {
         security: inf.security.as_deref().unwrap_or_default(),
         parameters: parameters.collect(),
         driver: &inputs.driver.bytes,
+        native: inputs.native.as_ref().map(NativeCode::layout),
     }
     .encode()
 }
@@ -206,6 +225,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     }
     if let Some(cycles) = arguments.cycles_per_yield {
         let _ = write!(line, " cpy={cycles}");
+    }
+    if let Some(cycles) = arguments.spin_cycles {
+        let _ = write!(line, " spin={cycles}");
     }
     if arguments.verifier == 1 {
         line.push_str(" verifier=1");
@@ -237,6 +259,7 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
         bugcheck: None,
         leaks: 0,
         findings: Vec::new(),
+        routines: BTreeMap::new(),
         counters: CountersReport::default(),
     }
 }
@@ -382,12 +405,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --verifier 1 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 verifier=1 watchcr8=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 watchcr8=0x1234,0x20"
         );
     }
 }

@@ -17,7 +17,12 @@ pub fn cr8_reads(driver: &DriverFile, symbols: &DriverSymbols, pattern: &str) ->
     let mut reads = Vec::new();
     for function in symbols.functions()? {
         if let Some(code) = code(&driver.bytes, function.start, function.end) {
-            reads.extend(reads_in(code, function.start));
+            let in_function = reads_in(code, function.start.into());
+            reads.extend(
+                in_function
+                    .into_iter()
+                    .filter_map(|read| u32::try_from(read).ok()),
+            );
         }
     }
     reads.sort_unstable();
@@ -67,12 +72,13 @@ fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
     data.get(from..from + usize::try_from(end.checked_sub(start)?).ok()?)
 }
 
-fn reads_in(code: &[u8], start: u32) -> Vec<u32> {
-    let mut decoder = Decoder::with_ip(64, code, u64::from(start), DecoderOptions::NONE);
+/// The addresses of every `mov r64, cr8` in code that lies at `start`.
+pub(crate) fn reads_in(code: &[u8], start: u64) -> Vec<u64> {
+    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
     decoder
         .iter()
         .filter(|i| i.code() == Code::Mov_r64_cr && i.op1_register() == Register::CR8)
-        .filter_map(|i| u32::try_from(i.ip()).ok())
+        .map(|i| i.ip())
         .collect()
 }
 

@@ -63,7 +63,8 @@ fn command() -> Command {
                         .value_parser(value_parser!(u64))
                         .default_value("1")
                         .help("Seeds the first boot of each scenario; further boots count up"),
-                ),
+                )
+                .arg(native::listing()),
         )
         .subcommand(
             with_setup("test")
@@ -181,7 +182,9 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             let settings = Settings {
                 cpus: matches.get_many("cpus").into_iter().flatten().copied().collect(),
                 seed: matches.get_one("seed").copied().unwrap_or(1),
+                ..Settings::default()
             };
+            let settings = settings.with_native(matches.get_one("native").cloned());
             let verdict = lab::run(&tree, &settings)?;
             if matches.get_flag("json") {
                 println!("{}", verdict.json());

@@ -2,12 +2,16 @@
 
 pub mod compare;
 pub mod completions;
+pub mod conform;
 pub mod info;
 pub mod install;
+pub mod interop;
 pub mod man;
+pub mod objects;
 pub mod raw;
 pub mod report;
 pub mod schema;
+pub mod shell;
 pub mod status;
 pub mod stress;
 pub mod uninstall;

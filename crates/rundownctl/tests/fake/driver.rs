@@ -1,9 +1,11 @@
 //! A driver that exists only here: it follows the protocol, counts by rule instead of working, and misbehaves on demand.
 
 use rundown_abi::{
-    Arm, Header, Info, InfoRequest, Latency, Limits, Refusal, Request, RunState, SpinPath, Stall,
-    StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart, StressStarted, StressTurns,
-    StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, Workload, ioctl, parse,
+    Arm, ConformanceResult, ConformanceRun, Header, Info, InfoRequest, InteropResult, InteropRun, Latency,
+    Limits, ObjectLimits, ObjectLimitsRequest, Observed, Operation, Refusal, Request, RunState, SpinPath,
+    Stall, StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart, StressStarted,
+    StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, TraceStep, Turn, Violations, WaysOut, Workload, ioctl,
+    limits, parse,
 };
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
@@ -17,6 +19,8 @@ pub(crate) struct Driver {
     pub(crate) polls_until_done: u32,
     /// What it reports of every run.
     pub(crate) violations: Violations,
+    /// The comparison whose seed this is differs.
+    pub(crate) differs_at: Option<u64>,
     /// How often a run was asked for.
     pub(crate) polls: u32,
     /// The run was stopped.
@@ -71,6 +75,9 @@ impl Driver {
                 self.stopped = true;
                 Vec::new()
             }),
+            ioctl::OBJECT_LIMITS => asked::<ObjectLimitsRequest>(input).map(|_| bytes(&object_limits())),
+            ioctl::CONFORMANCE_RUN => asked(input).map(|run: ConformanceRun| self.conform(&run)),
+            ioctl::INTEROP_RUN => asked(input).map(|run: InteropRun| interoperate(&run)),
             ioctl::STRESS_ARM => asked(input).and_then(|query: StressArmQuery| self.arm(&query)),
             ioctl::STRESS_TURNS => asked(input).and_then(|query: StressTurnsQuery| self.turns(&query)),
             _ => Err(Refusal::UnknownCode.status()),
@@ -159,6 +166,39 @@ impl Driver {
         }))
     }
 
+    /// One step of three is an acquire, one a release, one a wait; a difference shows at the seventh.
+    fn conform(&self, run: &ConformanceRun) -> Vec<u8> {
+        let differs = self.differs_at == Some(run.seed);
+        let steps = if differs { 7 } else { u64::from(run.steps) };
+        let mut result = ConformanceResult::new_zeroed();
+        result.header = Header::of::<ConformanceResult>();
+        result.seed = run.seed;
+        result.steps = steps;
+        result.counts.granted = steps / 3;
+        result.counts.released = steps / 3;
+        result.counts.waits = steps / 3;
+        if differs {
+            result.differences = 1;
+            result.trace_length = 1;
+            result.trace[0] = TraceStep {
+                step: 6,
+                operation: Operation::ReleaseEx as u32,
+                count: 2,
+                ours: Observed {
+                    word: 4,
+                    references: 2,
+                    ..Observed::default()
+                },
+                native: Observed {
+                    word: 2,
+                    references: 1,
+                    ..Observed::default()
+                },
+            };
+        }
+        bytes(&result)
+    }
+
     fn turns(&self, query: &StressTurnsQuery) -> Answer {
         let start = self
             .start
@@ -192,6 +232,35 @@ impl Driver {
         }
         Ok(bytes(&told))
     }
+}
+
+fn object_limits() -> ObjectLimits {
+    ObjectLimits {
+        header: Header::of::<ObjectLimits>(),
+        objects: limits::OBJECTS,
+        waits: limits::WAITS,
+        references: limits::REFERENCES,
+        steps: limits::STEPS,
+        bytes: limits::BYTES,
+        objects_now: 0,
+        waits_now: 0,
+        bytes_now: 0,
+    }
+}
+
+fn interoperate(run: &InteropRun) -> Vec<u8> {
+    bytes(&InteropResult {
+        header: Header::of::<InteropResult>(),
+        pairing: run.pairing,
+        differences: 0,
+        rounds: run.rounds.into(),
+        checks: u64::from(run.rounds) * 9,
+        references: u64::from(run.rounds) * 8,
+        failed: 0,
+        reserved: 0,
+        expected: 0,
+        found: 0,
+    })
 }
 
 fn ways_out(waits: bool) -> WaysOut {

@@ -4,12 +4,15 @@
 //! own: one function per routine, the word as an integer, no guards, no policies. It is not NT's machine code: the
 //! fast paths are not inlined.
 //!
+//! Where the user has brought NT's code ([`native`]), that is called instead, and counted here by what it answers.
+//!
 //! | word | meaning |
 //! |---|---|
 //! | `2n` | `n` references, not run down |
 //! | `1` | run down |
 //! | `B \| 1` | run-down has begun, `B` is the waiter's block |
 
+use super::native;
 use crate::config;
 use crate::hal::cpu;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -22,8 +25,6 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 const ACTIVE: u64 = 1;
 /// One reference.
 const REFERENCE: u64 = 2;
-/// Spin budget on more than one processor, TSC cycles.
-const SPIN_CYCLES: u64 = 10_240;
 
 /// How many references were taken, refused, and how waits ended.
 pub struct Counters {
@@ -114,12 +115,25 @@ pub(super) unsafe fn word<'a>(address: *const AtomicU64) -> &'a AtomicU64 {
     unsafe { &*address }
 }
 
+/// Counts what an acquire of `references` came to, and gives it back.
+fn counted(granted: bool, references: u64) -> bool {
+    if granted {
+        COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
+    } else {
+        count(&COUNTERS.refused);
+    }
+    granted
+}
+
 /// Takes `references`; false if run-down has begun.
 pub(super) fn acquire(word: &AtomicU64, references: u64) -> bool {
+    counted(try_acquire(word, references), references)
+}
+
+fn try_acquire(word: &AtomicU64, references: u64) -> bool {
     let mut value = word.load(Ordering::Acquire);
     loop {
         if value & ACTIVE != 0 {
-            count(&COUNTERS.refused);
             return false;
         }
         // Acquire: pairs with the Release of a re-initialisation.
@@ -129,10 +143,7 @@ pub(super) fn acquire(word: &AtomicU64, references: u64) -> bool {
             Ordering::Acquire,
             Ordering::Acquire,
         ) {
-            Ok(_) => {
-                COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
-                return true;
-            }
+            Ok(_) => return true,
             Err(now) => value = now,
         }
     }
@@ -211,7 +222,7 @@ fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64
     if config.unparked <= 1 {
         return None;
     }
-    let budget = if config.cpus > 1 { SPIN_CYCLES } else { 0 };
+    let budget = u64::from(config.spin_cycles());
     if config.monitorx {
         let mut before = cpu::rdtsc();
         let deadline = before + budget;
@@ -248,17 +259,68 @@ macro_rules! export {
     };
 }
 
-export!(ex_initialize(word) { word.store(0, Ordering::Relaxed); });
-export!(ex_reinitialize(word) { word.swap(0, Ordering::Release); });
-export!(ex_completed(word) { word.swap(ACTIVE, Ordering::Release); });
-export!(ex_acquire(word) -> u8 { u8::from(acquire(word, 1)) });
+export!(ex_initialize(word) {
+    if native::INITIALIZE.call(word, 0).is_none() {
+        word.store(0, Ordering::Relaxed);
+    }
+});
+export!(ex_reinitialize(word) {
+    if native::REINITIALIZE.call(word, 0).is_none() {
+        word.swap(0, Ordering::Release);
+    }
+});
+export!(ex_completed(word) {
+    if native::COMPLETED.call(word, 0).is_none() {
+        word.swap(ACTIVE, Ordering::Release);
+    }
+});
+export!(ex_acquire(word) -> u8 {
+    u8::from(match native::ACQUIRE.call(word, 0) {
+        Some(answer) => counted(answer as u8 != 0, 1),
+        None => acquire(word, 1),
+    })
+});
 export!(ex_acquire_ex(word, count: u32) -> u8 {
     // NT doubles the count in 32 bits.
-    u8::from(acquire(word, u64::from(count & 0x7FFF_FFFF)))
+    let references = u64::from(count & 0x7FFF_FFFF);
+    u8::from(match native::ACQUIRE_EX.call(word, count) {
+        Some(answer) => counted(answer as u8 != 0, references),
+        None => acquire(word, references),
+    })
 });
-export!(ex_release(word) { release(word, 1); });
-export!(ex_release_ex(word, count: u32) { release(word, u64::from(count)); });
-export!(ex_wait(word) { wait_for_release(word); });
+export!(ex_release(word) {
+    if native::RELEASE.call(word, 0).is_none() {
+        release(word, 1);
+    }
+});
+export!(ex_release_ex(word, count: u32) {
+    if native::RELEASE_EX.call(word, count).is_none() {
+        release(word, u64::from(count));
+    }
+});
+export!(ex_wait(word) {
+    match native::wait(word) {
+        None => wait_for_release(word),
+        Some(way_out) => count(match way_out {
+            native::WayOut::Drained => &COUNTERS.drained,
+            native::WayOut::Mwaitx => &COUNTERS.mwaitx,
+            native::WayOut::Pause => &COUNTERS.pause,
+            native::WayOut::Dispatch => &COUNTERS.dispatch,
+            native::WayOut::Event => &COUNTERS.event,
+            native::WayOut::Late => &COUNTERS.late,
+        }),
+    }
+});
+
+export!(exf_acquire(word) -> u8 { u8::from(try_acquire(word, 1)) });
+export!(exf_release(word) { release(word, 1); });
+
+/// What NT's fast paths go on in when a listing lacks it. Drivers do not import these, and what comes of them is counted where
+/// the fast path returns.
+pub(super) static SLOW_PATHS: &[Export] = &[
+    Export::function("ExfAcquireRundownProtection", 0..=2, exf_acquire as *const ()).quiet(),
+    Export::function("ExfReleaseRundownProtection", 0..=2, exf_release as *const ()).quiet(),
+];
 
 /// What `ntoskrnl.exe` exports of this. NT tolerates waits at `DISPATCH_LEVEL`, which the DDI page does not promise; the
 /// comparison needs them.

@@ -120,6 +120,8 @@ pub struct Thread {
     pub monitored: AtomicU32,
     /// Whether its last emulated instruction was MWAITX.
     pub waited: AtomicBool,
+    /// What a wait of NT's code has asked, bits of `ex::native::Question`.
+    pub asked: AtomicU32,
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
     /// Those of them that lie in the driver's own memory, for the check of their order.
@@ -165,6 +167,7 @@ impl Thread {
             monitor: AtomicU64::new(0),
             monitored: AtomicU32::new(0),
             waited: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
             spin_locks: AtomicU32::new(0),
             held: lock_order::Held::default(),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],

@@ -7,6 +7,7 @@
 //! | `FFFFA000_00000000` | pool, a guard page behind each allocation |
 //! | `FFFFF780_00000000` | `KUSER_SHARED_DATA`, read-only |
 //! | `FFFFF800_10000000` | images of drivers |
+//! | `FFFFF900_00000000` | NT's own routines, when the user has brought some |
 //! | `FFFFFFFF_80000000` | the kernel |
 //!
 //! The lower half is empty once all processors are up: a null pointer faults.
@@ -31,6 +32,8 @@ pub const STACKS: u64 = 0xFFFF_9000_0000_0000;
 pub const POOL: u64 = 0xFFFF_A000_0000_0000;
 /// First address of driver images.
 pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+/// First address of NT's own routines ([`crate::ex::native`]).
+pub const NATIVE: u64 = 0xFFFF_F900_0000_0000;
 
 /// Where the kernel's own code begins.
 pub const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;

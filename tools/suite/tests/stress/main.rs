@@ -85,6 +85,35 @@ fn figures(machine: &mut Machine, handle: Handle, start: &StressStart) -> Vec<St
     figures
 }
 
+/// What has to happen in each arm under a workload, sooner or later.
+fn is_exercised(workload: Workload, figures: &StressArmResult) -> bool {
+    let held = workload == Workload::Refused || figures.acquires > 0;
+    let refused = !(workload.has_owner() || workload == Workload::Refused) || figures.refused > 0;
+    let run_down = !workload.has_owner() || figures.contested > 0;
+    // A hand-off has no operation of its own: its two halves are on two threads.
+    let measured = workload == Workload::HandOff || figures.operation.samples > 0;
+    held && refused && run_down && measured
+}
+
+/// As [`figures`], for twice as long again and again until each arm `is_exercised`: a host with other things to do may keep
+/// a processor of the machine waiting for longer than a turn lasts.
+fn figures_until(
+    machine: &mut Machine,
+    handle: Handle,
+    start: StressStart,
+    is_exercised: impl Fn(&StressArmResult) -> bool,
+) -> Vec<StressArmResult> {
+    let mut start = start;
+    loop {
+        let figures = figures(machine, handle, &start);
+        if figures.iter().all(&is_exercised) {
+            return figures;
+        }
+        start.milliseconds *= 2;
+        assert!(start.milliseconds < 60_000, "{figures:?}");
+    }
+}
+
 #[test]
 fn every_workload_on_every_arm() {
     let mut machine = Machine::boot(&["--cpus", "2", "--seed", "1"]);
@@ -96,7 +125,10 @@ fn every_workload_on_every_arm() {
                 flags,
                 ..start(workload, arms, 100 * arms.count_ones())
             };
-            for (arm, figures) in Arm::of_set(arms).zip(figures(&mut machine, handle, &start)) {
+            let figures = figures_until(&mut machine, handle, start, |figures| {
+                is_exercised(workload, figures)
+            });
+            for (arm, figures) in Arm::of_set(arms).zip(figures) {
                 let what = format!("{workload:?} {arm:?}: {figures:?}");
                 println!(
                     "{workload:?} {arm:?}: {} acquires, {} refused, {} generations, {} contested, p50 {} cycles",
@@ -106,19 +138,12 @@ fn every_workload_on_every_arm() {
                     figures.contested,
                     figures.operation.p50
                 );
-                assert_eq!(figures.acquires > 0, workload != Workload::Refused, "{what}");
-                assert_eq!(figures.generations > 0, workload.has_owner(), "{what}");
-                assert!(!workload.has_owner() || figures.contested > 0, "{what}");
-                if matches!(workload, Workload::Uncontended | Workload::Contended) {
-                    assert_eq!(figures.refused, 0, "{what}");
-                } else {
-                    assert!(figures.refused > 0, "{what}");
+                match workload {
+                    Workload::Refused => assert_eq!(figures.acquires, 0, "{what}"),
+                    Workload::Uncontended | Workload::Contended => assert_eq!(figures.refused, 0, "{what}"),
+                    _ => {}
                 }
-                // A hand-off has no operation of its own: its two halves are on two threads.
-                assert!(
-                    figures.operation.samples > 0 || workload == Workload::HandOff,
-                    "{what}"
-                );
+                assert_eq!(figures.generations > 0, workload.has_owner(), "{what}");
             }
         }
     }
@@ -140,13 +165,18 @@ fn the_owner_waits_at_each_level() {
                 flags: flags::FORCE_NATIVE_AT_DISPATCH,
                 ..start(workload, arms, 100 * arms.count_ones())
             };
-            for figures in figures(&mut machine, handle, &start) {
-                let at_dispatch = figures.ways_out.dispatch;
-                if waiter != Waiter::Dispatch {
-                    assert_eq!(at_dispatch, 0, "{workload:?} {waiter:?}: {figures:?}");
-                } else if figures.arm != Arm::Native as u32 {
-                    assert!(at_dispatch > 0, "{workload:?}: {figures:?}");
-                    assert_eq!(at_dispatch + figures.ways_out.drained, figures.generations);
+            let told = |figures: &StressArmResult| figures.arm != Arm::Native as u32;
+            let at_dispatch = waiter == Waiter::Dispatch;
+            let figures = figures_until(&mut machine, handle, start, |figures| {
+                is_exercised(workload, figures)
+                    && (!at_dispatch || !told(figures) || figures.ways_out.dispatch > 0)
+            });
+            for figures in figures {
+                let ways = figures.ways_out;
+                if !at_dispatch {
+                    assert_eq!(ways.dispatch, 0, "{workload:?} {waiter:?}: {figures:?}");
+                } else if told(&figures) {
+                    assert_eq!(ways.dispatch + ways.drained, figures.generations);
                 }
             }
         }
@@ -261,7 +291,8 @@ fn a_wait_that_lasts_too_long_is_reported_and_ends_by_itself() {
     let long = machine.info(handle).limits.hold_cycles;
     for (arm, word) in [(Arm::Ours, WordState::Waiting as u32), (Arm::OursWide, 0)] {
         let start = StressStart {
-            threads: 2,
+            // The holder and the owner have a processor each, so that a wait lasts for as long as the hold.
+            threads: 1,
             hold_cycles: long,
             stall_milliseconds: 1,
             ..start(Workload::Storm, arm.bit(), 600_000)
@@ -269,7 +300,7 @@ fn a_wait_that_lasts_too_long_is_reported_and_ends_by_itself() {
         let run = machine.start(handle, &start).unwrap();
         // While it goes on: at the last look at a wait its holders may have left.
         let mut holders = 0;
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             let stall = machine.result(handle, run).unwrap().stall;
             holders |= stall.holders;
             if stall.waits > 3 && holders != 0 {
@@ -282,7 +313,7 @@ fn a_wait_that_lasts_too_long_is_reported_and_ends_by_itself() {
         let stall = result.stall;
         println!("{arm:?}: {stall:?}");
         assert!(stall.waits > 3 && stall.milliseconds > 1, "{stall:?}");
-        assert!(holders != 0 && holders < 4, "holders {holders:#b}");
+        assert_eq!(holders, 1, "{stall:?}");
         assert_eq!((stall.arm, stall.word), (arm as u32, word), "{stall:?}");
         assert!(result.generations >= stall.waits, "they ended by themselves");
         assert_sound("long holds", result.violations);

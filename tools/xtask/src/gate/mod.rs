@@ -5,6 +5,7 @@
 mod bad_driver;
 mod bad_request;
 mod deep;
+mod native;
 mod steps;
 mod tally;
 mod windows;
@@ -33,6 +34,7 @@ pub(crate) fn run(
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
+        native::steps(&mut gate, tree);
         if all {
             deep::steps(&mut gate, tree, toolchain, consent);
         }

@@ -182,15 +182,24 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
                 tree,
                 &Settings {
                     cpus: vec![cpus],
-                    seed: 1,
+                    ..Settings::default()
                 },
             )
         });
     }
 }
 
-/// The driver's suite: its requests, one by one, in the lab.
+/// The driver's suite: its requests, one by one, in the lab; and its client there.
 pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
+    gate.step("client in the lab", |progress| {
+        let mut command = Command::new(cargo());
+        command.args(["test", "--package", "rundownctl", "--test", "real_lab"]);
+        build::in_workspace(&mut command, tree.root(), &tree.target());
+        command
+            .args(["--", "--ignored"])
+            .env("RUNDOWN_LAB_DIR", tree.lab());
+        tests(&mut command, progress)
+    });
     gate.step("driver's suite", |progress| {
         let mut command = Command::new(cargo());
         command.args([
@@ -207,6 +216,7 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     });
 }
 
+/// One verdict, each fault a failure.
 pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     eprintln!("{}", verdict.table());

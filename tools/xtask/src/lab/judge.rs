@@ -1,7 +1,7 @@
 //! The judgement: the driver's counters against the lab's, and the sums against what is demanded.
 
 use super::{
-    report::{Client, Counters, Lab, WaysOut},
+    report::{Client, Counters, Lab, LabCounters, WaysOut},
     scenario::{Arm, DEMAND, Goal, Scenario, Way},
 };
 
@@ -32,7 +32,7 @@ impl Sum {
             self.ways_out.add(match arm {
                 Arm::Ours => &counters.ways_out,
                 // The system's routines do not tell the driver how a wait ended.
-                Arm::Native => &lab.counters.native.waits,
+                Arm::Native | Arm::Nt => &lab.counters.native.waits,
             });
         }
         self.leaks += lab.leaks;
@@ -62,15 +62,18 @@ impl Sum {
     }
 }
 
+/// Whether waits of this scenario that neither find nothing nor poll spin with MONITORX.
+fn spins_with_monitor(scenario: Scenario) -> bool {
+    scenario.monitorx() && scenario.unparked() > 1 && scenario.way != Some(Way::Dispatch)
+}
+
 /// The differences between what the driver counted and what the lab counted in the same boot.
 pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> Vec<String> {
     let ways = &driver.ways_out;
     let counted = &lab.counters;
     let pairs: Vec<(&str, u64, &str, u64)> = match scenario.arm {
         Arm::Ours => {
-            let spins_with_monitor =
-                scenario.monitorx() && scenario.unparked() > 1 && scenario.way != Some(Way::Dispatch);
-            let series = if spins_with_monitor {
+            let series = if spins_with_monitor(scenario) {
                 ways.mwaitx + ways.event + ways.late
             } else {
                 0
@@ -103,9 +106,9 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
                 ),
             ]
         }
-        Arm::Native => {
+        Arm::Native | Arm::Nt => {
             let native = &counted.native;
-            vec![
+            let mut pairs = vec![
                 (
                     "acquires granted",
                     driver.acquires,
@@ -124,15 +127,61 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
                     "waits in the lab's routine",
                     native.waits.sum(),
                 ),
-            ]
+            ];
+            if scenario.arm == Arm::Nt {
+                pairs.extend(nt_pairs(scenario, counted));
+            }
+            pairs
         }
     };
     pairs
         .into_iter()
         .filter(|(_, driver, _, lab)| driver != lab)
         .map(|(what, driver, counterpart, lab)| {
-            format!("the driver counted {driver} {what}, and there were {lab} {counterpart}")
+            format!("there were {driver} {what}, and {lab} {counterpart}")
         })
+        .collect()
+}
+
+/// What the lab tells of NT's waits from their questions, and what it counts of the same apart from that.
+fn nt_pairs(scenario: Scenario, counted: &LabCounters) -> [(&'static str, u64, &'static str, u64); 2] {
+    let waits = &counted.native.waits;
+    let series = if spins_with_monitor(scenario) {
+        waits.mwaitx + waits.event
+    } else {
+        0
+    };
+    [
+        (
+            "NT waits that slept",
+            waits.event,
+            "KeWaitForSingleObject calls on a wait block's event",
+            counted.stack_event_waits,
+        ),
+        (
+            "NT waits that spun with MONITORX",
+            series,
+            "series of MONITORX",
+            counted.monitorx_series,
+        ),
+    ]
+}
+
+/// The routines that are the reference although NT's code was asked for.
+fn not_nt(lab: &Lab) -> Vec<String> {
+    let wanted = [
+        "ExAcquireRundownProtection",
+        "ExReleaseRundownProtection",
+        "ExWaitForRundownProtectionRelease",
+    ];
+    let is_nt = |name: &&str| {
+        lab.routines
+            .get(*name)
+            .is_some_and(|code| code.starts_with("NT code"))
+    };
+    let others = wanted.iter().filter(|name| !is_nt(name));
+    others
+        .map(|name| format!("NT's code was asked for, and {name} was not"))
         .collect()
 }
 
@@ -164,6 +213,9 @@ pub(crate) fn faults(scenario: Option<Scenario>, client: &Client, lab: &Lab) -> 
         // The counters of a run that died are not final, and its boot has failed already.
         if let (Some(scenario), None) = (scenario, &client.error) {
             faults.extend(differences(scenario, counters, lab));
+            if scenario.arm == Arm::Nt {
+                faults.extend(not_nt(lab));
+            }
         }
     }
     if let Some(error) = &client.error
@@ -192,7 +244,7 @@ pub(crate) fn shortfalls(arm: Arm, sum: &Sum) -> Vec<String> {
     at_least("generations", sum.generations, DEMAND.generations);
     at_least("acquires refused", sum.refused, 1);
     at_least("generations with a holder inside", sum.contested, 1);
-    if arm == Arm::Ours {
+    if arm != Arm::Native {
         for way in Way::ALL {
             at_least(
                 &format!("waits out by {}", way.name()),
@@ -232,7 +284,7 @@ mod tests {
     fn lab(below: u64, at: u64, waits: u64, series: u64) -> Lab {
         serde_json::from_value(json!({
             "passed": true, "cpus": 2, "seed": 7, "mode": "smp", "seconds": 1.0, "boot_milliseconds": 90,
-            "bugcheck": null, "leaks": 0,
+            "bugcheck": null, "leaks": 0, "routines": {},
             "counters": {
                 "stack_event_waits": waits, "stack_event_sets": waits, "monitorx": 5, "monitorx_series": series,
                 "mwaitx": 5, "cr8_reads": {"below_dispatch": below, "at_dispatch": at},
@@ -306,6 +358,28 @@ mod tests {
         counters.refused += 1;
         counters.generations += 1;
         assert_eq!(faults(Some(native), &counts, &lab).len(), 3);
+    }
+
+    #[test]
+    fn nt_waits_are_compared_with_what_was_counted_apart() {
+        let nt = Scenario {
+            arm: Arm::Nt,
+            ..scenario(Some(Way::Event))
+        };
+        let client = client(&ways("drained", 0), 40);
+        let mut lab = lab(0, 0, 30, 0);
+        assert_eq!(faults(Some(nt), &client, &lab).len(), 3, "nothing of it is NT's");
+        for name in ["ExAcquire", "ExRelease", "ExWaitFor"] {
+            let name = match name {
+                "ExWaitFor" => "ExWaitForRundownProtectionRelease".to_owned(),
+                start => format!("{start}RundownProtection"),
+            };
+            lab.routines.insert(name, "NT code (lines 1-2)".into());
+        }
+        assert_eq!(faults(Some(nt), &client, &lab), [""; 0]);
+        lab.counters.stack_event_waits -= 1;
+        lab.counters.monitorx_series += 1;
+        assert_eq!(faults(Some(nt), &client, &lab).len(), 2);
     }
 
     #[test]

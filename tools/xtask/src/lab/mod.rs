@@ -3,10 +3,14 @@
 pub(crate) mod boot;
 pub(crate) mod judge;
 pub(crate) mod report;
-mod scenario;
+pub(crate) mod scenario;
 mod verdict;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -30,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) cpus: Vec<u32>,
     /// The seed of the first boot of each scenario; each further boot takes the next one.
     pub(crate) seed: u64,
+    /// Which implementations run.
+    pub(crate) arms: Vec<Arm>,
+    /// The listing of NT's own code, which its arm needs.
+    pub(crate) native: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -37,6 +45,22 @@ impl Default for Settings {
         Self {
             cpus: vec![2, 4],
             seed: 1,
+            arms: vec![Arm::Ours, Arm::Native],
+            native: None,
+        }
+    }
+}
+
+impl Settings {
+    /// With NT's own code for the native arm, where there is a listing.
+    pub(crate) fn with_native(self, listing: Option<PathBuf>) -> Self {
+        match listing {
+            None => self,
+            Some(listing) => Self {
+                arms: vec![Arm::Ours, Arm::Nt],
+                native: Some(listing),
+                ..self
+            },
         }
     }
 }
@@ -47,17 +71,11 @@ pub(crate) fn run(tree: &Tree, settings: &Settings) -> Result<Verdict> {
     fs::create_dir_all(&reports).with_context(|| format!("{} cannot be made", reports.display()))?;
     let mut verdict = Verdict::default();
     for &cpus in &settings.cpus {
-        for arm in Arm::ALL {
+        for &arm in &settings.arms {
             let mut sum = Sum::default();
-            for scenario in Scenario::all(cpus).filter(|scenario| scenario.arm == arm) {
+            for scenario in Scenario::all(cpus, arm) {
                 verdict.scenarios += 1;
-                sum.add(&run_scenario(
-                    tree,
-                    &reports,
-                    scenario,
-                    settings.seed,
-                    &mut verdict,
-                )?);
+                sum.add(&run_scenario(tree, &reports, scenario, settings, &mut verdict)?);
             }
             verdict.rows.push(Row { cpus, arm, sum });
         }
@@ -71,15 +89,15 @@ fn run_scenario(
     tree: &Tree,
     reports: &Path,
     scenario: Scenario,
-    seed: u64,
+    settings: &Settings,
     verdict: &mut Verdict,
 ) -> Result<Sum> {
     let progress = Progress::begin(scenario.name());
     let mut sum = Sum::default();
     for round in 0..MOST_ROUNDS {
         let report = reports.join(format!("{}-{round}.json", scenario.slug()));
-        let seed = seed.wrapping_add(round);
-        let mut boot = Boot::new(tree, &scenario.target(), seed, &report);
+        let seed = settings.seed.wrapping_add(round);
+        let mut boot = Boot::new(tree, &scenario.target(settings.native.as_deref()), seed, &report);
         boot.stress(&scenario.stress(), ROUND, seed);
         let outcome = match boot.run(&progress) {
             Ok(outcome) => outcome,
@@ -89,6 +107,9 @@ fn run_scenario(
             }
         };
         sum.add_boot(scenario.arm, &outcome.client, &outcome.lab);
+        if scenario.arm == Arm::Nt {
+            verdict.routines.clone_from(&outcome.lab.routines);
+        }
         let faults = judge::faults(Some(scenario), &outcome.client, &outcome.lab);
         if !faults.is_empty() {
             progress.failed(&faults[0]);

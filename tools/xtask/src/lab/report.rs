@@ -2,7 +2,7 @@
 //!
 //! No field has a default: a counter that is missing is an error and not a zero.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -76,6 +76,8 @@ pub(crate) struct Lab {
     pub(crate) passed: bool,
     pub(crate) bugcheck: Option<Bugcheck>,
     pub(crate) leaks: u64,
+    /// Whose code each native routine was.
+    pub(crate) routines: BTreeMap<String, String>,
     pub(crate) counters: LabCounters,
     pub(crate) seconds: f64,
 }

@@ -1,21 +1,43 @@
 //! The scenarios of a verdict: each leads waits out by one way.
 
+use std::path::Path;
+
 use super::report::WaysOut;
 
 /// Whose run-down protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Arm {
     Ours,
+    /// The native routines, played by the lab's reference.
     Native,
+    /// The native routines, NT's own code from the user's listing.
+    Nt,
 }
 
 impl Arm {
-    pub(crate) const ALL: [Self; 2] = [Self::Ours, Self::Native];
-
+    /// For people.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
             Self::Native => "native",
+            Self::Nt => "native (NT code)",
+        }
+    }
+
+    /// As the driver's client has it: there is one native arm.
+    pub(crate) const fn option(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Native | Self::Nt => "native",
+        }
+    }
+
+    /// Whose code it is, for programs.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Native => "reference",
+            Self::Nt => "NT",
         }
     }
 }
@@ -57,7 +79,7 @@ impl Way {
 pub(crate) struct Scenario {
     pub(crate) cpus: u32,
     pub(crate) arm: Arm,
-    /// For ours; native waits leave as they like, and the driver cannot tell.
+    /// Not for the reference: its waits leave as they like.
     pub(crate) way: Option<Way>,
 }
 
@@ -85,18 +107,13 @@ const TIMEOUT_SECONDS: u32 = 60;
 const LONG_SPIN: u32 = 100_000_000;
 
 impl Scenario {
-    /// The scenarios for one number of processors.
-    pub(crate) fn all(cpus: u32) -> impl Iterator<Item = Self> {
-        let ours = Way::ALL.map(|way| Self {
-            cpus,
-            arm: Arm::Ours,
-            way: Some(way),
-        });
-        ours.into_iter().chain([Self {
-            cpus,
-            arm: Arm::Native,
-            way: None,
-        }])
+    /// An arm's scenarios for one number of processors.
+    pub(crate) fn all(cpus: u32, arm: Arm) -> Vec<Self> {
+        let scenario = |way| Self { cpus, arm, way };
+        match arm {
+            Arm::Native => vec![scenario(None)],
+            Arm::Ours | Arm::Nt => Way::ALL.map(|way| scenario(Some(way))).into(),
+        }
     }
 
     /// Its name: `4 CPUs, ours/event`.
@@ -112,7 +129,7 @@ impl Scenario {
         let way = self
             .way
             .map_or_else(String::new, |way| format!("-{}", way.name()));
-        format!("{}-{}{way}", self.cpus, self.arm.name())
+        format!("{}-{}{way}", self.cpus, self.arm.code())
     }
 
     /// Its share of [`DEMAND`]. Long holds make few acquires, so those come from the other scenarios.
@@ -157,10 +174,18 @@ impl Scenario {
         }
     }
 
-    /// `rundownctl --target`, but for the seed and the report.
-    pub(crate) fn target(self) -> String {
+    /// `rundownctl --target`, but for the seed and the report. `listing` is NT's code, for its arm.
+    pub(crate) fn target(self, listing: Option<&Path>) -> String {
+        let listing = match (self.arm, listing) {
+            (Arm::Nt, Some(listing)) => format!(",native={}", listing.display()),
+            _ => String::new(),
+        };
+        let spin = match (self.arm, self.way) {
+            (Arm::Nt, Some(Way::Mwaitx | Way::Pause)) => format!(",spin-cycles={LONG_SPIN}"),
+            _ => String::new(),
+        };
         format!(
-            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_block,timeout={TIMEOUT_SECONDS}",
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_block,timeout={TIMEOUT_SECONDS}{listing}{spin}",
             self.cpus,
             u8::from(self.monitorx()),
             self.unparked()
@@ -170,13 +195,16 @@ impl Scenario {
     /// The options of `rundownctl stress`, but for the duration and the seed. The owner has a processor to itself.
     pub(crate) fn stress(self) -> Vec<String> {
         let waiting = match self.way {
-            Some(Way::Mwaitx | Way::Pause) => format!(" --spin-cycles {LONG_SPIN}"),
+            // NT's code has a budget of its own, which the machine sets.
+            Some(Way::Mwaitx | Way::Pause) if self.arm == Arm::Ours => format!(" --spin-cycles {LONG_SPIN}"),
+            // The driver asks whether one means it: NT's page promises waits up to APC_LEVEL only.
+            Some(Way::Dispatch) if self.arm == Arm::Nt => " --waiter dispatch --force-native".into(),
             Some(Way::Dispatch) => " --waiter dispatch".into(),
-            Some(Way::Event) | None => String::new(),
+            Some(_) | None => String::new(),
         };
         let options = format!(
             "--arm {} --threads {} --hold {} --gap {GAP_CYCLES}{waiting}",
-            self.arm.name(),
+            self.arm.option(),
             self.cpus - 1,
             self.hold_cycles()
         );
@@ -190,11 +218,8 @@ mod tests {
 
     #[test]
     fn the_shares_add_up_to_the_demand() {
-        for arm in Arm::ALL {
-            let goals: Vec<Goal> = Scenario::all(2)
-                .filter(|scenario| scenario.arm == arm)
-                .map(Scenario::goal)
-                .collect();
+        for arm in [Arm::Ours, Arm::Native, Arm::Nt] {
+            let goals: Vec<Goal> = Scenario::all(2, arm).into_iter().map(Scenario::goal).collect();
             assert!(goals.iter().map(|goal| goal.acquires).sum::<u64>() >= DEMAND.acquires);
             assert!(goals.iter().map(|goal| goal.generations).sum::<u64>() >= DEMAND.generations);
         }
@@ -202,8 +227,12 @@ mod tests {
 
     #[test]
     fn each_way_out_has_its_scenario() {
-        for way in Way::ALL {
-            assert_eq!(Scenario::all(4).filter(|s| s.way == Some(way)).count(), 1);
+        for (way, arm) in Way::ALL
+            .into_iter()
+            .flat_map(|way| [(way, Arm::Ours), (way, Arm::Nt)])
+        {
+            let scenarios = Scenario::all(4, arm);
+            assert_eq!(scenarios.iter().filter(|s| s.way == Some(way)).count(), 1);
         }
     }
 
@@ -215,15 +244,15 @@ mod tests {
             way: Some(way),
         };
         assert_eq!(
-            scenario(Way::Mwaitx).target(),
+            scenario(Way::Mwaitx).target(None),
             "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_block,timeout=60"
         );
         assert_eq!(
-            scenario(Way::Pause).target(),
+            scenario(Way::Pause).target(None),
             "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_block,timeout=60"
         );
         assert_eq!(
-            scenario(Way::Event).target(),
+            scenario(Way::Event).target(None),
             "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_block,timeout=60"
         );
         assert!(
@@ -231,5 +260,17 @@ mod tests {
                 .stress()
                 .ends_with(&["--waiter".into(), "dispatch".into()])
         );
+        assert!(scenario(Way::Pause).stress().contains(&"--spin-cycles".into()));
+        let nt = Scenario {
+            arm: Arm::Nt,
+            ..scenario(Way::Pause)
+        };
+        assert_eq!(
+            nt.target(Some(Path::new("nt.txt"))),
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_block,timeout=60,native=nt.txt,spin-cycles=100000000"
+        );
+        assert!(!nt.stress().contains(&"--spin-cycles".into()));
+        // The driver's client knows one native arm.
+        assert_eq!(nt.stress()[..2], ["--arm", "native"]);
     }
 }

@@ -1,5 +1,7 @@
 //! The verdict: the table for people, the object for programs, and the last line.
 
+use std::{collections::BTreeMap, fmt::Write as _};
+
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
@@ -23,6 +25,8 @@ pub(crate) struct Verdict {
     pub(super) scenarios: usize,
     /// What went wrong, and the command that repeats it.
     pub(super) faults: Vec<(String, String)>,
+    /// Whose code each native routine was, when NT's was asked for.
+    pub(super) routines: BTreeMap<String, String>,
 }
 
 impl Verdict {
@@ -34,7 +38,13 @@ impl Verdict {
             if failed.iter().any(|fault| fault.starts_with(&name)) {
                 continue;
             }
-            let repeat = format!("cargo xtask lab --cpus {} --seed {}", row.cpus, settings.seed);
+            let listing = settings.native.as_ref();
+            let native =
+                listing.map_or_else(String::new, |listing| format!(" --native {}", listing.display()));
+            let repeat = format!(
+                "cargo xtask lab --cpus {} --seed {}{native}",
+                row.cpus, settings.seed
+            );
             let missed = shortfalls(row.arm, &row.sum);
             self.faults.extend(
                 missed
@@ -100,7 +110,12 @@ impl Verdict {
             cells.push(Cell::new(format!("{:.1}", sum.seconds)).set_alignment(CellAlignment::Right));
             table.add_row(cells);
         }
-        format!("{table}\n{}", self.last_lines())
+        let mut text = format!("{table}\n");
+        for (name, code) in &self.routines {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<38} {code}");
+        }
+        text + &self.last_lines()
     }
 
     /// `PASSED ...`, or `FAILED ...` with the reasons and the command that repeats the first of them.
@@ -119,8 +134,15 @@ impl Verdict {
         }
         let mut cpus: Vec<String> = self.rows.iter().map(|row| row.cpus.to_string()).collect();
         cpus.dedup();
+        let mut arms: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !arms.contains(&row.arm.name()) {
+                arms.push(row.arm.name());
+            }
+        }
         format!(
-            "PASSED ours and native on {} CPUs: {} acquires, {} generations, 0 violations, 0 leaks, 0 bugchecks",
+            "PASSED {} on {} CPUs: {} acquires, {} generations, 0 violations, 0 leaks, 0 bugchecks",
+            arms.join(" and "),
             cpus.join(" and "),
             total(|sum| sum.acquires),
             total(|sum| sum.generations)
@@ -135,7 +157,8 @@ impl Verdict {
             .map(|Row { cpus, arm, sum }| {
                 json!({
                     "cpus": cpus,
-                    "arm": arm.name(),
+                    "arm": arm.option(),
+                    "code": arm.code(),
                     "acquires": sum.acquires,
                     "refused": sum.refused,
                     "generations": sum.generations,
@@ -147,7 +170,7 @@ impl Verdict {
                 })
             })
             .collect();
-        json!({"passed": self.passed(), "runs": runs})
+        json!({"passed": self.passed(), "runs": runs, "routines": self.routines})
     }
 }
 
@@ -193,6 +216,7 @@ mod tests {
             scenarios: rows.len(),
             rows,
             faults,
+            ..Verdict::default()
         };
         verdict.judge(&Settings::default());
         verdict
@@ -213,11 +237,33 @@ mod tests {
         assert_eq!(
             verdict.json()["runs"][0],
             json!({
-                "cpus": 2, "arm": "ours", "acquires": 1_000_000, "refused": 5, "generations": 10_000,
+                "cpus": 2, "arm": "ours", "code": "ours", "acquires": 1_000_000, "refused": 5, "generations": 10_000,
                 "ways_out": {"drained": 6000, "mwaitx": 1000, "pause": 1000, "dispatch": 1000, "event": 1000, "late": 0},
                 "violations": 0, "leaks": 0, "bugchecks": 0, "seconds": 2.5
             })
         );
+    }
+
+    #[test]
+    fn nts_code_is_marked() {
+        let mut verdict = judged(vec![row(Arm::Ours), row(Arm::Nt)], Vec::new());
+        verdict
+            .routines
+            .insert("ExAcquire".into(), "NT code (lines 1-2)".into());
+        let table = verdict.table();
+        assert!(
+            table.contains("native (NT code)") && table.contains(" NT code (lines 1-2)\n"),
+            "{table}"
+        );
+        assert!(
+            verdict
+                .last_lines()
+                .starts_with("PASSED ours and native (NT code) on 2 CPUs")
+        );
+        let json = verdict.json();
+        assert_eq!(json["runs"][1]["arm"], "native");
+        assert_eq!(json["runs"][1]["code"], "NT");
+        assert_eq!(json["routines"]["ExAcquire"], "NT code (lines 1-2)");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Waits.
 
 use super::{APC, DISPATCH, STATUS_SUCCESS, object};
+use crate::ex::native::{self, Question};
 use crate::judge::lost_wakeup::STACK_EVENT_WAITS;
 use crate::judge::{self, code};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -52,6 +53,7 @@ unsafe extern "win64" fn ke_wait_for_single_object(
     let header = object(waited, WAITABLE);
     if is_stack(waited as u64) && limit.is_none() {
         STACK_EVENT_WAITS.fetch_add(1, Relaxed);
+        native::note(Question::Sleep);
     }
     wait::wait(&[header], false, limit, true)
 }

@@ -1,0 +1,196 @@
+//! NT's own run-down routines for the machine, from what `WinDbg`'s `uf` prints of them.
+
+use crate::watch;
+use lab_wire::native::{Name, Native, Segment};
+use rundown_uf::protection::{self, Origin};
+use rundown_uf::{Error, Image, Listing};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The routines that drivers import and whose place NT's code can take.
+const IMPORTED: [&str; 8] = [
+    "ExInitializeRundownProtection",
+    "ExReInitializeRundownProtection",
+    "ExRundownCompleted",
+    "ExAcquireRundownProtection",
+    "ExAcquireRundownProtectionEx",
+    "ExReleaseRundownProtection",
+    "ExReleaseRundownProtectionEx",
+    "ExWaitForRundownProtectionRelease",
+];
+
+/// A listing that has passed every check that can be made before the boot.
+#[derive(Debug)]
+pub struct NativeCode {
+    /// Where it was read from.
+    pub path: PathBuf,
+    image: Image,
+    /// The listed routines, without a module, and their addresses.
+    routines: Vec<(String, u64)>,
+    cr8_reads: Vec<u64>,
+    origins: Vec<(String, Origin)>,
+}
+
+impl NativeCode {
+    /// Reads and checks the listing at `path`.
+    ///
+    /// # Errors
+    /// One line that names the file and the line in it, and says what to dump again.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let bytes =
+            std::fs::read(path).map_err(|e| format!("cannot read the listing {}: {e}", path.display()))?;
+        Self::parse(path, &bytes).map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let listing = Listing::read_bytes(bytes)?;
+        let image = Image::new(&listing)?;
+        protection::entries(&listing, &image)?;
+        let mut cr8_reads = Vec::new();
+        for segment in &image.segments {
+            cr8_reads.extend(watch::reads_in(&segment.bytes, segment.address));
+        }
+        let listed = listing.routines().iter().filter(|routine| routine.has_entry);
+        let routines = listed.map(|routine| (protection::symbol(&routine.name).to_owned(), routine.address));
+        Ok(Self {
+            path: path.to_owned(),
+            routines: routines.collect(),
+            cr8_reads,
+            origins: protection::origins(&listing, &image),
+            image,
+        })
+    }
+
+    /// How many reads of CR8 the kernel has to watch, to tell how a wait ended.
+    #[must_use]
+    pub fn cr8_reads(&self) -> usize {
+        self.cr8_reads.len()
+    }
+
+    /// For the boot container.
+    #[must_use]
+    pub fn layout(&self) -> Native<'_> {
+        // An image spans at most 2 GiB.
+        let offset = |address: u64| u32::try_from(address - self.image.base).unwrap_or(u32::MAX);
+        let segments = self.image.segments.iter().map(|segment| Segment {
+            offset: offset(segment.address),
+            bytes: &segment.bytes,
+        });
+        let routines = self.routines.iter().map(|(symbol, address)| Name {
+            symbol,
+            offset: offset(*address),
+        });
+        let missing = self.image.unlisted().map(|name| Name {
+            symbol: protection::symbol(name),
+            offset: offset(self.image.symbols[name]),
+        });
+        Native {
+            size: offset(self.image.end),
+            segments: segments.collect(),
+            routines: routines.collect(),
+            missing: missing.collect(),
+            cr8_reads: self.cr8_reads.iter().map(|read| offset(*read)).collect(),
+        }
+    }
+}
+
+/// Whose code each native routine is: `NT code (lines a-b)` or `reference`, and `lab` for what the kernel plays.
+#[must_use]
+pub fn origins(code: Option<&NativeCode>) -> BTreeMap<String, String> {
+    let imported = IMPORTED.map(|name| (name.to_owned(), "reference".to_owned()));
+    let mut origins = BTreeMap::from(imported);
+    for (name, origin) in code.iter().flat_map(|code| &code.origins) {
+        let symbol = protection::symbol(name);
+        let runs = IMPORTED.contains(&symbol) || symbol.starts_with("Exf");
+        let text = match origin {
+            Origin::Nt { .. } if runs => origin.to_string(),
+            Origin::Nt { .. } => format!("{origin}, which is not run"),
+            Origin::Reference => "reference".to_owned(),
+            Origin::Host => "lab".to_owned(),
+        };
+        origins.insert(symbol.to_owned(), text);
+    }
+    origins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest listing that has all that is needed; its routines do nothing.
+    fn listing() -> String {
+        [
+            "nt!ExAcquireRundownProtection:\n",
+            "fffff802`10001000 b001            mov     al,1\n",
+            "fffff802`10001002 c3              ret\n",
+            "nt!ExReleaseRundownProtection:\n",
+            "fffff802`10001010 c3              ret\n",
+            "nt!ExWaitForRundownProtectionRelease:\n",
+            "fffff802`10001020 440f20c0        mov     rax,cr8\n",
+            "fffff802`10001024 e8d70f0000      call    nt!KeSetEvent (fffff802`10002000)\n",
+            "fffff802`10001029 c3              ret\n",
+            "nt!ExAcquireRundownProtectionCacheAware:\n",
+            "fffff802`10001030 c3              ret\n",
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_listing_is_laid_out() {
+        let code = NativeCode::parse(Path::new("a.txt"), listing().as_bytes()).unwrap();
+        let layout = code.layout();
+        let name = |symbol, offset| Name { symbol, offset };
+        assert_eq!((layout.size, &layout.cr8_reads[..]), (0x2000, &[0x20][..]));
+        assert_eq!(layout.segments.len(), 4);
+        assert_eq!(
+            layout.segments[0],
+            Segment {
+                offset: 0,
+                bytes: &[0xB0, 0x01, 0xC3]
+            }
+        );
+        assert_eq!(
+            layout.routines[2],
+            name("ExWaitForRundownProtectionRelease", 0x20)
+        );
+        assert_eq!(layout.missing, [name("KeSetEvent", 0x1000)]);
+    }
+
+    #[test]
+    fn the_report_says_whose_code_it_is() {
+        let code = NativeCode::parse(Path::new("a.txt"), listing().as_bytes()).unwrap();
+        let with = origins(Some(&code));
+        assert_eq!(with["ExAcquireRundownProtection"], "NT code (lines 2-3)");
+        assert_eq!(with["ExRundownCompleted"], "reference");
+        assert_eq!(
+            with["ExAcquireRundownProtectionCacheAware"],
+            "NT code (lines 11-11), which is not run"
+        );
+        assert_eq!(with["KeSetEvent"], "lab");
+        assert!(origins(None).values().all(|origin| origin == "reference"));
+        assert_eq!(origins(None).len(), IMPORTED.len());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_one_line() {
+        let refused = |text: String| {
+            let error = NativeCode::parse(Path::new("a.txt"), text.as_bytes())
+                .unwrap_err()
+                .to_string();
+            assert_eq!(error.lines().count(), 1);
+            error
+        };
+        assert!(refused("hello".into()).contains("no row"));
+        let error = refused(listing().replace("KeSetEvent", "KeOther"));
+        assert!(
+            error.contains("line 8") && error.contains("`uf nt!KeOther`"),
+            "{error}"
+        );
+        assert!(
+            refused(listing().replace("nt!ExRelease", "nt!ExOther"))
+                .contains("`uf nt!ExReleaseRundownProtection`")
+        );
+        let missing = NativeCode::read(Path::new("/nowhere/listing.txt")).unwrap_err();
+        assert!(missing.contains("/nowhere/listing.txt"), "{missing}");
+    }
+}
