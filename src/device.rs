@@ -7,12 +7,12 @@ use rundown_abi::INTERFACE_GUID;
 use wdk::paged_code;
 use wdk_sys::{
     GUID, NTSTATUS, PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
-    WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_PNPPOWER_EVENT_CALLBACKS, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT,
-    WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
+    WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REQUEST_PARAMETERS, WDFDEVICE,
+    WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
 };
 
 use crate::{
-    kernel::{WaitLock, check, size_of_u32},
+    kernel::{WaitLock, check, privilege, size_of_u32},
     object::Handles,
     queue,
     stress::Stress,
@@ -40,6 +40,20 @@ static DEVICE_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
     ContextName: c"DeviceContext".as_ptr(),
     ContextSize: size_of::<DeviceContext>(),
     UniqueType: &raw const DEVICE_CONTEXT.0,
+    EvtDriverGetUniqueContextType: None,
+});
+
+/// What is known about a request before it is queued.
+struct RequestContext {
+    /// Its sender may see pointers.
+    with_pointers: bool,
+}
+
+static REQUEST_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
+    Size: size_of_u32::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
+    ContextName: c"RequestContext".as_ptr(),
+    ContextSize: size_of::<RequestContext>(),
+    UniqueType: &raw const REQUEST_CONTEXT.0,
     EvtDriverGetUniqueContextType: None,
 });
 
@@ -79,6 +93,27 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
             init,
             &raw mut files,
             &raw mut file_attributes,
+        );
+    }
+
+    let mut request_attributes = WDF_OBJECT_ATTRIBUTES {
+        ContextTypeInfo: &raw const REQUEST_CONTEXT.0,
+        ..attributes()
+    };
+    // SAFETY: `init` is live; the attributes are copied, and the context's type is static.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceInitSetRequestAttributes,
+            init,
+            &raw mut request_attributes
+        );
+    }
+    // SAFETY: `init` is live.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceInitSetIoInCallerContextCallback,
+            init,
+            Some(evt_io_in_caller_context)
         );
     }
 
@@ -171,6 +206,61 @@ fn context_pointer(device: WDFDEVICE) -> *mut DeviceContext {
 pub(crate) unsafe fn context<'a>(device: WDFDEVICE) -> &'a DeviceContext {
     // SAFETY: `create` initialised it before the first callback could run, and it is only shared since.
     unsafe { &*context_pointer(device) }
+}
+
+/// Whether the sender of a request may see pointers, as was found out in its own context.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+///
+/// # Safety
+/// The request is live, and came through [`evt_io_in_caller_context`].
+pub(crate) unsafe fn may_see_pointers(request: WDFREQUEST) -> bool {
+    // SAFETY: every request has this context, and it was written before the request was queued.
+    unsafe { (*request_context(request)).with_pointers }
+}
+
+fn request_context(request: WDFREQUEST) -> *mut RequestContext {
+    // SAFETY: the handle is a live request's, made with this context type.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfObjectGetTypedContextWorker,
+            request.cast(),
+            &raw const REQUEST_CONTEXT.0,
+        )
+    }
+    .cast()
+}
+
+/// A request arrives, in the context of the thread that sent it: the only place where its token can be asked.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a live device, and a request that is this callback's to queue or complete.
+unsafe extern "C" fn evt_io_in_caller_context(device: WDFDEVICE, request: WDFREQUEST) {
+    #[expect(clippy::cast_possible_truncation, reason = "48 bytes")]
+    let mut parameters = WDF_REQUEST_PARAMETERS {
+        Size: size_of::<WDF_REQUEST_PARAMETERS>() as u16,
+        ..WDF_REQUEST_PARAMETERS::default()
+    };
+    // SAFETY: the request is live; the parameters are written.
+    unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetParameters, request, &raw mut parameters) };
+    let is_control = parameters.Type == wdk_sys::_WDF_REQUEST_TYPE::WdfRequestTypeDeviceControl;
+    // SAFETY: the framework has written the member of the request's type.
+    let code = unsafe { parameters.Parameters.DeviceIoControl.IoControlCode };
+    let shows_pointers = is_control && code == rundown_abi::ioctl::OBJECT_STATE;
+    let with_pointers = shows_pointers && {
+        // SAFETY: the request is live.
+        let mode = unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetRequestorMode, request) };
+        privilege::holds_debug(mode)
+    };
+    // SAFETY: the framework allocated the context with the size of its type, and nobody reads it before it is queued.
+    unsafe { request_context(request).write(RequestContext { with_pointers }) };
+    // SAFETY: device and request are live, and the request is this callback's.
+    let status = unsafe { call_unsafe_wdf_function_binding!(WdfDeviceEnqueueRequest, device, request) };
+    if !wdk::nt_success(status) {
+        // SAFETY: it was not queued, so it is this callback's still, and completed once.
+        unsafe { call_unsafe_wdf_function_binding!(WdfRequestComplete, request, status) };
+    }
 }
 
 /// The device is to be removed: not while somebody uses it. Nothing changes.

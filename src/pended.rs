@@ -75,6 +75,14 @@ impl PendedRequest {
         self.finish(|buffer| buffer.write(answer).map(|()| answer.len()));
     }
 
+    /// Refuses the request, unless it was cancelled.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        self.finish(|_| Err(refusal));
+    }
+
     fn finish(self, answer: impl FnOnce(&mut Buffer) -> Result<usize, Refusal>) {
         let mut this = ManuallyDrop::new(self);
         this.take_out(answer);

@@ -109,6 +109,8 @@ unsafe extern "C" fn evt_io_device_control(
     };
     let caller = Caller {
         file: file.cast(),
+        // SAFETY: the request is live, and every one comes through the callback that finds this out.
+        may_see_pointers: unsafe { device::may_see_pointers(request) },
         level,
     };
     match ioctl::dispatch(context, &caller, code, &mut buffer) {

@@ -282,10 +282,14 @@ test("synthetic: no run, and no driver", () => {
 
 // ---- images from files ----
 
-const images = path.join(__dirname, "images");
-for (const name of fs.readdirSync(images).filter((file) => file.endsWith(".json"))) {
-    test(`image ${name} answers as it expects`, () => {
-        const image = JSON.parse(fs.readFileSync(path.join(images, name), "utf8"));
+// RUNDOWN_IMAGES: a folder with images that were dumped a moment ago (tools/lab/tests/debugger.rs).
+const folders = [path.join(__dirname, "images"), process.env.RUNDOWN_IMAGES].filter(Boolean);
+const images = folders.flatMap((folder) => fs.readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => path.join(folder, name)));
+for (const file of images) {
+    test(`image ${path.basename(file)} answers as it expects`, () => {
+        const image = JSON.parse(fs.readFileSync(file, "utf8"));
         assert.ok(image.expect.length > 0, "an image without expectations tests nothing");
         const { commands } = load(image);
         for (const { command, address, headline: text, fields } of image.expect) {

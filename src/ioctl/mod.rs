@@ -17,6 +17,8 @@ use crate::{compare, device::DeviceContext, pended::Pend, queue::Buffer};
 pub(crate) struct Caller {
     /// The file object that the request came through; only ever compared.
     pub(crate) file: WDFOBJECT,
+    /// Whether it holds `SeDebugPrivilege`, for requests that show pointers.
+    pub(crate) may_see_pointers: bool,
     pub(crate) level: AtMostApcLevel,
 }
 
@@ -63,7 +65,9 @@ pub(crate) fn dispatch(
         ioctl::OBJECT_REINITIALIZE => {
             answer(buffer, |query: ObjectQuery| handles().reinitialize(file, &query))
         }
-        ioctl::OBJECT_STATE => answer(buffer, |query: ObjectQuery| handles().state(file, &query, false)),
+        ioctl::OBJECT_STATE => answer(buffer, |query: ObjectQuery| {
+            handles().state(file, &query, caller.may_see_pointers)
+        }),
         ioctl::OBJECT_DESTROY => answer(buffer, |query: ObjectQuery| handles().destroy(file, &query)),
         ioctl::CONFORMANCE_RUN => answer(buffer, |run: ConformanceRun| {
             handles().present()?;

@@ -10,6 +10,7 @@ mod native_cache_aware;
 pub(crate) mod parameters;
 mod platform;
 pub(crate) mod pool;
+pub(crate) mod privilege;
 pub(crate) mod processors;
 mod remote;
 mod shared_data;

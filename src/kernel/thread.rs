@@ -11,15 +11,15 @@ use wdk_sys::{
     GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PVOID, STATUS_SUCCESS,
     STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
-        KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread, KeSetSystemGroupAffinityThread, KfRaiseIrql,
-        ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread, PsTerminateSystemThread,
-        ZwClose, ZwYieldExecution,
+        KeDelayExecutionThread, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread,
+        KeSetSystemGroupAffinityThread, KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject,
+        PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
     },
 };
 
 use super::{
     PoolBox, RemoteProcessor, check, clock, processors, size_of_u32,
-    wait::{self, KERNEL_MODE},
+    wait::{self, KERNEL_MODE, NO},
 };
 
 /// The first priority that does not decay (`LOW_REALTIME_PRIORITY`, `wdm.h`).
@@ -187,8 +187,10 @@ impl CurrentThread {
 /// # IRQL
 /// `<= APC_LEVEL`.
 pub(crate) fn yield_thread() {
-    // SAFETY: no preconditions. Whether there was another thread to run does not matter.
-    let _ = unsafe { ZwYieldExecution() };
+    // ZwYieldExecution is exported, but the WDK does not declare it.
+    let mut no_time = LARGE_INTEGER { QuadPart: 0 };
+    // SAFETY: the interval is read. Not alertable; a delay of no time ends at once.
+    let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &raw mut no_time) };
 }
 
 /// How far below an address in a thread's first frames its stack surely reaches: an x64 kernel stack has 24 KB.

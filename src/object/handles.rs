@@ -75,7 +75,9 @@ impl Handles {
     pub(crate) fn remove(&mut self) -> Option<Objects> {
         self.removed = true;
         let handle = self.open.iter_mut().find(|handle| !handle.objects.is_empty())?;
-        Some(core::mem::take(&mut handle.objects))
+        let objects = core::mem::take(&mut handle.objects);
+        objects.iter().for_each(Object::removed);
+        Some(objects)
     }
 
     /// Refused when the device was removed.

@@ -5,6 +5,8 @@
 
 mod handles;
 
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use ex_rundown::WayOut;
 use rundown_abi::{
     Header, ObjectCounted, ObjectKind, ObjectPhase, ObjectState, ObjectWaited, Refusal, WaitEnd, limits,
@@ -28,6 +30,8 @@ pub(crate) struct Object {
     number: u64,
     kind: ObjectKind,
     outstanding: u32,
+    /// Set when the device is removed by surprise, before the references are released for it.
+    removed: PoolArc<AtomicBool>,
     // Before the reference is let go of.
     wait: Option<BlockingWait<AnyReference>>,
     reference: PoolArc<AnyReference>,
@@ -39,6 +43,7 @@ impl Object {
             number,
             kind,
             outstanding: 0,
+            removed: PoolArc::new(AtomicBool::new(false))?,
             wait: None,
             reference: PoolArc::new(AnyReference::new(kind)?)?,
         })
@@ -47,6 +52,12 @@ impl Object {
     fn bytes(kind: ObjectKind) -> u64 {
         let own = size_of::<Self>() + size_of::<AnyReference>();
         own.saturating_add(<AnyReference>::bytes(kind)) as u64
+    }
+
+    /// The device was removed by surprise: the wait that this object's release ends is told so.
+    fn removed(&self) {
+        // Relaxed: the release of the references, which follows, publishes it to the waiter.
+        self.removed.store(true, Relaxed);
     }
 
     const fn number(&self) -> u64 {
@@ -118,9 +129,15 @@ impl Object {
         let permit = Permit::take()?;
         let request = pend.pend()?;
         let object = self.number;
+        let removed = self.removed.clone();
         // Called when the object is at rest already: so a client finds it that hears of the end.
         let then = move |way_out, microseconds| {
             drop(permit);
+            // Relaxed: whoever stored it has released the references since, and the wait has acquired that.
+            if removed.load(Relaxed) {
+                request.refuse(Refusal::Removed);
+                return;
+            }
             let answer = ObjectWaited {
                 header: Header::of::<ObjectWaited>(),
                 object,

@@ -112,12 +112,13 @@ impl<E> WaitBlock<E> {
 
     /// Waits for the last releaser, with the block published and references outstanding.
     ///
-    /// Not inlined: the lab knows the function by its name, and watches what it reads from CR8.
-    ///
     /// # IRQL
     /// Any: it reads the level. At `DISPATCH_LEVEL` and above it polls with no deadline.
-    #[cold]
-    #[inline(never)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the slow wait of each reference stays one function by name, in which the lab watches the read of CR8"
+    )]
+    #[inline(always)]
     pub(crate) fn wait<P: Platform<Event = E>>(&self) -> WayOut {
         let way_out = match AtMostApcLevel::check::<P>() {
             None => spin::poll::<P>(&self.spin_flag),

@@ -28,7 +28,8 @@ wire_enum! {
 pub mod limits {
     /// Objects of one handle.
     pub const OBJECTS: u32 = 64;
-    /// Waits at a time, on all objects of the device; each has a thread. A comparison takes two.
+    /// Waits at a time, in the whole driver; each has a thread. A conformance request counts for two, one about
+    /// interoperation for one.
     pub const WAITS: u32 = 64;
     /// References outstanding on one object. Twice as many are 2^31, which the native routines still count right.
     pub const REFERENCES: u32 = 0x4000_0000;
@@ -80,7 +81,7 @@ pub struct ObjectLimits {
     pub header: Header,
     /// Offset 0x08: objects that one handle may have.
     pub objects: u32,
-    /// Offset 0x0C: waits that may go on at a time, on the whole device. A comparison counts for two.
+    /// Offset 0x0C: waits that may go on at a time, in the whole driver.
     pub waits: u32,
     /// Offset 0x10: references that may be outstanding on one object.
     pub references: u32,
@@ -90,7 +91,7 @@ pub struct ObjectLimits {
     pub bytes: u64,
     /// Offset 0x20: objects that this handle has.
     pub objects_now: u32,
-    /// Offset 0x24: waits that go on at this moment, on the whole device.
+    /// Offset 0x24: waits that go on at this moment, in the whole driver.
     pub waits_now: u32,
     /// Offset 0x28: bytes that the objects of this handle take.
     pub bytes_now: u64,

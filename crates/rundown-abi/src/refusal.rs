@@ -146,7 +146,7 @@ refusals! {
     /// The handle's objects take as many bytes as they may.
     TooManyBytes = 0xC000_0099 STATUS_ALLOTTED_SPACE_EXCEEDED,
         "the objects of this handle take as much pool as they may; destroy some";
-    /// As many waits go on as may, on the whole device.
+    /// As many waits go on as may, in the whole driver.
     TooManyWaits = 0xC000_0129 STATUS_TOO_MANY_THREADS,
         "as many waits go on in the driver as may; release some references, so that waits end, and try again";
     /// More references than may be outstanding on one object.

@@ -10,7 +10,14 @@ use crate::{
     target::Spec,
 };
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+    rundownctl status                      is the target ready?
+    rundownctl stress --arm ours,native    one run, in which both take turns
+    rundownctl compare                     workload by workload, with ratios
+    rundownctl report                      the same as a page with charts
+    rundownctl shell                       objects by hand
+
 Exit codes:
     0  it was done, and no violation was found
     1  a violation of run-down protection was found, or a difference from the system's
@@ -25,7 +32,7 @@ Exit codes:
 
 /// Talks to the rundown driver: what it is, and whether its run-down protection holds under stress.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// Where the driver runs: `device` (this Windows), `lab`, or `lab:key=value,...`, whose keys are the options of
     /// `rundown-lab serve` (cpus, seed, monitorx, ...) and `program`, the path of rundown-lab

@@ -16,6 +16,11 @@ use crate::{
 /// The version of the JSON.
 pub const SCHEMA: u32 = 1;
 
+const EMULATED: &str = "An emulator ran this (TCG): times tell how it translates code, not what a processor does, and in the lab the \
+     system's arm is a reference written from the contract, unless NT's own code was brought.";
+const VERIFIED: &str =
+    "Driver Verifier was on, which interposes on the system's routines: times compare nothing.";
+
 /// A run: what was asked for, where, and what came of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
@@ -318,6 +323,12 @@ impl Failed {
 }
 
 impl Machine {
+    /// Whether the lab's emulator ran it: QEMU's TCG names itself as a hypervisor does.
+    #[must_use]
+    pub fn is_emulated(&self) -> bool {
+        self.hypervisor.as_deref() == Some("TCGTCGTCGTCG")
+    }
+
     /// What the driver told.
     #[must_use]
     pub fn of(info: &Info) -> Self {
@@ -485,6 +496,22 @@ impl Turn {
 }
 
 impl Record {
+    /// Why its times are not to be compared with anybody's, one sentence each.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<&'static str> {
+        let mut caveats = Vec::new();
+        let Some(machine) = &self.machine else {
+            return caveats;
+        };
+        if machine.is_emulated() {
+            caveats.push(EMULATED);
+        }
+        if machine.verifier {
+            caveats.push(VERIFIED);
+        }
+        caveats
+    }
+
     /// Violations that were found.
     #[must_use]
     pub fn violations(&self) -> u64 {

@@ -187,10 +187,16 @@ pub fn run_table(record: &Record) -> String {
             stall.holders
         );
     }
-    if counters.verifier {
-        text += "Driver Verifier is on: figures of time compare nothing.\n";
-    }
+    text += &caveats(&[record]);
     text
+}
+
+/// What has to be known before the times of some runs are believed, a line each.
+#[must_use]
+pub fn caveats(records: &[&Record]) -> String {
+    let mut all: Vec<_> = records.iter().flat_map(|record| record.caveats()).collect();
+    all.dedup();
+    all.iter().flat_map(|caveat| [caveat, "\n"]).collect()
 }
 
 /// A column of counters: the sums, or an arm's.

@@ -43,6 +43,7 @@ pub mod ob;
 pub mod ps;
 pub mod rng;
 pub mod rtl;
+pub mod se;
 pub mod step;
 
 /// Registers every export of ntoskrnl.exe and HAL.dll that the kernel itself has.
@@ -50,6 +51,7 @@ pub fn register_exports() {
     let tables = [
         ob::EXPORTS,
         ps::EXPORTS,
+        se::EXPORTS,
         rtl::EXPORTS,
         mm::verifier::EXPORTS,
         ex::pool::EXPORTS,

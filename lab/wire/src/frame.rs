@@ -68,6 +68,8 @@ pub enum Caller {
     Admin,
     /// An ordinary interactive user.
     User,
+    /// As [`Caller::Admin`], with `SeDebugPrivilege` enabled.
+    Debugger,
 }
 
 /// Access that the opener asks for.
@@ -112,6 +114,10 @@ pub enum Request<'a> {
         /// From [`Request::Open`].
         handle: u64,
     },
+    /// Ask whether the device may be removed, as the Plug and Play manager does before it removes one; then take it back.
+    QueryRemove,
+    /// The device is gone by surprise, whatever is open on it.
+    SurpriseRemove,
     /// The client's process died: pending requests are cancelled and all its handles closed, as process rundown does.
     ClientDeath,
     /// Remove the device, unload the driver, check for leaks, power off; answered with [`Reply::Finished`].
@@ -124,6 +130,8 @@ const CANCEL: u32 = 3;
 const CLOSE: u32 = 4;
 const CLIENT_DEATH: u32 = 5;
 const QUIT: u32 = 6;
+const QUERY_REMOVE: u32 = 7;
+const SURPRISE_REMOVE: u32 = 8;
 
 impl<'a> Request<'a> {
     /// The frame's bytes.
@@ -139,7 +147,8 @@ impl<'a> Request<'a> {
                 body.put_bytes(&interface);
                 body.put_flag(access.read);
                 body.put_flag(access.write);
-                body.put_flag(caller == Caller::Admin);
+                body.put_flag(caller != Caller::User);
+                body.put_flag(caller == Caller::Debugger);
                 OPEN
             }
             Self::Ioctl {
@@ -164,6 +173,8 @@ impl<'a> Request<'a> {
             }
             Self::ClientDeath => CLIENT_DEATH,
             Self::Quit => QUIT,
+            Self::QueryRemove => QUERY_REMOVE,
+            Self::SurpriseRemove => SURPRISE_REMOVE,
         };
         frame(kind, id, &body)
     }
@@ -182,10 +193,11 @@ impl<'a> Request<'a> {
                     read: reader.flag(ITEM)?,
                     write: reader.flag(ITEM)?,
                 },
-                caller: if reader.flag(ITEM)? {
-                    Caller::Admin
-                } else {
-                    Caller::User
+                caller: match (reader.flag(ITEM)?, reader.flag(ITEM)?) {
+                    (true, false) => Caller::Admin,
+                    (true, true) => Caller::Debugger,
+                    (false, false) => Caller::User,
+                    (false, true) => return Err(WireError::Value("a user's privilege", 1)),
                 },
             },
             IOCTL => Self::Ioctl {
@@ -202,6 +214,8 @@ impl<'a> Request<'a> {
             },
             CLIENT_DEATH => Self::ClientDeath,
             QUIT => Self::Quit,
+            QUERY_REMOVE => Self::QueryRemove,
+            SURPRISE_REMOVE => Self::SurpriseRemove,
             other => return Err(WireError::Value("a request's kind", u64::from(other))),
         };
         reader.end(ITEM)?;
@@ -349,6 +363,8 @@ mod tests {
         Request::Cancel { target: 9 },
         Request::Close { handle: 4 },
         Request::ClientDeath,
+        Request::QueryRemove,
+        Request::SurpriseRemove,
         Request::Quit,
     ];
 

@@ -193,7 +193,7 @@ impl<'a> SecurityDescriptor<'a> {
 }
 
 fn in_token(caller: Caller, sid: &str) -> bool {
-    USER_TOKEN.contains(&sid) || (caller == Caller::Admin && sid == ADMINISTRATORS)
+    USER_TOKEN.contains(&sid) || (caller != Caller::User && sid == ADMINISTRATORS)
 }
 
 enum Section {

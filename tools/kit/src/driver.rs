@@ -29,6 +29,8 @@ pub struct Workspace {
     artefacts: Option<PathBuf>,
     /// The repository with the kit's own sources.
     repository: PathBuf,
+    /// cargo's own folder, if not the environment's.
+    cargo_home: Option<PathBuf>,
 }
 
 impl Workspace {
@@ -40,6 +42,7 @@ impl Workspace {
             target: repository.join("target"),
             artefacts: None,
             repository: repository.to_path_buf(),
+            cargo_home: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl Workspace {
             target: target.into(),
             artefacts: Some(artefacts.to_path_buf()),
             repository: repository.to_path_buf(),
+            cargo_home: None,
         }
     }
 
@@ -68,6 +72,20 @@ impl Workspace {
             target: target.to_path_buf(),
             ..self
         }
+    }
+
+    /// As it is, with another folder for cargo's registry and settings (`CARGO_HOME`).
+    #[must_use]
+    pub fn with_cargo_home(self, home: &Path) -> Self {
+        Self {
+            cargo_home: Some(home.to_path_buf()),
+            ..self
+        }
+    }
+
+    /// The folder with cargo's registry.
+    fn cargo_home(&self) -> Option<PathBuf> {
+        self.cargo_home.clone().or_else(cargo_home)
     }
 
     /// The folder with the sources.
@@ -176,6 +194,9 @@ pub fn clippy(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) ->
 
 /// Runs cargo over the driver's package; `what` says for people what failed.
 fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Error> {
+    if let Some(home) = &workspace.cargo_home {
+        cargo.env("CARGO_HOME", home);
+    }
     // Standard output may be the caller's, for a program to read.
     let status = cargo
         .current_dir(&workspace.sources)
@@ -310,7 +331,7 @@ fn rustflags(workspace: &Workspace) -> String {
     let mut map = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     map(&workspace.sources, "/rundown");
     map(&workspace.target, linker::MAPPED_TARGET);
-    if let Some(home) = cargo_home() {
+    if let Some(home) = workspace.cargo_home() {
         map(&home.join("registry/src"), "/registry");
     }
     flags.join("\u{1f}")

@@ -60,7 +60,7 @@ pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
 pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
     let image = Image::parse(image)?;
     let symbols = Symbols::parse(symbols)?;
-    let checks: [(&'static str, Result<String, String>); 16] = [
+    let checks: [(&'static str, Result<String, String>); 17] = [
         ("machine", image.machine()),
         ("subsystem", image.subsystem()),
         ("entry", image.entry(&symbols)),
@@ -87,6 +87,7 @@ pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
         ("section-alignment", image.section_alignment()),
         ("section-rights", image.section_rights()),
         ("section-names", image.section_names()),
+        ("version", image.version()),
         ("pdb-identity", image.pdb_identity(&symbols)),
         ("pdb-symbols", symbols.named()),
     ];
@@ -340,6 +341,58 @@ impl<'a> Image<'a> {
             return Err("there is a section .retplne, with which Windows does not start a driver".into());
         }
         Ok("no .retplne".into())
+    }
+
+    fn version(&self) -> Result<String, String> {
+        const SIGNATURE: [u8; 4] = 0xFEEF_04BD_u32.to_le_bytes();
+        const DRIVER: u32 = 3;
+        let trouble = |error: object::Error| format!("unreadable resources: {error}");
+        let directory = self
+            .file
+            .data_directories()
+            .resource_directory(self.bytes, &self.file.section_table())
+            .map_err(trouble)?
+            .ok_or("there are no resources, so nobody can tell one build from another")?;
+        // By type, name and language.
+        let types = directory.root().map_err(trouble)?;
+        let version = types
+            .entries
+            .iter()
+            .find(|entry| entry.name_or_id().id() == Some(object::pe::RT_VERSION));
+        let names = version.ok_or("there is no version among the resources")?;
+        let names = names.data(directory).map_err(trouble)?.table();
+        let languages = names.and_then(|names| names.entries.first());
+        let languages = languages.ok_or("the version resource has no name")?;
+        let languages = languages.data(directory).map_err(trouble)?.table();
+        let data = languages.and_then(|languages| languages.entries.first());
+        let data = data.ok_or("the version resource has no language")?;
+        let data = data.data(directory).map_err(trouble)?.data();
+        let data = data.ok_or("the version resource has no data")?;
+        let section = self.file.section_table();
+        let bytes = section
+            .pe_data_at(self.bytes, data.offset_to_data.get(LE))
+            .ok_or("the version resource lies outside the image")?;
+        let bytes = &bytes[..bytes.len().min(data.size.get(LE) as usize)];
+        // VS_FIXEDFILEINFO, behind a header and a key of fixed length.
+        let fixed = bytes
+            .get(40..40 + 52)
+            .filter(|fixed| fixed.starts_with(&SIGNATURE));
+        let fixed = fixed.ok_or("the version resource is malformed")?;
+        let word = |index: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| fixed[4 * index + byte]));
+        if word(9) != DRIVER {
+            return Err(format!(
+                "the version resource is of type {}, not of a driver's, 3",
+                word(9)
+            ));
+        }
+        let (high, low) = (word(2), word(3));
+        Ok(format!(
+            "{}.{}.{}.{}",
+            high >> 16,
+            high & 0xFFFF,
+            low >> 16,
+            low & 0xFFFF
+        ))
     }
 
     fn pdb_identity(&self, symbols: &Symbols) -> Result<String, String> {

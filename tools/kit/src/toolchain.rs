@@ -17,6 +17,8 @@ pub enum Target {
     Bare,
     /// The client for Windows: `std`.
     WindowsUser,
+    /// The driver's crates for ARM64, as far as they go: checked, not linked. `core` and `alloc`.
+    Arm64,
 }
 
 impl Target {
@@ -27,13 +29,14 @@ impl Target {
             Self::Driver => "x86_64-pc-windows-msvc",
             Self::Bare => "x86_64-unknown-none",
             Self::WindowsUser => "x86_64-pc-windows-gnu",
+            Self::Arm64 => "aarch64-pc-windows-msvc",
         }
     }
 
     /// What cargo has to build of the standard library where it is not installed.
     const fn build_std(self) -> &'static str {
         match self {
-            Self::Driver | Self::Bare => "-Zbuild-std=core,alloc",
+            Self::Driver | Self::Bare | Self::Arm64 => "-Zbuild-std=core,alloc",
             Self::WindowsUser => "-Zbuild-std=std,panic_abort",
         }
     }
@@ -283,7 +286,8 @@ fn path_without_rustup() -> std::ffi::OsString {
 }
 
 /// The folder with cargo's registry.
-pub(crate) fn cargo_home() -> Option<PathBuf> {
+#[must_use]
+pub fn cargo_home() -> Option<PathBuf> {
     let named = env::var_os("CARGO_HOME")
         .filter(|home| !home.is_empty())
         .map(PathBuf::from);

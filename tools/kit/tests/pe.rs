@@ -28,6 +28,14 @@ __attribute__((section("INIT"))) NTSTATUS DriverEntry(void *Driver, void *Path)
 }
 "#;
 
+const VERSION: &str = r#"
+1 VERSIONINFO
+FILEVERSION 1, 2, 3, 4
+FILEOS 0x40004
+FILETYPE 3
+{ BLOCK "VarFileInfo" { VALUE "Translation", 0x409, 0x4B0 } }
+"#;
+
 struct Fixture {
     image: Vec<u8>,
     symbols: Vec<u8>,
@@ -56,11 +64,18 @@ fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
         .arg("-o")
         .arg(path("obj")));
 
+    // The resource compiler's own, not the driver's.
+    fs::write(path("rc"), VERSION).unwrap();
+    run(Command::new(llvm.program("llvm-rc"))
+        .arg("/FO")
+        .arg(path("res"))
+        .arg(path("rc")));
     let lib = |inside: &str| -> PathBuf { sysroot.root().join("Lib").join(inside) };
     let mut linker = Command::new(llvm.program("lld-link"));
     linker
         .current_dir(&folder)
         .arg(path("obj"))
+        .arg(path("res"))
         .args(
             ["BufferOverflowFastFailK", "ntoskrnl"]
                 .map(|file| lib(&format!("10.0.26100.0/km/x64/{file}.lib"))),
@@ -345,6 +360,25 @@ fn retpoline_section() {
     fails_alone("section-names", |image| {
         let header = section(image, ".pdata");
         image[header..header + 8].copy_from_slice(b".retplne");
+    });
+}
+
+#[test]
+fn version() {
+    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols).unwrap();
+    let found = checks.into_iter().find(|check| check.name == "version").unwrap();
+    assert_eq!(found.result, Ok("1.2.3.4".to_owned()));
+    fails_alone("version", |image| {
+        let fixed = find(image, &0xFEEF_04BD_u32.to_le_bytes());
+        image[fixed + 36] = 1;
+    });
+    fails_alone("version", |image| {
+        let fixed = find(image, &0xFEEF_04BD_u32.to_le_bytes());
+        image[fixed] = 0;
+    });
+    fails_alone("version", |image| {
+        let position = optional_header(image) + 112 + 2 * 8;
+        image[position..position + 8].fill(0);
     });
 }
 

@@ -19,7 +19,7 @@ pub struct Line {
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// `open <interface-guid> <r|w|rw|-> [admin|user]`
+    /// `open <interface-guid> <r|w|rw|-> [admin|user|debugger]`
     Open {
         /// In memory order.
         interface: [u8; 16],
@@ -49,6 +49,10 @@ pub enum Request {
         /// From the reply to `open`.
         handle: u64,
     },
+    /// `query-remove`
+    QueryRemove,
+    /// `surprise-remove`
+    SurpriseRemove,
     /// `quit`
     Quit,
 }
@@ -72,7 +76,10 @@ impl FromStr for Line {
         let id = id
             .parse()
             .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
-        let request = match next(&mut words, "open, ioctl, cancel, close or quit")? {
+        let request = match next(
+            &mut words,
+            "open, ioctl, cancel, close, query-remove, surprise-remove or quit",
+        )? {
             "open" => Request::Open {
                 interface: guid(next(&mut words, "an interface GUID")?)?,
                 access: access(next(&mut words, "r, w, rw or -")?)?,
@@ -90,10 +97,12 @@ impl FromStr for Line {
             "close" => Request::Close {
                 handle: number(next(&mut words, "a handle")?, "a handle")?,
             },
+            "query-remove" => Request::QueryRemove,
+            "surprise-remove" => Request::SurpriseRemove,
             "quit" => Request::Quit,
             other => {
                 return Err(LineError(format!(
-                    "\"{other}\" is not a request: open, ioctl, cancel, close or quit expected"
+                    "\"{other}\" is not a request: open, ioctl, cancel, close, query-remove, surprise-remove or quit expected"
                 )));
             }
         };
@@ -142,8 +151,9 @@ fn caller(word: Option<&str>) -> Result<Caller, LineError> {
     match word {
         None | Some("admin") => Ok(Caller::Admin),
         Some("user") => Ok(Caller::User),
+        Some("debugger") => Ok(Caller::Debugger),
         Some(other) => Err(LineError(format!(
-            "\"{other}\" is not a caller: admin or user expected"
+            "\"{other}\" is not a caller: admin, user or debugger expected"
         ))),
     }
 }
@@ -270,6 +280,8 @@ mod tests {
         assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
         assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
         assert_eq!(line("7 quit").request, Request::Quit);
+        assert_eq!(line("8 query-remove").request, Request::QueryRemove);
+        assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
     }
 
     #[test]

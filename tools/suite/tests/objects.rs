@@ -450,6 +450,34 @@ fn a_wait_ends_by_cancel_close_and_death() {
 }
 
 #[test]
+fn pointers_are_shown_to_debuggers_only() {
+    let mut machine = Machine::boot(&["--cpus", "2"]);
+    for access in ["rw admin", "rw debugger"] {
+        let handle = machine.try_open(access).unwrap();
+        for &kind in ObjectKind::ALL {
+            let object = machine.create(handle, kind);
+            machine.acquire(handle, object, 1).unwrap();
+            let wait = machine.send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &ObjectQuery::new(object));
+            let state = machine.state_once_waiting(handle, object);
+            // Kernel addresses have their upper bits set.
+            let shown = state
+                .words
+                .iter()
+                .any(|&word| word >> 47 == 0x1_ffff && word != ObjectState::MASK);
+            let masked = state.flags & ObjectState::MASKED != 0;
+            assert_eq!(
+                (shown, masked),
+                (access == "rw debugger", access == "rw admin"),
+                "{kind:?}, {access}"
+            );
+            machine.release(handle, object, 1).unwrap();
+            machine.answer::<ObjectWaited>(wait).unwrap();
+        }
+    }
+    machine.quit().assert_passed();
+}
+
+#[test]
 fn every_structure_is_checked_before_anything_is_done() {
     let mut machine = Machine::boot(&["--cpus", "2"]);
     let handle = machine.open();

@@ -93,6 +93,7 @@ pub fn plans(workloads: &[Workload], arms: &[Arm], load: &Load) -> Vec<Plan> {
 /// # Errors
 /// When the target cannot be reached.
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
+    options.output.report.as_deref().map_or(Ok(()), report::try_out)?;
     let (comparison, exit_code) = compare(&plans(&options.workload, &options.arm, &options.load), session)?;
     let records: Vec<_> = comparison.runs.iter().collect();
     if options.output.json {
@@ -101,6 +102,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         print::raw(show::csv(&records))?;
     } else {
         print::line(show::comparison_table(&comparison.costs, &comparison.ratios))?;
+        print::raw(show::caveats(&records))?;
     }
     if let Some(file) = &options.output.report {
         report::write(file, &records, &options.output.listing)?;

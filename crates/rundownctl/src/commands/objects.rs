@@ -44,7 +44,9 @@ fn step(text: &str) -> Result<Step, String> {
 pub(super) fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    line.strip_prefix("error: ")
+        .unwrap_or(line)
+        .replace("subcommand", "step")
 }
 
 /// Takes the steps and prints what came of each.

@@ -66,6 +66,7 @@ enum File {
 /// [`Error::File`] when a file cannot be read, is none of ours, or the page cannot be written.
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     let (records, exit_code) = if options.files.is_empty() {
+        report::try_out(&options.out)?;
         let plans = compare::plans(&options.workload, &options.arm, &options.load);
         let (comparison, exit_code) = compare::compare(&plans, session)?;
         (comparison.runs, exit_code)

@@ -4,7 +4,9 @@ use std::{env, fs, path::PathBuf};
 
 use clap::CommandFactory;
 use rustyline::{
-    Context, Editor, Helper, Highlighter, Hinter, Validator, completion, error::ReadlineError,
+    Context, Editor, Helper, Highlighter, Hinter, Validator,
+    completion::{Completer, Pair},
+    error::ReadlineError,
     history::FileHistory,
 };
 
@@ -137,13 +139,18 @@ impl Words {
     }
 }
 
-impl completion::Completer for Words {
-    type Candidate = String;
+impl Completer for Words {
+    type Candidate = Pair;
 
-    fn complete(&self, line: &str, place: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+    fn complete(&self, line: &str, place: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let line = &line[..place];
         let start = line.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
-        Ok((start, self.candidates(line)))
+        // The next word begins at once.
+        let pair = |word: String| Pair {
+            replacement: format!("{word} "),
+            display: word,
+        };
+        Ok((start, self.candidates(line).into_iter().map(pair).collect()))
     }
 }
 

@@ -75,6 +75,7 @@ pub fn plan(arms: &[Arm], workload: Workload, load: &Load) -> Plan {
 /// # Errors
 /// When the target cannot be reached; what happens after that is told beside the figures.
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
+    options.output.report.as_deref().map_or(Ok(()), report::try_out)?;
     let progress = Progress::new(session.beginning());
     let plan = plan(&options.arm, options.workload, &options.load);
     let outcome = plan.carry_out(session.connect()?, session, &progress);

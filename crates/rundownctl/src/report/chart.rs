@@ -31,7 +31,7 @@ pub(super) fn legend(arms: &[Arm]) -> Markup {
 
 /// Operations per second: a group of bars for each workload, each group on a scale of its own.
 pub(super) fn throughput(costs: &[Cost]) -> Markup {
-    const LABEL: f64 = 118.0;
+    const LABEL: f64 = 128.0;
     const VALUE: f64 = 52.0;
     let length = WIDTH - LABEL - VALUE;
     let mut y = 0.0;
@@ -74,7 +74,7 @@ pub(super) fn ratios(ratios: &[Ratio]) -> Markup {
             [low, high, ratio.ratio]
         })
         .chain([1.0]);
-    let scale = Log::over(reach, 1.6, LEFT + 14.0, WIDTH - 2.0 * LEFT - 28.0);
+    let scale = Log::over(reach, 1.6, LEFT + 14.0, WIDTH - LEFT - 78.0);
     #[expect(clippy::cast_precision_loss, reason = "a chart has few rows")]
     let bottom = TOP + GROUP * ratios.len() as f64;
     let content = html! {

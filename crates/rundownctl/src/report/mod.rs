@@ -13,6 +13,19 @@ mod plot;
 
 pub use listing::Listing;
 
+/// Makes sure that the page can be written, before time is spent on what it is to tell.
+///
+/// # Errors
+/// [`Error::File`] when it cannot.
+pub fn try_out(path: &Path) -> Result<(), Error> {
+    // What is there already stays until there is something to say.
+    let opened = fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })
+}
+
 /// Writes the page about `records`.
 ///
 /// # Errors

@@ -58,9 +58,6 @@ fn verdict(records: &[&Record]) -> Markup {
         violations += counters.violations.sum();
         stalls += counters.stall.map_or(0, |stall| stall.waits);
     }
-    let verifier = records
-        .iter()
-        .any(|record| record.machine.as_ref().is_some_and(|machine| machine.verifier));
     html! {
         h1 { "Run-down protection: ours beside the system's" }
         p.verdict.bad[violations > 0] {
@@ -71,7 +68,7 @@ fn verdict(records: &[&Record]) -> Markup {
         @for failure in records.iter().filter_map(|record| record.error.as_ref()) {
             p.verdict.bad { (failure.message) }
         }
-        @if verifier { p { "Driver Verifier was on: figures of time compare nothing." } }
+        @for caveat in show::caveats(records).lines() { p.caveat { (caveat) } }
     }
 }
 
@@ -193,5 +190,81 @@ fn surroundings(records: &[&Record]) -> Markup {
         }
         h2 { "Again" }
         div.card { @for command in commands { pre { (command) } } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{WaysOut, tests::record};
+
+    fn text(listings: &[Code]) -> String {
+        let mut record = record(&[Arm::Ours, Arm::Native], |arm, _| {
+            if arm == Arm::Ours { 900 } else { 1000 }
+        });
+        for figures in &mut record.arms {
+            figures.operation = Latency {
+                samples: 10,
+                sum: 1000,
+                p50: 50,
+                p90: 90,
+                p99: 200,
+                p999: 5000,
+                max: 1_000_000,
+            };
+            figures.hand_over = figures.operation;
+        }
+        record.arms[0].ways_out = WaysOut {
+            drained: 3,
+            late: 1,
+            ..WaysOut::default()
+        };
+        page(&[&record], listings).into_string()
+    }
+
+    #[test]
+    fn the_page_needs_nothing_but_itself() {
+        let page = text(&[]);
+        for reference in ["http:", "https:", "src=", "href=", "@import", "url("] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_chart_is_there_and_none_has_lost_its_place() {
+        let page = text(&[]);
+        for name in [
+            "Operations per second by workload and arm",
+            "Ratio of ours to the system's by workload",
+            "Distribution for storm",
+            "How waits ended",
+        ] {
+            let named = format!("aria-label=\"{}\"", name.replace('\'', "&#39;"));
+            assert!(
+                page.contains(&named) || page.contains(&format!("aria-label=\"{name}\"")),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            page.matches("Distribution for storm").count(),
+            2,
+            "operation and hand-over"
+        );
+        assert!(
+            !page.contains("NaN") && !page.contains("inf\""),
+            "a place is a number"
+        );
+    }
+
+    #[test]
+    fn a_listing_is_shown_as_text() {
+        let code = Code {
+            arm: Arm::Native,
+            text: "mov rax, <script>alert(1)</script>".into(),
+        };
+        let page = text(&[code]);
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+        assert!(page.contains("No listing of <strong>ours</strong>"));
+        assert!(!page.contains("No listing of <strong>native</strong>"));
     }
 }

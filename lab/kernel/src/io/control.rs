@@ -169,6 +169,19 @@ fn carry_out(header: Header, body: &[u8], machine: &mut Option<(Root, Image)>) {
         }
         Request::Cancel { target } => worker::queue(move || done(client::cancel(target))),
         Request::Close { handle } => worker::queue(move || done(client::close(handle))),
+        Request::QueryRemove | Request::SurpriseRemove => {
+            let Some((root, _)) = machine else { return };
+            let root = *root;
+            let surprise = matches!(request, Request::SurpriseRemove);
+            worker::queue(move || {
+                let status = if surprise {
+                    root.surprise_remove()
+                } else {
+                    root.query_remove()
+                };
+                done(status::is_success(status).then_some(()).ok_or(status));
+            });
+        }
         Request::ClientDeath => worker::queue(move || {
             client::die();
             done(Ok(()));

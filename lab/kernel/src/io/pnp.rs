@@ -6,6 +6,7 @@ use crate::judge::{self, code};
 use crate::ldr;
 use crate::log;
 use alloc::string::ToString;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// `FILE_DEVICE_CONTROLLER`, what the root bus makes its devices.
 const DEVICE_TYPE: u32 = 4;
@@ -21,7 +22,11 @@ pub struct NotStarted {
     pub status: i32,
 }
 
+/// The root device was removed by surprise.
+static GONE: AtomicBool = AtomicBool::new(false);
+
 /// The root device and its driver.
+#[derive(Clone, Copy)]
 pub struct Root {
     physical: &'static DeviceObject,
     driver: &'static DriverObject,
@@ -108,10 +113,32 @@ impl Root {
         status
     }
 
+    /// Asks whether the device may be removed, and takes the question back, as when another driver of the tree objects: the
+    /// driver's answer.
+    pub fn query_remove(self) -> i32 {
+        let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
+        self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
+        status
+    }
+
+    /// The device is gone, with whatever is open on it: `IRP_MN_REMOVE_DEVICE` follows when the last handle is closed.
+    pub fn surprise_remove(self) -> i32 {
+        if GONE.swap(true, Ordering::AcqRel) {
+            return status::NO_SUCH_DEVICE;
+        }
+        self.send(pnp_minor::SURPRISE_REMOVAL)
+    }
+
     /// Removes the device as `devcon remove` does, after the last handle is closed: asked first, and if the driver refuses, by
     /// surprise; then the driver is unloaded. What stays behind is a bug check.
     pub fn remove(self) {
         client::close_all();
+        if GONE.load(Ordering::Acquire) {
+            self.send(pnp_minor::REMOVE_DEVICE);
+            self.delete();
+            driver::unload(self.driver);
+            return;
+        }
         let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
         if !status::is_success(status) {
             log!(

@@ -118,7 +118,17 @@ pub fn arrive(device: &Arc<Object>, irp: &'static Irp) -> i32 {
 
 /// `WdfDeviceEnqueueRequest`; on failure the driver still has the request.
 pub fn route(device: &Arc<Object>, request: &Arc<Object>) -> i32 {
-    route_inner(device, request).err().unwrap_or(status::SUCCESS)
+    match route_inner(device, request) {
+        Ok(()) => status::SUCCESS,
+        Err(status::CANCELLED) => {
+            // It is the queue's now, and cancelled there.
+            if let Some(queue) = request::queue_of(request) {
+                cancel_unqueued(&queue, request);
+            }
+            status::SUCCESS
+        }
+        Err(status) => status,
+    }
 }
 
 fn route_inner(device: &Arc<Object>, request: &Arc<Object>) -> Result<(), i32> {

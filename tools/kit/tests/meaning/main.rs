@@ -170,6 +170,7 @@ const LAYOUTS: &[(&str, &str, &[&str])] = &[
     ),
     ("GROUP_AFFINITY", "GROUP_AFFINITY", &["Mask", "Group"]),
     ("PROCESSOR_NUMBER", "PROCESSOR_NUMBER", &["Group", "Number"]),
+    ("LUID", "LUID", &["LowPart", "HighPart"]),
     (
         "RTL_OSVERSIONINFOW",
         "OSVERSIONINFOW",

@@ -12,7 +12,7 @@ pub(crate) enum Type {
     Pointer,
     /// A pointer to a type with a name.
     PointerTo(String),
-    /// Not known.
+    /// A structure by value, or something that is not known, by its name.
     Other(String),
 }
 
@@ -20,7 +20,6 @@ impl Type {
     fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Pointer, Self::Pointer | Self::PointerTo(_)) | (Self::PointerTo(_), Self::Pointer) => true,
-            (Self::Other(_), _) | (_, Self::Other(_)) => false,
             _ => self == other,
         }
     }

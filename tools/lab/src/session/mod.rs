@@ -272,6 +272,8 @@ impl Session<'_> {
             },
             pipe::Request::Cancel { target } => Request::Cancel { target: *target },
             pipe::Request::Close { handle } => Request::Close { handle: *handle },
+            pipe::Request::QueryRemove => Request::QueryRemove,
+            pipe::Request::SurpriseRemove => Request::SurpriseRemove,
             pipe::Request::Quit => {
                 self.quitting = Quitting::Asked(id);
                 self.send(id, Request::Quit);

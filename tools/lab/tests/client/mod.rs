@@ -99,12 +99,16 @@ impl Lab {
 
     /// Starts the command and waits for its ready line.
     pub(crate) fn ready(command: &mut Command) -> Self {
-        let mut lab = Self::spawn(command);
-        match lab.lines.recv_timeout(PATIENCE) {
-            Ok(line) if line.starts_with("ready 1 cpus=") => lab,
+        Self::spawn(command).until_ready()
+    }
+
+    /// Waits for the ready line.
+    pub(crate) fn until_ready(mut self) -> Self {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) if line.starts_with("ready 1 cpus=") => self,
             other => {
-                lab.others.extend(other.ok());
-                panic!("no ready line: {:?}", lab.end())
+                self.others.extend(other.ok());
+                panic!("no ready line: {:?}", self.end())
             }
         }
     }

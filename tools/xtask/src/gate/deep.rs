@@ -8,7 +8,7 @@ use rundown_kit::{
 };
 
 use super::{
-    steps,
+    reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -69,6 +69,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             Ok(Tally::one(None))
         });
     }
+    gate.group("driver, the same bytes from elsewhere", || {
+        reproducible::driver(tree, toolchain)
+    });
 }
 
 /// The primitive's tests under Miri, each with several schedules.

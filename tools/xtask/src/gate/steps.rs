@@ -157,7 +157,7 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     if !built {
         return;
     }
-    for suite in ["specimens", "framework", "lab"] {
+    for suite in ["specimens", "framework", "lab", "debugger"] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
             let mut command = Command::new(cargo());
             command.args([

@@ -7,7 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rundown_kit::{client, driver::Workspace, toolchain::Toolchain};
+use rundown_kit::{
+    client,
+    driver::Workspace,
+    toolchain::{Target, Toolchain},
+};
+
+use serde_json::json;
 
 use super::tally::{Gate, Tally};
 use crate::{build, package, process, progress::Progress, setup, tree::Tree};
@@ -25,10 +31,23 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, for_cli
         package::make(tree, toolchain, for_client)?;
         Ok(Tally::one(None))
     });
+    gate.step("walk's judge reads the client", |progress| walk(tree, progress));
     gate.group("clippy, client for Windows", || {
         client::clippy(&Workspace::new(tree.root()), for_client)?;
         Ok(Tally::one(None))
     });
+    match Toolchain::choose_for(None, &[Target::Arm64]) {
+        Ok(toolchain) => {
+            gate.step("clippy, the primitive for ARM64", |progress| {
+                let mut command = toolchain.clippy(Target::Arm64);
+                command.args(["--package", "ex-rundown"]);
+                build::in_workspace(&mut command, tree.root(), &tree.target());
+                command.args(["--", "--deny", "warnings"]);
+                Ok(Tally::of_program(&process::watch(&mut command, progress)?))
+            });
+        }
+        Err(why) => gate.not_run("clippy, the primitive for ARM64", &why.to_string()),
+    }
     if setup::is_program("wine") {
         gate.step("client under Wine", |progress| under_wine(tree, progress));
     } else {
@@ -37,6 +56,47 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, for_cli
             "Wine is not installed (apt-get install wine64)",
         );
     }
+}
+
+/// What walk.ps1 would record of the client, with the lab in the place of a Windows machine, is understood by what judges it.
+fn walk(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let steps = [
+        ("info", &["info", "--json"][..]),
+        ("stress-ours", &["stress", "--json", "--duration", "200"]),
+        (
+            "stress-native",
+            &["stress", "--json", "--duration", "200", "--arm", "native"],
+        ),
+        ("bad-request", &["raw", "0x80526000", "-", "--out", "80"]),
+    ];
+    let mut lines = vec![json!({ "walk": 1, "part": "plain", "time": "2026-01-01T00:00:00Z" }).to_string()];
+    for (step, arguments) in steps {
+        let mut client = Command::new(tree.lab().join("rundownctl"));
+        client.args(["--target", "lab:cpus=2,seed=1"]).args(arguments);
+        let finished = process::watch(&mut client, progress)?;
+        // The script takes both streams; here the lab talks on the second one too.
+        let output = if finished.stdout.is_empty() {
+            finished.stderr
+        } else {
+            finished.stdout
+        };
+        let exit = finished.status.code();
+        let record =
+            json!({ "step": step, "command": "rundownctl", "exit": exit, "seconds": 1.0, "output": output });
+        lines.push(record.to_string());
+    }
+    let file = tree.target().join("walk-of-the-lab.jsonl");
+    fs::write(&file, lines.join("\n")).with_context(|| format!("{} cannot be written", file.display()))?;
+    let mut report = Command::new(tree.tools_target().join("debug/rundown-package"));
+    report.arg("report").arg(&file);
+    let said = process::watch(&mut report, progress)?.text;
+    let mut tally = Tally::default();
+    for (step, _) in steps {
+        let words = ["plain", step, "passed"];
+        let passed = said.lines().any(|line| line.split_whitespace().take(3).eq(words));
+        tally.count((!passed).then(|| format!("{step} is not judged as passed:\n{said}")));
+    }
+    Ok(tally)
 }
 
 /// Wine 8, Debian's, lacks a library that Rust's standard library takes random numbers from. Newer ones prefer ours too.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 const LEFT_OUT: &[&str] = &["target", ".git"];
 
 /// Makes `copy` equal to the sources in `tree`.
-pub(super) fn refresh(tree: &Path, copy: &Path) -> Result<()> {
+pub(crate) fn refresh(tree: &Path, copy: &Path) -> Result<()> {
     fs::create_dir_all(copy).with_context(|| format!("{} cannot be made", copy.display()))?;
     for name in names(copy)? {
         if !tree.join(&name).exists() || LEFT_OUT.iter().any(|left_out| name == *left_out) {

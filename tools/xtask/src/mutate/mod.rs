@@ -4,7 +4,7 @@
 //! with the settings that the patch names, once per seed. The sound driver runs with the same settings and seeds: it has
 //! to pass them all, and a mutant has to fail nine of ten for its stated reason.
 
-mod copy;
+pub(crate) mod copy;
 mod outcome;
 mod patch;
 

@@ -11,6 +11,7 @@ use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, d
 use super::{device, status, worker};
 use crate::config;
 use crate::judge::{self, code};
+use crate::ke::object::current_address;
 use crate::ke::wait;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
@@ -41,6 +42,8 @@ struct File {
     /// The top of the stack that was opened.
     device: &'static DeviceObject,
     granted: u32,
+    /// Who opened it, and sends its requests.
+    caller: Caller,
     /// The handle, and requests under way.
     references: AtomicUsize,
 }
@@ -58,6 +61,8 @@ static FILES: IrqLock<BTreeMap<u64, Arc<File>>> = IrqLock::new(BTreeMap::new());
 static PENDING: IrqLock<BTreeMap<u32, Pending>> = IrqLock::new(BTreeMap::new());
 /// Files whose close has not been sent.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// On whose behalf threads run that carry out a client's request.
+static CALLERS: IrqLock<BTreeMap<u64, Caller>> = IrqLock::new(BTreeMap::new());
 /// Guards the devices' open counts.
 static OPENING: IrqLock<u64> = IrqLock::new(0);
 
@@ -87,7 +92,7 @@ pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
         *last += HANDLE_STEP;
         *last
     };
-    let file = create(device, granted).inspect_err(|_| leave(device))?;
+    let file = create(device, granted, caller).inspect_err(|_| leave(device))?;
     OPEN.fetch_add(1, Ordering::Relaxed);
     FILES.lock().insert(handle, Arc::new(file));
     Ok(handle)
@@ -100,7 +105,7 @@ fn leave(device: &'static DeviceObject) {
 }
 
 /// Makes a file object and asks the driver whether it may be.
-fn create(device: &'static DeviceObject, granted: u32) -> Result<File, i32> {
+fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result<File, i32> {
     let size = size_of::<FileObject>() as u64;
     let memory =
         pool::allocate(size, FILE_TAG, true, Placement::Block, 0).ok_or(status::INSUFFICIENT_RESOURCES)?;
@@ -132,6 +137,7 @@ fn create(device: &'static DeviceObject, granted: u32) -> Result<File, i32> {
         object,
         device,
         granted,
+        caller,
         references: AtomicUsize::new(1),
     })
 }
@@ -197,6 +203,11 @@ pub fn close(handle: u64) -> Result<(), i32> {
     send(file.device, file.object, major::CLEANUP, |_| {});
     file.dereference();
     Ok(())
+}
+
+/// On whose behalf the running thread carries out a request; `None` for a thread of the system's.
+pub fn current_caller() -> Option<Caller> {
+    CALLERS.lock().get(&current_address()).copied()
 }
 
 /// How the answer to a control request is delivered; called at or below `DISPATCH_LEVEL`.
@@ -292,7 +303,10 @@ fn start_control(
     if cancelled {
         irp.cancel.set(1);
     }
+    let thread = current_address();
+    CALLERS.lock().insert(thread, file.caller);
     let returned = irp::call_driver(device, irp);
+    CALLERS.lock().remove(&thread);
     irp::check_dispatch(major::DEVICE_CONTROL, returned, serial);
     Ok(())
 }

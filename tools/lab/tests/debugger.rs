@@ -1,0 +1,450 @@
+//! `debugger/rundown.js` against the memory of a running driver: the lab is stopped over gdb's protocol in each state of a
+//! reference, what the extension needs is read out of the machine, and node runs the extension's tests on it. Not part of
+//! a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test debugger`.
+//!
+//! The lab's kernel keeps the list of an event's waiters elsewhere than NT, so a waiter that sleeps looks as if it were about to.
+//!
+//! The images stay in cargo's folder for tests (`target/tools/tmp/images`); those in `debugger/test/images` whose names
+//! begin with `lab-` are copies.
+
+mod client;
+
+use client::{Lab, artefact, serve};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const INTERFACE: &str = "5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41";
+const CREATE: u32 = 0x8052_e084;
+const ACQUIRE: u32 = 0x8052_e088;
+const RELEASE: u32 = 0x8052_e08c;
+const WAIT: u32 = 0x8052_e090;
+const OURS: u32 = 1;
+const OURS_CACHE_AWARE: u32 = 3;
+const NATIVE: u32 = 4;
+const STALE: &str = "stale or corrupt (a heuristic; the doubts say why)";
+/// References that are outstanding: a number that nothing else in the driver's pool is.
+const REFERENCES: u32 = 0x0bad_cafe;
+
+const PAGE: u64 = 0x1000;
+/// Where the lab's kernel keeps stacks and pool (`mm` there).
+const STACKS: u64 = 0xFFFF_9000_0000_0000;
+const POOL: u64 = 0xFFFF_A000_0000_0000;
+/// QEMU's stub reads no more at a time.
+const LONGEST: u64 = PAGE / 4;
+/// Pages of pool that are searched.
+const SEARCHED: u64 = 1 << 10;
+
+/// The machine, by the remote protocol of gdb ("Debugging with GDB", appendix E).
+struct Stub(TcpStream);
+
+impl Stub {
+    fn connect(port: u16) -> Self {
+        let until = Instant::now() + Duration::from_mins(1);
+        let stream = loop {
+            match TcpStream::connect(("127.0.0.1", port)) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() > until => panic!("QEMU's stub does not listen: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        Self(stream)
+    }
+
+    fn byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.0.read_exact(&mut byte).expect("the stub answers");
+        byte[0]
+    }
+
+    fn send(&mut self, packet: &str) {
+        let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
+        write!(self.0, "${packet}#{sum:02x}").unwrap();
+        while self.byte() != b'+' {}
+    }
+
+    fn reply(&mut self) -> String {
+        while self.byte() != b'$' {}
+        let mut text = String::new();
+        loop {
+            match self.byte() {
+                b'#' => break,
+                byte => text.push(byte.into()),
+            }
+        }
+        let _ = (self.byte(), self.byte());
+        self.0.write_all(b"+").unwrap();
+        text
+    }
+
+    fn go(&mut self) {
+        self.send("c");
+    }
+
+    fn stop(&mut self) {
+        self.0.write_all(&[3]).unwrap();
+        assert!(self.reply().starts_with('T'));
+    }
+
+    /// Memory of a stopped machine; `None` where nothing is mapped.
+    fn read(&mut self, address: u64, length: u64) -> Option<Vec<u8>> {
+        self.send(&format!("m{address:x},{length:x}"));
+        let text = self.reply();
+        if text.starts_with('E') {
+            return None;
+        }
+        let digits = text
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap());
+        Some(
+            digits
+                .map(|digits| u8::from_str_radix(digits, 16).unwrap())
+                .collect(),
+        )
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) {
+        let digits: String = bytes
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        self.send(&format!("M{address:x},{:x}:{digits}", bytes.len()));
+        assert_eq!(self.reply(), "OK");
+    }
+
+    fn word(&mut self, address: u64) -> u64 {
+        let bytes = self.read(address, 8).expect("it is mapped");
+        u64::from_le_bytes(bytes.try_into().unwrap())
+    }
+
+    /// The pool's words, by their address.
+    fn pool(&mut self) -> Vec<(u64, u64)> {
+        let mut words = Vec::new();
+        for piece in (0..SEARCHED * PAGE / LONGEST).map(|index| POOL + index * LONGEST) {
+            if let Some(bytes) = self.read(piece, LONGEST) {
+                let found = bytes
+                    .chunks(8)
+                    .map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+                words.extend((piece..).step_by(8).zip(found));
+            }
+        }
+        words
+    }
+}
+
+/// The driver in a machine with a stub.
+struct Session {
+    lab: Lab,
+    stub: Stub,
+    handle: String,
+}
+
+impl Session {
+    fn start() -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = serve();
+        command.arg("--driver").arg(artefact("rundown.sys"));
+        command.args(["--cpus", "2", "--seed", "3", "--gdb", &port.to_string()]);
+        let lab = Lab::spawn(&mut command);
+        let mut stub = Stub::connect(port);
+        stub.go();
+        let mut lab = lab.until_ready();
+        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        Self { lab, stub, handle }
+    }
+
+    fn line(&self, code: u32, capacity: u32, body: &[u32]) -> String {
+        let size = u32::try_from(8 + 4 * body.len()).unwrap();
+        let words = [size, VERSION].into_iter().chain(body.iter().copied());
+        let input: String = words
+            .flat_map(u32::to_le_bytes)
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        format!("ioctl {} {code:#x} {capacity} {input}", self.handle)
+    }
+
+    fn ask(&mut self, code: u32, capacity: u32, body: &[u32]) -> String {
+        let line = self.line(code, capacity, body);
+        let (status, answer) = self.lab.ask(&line);
+        assert_eq!(status, 0, "{line}");
+        answer
+    }
+
+    /// A new object's number, as two words.
+    fn create(&mut self, kind: u32) -> [u32; 2] {
+        let answer = self.ask(CREATE, 16, &[kind, 0]);
+        let number = u64::from_str_radix(&answer[16..32], 16).unwrap().swap_bytes();
+        [number & 0xFFFF_FFFF, number >> 32].map(|half| u32::try_from(half).unwrap())
+    }
+}
+
+/// The version of the driver's protocol.
+const VERSION: u32 = 2;
+
+/// An image for the extension's tests, with what it must answer.
+fn save(name: &str, memory: &[(u64, Vec<u8>)], threads: &Value, expect: &Value) {
+    let pieces: Vec<Value> = memory
+        .iter()
+        .map(|(address, bytes)| {
+            let hex = bytes
+                .iter()
+                .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            json!({ "address": format!("{address:#x}"), "hex": hex })
+        })
+        .collect();
+    let image = json!({ "memory": pieces, "threads": threads, "expect": [expect] });
+    let text = serde_json::to_string_pretty(&image).unwrap() + "\n";
+    std::fs::write(folder().join(name).with_extension("json"), text).unwrap();
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn expect(command: &str, address: u64, headline: &str, fields: &Value) -> Value {
+    json!({ "command": command, "address": format!("{address:#x}"), "headline": headline, "fields": fields })
+}
+
+/// The thread on whose stack `block` lies. The lab's threads are no ETHREAD, so only its stack is real here.
+fn thread(stub: &mut Stub, block: u64) -> Value {
+    let mut limit = block & !(PAGE - 1);
+    while stub.read(limit - PAGE, 8).is_some() {
+        limit -= PAGE;
+    }
+    let mut base = block & !(PAGE - 1);
+    while stub.read(base, 8).is_some() {
+        base += PAGE;
+    }
+    json!([{
+        "address": "0xffff800000000000", "process": "System", "processId": 4, "threadId": 4, "state": 5,
+        "stackBase": format!("{base:#x}"), "stackLimit": format!("{limit:#x}"), "kernelStack": format!("{limit:#x}"),
+        "startAddress": "0x0"
+    }])
+}
+
+/// The wait block that the word at `address` points to, once its owner sleeps.
+fn sleeping_block(session: &mut Session, address: u64) -> u64 {
+    for _ in 0..100 {
+        session.stub.stop();
+        let word = session.stub.word(address);
+        let block = word & !1;
+        if word & 1 == 1 && (STACKS..POOL).contains(&block) && session.stub.word(block + 32) == 0 {
+            return block;
+        }
+        session.stub.go();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("nobody waits for the reference at {address:#x}");
+}
+
+/// The address of the only word in the pool that says so many references; the machine stops.
+fn find(session: &mut Session) -> u64 {
+    let word = u64::from(REFERENCES) * 2;
+    session.stub.stop();
+    let places: Vec<u64> = session
+        .stub
+        .pool()
+        .into_iter()
+        .filter_map(|(address, found)| (found == word).then_some(address))
+        .collect();
+    let &[address] = &*places else {
+        panic!("the word is in the pool once, not at {places:x?}")
+    };
+    address
+}
+
+fn plain(session: &mut Session) {
+    let object = session.create(OURS);
+    let [low, high] = object;
+    session.ask(ACQUIRE, 24, &[low, high, REFERENCES, 0]);
+
+    let address = find(session);
+    let bytes = session.stub.read(address, 8).unwrap();
+    let headline = format!("live({REFERENCES}): {REFERENCES} references out, run-down has not begun");
+    save(
+        "lab-live",
+        &[(address, bytes)],
+        &json!([]),
+        &expect("rundown", address, &headline, &json!({})),
+    );
+    session.stub.go();
+
+    let request = session.line(WAIT, 32, &object);
+    let wait = session.lab.send(&request);
+    let block = sleeping_block(session, address);
+    let threads = thread(&mut session.stub, block);
+    let memory = |stub: &mut Stub| {
+        [address, block].map(|at| (at, stub.read(at, if at == block { 40 } else { 8 }).unwrap()))
+    };
+    let waiting = memory(&mut session.stub);
+    let headline =
+        format!("waiting: {REFERENCES} references still out, and the waiter is about to sleep on the event");
+    let count = json!({ "Count": REFERENCES });
+    save(
+        "lab-waiting",
+        &waiting,
+        &threads,
+        &expect("rundown", address, &headline, &count),
+    );
+
+    // Somebody writes over the wait block.
+    let count = session.stub.read(block, 8).unwrap();
+    session.stub.write(block, &[0xEE; 8]);
+    let corrupted = memory(&mut session.stub);
+    save(
+        "lab-corrupted",
+        &corrupted,
+        &threads,
+        &expect("rundown", address, STALE, &json!({})),
+    );
+    session.stub.write(block, &count);
+    session.stub.go();
+
+    session.ask(RELEASE, 24, &[low, high, REFERENCES, 0]);
+    assert_eq!(session.lab.answer(wait).0, 0);
+    session.stub.stop();
+    let bytes = session.stub.read(address, 8).unwrap();
+    let headline = "run down: every acquire is refused, a wait returns at once";
+    save(
+        "lab-run-down",
+        &[(address, bytes)],
+        &json!([]),
+        &expect("rundown", address, headline, &json!({})),
+    );
+    session.stub.go();
+}
+
+/// The operating system's routine leaves a pointer to the waiter's stack in the word; in the lab that is the reference's.
+fn stale(session: &mut Session) {
+    let object = session.create(NATIVE);
+    let [low, high] = object;
+    session.ask(ACQUIRE, 24, &[low, high, REFERENCES, 0]);
+    let address = find(session);
+    session.stub.go();
+    let request = session.line(WAIT, 32, &object);
+    let wait = session.lab.send(&request);
+    let block = sleeping_block(session, address);
+    session.stub.go();
+    session.ask(RELEASE, 24, &[low, high, REFERENCES, 0]);
+    assert_eq!(session.lab.answer(wait).0, 0);
+
+    session.stub.stop();
+    assert_eq!(
+        session.stub.word(address),
+        block | 1,
+        "the pointer stays when the wait is over"
+    );
+    let mut memory = vec![(address, session.stub.read(address, 8).unwrap())];
+    // The waiter's stack may be gone with it.
+    memory.extend(session.stub.read(block, 40).map(|bytes| (block, bytes)));
+    save(
+        "lab-stale",
+        &memory,
+        &json!([]),
+        &expect("rundown", address, STALE, &json!({})),
+    );
+    session.stub.go();
+}
+
+fn cache_aware(session: &mut Session) {
+    const STRIDE: u64 = 64;
+    const NUMBER: u64 = 2;
+    let object = session.create(OURS_CACHE_AWARE);
+    let [low, high] = object;
+    session.ask(ACQUIRE, 24, &[low, high, REFERENCES, 0]);
+
+    session.stub.stop();
+    let pool = session.stub.pool();
+    // RunRefs, PoolToFree, RunRefSize and Number.
+    let header = pool.windows(3).find(|words| {
+        let (slots, layout) = (words[0].1, words[2].1);
+        let sizes = (layout & 0xFFFF_FFFF, layout >> 32);
+        slots >> 40 == POOL >> 40
+            && slots % STRIDE == 0
+            && sizes.0 % STRIDE == 0
+            && sizes.0 != 0
+            && sizes.1 == NUMBER
+    });
+    let header = header.expect("the header is in the pool");
+    let (address, slots, stride) = (header[0].0, header[0].1, header[2].1 & 0xFFFF_FFFF);
+    let memory = |stub: &mut Stub| {
+        let mut memory = vec![(address, stub.read(address, 24).unwrap())];
+        memory.extend((0..NUMBER).map(|index| {
+            (
+                slots + index * stride,
+                stub.read(slots + index * stride, 8).unwrap(),
+            )
+        }));
+        memory
+    };
+    let live = memory(&mut session.stub);
+    let headline =
+        format!("live({REFERENCES}): {REFERENCES} references out over all slots, run-down has not begun");
+    let fields = json!({ "Number": NUMBER, "RunRefSize": stride });
+    save(
+        "lab-cache-aware-live",
+        &live,
+        &json!([]),
+        &expect("rundownca", address, &headline, &fields),
+    );
+    session.stub.go();
+
+    let request = session.line(WAIT, 32, &object);
+    let wait = session.lab.send(&request);
+    let block = sleeping_block(session, slots);
+    let threads = thread(&mut session.stub, block);
+    let mut waiting = memory(&mut session.stub);
+    waiting.push((block, session.stub.read(block, 40).unwrap()));
+    let headline = format!("waiting: Count is {REFERENCES}, and the waiter is about to sleep on the event");
+    save(
+        "lab-cache-aware-waiting",
+        &waiting,
+        &threads,
+        &expect("rundownca", address, &headline, &json!({})),
+    );
+    session.stub.go();
+    session.ask(RELEASE, 24, &[low, high, REFERENCES, 0]);
+    assert_eq!(session.lab.answer(wait).0, 0);
+}
+
+#[test]
+fn the_extension_reads_a_running_drivers_references() {
+    let mut session = Session::start();
+    plain(&mut session);
+    stale(&mut session);
+    cache_aware(&mut session);
+    assert_eq!(session.lab.ask("quit").0, 0);
+    let ended = session.lab.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    let output = Command::new("node")
+        .args(["--test", "--test-reporter", "tap"])
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../debugger/test/rundown.test.js"
+        ))
+        .env("RUNDOWN_IMAGES", folder())
+        .output()
+        .expect("node runs the extension's tests");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for name in [
+        "live",
+        "waiting",
+        "corrupted",
+        "stale",
+        "run-down",
+        "cache-aware-live",
+        "cache-aware-waiting",
+    ] {
+        assert!(said.contains(&format!("image lab-{name}.json")), "{name}: {said}");
+    }
+}
