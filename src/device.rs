@@ -12,16 +12,16 @@ use wdk_sys::{
 };
 
 use crate::{
-    ioctl::Stress,
     kernel::{WaitLock, check, privilege, size_of_u32},
     object::Handles,
     queue,
+    stress::Stress,
 };
 
 /// What the driver keeps per device.
 pub(crate) struct DeviceContext {
     /// The stress run, when there is one.
-    pub(crate) stress: WaitLock<Stress>,
+    pub(crate) stress: Stress,
     /// The open handles, and what they own.
     pub(crate) handles: WaitLock<Handles>,
     /// Where requests pend.
@@ -147,7 +147,7 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
         )
     })?;
 
-    let stress = WaitLock::new(device.cast(), Stress::new())?;
+    let stress = Stress::new(device.cast())?;
     let handles = WaitLock::new(device.cast(), Handles::new())?;
     // SAFETY: the device is live.
     let pending = unsafe { queue::create_manual(device) }?;
@@ -290,7 +290,7 @@ unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
     let context = unsafe { context(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
-    context.stress.lock(&level).end();
+    context.stress.end_any(&level);
     loop {
         let objects = context.handles.lock(&level).remove();
         // Dropped without the lock, as below.
@@ -325,7 +325,7 @@ unsafe extern "C" fn evt_file_ends(file: WDFFILEOBJECT) {
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     let file: WDFOBJECT = file.cast();
-    context.stress.lock(&level).close(file);
+    context.stress.close(&level, file);
     // Dropped after the lock: other handles go on while this one's waits end.
     let objects = context.handles.lock(&level).close(file);
     drop(objects);

@@ -1,14 +1,16 @@
 //! The driver object: entry and `AddDevice`.
 
+use core::ptr;
+
 use wdk::paged_code;
 use wdk_sys::{
-    DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, ULONG, WDF_DRIVER_CONFIG, WDF_NO_HANDLE,
+    DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, ULONG, WDF_DRIVER_CONFIG,
     WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
 };
 
 use crate::{
     device,
-    kernel::{clock, pool},
+    kernel::{clock, parameters, pool},
 };
 
 /// The driver's entry point; the framework's own entry calls it.
@@ -31,18 +33,24 @@ pub(crate) unsafe extern "system" fn driver_entry(
         DriverPoolTag: pool::TAG as ULONG,
         ..WDF_DRIVER_CONFIG::default()
     };
-    // SAFETY: driver object and registry path are the I/O manager's, the configuration outlives the call, and no
-    // handle is asked for.
-    unsafe {
+    let mut handle: WDFDRIVER = ptr::null_mut();
+    // SAFETY: driver object and registry path are the I/O manager's, the configuration outlives the call, and the handle
+    // is written on success.
+    let status = unsafe {
         call_unsafe_wdf_function_binding!(
             WdfDriverCreate,
             driver,
             registry_path,
             WDF_NO_OBJECT_ATTRIBUTES,
             &raw mut config,
-            WDF_NO_HANDLE.cast::<WDFDRIVER>(),
+            &raw mut handle,
         )
+    };
+    if wdk::nt_success(status) {
+        // SAFETY: the handle is the driver's; devices are added when this has returned.
+        unsafe { parameters::read(handle) };
     }
+    status
 }
 
 /// # Safety

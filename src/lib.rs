@@ -39,6 +39,11 @@ mod pended;
 mod queue;
 #[allow(unsafe_code, reason = "the native routines take what they are given on trust")]
 mod reference;
+#[allow(
+    unsafe_code,
+    reason = "what is released was acquired: the engine's tickets are what makes that true"
+)]
+mod stress;
 
 /// Fallible allocations only: `Vec::try_reserve` and the like. What must be aligned beyond 16 bytes, which this
 /// allocator does not know, is a [`kernel::PoolBox`].

@@ -25,6 +25,8 @@ const PATIENCE: u64 = 10_000_000;
 ///
 /// # Errors
 /// [`Refusal::TooManyWaits`], [`Refusal::ForeignLayout`], [`Refusal::Resources`].
+// Not inlined: the traces in its frame are not to lie in its caller's, beside the answer.
+#[inline(never)]
 pub(crate) fn run(run: &ConformanceRun) -> Result<ConformanceResult, Refusal> {
     let pair = Pair::from_wire(run.pair).ok_or(Refusal::Pair)?;
     // Each side may have a thread that waits.

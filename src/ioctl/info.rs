@@ -1,9 +1,9 @@
 //! Query info: the driver and the machine.
 
 use ex_rundown::Platform;
-use rundown_abi::{Header, Info, Limits, SpinPath};
+use rundown_abi::{Header, Info, SpinPath};
 
-use crate::kernel::{Nt, clock, hypervisor, processors, verifier, version};
+use crate::kernel::{Nt, clock, hypervisor, parameters, processors, verifier, version};
 
 pub(super) fn query() -> Info {
     let spin_path = if Nt::unparked_processors() <= 1 {
@@ -27,7 +27,7 @@ pub(super) fn query() -> Info {
         spin_path: spin_path as u32,
         hypervisor: hypervisor::vendor().unwrap_or_default(),
         reserved: 0,
-        limits: Limits::DEFAULT,
+        limits: parameters::limits(),
         performance_frequency: clock::frequency(),
         cycle_frequency: clock::cycle_frequency(),
     }

@@ -1,7 +1,6 @@
 //! The requests: checked here, answered by one file per family.
 
 mod info;
-mod stress;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
@@ -12,7 +11,6 @@ use rundown_abi::{
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
-pub(crate) use self::stress::Stress;
 use crate::{compare, device::DeviceContext, pended::Pend, queue::Buffer};
 
 /// Who asks, and at which IRQL.
@@ -43,17 +41,17 @@ pub(crate) fn dispatch(
     buffer: &mut Buffer,
 ) -> Result<Answer, Refusal> {
     let file = caller.file;
-    let stress = || device.stress.lock(&caller.level);
+    let (stress, level) = (&device.stress, &caller.level);
     let handles = || device.handles.lock(&caller.level);
     match code {
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
-        ioctl::STRESS_START => answer(buffer, |start: StressStart| stress().start(caller.file, &start)),
-        ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress().result(caller.file, &query)),
-        ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress().arm(caller.file, &query)),
+        ioctl::STRESS_START => answer(buffer, |start: StressStart| stress.start(level, file, &start)),
+        ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress.result(level, file, &query)),
+        ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress.arm(level, file, &query)),
         ioctl::STRESS_TURNS => answer(buffer, |query: StressTurnsQuery| {
-            stress().turns(caller.file, &query)
+            stress.turns(level, file, &query)
         }),
-        ioctl::STRESS_STOP => answer(buffer, |query: StressQuery| stress().stop(caller.file, &query)),
+        ioctl::STRESS_STOP => answer(buffer, |query: StressQuery| stress.stop(level, file, &query)),
         ioctl::OBJECT_LIMITS => answer(buffer, |_: ObjectLimitsRequest| handles().limits(file)),
         ioctl::OBJECT_CREATE => answer(buffer, |create: ObjectCreate| handles().create(file, &create)),
         ioctl::OBJECT_ACQUIRE => answer(buffer, |acquire: ObjectAcquire| handles().acquire(file, &acquire)),
@@ -93,6 +91,9 @@ fn accept<I: Request, O>(buffer: &Buffer) -> Result<I, Refusal> {
 }
 
 /// Accepts the request, and only then acts.
+///
+/// Not inlined: the answers of all requests would lie in one frame, and a kernel stack has 24 KB.
+#[inline(never)]
 fn answer<I: Request, O: IntoBytes + Immutable>(
     buffer: &mut Buffer,
     act: impl FnOnce(I) -> Result<O, Refusal>,

@@ -63,6 +63,14 @@ fn scale(value: u64, numerator: u64, denominator: u64) -> u64 {
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
+/// The performance counter, in nanoseconds.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn nanoseconds() -> u64 {
+    scale(now(), 1_000_000_000, frequency())
+}
+
 fn now() -> u64 {
     // SAFETY: the frequency is optional.
     let counter = unsafe { KeQueryPerformanceCounter(core::ptr::null_mut()) };

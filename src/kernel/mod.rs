@@ -2,16 +2,21 @@
 
 pub(crate) mod clock;
 mod event;
+mod events;
 pub(crate) mod hypervisor;
+mod memory;
 mod native;
 mod native_cache_aware;
+pub(crate) mod parameters;
 mod platform;
 pub(crate) mod pool;
 pub(crate) mod privilege;
 pub(crate) mod processors;
+mod remote;
 mod shared_data;
 pub(crate) mod spin_budget;
 mod thread;
+pub(crate) mod trace;
 pub(crate) mod verifier;
 pub(crate) mod version;
 mod wait;
@@ -21,10 +26,13 @@ use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
     event::Event,
+    events::Events,
+    memory::Pool,
     native::NativeRundown,
     native_cache_aware::NativeCacheAware,
     platform::Nt,
     pool::{PoolArc, PoolBox},
+    remote::RemoteProcessor,
     thread::{Body, CurrentThread, SystemThread, stack_word, yield_thread},
     wait_lock::WaitLock,
 };

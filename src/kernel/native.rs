@@ -5,8 +5,6 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use ex_rundown::WayOut;
-use rundown_stress::Reference;
 use wdk_sys::{
     EX_RUNDOWN_REF,
     ntddk::{
@@ -105,35 +103,5 @@ impl NativeRundown {
         // Relaxed: it is looked at, not followed.
         // SAFETY: an aligned word that lives as long as this, and that the system only writes by locked instructions.
         unsafe { AtomicUsize::from_ptr(self.as_ptr()) }.load(Relaxed)
-    }
-}
-
-impl Reference for NativeRundown {
-    fn protect(&self, body: impl FnOnce()) -> bool {
-        // SAFETY: an initialised word in resident memory.
-        let granted = unsafe { ExAcquireRundownProtection(self.0.get()) } != 0;
-        if granted {
-            body();
-            // SAFETY: the reference that was just granted is given back once.
-            unsafe { ExReleaseRundownProtection(self.0.get()) };
-        }
-        granted
-    }
-
-    fn run_down(&self) -> Option<WayOut> {
-        // SAFETY: an initialised word; the engine has one owner, so this is the only wait.
-        unsafe { ExWaitForRundownProtectionRelease(self.0.get()) };
-        // The native routine does not tell how its wait ended.
-        None
-    }
-
-    fn complete(&self) {
-        // SAFETY: after a wait, so no reference is out.
-        unsafe { ExRundownCompleted(self.0.get()) };
-    }
-
-    fn reinitialize(&self) {
-        // SAFETY: after a wait, so no reference is out.
-        unsafe { ExReInitializeRundownProtection(self.0.get()) };
     }
 }

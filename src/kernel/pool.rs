@@ -1,7 +1,7 @@
 //! Resident memory that is allocated fallibly, tagged, and aligned to cache lines.
 
 use core::{
-    mem::{self, ManuallyDrop},
+    mem::ManuallyDrop,
     ops::Deref,
     ptr::{self, NonNull},
     sync::atomic::{
@@ -78,12 +78,25 @@ impl<T> PoolBox<[T]> {
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     pub(crate) fn from_fn(count: usize, mut make: impl FnMut(usize) -> T) -> Option<Self> {
-        const { assert!(!mem::needs_drop::<T>(), "those made before a panic would leak") };
+        Self::try_from_fn(count, |index| Some(make(index)))
+    }
+
+    /// A slice of `count` values, made one by one; `None` when there is no pool left, or one cannot be made.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn try_from_fn(count: usize, mut make: impl FnMut(usize) -> Option<T>) -> Option<Self> {
         let memory = allocate::<T>(count)?;
         for index in 0..count {
             // SAFETY: the allocation has room for `count` values.
             let slot = unsafe { memory.add(index) };
-            let value = make(index);
+            let Some(value) = make(index) else {
+                // Those made so far go as a slice of their own. (A panic does not come here: the kernel does not unwind.)
+                drop(Self {
+                    value: NonNull::slice_from_raw_parts(memory, index),
+                });
+                return None;
+            };
             // SAFETY: aligned, in the allocation, and not yet a value.
             unsafe { slot.write(value) };
         }

@@ -2,10 +2,15 @@
 
 use core::ptr;
 
-use wdk_sys::ntddk::{
-    KeGetCurrentProcessorNumberEx, KeQueryActiveGroupCount, KeQueryActiveProcessorCountEx,
-    KeQueryMaximumProcessorCountEx,
+use wdk_sys::{
+    PROCESSOR_NUMBER,
+    ntddk::{
+        KeGetCurrentProcessorNumberEx, KeGetProcessorNumberFromIndex, KeQueryActiveGroupCount,
+        KeQueryActiveProcessorCountEx, KeQueryMaximumProcessorCountEx,
+    },
 };
+
+use super::check;
 
 /// `ALL_PROCESSOR_GROUPS` (`ntdef.h`).
 const ALL_PROCESSOR_GROUPS: u16 = 0xffff;
@@ -35,6 +40,18 @@ pub(crate) fn most() -> u32 {
 pub(crate) fn current() -> u32 {
     // SAFETY: the group-relative number is optional.
     unsafe { KeGetCurrentProcessorNumberEx(ptr::null_mut()) }
+}
+
+/// The group, and the number in it, of the processor with this number over all groups; `None` when there is none.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn number(processor: u32) -> Option<PROCESSOR_NUMBER> {
+    let mut number = PROCESSOR_NUMBER::default();
+    // SAFETY: the number is written.
+    check(unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) })
+        .ok()
+        .map(|()| number)
 }
 
 /// Active processor groups.

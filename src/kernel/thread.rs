@@ -5,22 +5,25 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering::Acquire},
 };
 
-use ex_rundown::{AtMostApcLevel, arch};
+use ex_rundown::{APC_LEVEL, AtMostApcLevel, arch};
 use rundown_stress::Thread;
 use wdk_sys::{
-    GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, PVOID,
-    STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS,
+    GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PVOID, STATUS_SUCCESS,
+    STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
-        KeDelayExecutionThread, KeGetProcessorNumberFromIndex, KeLowerIrql, KeRaiseIrqlToDpcLevel,
-        KeSetSystemGroupAffinityThread, ObReferenceObjectByHandle, ObfDereferenceObject,
+        KeDelayExecutionThread, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread,
+        KeSetSystemGroupAffinityThread, KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject,
         PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
     },
 };
 
 use super::{
-    PoolBox, check, size_of_u32,
+    PoolBox, RemoteProcessor, check, clock, processors, size_of_u32,
     wait::{self, KERNEL_MODE, NO},
 };
+
+/// The first priority that does not decay (`LOW_REALTIME_PRIORITY`, `wdm.h`).
+const LOW_REALTIME_PRIORITY: i32 = 16;
 
 /// What a thread does. The thread owns it, and drops it when it is done.
 pub(crate) trait Body: Send {
@@ -99,6 +102,23 @@ impl SystemThread {
         self.wait(&raw mut at_once) == STATUS_TIMEOUT
     }
 
+    /// Waits until the thread has ended.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(crate) fn join(&self) {
+        let _ = self.wait(ptr::null_mut());
+    }
+
+    /// Lets the thread run before every ordinary one.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn raise_priority(&self) {
+        // SAFETY: by the invariant. The previous priority is of no use.
+        let _ = unsafe { KeSetPriorityThread(self.object.cast(), LOW_REALTIME_PRIORITY) };
+    }
+
     fn wait(&self, timeout: *mut LARGE_INTEGER) -> i32 {
         // SAFETY: by the invariant; the callers' time-outs are null or valid.
         unsafe { wait::for_object(self.object, timeout) }
@@ -109,7 +129,7 @@ impl Drop for SystemThread {
     /// # IRQL
     /// `PASSIVE_LEVEL`: it waits.
     fn drop(&mut self) {
-        let _ = self.wait(ptr::null_mut());
+        self.join();
         // SAFETY: by the invariant, and given back once.
         unsafe { ObfDereferenceObject(self.object) };
     }
@@ -124,7 +144,7 @@ unsafe extern "C" fn main<B: Body>(body: PVOID) {
     if let Some(body) = body {
         // SAFETY: a system thread begins at PASSIVE_LEVEL, and only `CurrentThread` raises it.
         let level = unsafe { AtMostApcLevel::assume() };
-        body.run(&mut CurrentThread { level });
+        body.run(&mut CurrentThread { level, remote: None });
     }
     // SAFETY: this is a system thread, and owns nothing any more.
     let _ = unsafe { PsTerminateSystemThread(STATUS_SUCCESS) };
@@ -133,20 +153,24 @@ unsafe extern "C" fn main<B: Body>(body: PVOID) {
 /// The thread that runs, as it sees itself.
 pub(crate) struct CurrentThread {
     level: AtMostApcLevel,
+    remote: Option<RemoteProcessor>,
 }
 
 impl CurrentThread {
+    /// Gives the thread what it does work on other processors with.
+    pub(crate) fn attach(&mut self, remote: Option<RemoteProcessor>) {
+        self.remote = remote;
+    }
+
     /// Keeps the calling thread on the processor with this index, over all groups, until it ends.
     ///
     /// # IRQL
     /// `<= APC_LEVEL`.
     pub(crate) fn stay_on(processor: u32) {
-        let mut number = PROCESSOR_NUMBER::default();
-        // SAFETY: the number is written.
-        if check(unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) }).is_err() {
+        let Some(number) = processors::number(processor) else {
             // The processor went away; the thread runs where it may.
             return;
-        }
+        };
         let mut affinity = GROUP_AFFINITY {
             Mask: 1 << number.Number,
             Group: number.Group,
@@ -194,16 +218,22 @@ pub(crate) unsafe fn stack_word(frame: usize, address: usize) -> u64 {
     unsafe { AtomicUsize::from_ptr(word) }.load(Acquire) as u64
 }
 
-/// Raises the IRQL to `DISPATCH_LEVEL` for as long as it lives, and borrows the proof that it was lower.
+/// Raises the IRQL for as long as it lives, and borrows the proof that it was at most `APC_LEVEL`.
 struct Raised<'a> {
     old: u8,
     _level: &'a mut AtMostApcLevel,
 }
 
 impl<'a> Raised<'a> {
-    fn new(level: &'a mut AtMostApcLevel) -> Self {
+    fn to_dispatch_level(level: &'a mut AtMostApcLevel) -> Self {
         // SAFETY: below DISPATCH_LEVEL, as the proof says.
         let old = unsafe { KeRaiseIrqlToDpcLevel() };
+        Self { old, _level: level }
+    }
+
+    fn to_apc_level(level: &'a mut AtMostApcLevel) -> Self {
+        // SAFETY: at most APC_LEVEL, as the proof says.
+        let old = unsafe { KfRaiseIrql(APC_LEVEL) };
         Self { old, _level: level }
     }
 }
@@ -221,6 +251,10 @@ impl Thread for CurrentThread {
         arch::timestamp()
     }
 
+    fn nanoseconds() -> u64 {
+        clock::nanoseconds()
+    }
+
     #[inline]
     fn pause() {
         core::hint::spin_loop();
@@ -228,9 +262,24 @@ impl Thread for CurrentThread {
 
     #[inline]
     fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
-        let raised = Raised::new(&mut self.level);
+        let raised = Raised::to_dispatch_level(&mut self.level);
         let result = body();
         mem::drop(raised);
         result
+    }
+
+    fn at_apc_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        let raised = Raised::to_apc_level(&mut self.level);
+        let result = body();
+        mem::drop(raised);
+        result
+    }
+
+    fn in_dpc<R: Send>(&mut self, body: impl FnOnce() -> R + Send) -> R {
+        match &mut self.remote {
+            Some(remote) => remote.run(body),
+            // Nobody attached one: the level is right, the processor is this one.
+            None => self.at_dispatch_level(body),
+        }
     }
 }

@@ -131,7 +131,7 @@ impl<W: Wait, F: FnOnce(Option<WayOut>, u64) + Send> Body for Waiter<W, F> {
             .store((&raw const frame).expose_provenance(), Release);
         let stopwatch = Stopwatch::start();
         // SAFETY: `begin`'s caller promises it.
-        let way_out = unsafe { self.shared.reference.wait() };
+        let way_out = unsafe { below(&*self.shared.reference) };
         let microseconds = stopwatch.microseconds();
         // Release pairs with the Acquire of `is_over`.
         self.shared.over.store(true, Release);
@@ -139,4 +139,14 @@ impl<W: Wait, F: FnOnce(Option<WayOut>, u64) + Send> Body for Waiter<W, F> {
             then(way_out, microseconds);
         }
     }
+}
+
+/// Waits in a frame of its own, with the block in it or below it: inlined, the block could lie above the mark in `run`.
+///
+/// # Safety
+/// As [`Wait::wait`].
+#[inline(never)]
+unsafe fn below<W: Wait>(reference: &W) -> Option<WayOut> {
+    // SAFETY: the caller's promise.
+    unsafe { reference.wait() }
 }

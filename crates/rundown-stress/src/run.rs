@@ -1,189 +1,310 @@
-//! One run: a reference, its object, its holders and its owner.
+//! A run: its arms, from turn to turn.
 
-use core::{
-    ops::Deref,
-    sync::atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Relaxed, Release},
-    },
+use core::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-
-use ex_rundown::WayOut;
 
 use crate::{
-    Reference, Tally, Thread,
-    canary::Canary,
-    random::Random,
-    tally::{Holder, Owner},
+    Arm, Memory, Plan, Schedule, Signals, Stage, Stall, Tally, Thread, Turn, Waiting, stall::Stalls,
+    turns::Turns,
 };
 
-/// How many gaps the owner waits for a holder before it runs the object down anyway.
-const PATIENCE: u64 = 64;
+/// How often the conductor looks after waits, in microseconds.
+const WATCH: u64 = 20_000;
 
-/// How long things last, and at which IRQL. All times are drawn anew each time, evenly from 0 to the bound.
+/// What a thread of a run does, besides the conductor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Runs the object down, in workloads that have an owner.
+    Owner,
+    /// Acquires and releases.
+    Holder(usize),
+}
+
+/// What happens in a run that is worth a line in a trace.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// How long a holder holds, at most, in cycles.
-    pub hold_cycles: u32,
-    /// How long a generation lives before it is run down, at most, in cycles.
-    pub gap_cycles: u32,
-    /// Wait at `DISPATCH_LEVEL`; holders then hold there too, on other processors.
-    pub at_dispatch_level: bool,
-    /// Seeds the times.
-    pub seed: u64,
+pub enum Event {
+    /// A turn begins.
+    TurnBegins {
+        /// Its number.
+        turn: u32,
+        /// The arm.
+        arm: usize,
+    },
+    /// A turn is over.
+    TurnEnds {
+        /// Its number.
+        turn: u32,
+        /// The arm.
+        arm: usize,
+        /// The arm's counters.
+        tally: Tally,
+    },
+    /// A wait has lasted too long; once per wait.
+    Stalled {
+        /// The arm.
+        arm: usize,
+        /// The wait.
+        waiting: Waiting,
+        /// How long it has lasted so far, in cycles.
+        cycles: u64,
+    },
 }
 
-/// Keeps the reference's cache line to itself.
-#[derive(Debug)]
-#[repr(align(64))]
-struct OwnLine<R>(R);
+/// How the time of a run is divided, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    turn: u64,
+    warm_up: u64,
+}
 
-/// A run over the reference `R`, with its holders' counters in `H`. It lives in memory that is shared by its threads
-/// and resident.
-#[derive(Debug)]
-pub struct Run<R, H> {
-    reference: OwnLine<R>,
+/// A run. It lives in memory that is shared by its threads, and resident.
+///
+/// [`Plan::holders`] threads [work](Self::work) as holders, one as the owner if the workload has one, and one
+/// [conducts](Self::conduct). All return when the turns are over, or soon after [`stop`](Self::stop).
+pub struct Run<A: Arm, S: Signals, M: Memory> {
     plan: Plan,
-    canary: Canary,
-    over: AtomicBool,
-    owner: Owner,
-    holders: H,
+    schedule: Schedule,
+    times: Times,
+    arms: M::Slice<A>,
+    turns: Turns<M>,
+    stalls: Stalls,
+    signals: S,
+    stage: Stage,
+    /// Threads that have finished the turn.
+    arrived: AtomicU32,
+    /// The run is to end before its time.
+    stopped: AtomicBool,
+    /// There are no turns any more.
+    finished: AtomicBool,
 }
 
-impl<R: Reference, H: Deref<Target = [Holder]>> Run<R, H> {
-    /// A run that has not begun, over a live reference, with as many holders as `holders` has room for.
-    pub const fn new(reference: R, holders: H, plan: Plan) -> Self {
-        Self {
-            reference: OwnLine(reference),
+impl<A: Arm, S: Signals, M: Memory> Run<A, S, M> {
+    /// A run that has not begun: `rounds` rounds of turns that last `turn_microseconds` each, the first
+    /// `warm_up_microseconds` of them not measured. `None` when memory is short.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub fn new(
+        plan: Plan,
+        arms: M::Slice<A>,
+        signals: S,
+        rounds: u32,
+        turn_microseconds: u64,
+        warm_up_microseconds: u64,
+    ) -> Option<Self> {
+        let schedule = Schedule::new(u32::try_from(arms.len()).ok()?, rounds);
+        Some(Self {
             plan,
-            canary: Canary::new(),
-            over: AtomicBool::new(false),
-            owner: Owner::new(),
-            holders,
-        }
+            schedule,
+            times: Times {
+                turn: turn_microseconds.saturating_mul(1_000),
+                warm_up: warm_up_microseconds.saturating_mul(1_000),
+            },
+            arms,
+            turns: Turns::new(schedule.turns())?,
+            stalls: Stalls::new(),
+            signals,
+            stage: Stage::new(),
+            arrived: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    /// How many threads work: the holders, and the owner if there is one.
+    fn workers(&self) -> u32 {
+        self.holders() + u32::from(self.plan.workload.has_owner())
+    }
+
+    fn holders(&self) -> u32 {
+        u32::try_from(self.plan.holders).unwrap_or(u32::MAX)
     }
 
     /// Tells all threads to return soon.
     ///
     /// # IRQL
-    /// Any.
+    /// `<= DISPATCH_LEVEL`.
     pub fn stop(&self) {
-        // Pairs with the loads in `is_over`; nothing else travels with it.
-        self.over.store(true, Release);
+        // Pairs with the load in `is_stopped`.
+        self.stopped.store(true, Release);
+        self.stage.end();
+        self.signals.wake();
     }
 
-    fn is_over(&self) -> bool {
-        self.over.load(Acquire)
+    /// [Stops](Self::stop) a run that nobody conducts.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub fn abandon(&self) {
+        self.stop();
+        self.finish(0);
     }
 
-    /// The work of holder number `index`: acquires, touches, holds and releases until the run is over.
+    fn is_stopped(&self) -> bool {
+        // Pairs with the store in `stop`.
+        self.stopped.load(Acquire)
+    }
+
+    /// No turn comes after `turns`: lets the threads go.
+    fn finish(&self, turns: u32) {
+        // Relaxed: the gate publishes it.
+        self.finished.store(true, Relaxed);
+        self.signals.open(turns);
+    }
+
+    /// The work of a holder or of the owner, turn after turn.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     ///
     /// # Panics
     /// When there is no such holder.
-    pub fn hold<T: Thread>(&self, index: usize, thread: &mut T) {
-        let slot = &self.holders[index];
-        let mut random = Random::new(self.plan.seed, index as u64 + 1);
-        while !self.is_over() {
-            let cycles = random.up_to(self.plan.hold_cycles);
-            let attempt = || self.reference.0.protect(|| self.inside::<T>(slot, cycles));
-            let granted = if self.plan.at_dispatch_level {
-                thread.at_dispatch_level(attempt)
-            } else {
-                attempt()
-            };
-            if granted {
-                slot.acquires.count();
-            } else {
-                slot.refused.count();
-                T::pause();
+    pub fn work<T: Thread>(&self, role: Role, thread: &mut T) {
+        for turn in 0.. {
+            self.signals.pass(turn);
+            // Relaxed: see `finish`.
+            if self.finished.load(Relaxed) {
+                return;
+            }
+            let arm = &self.arms[self.schedule.arm(turn)];
+            match role {
+                Role::Owner => arm.own(&self.stage, thread),
+                Role::Holder(index) => arm.hold(&self.stage, index, thread),
+            }
+            // AcqRel: the last one to arrive has what all did, and tells the conductor.
+            if self.arrived.fetch_add(1, AcqRel) + 1 == self.workers() {
+                self.signals.all_arrived();
             }
         }
     }
 
-    /// What a holder does under protection.
-    fn inside<T: Thread>(&self, slot: &Holder, cycles: u64) {
-        // Relaxed: like the canary's, these are ordered by the reference or not at all.
-        slot.inside.store(true, Relaxed);
-        let before = self.canary.generation();
-        T::spin(cycles);
-        let after = self.canary.generation();
-        if before.is_none() || before != after {
-            slot.poisoned.count();
-        }
-        slot.inside.store(false, Relaxed);
-    }
-
-    /// The work of the owner: generation after generation until `expired`, or until the run is
-    /// [stopped](Self::stop). Ends the run.
+    /// Leads the threads from turn to turn, and looks after waits. `observe` is told what happens.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
-    pub fn own<T: Thread>(&self, thread: &mut T, expired: impl Fn() -> bool) {
-        let mut random = Random::new(self.plan.seed, 0);
-        let mut generation = 0;
-        while !self.is_over() && !expired() {
-            T::spin(random.up_to(self.plan.gap_cycles));
-            // Every other time on average, only with a holder inside: a wait that finds nobody is over at once.
-            if random.up_to(1) == 1 {
-                self.await_holder::<T>();
-            }
-            let held = self.is_held();
-            let way_out = if self.plan.at_dispatch_level {
-                thread.at_dispatch_level(|| self.reference.0.run_down())
-            } else {
-                self.reference.0.run_down()
-            };
-            if self.is_held() {
-                self.owner.inside.count();
-            }
-            self.canary.poison();
-            self.reference.0.complete();
-            if let Some(way_out) = way_out {
-                self.owner.way_out(way_out);
-            }
-            if way_out.map_or(held, |way_out| way_out != WayOut::Drained) {
-                self.owner.contested.count();
-            }
-            // Dead for a while, so that a holder who should not be here has time to see it.
-            T::spin(random.up_to(self.plan.gap_cycles / 4));
-            generation += 1;
-            self.canary.revive(generation);
-            self.reference.0.reinitialize();
-            self.owner.generations.count();
+    pub fn conduct<T: Thread>(&self, observe: impl Fn(&Event)) {
+        let mut turn = 0;
+        while turn < self.schedule.turns() && !self.is_stopped() {
+            self.take_turn::<T>(turn, &observe);
+            turn += 1;
         }
-        self.stop();
+        self.finish(turn);
     }
 
-    /// Waits for a holder to be inside, for a while: holders may be starved by what else the machine does.
-    fn await_holder<T: Thread>(&self) {
-        let patience = u64::from(self.plan.gap_cycles) * PATIENCE;
-        let start = T::cycles();
-        while !self.is_held() && !self.is_over() && T::cycles().wrapping_sub(start) < patience {
-            T::pause();
+    fn take_turn<T: Thread>(&self, turn: u32, observe: &impl Fn(&Event)) {
+        let index = self.schedule.arm(turn);
+        let arm = &self.arms[index];
+        observe(&Event::TurnBegins { turn, arm: index });
+        // Relaxed: the gate publishes it; all threads have arrived from the turn before.
+        self.arrived.store(0, Relaxed);
+        self.stage.begin(turn, self.holders());
+        let begin = T::nanoseconds();
+        self.signals.open(turn);
+        self.pass_time::<T>(begin.saturating_add(self.times.warm_up), index, observe);
+
+        self.stage.measure();
+        let start = Reading::take::<A, T>(arm);
+        self.pass_time::<T>(begin.saturating_add(self.times.turn), index, observe);
+        let end = Reading::take::<A, T>(arm);
+        self.stage.end();
+
+        while !self.signals.await_arrival(WATCH) {
+            self.watch::<T>(index, observe);
+        }
+        // A turn that was cut short is none.
+        if !self.is_stopped() {
+            self.turns.add(end.since(&start));
+        }
+        observe(&Event::TurnEnds {
+            turn,
+            arm: index,
+            tally: arm.tally(),
+        });
+    }
+
+    /// Sleeps until `deadline`, in nanoseconds, or until the run is stopped; and watches.
+    fn pass_time<T: Thread>(&self, deadline: u64, arm: usize, observe: &impl Fn(&Event)) {
+        loop {
+            let left = deadline.saturating_sub(T::nanoseconds());
+            if left == 0 || self.is_stopped() {
+                return;
+            }
+            self.signals.sleep(left.div_ceil(1_000).min(WATCH));
+            self.watch::<T>(arm, observe);
         }
     }
 
-    fn is_held(&self) -> bool {
-        self.holders.iter().any(|slot| slot.inside.load(Relaxed))
+    /// Looks whether the arm's wait has lasted too long.
+    fn watch<T: Thread>(&self, arm: usize, observe: &impl Fn(&Event)) {
+        let Some(waiting) = self.arms[arm].waiting() else {
+            return;
+        };
+        let cycles = T::cycles().saturating_sub(waiting.since);
+        if cycles > self.plan.stall_cycles && self.stalls.note(arm, &waiting, cycles) {
+            observe(&Event::Stalled { arm, waiting, cycles });
+        }
     }
 
-    /// The counters at this moment. They are exact when the run's threads have been joined.
+    /// The arms, in the order of their turns.
+    pub fn arms(&self) -> &[A] {
+        &self.arms
+    }
+
+    /// Whose turns come when.
+    pub const fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
+    /// How many turns are over.
+    ///
+    /// # IRQL
+    /// Any.
+    pub fn turns_done(&self) -> u32 {
+        self.turns.done()
+    }
+
+    /// The figures of a turn that is over; `None` for the others.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
-    pub fn tally(&self) -> Tally {
-        let sum = |field: fn(&Holder) -> u64| self.holders.iter().map(field).sum();
-        Tally {
-            acquires: sum(|slot| slot.acquires.get()),
-            refused: sum(|slot| slot.refused.get()),
-            generations: self.owner.generations.get(),
-            contested: self.owner.contested.get(),
-            waits: self.owner.waits(),
-            poisoned: sum(|slot| slot.poisoned.get()),
-            inside: self.owner.inside.get(),
+    pub fn turn(&self, turn: u32) -> Option<Turn> {
+        self.turns.get(turn)
+    }
+
+    /// The longest of the waits that stalled.
+    ///
+    /// # IRQL
+    /// Any.
+    pub fn stall(&self) -> Stall {
+        self.stalls.longest()
+    }
+}
+
+/// Counters and clocks at one moment.
+struct Reading {
+    tally: Tally,
+    nanoseconds: u64,
+    cycles: u64,
+}
+
+impl Reading {
+    fn take<A: Arm, T: Thread>(arm: &A) -> Self {
+        Self {
+            tally: arm.tally(),
+            nanoseconds: T::nanoseconds(),
+            cycles: T::cycles(),
+        }
+    }
+
+    fn since(&self, start: &Self) -> Turn {
+        let operations = |tally: &Tally| tally.operations();
+        Turn {
+            operations: operations(&self.tally).wrapping_sub(operations(&start.tally)),
+            generations: self.tally.generations.wrapping_sub(start.tally.generations),
+            nanoseconds: self.nanoseconds.saturating_sub(start.nanoseconds),
+            cycles: self.cycles.saturating_sub(start.cycles),
         }
     }
 }

@@ -8,17 +8,35 @@ pub trait Thread {
     /// Any.
     fn cycles() -> u64;
 
+    /// A clock, in nanoseconds from whenever.
+    ///
+    /// # IRQL
+    /// Any.
+    fn nanoseconds() -> u64;
+
     /// Tells the processor that this is a spin loop.
     ///
     /// # IRQL
     /// Any.
     fn pause();
 
+    /// Runs `body` at `APC_LEVEL`, and returns to the level before.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn at_apc_level<R>(&mut self, body: impl FnOnce() -> R) -> R;
+
     /// Runs `body` at `DISPATCH_LEVEL`, and returns to the level before.
     ///
     /// # IRQL
     /// `<= APC_LEVEL`.
     fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R;
+
+    /// Runs `body` in a DPC on another processor, where there is one, and waits for its end.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    fn in_dpc<R: Send>(&mut self, body: impl FnOnce() -> R + Send) -> R;
 
     /// Spins for `cycles`.
     ///

@@ -309,7 +309,12 @@ pub fn refusal(status: u32) -> Refusal {
     Refusal::from_status(status).unwrap_or_else(|| panic!("0x{status:08X} is no refusal of the driver's"))
 }
 
-fn artefact(name: &str) -> PathBuf {
+/// A file that `cargo xtask lab` makes.
+///
+/// # Panics
+/// When there is none. A test that is skipped proves nothing.
+#[must_use]
+pub fn artefact(name: &str) -> PathBuf {
     let folder = env::var_os("RUNDOWN_LAB_DIR").expect(
         "RUNDOWN_LAB_DIR names the folder that `cargo xtask lab` fills, target/lab, as an absolute path",
     );

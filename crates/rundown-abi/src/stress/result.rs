@@ -312,7 +312,7 @@ pub struct Turn {
 }
 
 /// Turns per answer to [`StressTurnsQuery`].
-pub const TURNS_PER_ANSWER: usize = 32;
+pub const TURNS_PER_ANSWER: usize = 16;
 
 /// Turns that are over, from the one that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]

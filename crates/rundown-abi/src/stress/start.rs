@@ -76,7 +76,7 @@ wire_enum! {
         HandOff = 5,
         /// As the storm, but a holder acquires a batch at once and releases it in two parts.
         Batches = 6,
-        /// As the storm, but holders acquire, hold and release in DPCs on other processors.
+        /// As the storm, but holders acquire, hold and release in DPCs on other processors than the owner's.
         Dpcs = 7,
     }
 }

@@ -1,0 +1,78 @@
+//! Acquire here, release there.
+//!
+//! Each holder has a place in which its neighbour parks a reference, and releases what it finds there. So the last
+//! release of a generation comes from a thread that has not acquired it, on a processor whose caches know nothing of it.
+
+use crate::{
+    ArmOf, Level, Memory, Reference, Stage, Thread, Ticket, canary::Canary, counters::Holder, storm::look,
+};
+
+/// A holder's work until the turn is over, and until nothing is parked any more.
+pub(crate) fn hold<R: Reference + Send, M: Memory, T: Thread>(
+    arm: &ArmOf<R, M>,
+    stage: &Stage,
+    index: usize,
+    thread: &mut T,
+) {
+    let (reference, canary) = arm.object();
+    let slot = &arm.holders[index];
+    let neighbour = &arm.holders[(index + 1) % arm.holders.len()];
+    let mut random = arm.random(stage, index);
+    while !stage.is_over() {
+        let hold = random.up_to(arm.plan.hold_cycles);
+        let work = || {
+            release_parked::<R, T>(reference, canary, slot);
+            acquire::<R, T>(reference, canary, slot, neighbour, hold)
+        };
+        let granted = match arm.plan.waiter {
+            Level::Dispatch => thread.at_dispatch_level(work),
+            Level::Passive | Level::Apc => work(),
+        };
+        slot.count(granted);
+        if !granted {
+            T::pause();
+        }
+    }
+    stage.stop_acquiring();
+    // The owner may wait for what the neighbour parks here last.
+    while stage.is_anyone_acquiring() {
+        release_parked::<R, T>(reference, canary, slot);
+        T::pause();
+    }
+    release_parked::<R, T>(reference, canary, slot);
+}
+
+/// Acquires, and parks the reference with the neighbour, or releases it when there is no room.
+fn acquire<R: Reference, T: Thread>(
+    reference: &R,
+    canary: &Canary,
+    slot: &Holder,
+    neighbour: &Holder,
+    hold: u64,
+) -> bool {
+    let Some(ticket) = Ticket::take(reference, 1) else {
+        return false;
+    };
+    slot.enter();
+    look(canary, slot, || T::spin(hold));
+    if neighbour.park() {
+        ticket.leave();
+        slot.leave(0);
+    } else {
+        slot.leave(T::cycles());
+        reference.release(ticket);
+    }
+    true
+}
+
+/// Releases the reference that lies in this holder's place, if there is one.
+fn release_parked<R: Reference, T: Thread>(reference: &R, canary: &Canary, slot: &Holder) {
+    if slot.has_parked() {
+        slot.enter();
+        look(canary, slot, || ());
+        slot.leave(T::cycles());
+        // Before the release: from then on nothing lies here.
+        slot.unpark();
+        reference.release(Ticket::found());
+    }
+}

@@ -1,0 +1,120 @@
+//! The service's `Parameters` key: an administrator's settings, read once when the driver is loaded.
+//!
+//! | value (`REG_DWORD`) | meaning | default, and most |
+//! |---|---|---|
+//! | `SpinCycles` | the spin budget of our waits below `DISPATCH_LEVEL`, TSC cycles, 0 for NT's | 0, 100,000,000 |
+//! | `MaximumThreads` | holder threads of a run | 64 |
+//! | `MaximumMilliseconds` | duration of a run | 3,600,000 |
+//! | `MaximumBytes` | pool for a run's counters | 16,777,216 |
+//!
+//! A value beyond the most counts as the most, a limit of 0 as 1. The key, and each value in it, may be missing.
+
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use rundown_abi::Limits;
+use wdk_sys::{
+    KEY_QUERY_VALUE, UNICODE_STRING, WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, WDFKEY,
+    call_unsafe_wdf_function_binding,
+};
+
+use super::{check, clock, spin_budget};
+
+/// Limits that the registry may lower. Written once, before any device exists; nothing else depends on them.
+static THREADS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.threads);
+static MILLISECONDS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.milliseconds);
+static BYTES: AtomicU32 = AtomicU32::new(Limits::DEFAULT.bytes);
+
+/// A value's name in UTF-16, as the framework wants it.
+macro_rules! name {
+    ($text:literal) => {{
+        const NAME: [u16; $text.len()] = {
+            let mut name = [0; $text.len()];
+            let mut index = 0;
+            while index < name.len() {
+                assert!($text.as_bytes()[index].is_ascii());
+                name[index] = $text.as_bytes()[index] as u16;
+                index += 1;
+            }
+            name
+        };
+        &NAME
+    }};
+}
+
+/// Reads the parameters.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+///
+/// # Safety
+/// `driver` is the framework's driver object, and no device exists yet.
+pub(crate) unsafe fn read(driver: WDFDRIVER) {
+    let mut key: WDFKEY = core::ptr::null_mut();
+    // SAFETY: the driver object is live; the handle is written on success.
+    let opened = check(unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDriverOpenParametersRegistryKey,
+            driver,
+            KEY_QUERY_VALUE,
+            WDF_NO_OBJECT_ATTRIBUTES,
+            &raw mut key,
+        )
+    });
+    if opened.is_err() {
+        // No key: the defaults hold.
+        return;
+    }
+    // SAFETY: the key is open.
+    if let Some(cycles) = unsafe { value(key, name!("SpinCycles")) } {
+        spin_budget::set_default(cycles.min(Limits::DEFAULT.spin_cycles));
+    }
+    for (limit, name) in [
+        (&THREADS, name!("MaximumThreads") as &[u16]),
+        (&MILLISECONDS, name!("MaximumMilliseconds")),
+        (&BYTES, name!("MaximumBytes")),
+    ] {
+        // SAFETY: the key is open.
+        if let Some(value) = unsafe { self::value(key, name) } {
+            // Relaxed: see `THREADS`. The initial value is the most.
+            limit.store(value.clamp(1, limit.load(Relaxed)), Relaxed);
+        }
+    }
+    // SAFETY: the key was opened above, and is closed once.
+    unsafe { call_unsafe_wdf_function_binding!(WdfRegistryClose, key) };
+}
+
+/// A value of the key; `None` when it is missing or no `REG_DWORD`.
+///
+/// # Safety
+/// The key is open.
+unsafe fn value(key: WDFKEY, name: &[u16]) -> Option<u32> {
+    let length = u16::try_from(size_of_val(name)).ok()?;
+    let name = UNICODE_STRING {
+        Length: length,
+        MaximumLength: length,
+        Buffer: name.as_ptr().cast_mut(),
+    };
+    let mut value = 0;
+    // SAFETY: the key is open, says the caller; the name is only read; the value is written on success.
+    check(unsafe {
+        call_unsafe_wdf_function_binding!(WdfRegistryQueryULong, key, &raw const name, &raw mut value)
+    })
+    .ok()
+    .map(|()| value)
+}
+
+/// The limits in force: the registry's, and a hold at `DISPATCH_LEVEL` of at most 100 us.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn limits() -> Limits {
+    let microseconds_100 = u32::try_from(clock::cycle_frequency() / 10_000).unwrap_or(u32::MAX);
+    Limits {
+        // Relaxed: see `THREADS`.
+        threads: THREADS.load(Relaxed),
+        milliseconds: MILLISECONDS.load(Relaxed),
+        bytes: BYTES.load(Relaxed),
+        dispatch_hold_cycles: microseconds_100.min(Limits::DEFAULT.dispatch_hold_cycles),
+        ..Limits::DEFAULT
+    }
+}

@@ -1,0 +1,262 @@
+//! The threads of a run and what they share.
+
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use rundown_abi::{Arm as Name, Limits, Refusal, StressStart, Waiter, Workload, flags};
+use rundown_stress::{Event, Level, Memory, Plan, Role, Run};
+
+use super::arms::AnyArm;
+use crate::kernel::{
+    Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread,
+    clock::{self, Stopwatch},
+    processors, trace,
+};
+
+/// How long a wait may last before it is reported as stalled, when the request does not say, in milliseconds.
+const STALL: u32 = 5_000;
+
+/// What all threads of a run share, in resident memory.
+pub(super) struct Shared {
+    pub(super) number: u64,
+    pub(super) run: Run<AnyArm, Events, Pool>,
+    pub(super) stopwatch: Stopwatch,
+}
+
+/// The threads of a run. Dropping it ends them.
+pub(super) struct Crew {
+    threads: Vec<SystemThread>,
+    pub(super) shared: PoolArc<Shared>,
+}
+
+/// A holder or the owner.
+struct Worker {
+    shared: PoolArc<Shared>,
+    role: Role,
+    /// The processor that it stays on.
+    processor: u32,
+    /// What it does its work with when that is to be done in DPCs; the thread takes it.
+    remote: Cell<Option<RemoteProcessor>>,
+}
+
+/// Leads the others from turn to turn.
+struct Conductor(PoolArc<Shared>);
+
+/// What the engine is to do.
+fn plan(start: &StressStart) -> Result<Plan, Refusal> {
+    let stall = match start.stall_milliseconds {
+        0 => STALL,
+        milliseconds => milliseconds,
+    };
+    Ok(Plan {
+        workload: match Workload::from_wire(start.workload).ok_or(Refusal::Workload)? {
+            Workload::Storm => rundown_stress::Workload::Storm,
+            Workload::Uncontended => rundown_stress::Workload::Uncontended,
+            Workload::Contended => rundown_stress::Workload::Contended,
+            Workload::Refused => rundown_stress::Workload::Refused,
+            Workload::HandOff => rundown_stress::Workload::HandOff,
+            Workload::Batches => rundown_stress::Workload::Batches,
+            Workload::Dpcs => rundown_stress::Workload::Dpcs,
+        },
+        waiter: match Waiter::from_wire(start.waiter).ok_or(Refusal::Waiter)? {
+            Waiter::Passive => Level::Passive,
+            Waiter::Apc => Level::Apc,
+            Waiter::Dispatch => Level::Dispatch,
+        },
+        holders: start.threads as usize,
+        hold_cycles: start.hold_cycles,
+        gap_cycles: start.gap_cycles,
+        batch: start.batch,
+        false_sharing: start.flags & flags::FALSE_SHARING != 0,
+        stall_cycles: (clock::cycle_frequency() / 1_000).saturating_mul(stall.into()),
+        seed: start.seed,
+    })
+}
+
+/// Processors besides the owner's, which is 0; at least one.
+fn others() -> u32 {
+    processors::active().saturating_sub(1).max(1)
+}
+
+/// The processor that a holder stays on. Holders are spread over all, from the one after the owner's on; but an owner that
+/// waits at `DISPATCH_LEVEL`, and one whose holders hold there, in DPCs, has its processor to itself: on that one they
+/// could not hold while it waits.
+fn holder_processor(plan: &Plan, holder: u32) -> u32 {
+    let all = processors::active().max(1);
+    if !plan.workload.has_owner() {
+        holder % all
+    } else if plan.waiter == Level::Dispatch || plan.workload == rundown_stress::Workload::Dpcs {
+        1 + holder % others()
+    } else {
+        (1 + holder) % all
+    }
+}
+
+impl Crew {
+    /// Starts a run.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(super) fn start(number: u64, start: &StressStart, limits: &Limits) -> Result<Self, Refusal> {
+        let plan = plan(start)?;
+        let names = || Name::of_set(start.arms);
+        let bytes = names().fold(0, |sum: usize, name| {
+            sum.saturating_add(AnyArm::bytes(name, &plan))
+        });
+        if bytes > limits.bytes as usize {
+            return Err(Refusal::Bytes);
+        }
+        let mut arms = names();
+        let arms =
+            Pool::slice(names().count(), |_| AnyArm::new(arms.next()?, plan)).ok_or(Refusal::Resources)?;
+        let run = Events::new().and_then(|events| {
+            Run::new(
+                plan,
+                arms,
+                events,
+                start.rounds,
+                start.turn_microseconds(),
+                u64::from(start.warm_up_milliseconds) * 1_000,
+            )
+        });
+        let shared = PoolArc::new(Shared {
+            number,
+            run: run.ok_or(Refusal::Resources)?,
+            stopwatch: Stopwatch::start(),
+        });
+
+        let mut crew = Self {
+            threads: Vec::new(),
+            shared: shared.ok_or(Refusal::Resources)?,
+        };
+        trace::record(
+            trace::Event::RunBegins,
+            [number, start.arms.into(), start.workload.into(), 0],
+        );
+        match crew.add_all(start, &plan) {
+            Ok(()) => Ok(crew),
+            Err(refusal) => {
+                // Nobody conducts those that were started.
+                crew.shared.run.abandon();
+                Err(refusal)
+            }
+        }
+    }
+
+    fn add_all(&mut self, start: &StressStart, plan: &Plan) -> Result<(), Refusal> {
+        self.threads
+            .try_reserve_exact(plan.holders + 2)
+            .map_err(|_| Refusal::Resources)?;
+        for (index, number) in (0..start.threads).enumerate() {
+            let processor = holder_processor(plan, number);
+            let remote = if plan.workload == rundown_stress::Workload::Dpcs {
+                // From its own processor it asks the next one that is not the owner's.
+                let next = 1 + processor % others();
+                Some(RemoteProcessor::new(next).ok_or(Refusal::Resources)?)
+            } else {
+                None
+            };
+            self.add(Role::Holder(index), processor, remote)?;
+        }
+        if plan.workload.has_owner() {
+            self.add(Role::Owner, 0, None)?;
+        }
+        // Last: from then on nothing can fail, and the turns begin.
+        let conductor = SystemThread::start(Conductor(self.shared.clone())).ok_or(Refusal::Resources)?;
+        // It sleeps most of the time, and has to be on time when it wakes.
+        conductor.raise_priority();
+        self.threads.push(conductor);
+        Ok(())
+    }
+
+    fn add(&mut self, role: Role, processor: u32, remote: Option<RemoteProcessor>) -> Result<(), Refusal> {
+        let worker = Worker {
+            shared: self.shared.clone(),
+            role,
+            processor,
+            remote: Cell::new(remote),
+        };
+        self.threads
+            .push(SystemThread::start(worker).ok_or(Refusal::Resources)?);
+        Ok(())
+    }
+
+    /// Whether a thread is left.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.threads.iter().any(SystemThread::is_running)
+    }
+
+    /// Tells the threads to return.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(super) fn stop(&self) {
+        self.shared.run.stop();
+    }
+
+    /// Waits until the threads are gone.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(super) fn join(&self) {
+        self.threads.iter().for_each(SystemThread::join);
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Body for Worker {
+    fn run(&self, thread: &mut CurrentThread) {
+        CurrentThread::stay_on(self.processor);
+        thread.attach(self.remote.take());
+        self.shared.run.work(self.role, thread);
+    }
+}
+
+impl Body for Conductor {
+    fn run(&self, _thread: &mut CurrentThread) {
+        let Shared {
+            number,
+            run,
+            stopwatch,
+        } = &*self.0;
+        let arm = |index: usize| run.arms().get(index).map_or(0, |arm: &AnyArm| arm.name() as u64);
+        run.conduct::<CurrentThread>(|event| match *event {
+            Event::TurnBegins { turn, arm: index } => {
+                trace::record(trace::Event::TurnBegins, [*number, turn.into(), arm(index), 0]);
+            }
+            Event::TurnEnds {
+                turn,
+                arm: index,
+                tally,
+            } => {
+                trace::record(
+                    trace::Event::TurnEnds,
+                    [*number, turn.into(), arm(index), tally.acquires],
+                );
+            }
+            Event::Stalled {
+                arm: index,
+                waiting,
+                cycles,
+            } => {
+                let word = waiting.word.unwrap_or(0);
+                trace::record(
+                    trace::Event::Stalled,
+                    [
+                        waiting.object as u64,
+                        word as u64,
+                        waiting.holders,
+                        arm(index) << 56 | cycles,
+                    ],
+                );
+            }
+        });
+        stopwatch.stop();
+        trace::record(trace::Event::RunEnds, [*number, run.turns_done().into(), 0, 0]);
+    }
+}

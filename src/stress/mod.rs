@@ -1,0 +1,194 @@
+//! Stress: starts a run, tells how far it is, stops it. One at a time per device.
+
+mod answer;
+mod arms;
+mod crew;
+mod references;
+
+use ex_rundown::AtMostApcLevel;
+use rundown_abi::{
+    Arm, Header, Refusal, StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart,
+    StressStarted, StressTurns, StressTurnsQuery, Waiter, Workload,
+};
+use wdk_sys::{NTSTATUS, WDFOBJECT};
+
+use self::crew::Crew;
+use crate::kernel::{PoolArc, WaitLock, parameters, processors, spin_budget, trace, verifier};
+
+/// The device's run.
+pub(crate) struct Stress(WaitLock<Slot>);
+
+/// The run, and the number of the last one.
+struct Slot {
+    last: u64,
+    run: Option<ActiveRun>,
+}
+
+/// A run that was started and not yet replaced by another. Its threads may have ended.
+struct ActiveRun {
+    number: u64,
+    /// The file object that started it; only ever compared.
+    file: WDFOBJECT,
+    /// The set of its arms.
+    arms: u32,
+    stopped: bool,
+    crew: PoolArc<Crew>,
+}
+
+impl Stress {
+    /// No run, in a lock that is deleted with `device`.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    ///
+    /// # Errors
+    /// What the framework answers.
+    pub(crate) fn new(device: WDFOBJECT) -> Result<Self, NTSTATUS> {
+        WaitLock::new(device, Slot { last: 0, run: None }).map(Self)
+    }
+
+    /// Starts a run.
+    pub(crate) fn start(
+        &self,
+        level: &AtMostApcLevel,
+        file: WDFOBJECT,
+        start: &StressStart,
+    ) -> Result<StressStarted, Refusal> {
+        let limits = parameters::limits();
+        start.check_against(&limits)?;
+        check_machine(start)?;
+        let mut slot = self.0.lock(level);
+        if slot.run.as_ref().is_some_and(|run| run.crew.is_at_work()) {
+            return Err(Refusal::Busy);
+        }
+        // Joins the threads of the run before, which have done their work.
+        slot.run = None;
+        let number = slot.last + 1;
+        spin_budget::set_for_run(start.spin_cycles);
+        let crew = Crew::start(number, start, &limits)?;
+        let crew = PoolArc::new(crew).ok_or(Refusal::Resources)?;
+        slot.last = number;
+        slot.run = Some(ActiveRun {
+            number,
+            file,
+            arms: start.arms,
+            stopped: false,
+            crew,
+        });
+        Ok(StressStarted {
+            header: Header::of::<StressStarted>(),
+            run: number,
+        })
+    }
+
+    /// How far a run is, and the sums over its arms.
+    pub(crate) fn result(
+        &self,
+        level: &AtMostApcLevel,
+        file: WDFOBJECT,
+        query: &StressQuery,
+    ) -> Result<StressResult, Refusal> {
+        let mut slot = self.0.lock(level);
+        slot.find(file, query.run).map(|run| answer::result(run))
+    }
+
+    /// One arm's figures.
+    pub(crate) fn arm(
+        &self,
+        level: &AtMostApcLevel,
+        file: WDFOBJECT,
+        query: &StressArmQuery,
+    ) -> Result<StressArmResult, Refusal> {
+        let arm = Arm::from_wire(query.arm).ok_or(Refusal::Arm)?;
+        let mut slot = self.0.lock(level);
+        answer::arm(slot.find(file, query.run)?, arm).ok_or(Refusal::Arm)
+    }
+
+    /// The turns that are over.
+    pub(crate) fn turns(
+        &self,
+        level: &AtMostApcLevel,
+        file: WDFOBJECT,
+        query: &StressTurnsQuery,
+    ) -> Result<StressTurns, Refusal> {
+        let mut slot = self.0.lock(level);
+        slot.find(file, query.run)
+            .map(|run| answer::turns(run, query.first))
+    }
+
+    /// Stops a run and waits for its threads; its counters stay.
+    pub(crate) fn stop(
+        &self,
+        level: &AtMostApcLevel,
+        file: WDFOBJECT,
+        query: &StressQuery,
+    ) -> Result<(), Refusal> {
+        let crew = {
+            let mut slot = self.0.lock(level);
+            let run = slot.find(file, query.run)?;
+            run.stopped |= run.crew.is_at_work();
+            run.stop()
+        };
+        // Without the lock: a wait that never ends is to be seen by another request.
+        crew.join();
+        Ok(())
+    }
+
+    /// A handle is closed: the run that it started ends.
+    pub(crate) fn close(&self, level: &AtMostApcLevel, file: WDFOBJECT) {
+        self.end(level, |run| run.file == file);
+    }
+
+    /// The device is gone: its run ends, whoever started it.
+    pub(crate) fn end_any(&self, level: &AtMostApcLevel) {
+        self.end(level, |_| true);
+    }
+
+    fn end(&self, level: &AtMostApcLevel, concerned: impl FnOnce(&ActiveRun) -> bool) {
+        let (number, crew) = {
+            let slot = self.0.lock(level);
+            match &slot.run {
+                Some(run) if concerned(run) => (run.number, run.stop()),
+                _ => return,
+            }
+        };
+        // Without the lock, see `stop`. Until its threads are gone the run is there, and another is refused.
+        crew.join();
+        let mut slot = self.0.lock(level);
+        if slot.run.as_ref().is_some_and(|run| run.number == number) {
+            slot.run = None;
+        }
+    }
+}
+
+impl Slot {
+    fn find(&mut self, file: WDFOBJECT, number: u64) -> Result<&mut ActiveRun, Refusal> {
+        self.run
+            .as_mut()
+            .filter(|run| run.file == file && run.number == number)
+            .ok_or(Refusal::NoSuchRun)
+    }
+}
+
+impl ActiveRun {
+    /// Tells its threads to return, who are to be joined without the lock.
+    fn stop(&self) -> PoolArc<Crew> {
+        trace::record(trace::Event::RunStops, [self.number, 0, 0, 0]);
+        self.crew.stop();
+        self.crew.clone()
+    }
+}
+
+/// What only the machine can judge about a start.
+fn check_machine(start: &StressStart) -> Result<(), Refusal> {
+    let has_owner = Workload::from_wire(start.workload).is_some_and(Workload::has_owner);
+    let at_dispatch = has_owner && start.waiter == Waiter::Dispatch as u32;
+    let native = Arm::of_set(start.arms).any(Arm::is_native);
+    if at_dispatch && native && verifier::checks_this_driver() {
+        return Err(Refusal::NativeUnderVerifier);
+    }
+    if (at_dispatch || start.workload == Workload::Dpcs as u32) && processors::active() < 2 {
+        return Err(Refusal::OneProcessor);
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The references under stress, as the engine wants them.
+
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, Protection, RundownRef, WayOut, WideRundownRef,
+};
+use rundown_stress::{Reference, Ticket};
+
+use crate::kernel::{NativeCacheAware, NativeRundown, Nt};
+
+/// One of ours.
+pub(super) struct Ours<R>(R);
+
+/// What the engine asks of ours beyond their protocol.
+pub(super) trait Kind: Protection + Send + Sync + Sized {
+    /// A live one; `None` when there is no pool left.
+    fn new() -> Option<Self>;
+
+    /// The word, of one that is a word of NT's layout.
+    fn word(&self) -> Option<usize>;
+
+    /// Bytes of pool beside the value itself.
+    fn bytes() -> usize;
+}
+
+impl Kind for RundownRef<Nt> {
+    fn new() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn word(&self) -> Option<usize> {
+        Some(self.state().word())
+    }
+
+    fn bytes() -> usize {
+        0
+    }
+}
+
+impl Kind for WideRundownRef<Nt> {
+    fn new() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn word(&self) -> Option<usize> {
+        None
+    }
+
+    fn bytes() -> usize {
+        0
+    }
+}
+
+impl Kind for AllocatedCacheAwareRundownRef<Nt> {
+    fn new() -> Option<Self> {
+        Self::new().ok()
+    }
+
+    fn word(&self) -> Option<usize> {
+        None
+    }
+
+    fn bytes() -> usize {
+        CacheAwareRundownRef::<Nt>::size_of().unwrap_or(usize::MAX)
+    }
+}
+
+/// A reference that can be made.
+pub(super) trait New: Reference + Send + Sized {
+    /// A live one; `None` when there is no pool left.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn new() -> Option<Self>;
+
+    /// Bytes of pool beside the value itself.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn bytes() -> usize {
+        0
+    }
+}
+
+impl<R: Kind> New for Ours<R> {
+    fn new() -> Option<Self> {
+        R::new().map(Self)
+    }
+
+    fn bytes() -> usize {
+        R::bytes()
+    }
+}
+
+impl<R: Kind> Reference for Ours<R> {
+    #[inline]
+    fn acquire(&self, count: u32) -> bool {
+        match count {
+            1 => self.0.acquire(),
+            count => self.0.acquire_ex(count),
+        }
+    }
+
+    #[inline]
+    fn release(&self, ticket: Ticket) {
+        match ticket.count() {
+            // SAFETY: the engine's ticket stands for a reference of this, and is handed in once.
+            1 => unsafe { self.0.release() },
+            // SAFETY: as above, for so many.
+            count => unsafe { self.0.release_ex(count) },
+        }
+    }
+
+    fn run_down(&self) -> Option<WayOut> {
+        Some(self.0.wait())
+    }
+
+    fn complete(&self) {
+        self.0.completed();
+    }
+
+    fn reinitialize(&self) {
+        self.0.reinitialize();
+    }
+
+    fn word(&self) -> Option<usize> {
+        self.0.word()
+    }
+}
+
+/// The system's references have the same methods.
+macro_rules! native {
+    ($type:ident, |$this:ident| $word:expr, $bytes:expr, $new:expr) => {
+        impl New for $type {
+            fn new() -> Option<Self> {
+                $new
+            }
+
+            fn bytes() -> usize {
+                $bytes
+            }
+        }
+
+        impl Reference for $type {
+            #[inline]
+            fn acquire(&self, count: u32) -> bool {
+                self.acquire(count)
+            }
+
+            #[inline]
+            fn release(&self, ticket: Ticket) {
+                // SAFETY: the engine's ticket stands for so many references of this, and is handed in once.
+                unsafe { self.release(ticket.count()) };
+            }
+
+            fn run_down(&self) -> Option<WayOut> {
+                // SAFETY: the engine has one owner, who completes and re-initialises between two waits.
+                unsafe { self.wait() };
+                // The system's routine does not tell how its wait ended.
+                None
+            }
+
+            fn complete(&self) {
+                // SAFETY: after the wait, so no reference is out.
+                unsafe { self.completed() };
+            }
+
+            fn reinitialize(&self) {
+                // SAFETY: after the wait, so no reference is out.
+                unsafe { self.reinitialize() };
+            }
+
+            fn word(&self) -> Option<usize> {
+                let $this = self;
+                $word
+            }
+        }
+    };
+}
+
+native!(
+    NativeRundown,
+    |this| Some(NativeRundown::word(this)),
+    0,
+    Some(Self::new())
+);
+native!(NativeCacheAware, |_this| None, Self::bytes(), Self::new());
+
+impl New for rundown_stress::EmptyCall {
+    fn new() -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl New for rundown_stress::LockXadd {
+    fn new() -> Option<Self> {
+        Some(Self::new())
+    }
+}
