@@ -16,11 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ex_rundown::{DISPATCH_LEVEL, Parity, State, WayOut, arch};
-use rundown_stress::{Holder, Reference, Run, Tally, Thread};
+use ex_rundown::{DISPATCH_LEVEL, Parity, State, WayOut};
+use rundown_stress::{Arm as _, ArmOf, Level, Reference, Role, Run, Tally, Ticket, Workload};
 use serde::Serialize;
 
-use crate::{Arm, Counts, Settings, Word, block::Block, event::KEvent};
+use crate::{
+    Arm, Counts, Settings, Word,
+    block::Block,
+    engine::{Gates, Heap, HostThread},
+    event::KEvent,
+};
 
 /// The ways out that take a while, each with the settings that lead there.
 pub const WAYS_OUT: [WayOut; 4] = [WayOut::Event, WayOut::Pause, WayOut::Monitorx, WayOut::Dispatch];
@@ -124,22 +129,29 @@ struct Shared<'a> {
     waiter: &'a dyn Arm,
     /// Odd while a wait goes on.
     waits: &'a AtomicU64,
-    turn: AtomicUsize,
+    acquires: AtomicUsize,
+    releases: AtomicUsize,
+}
+
+impl Shared<'_> {
+    fn holder(&self, turn: usize) -> &dyn Arm {
+        self.holders[turn % self.holders.len()]
+    }
 }
 
 impl Reference for &Shared<'_> {
-    fn protect(&self, body: impl FnOnce()) -> bool {
-        // A counter; nothing is ordered by it.
-        let turn = self.turn.fetch_add(1, Relaxed);
-        let arm = |turn: usize| self.holders[turn % self.holders.len()];
-        let granted = arm(turn).acquire(&self.word);
-        if granted {
-            body();
-            // All four pairs of two arms take their turns.
-            // SAFETY: acquired above.
-            unsafe { arm(turn / self.holders.len()).release(&self.word) };
-        }
-        granted
+    fn acquire(&self, count: u32) -> bool {
+        debug_assert_eq!(count, 1, "the plan's batch");
+        // Counters, here and below; nothing is ordered by them.
+        self.holder(self.acquires.fetch_add(1, Relaxed))
+            .acquire(&self.word)
+    }
+
+    fn release(&self, _ticket: Ticket) {
+        // Half as fast, so that all four pairs of two arms take their turns.
+        let turn = self.releases.fetch_add(1, Relaxed) / self.holders.len();
+        // SAFETY: the ticket stands for one reference that was granted, and is handed in once.
+        unsafe { self.holder(turn).release(&self.word) };
     }
 
     fn run_down(&self) -> Option<WayOut> {
@@ -157,27 +169,9 @@ impl Reference for &Shared<'_> {
     fn reinitialize(&self) {
         self.word.as_ours::<Parity>().reinitialize();
     }
-}
 
-/// A thread of this process, for the engine.
-struct HostThread;
-
-impl Thread for HostThread {
-    fn cycles() -> u64 {
-        arch::timestamp()
-    }
-
-    fn pause() {
-        std::hint::spin_loop();
-        thread::yield_now();
-    }
-
-    fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
-        let level = Settings {
-            irql: DISPATCH_LEVEL,
-            ..Settings::current()
-        };
-        level.with(body)
+    fn word(&self) -> Option<usize> {
+        Some(self.word.state().word())
     }
 }
 
@@ -191,40 +185,62 @@ pub fn run(plan: &Plan<'_>) -> Report {
         holders: plan.holders,
         waiter: plan.waiter,
         waits: &waits,
-        turn: AtomicUsize::new(0),
+        acquires: AtomicUsize::new(0),
+        releases: AtomicUsize::new(0),
     };
-    let threads: Vec<Holder> = (0..plan.threads).map(|_| Holder::new()).collect();
     let times = rundown_stress::Plan {
+        workload: Workload::Storm,
+        waiter: match plan.way_out {
+            WayOut::Dispatch => Level::Dispatch,
+            _ => Level::Passive,
+        },
+        holders: plan.threads,
         hold_cycles: 100_000,
         gap_cycles: 50_000,
-        at_dispatch_level: plan.way_out == WayOut::Dispatch,
+        batch: 1,
+        false_sharing: false,
+        // The watchdog below rescues what hangs.
+        stall_cycles: u64::MAX,
         seed: plan.seed,
     };
-    let run = Run::new(&shared, threads, times);
+    let Some(arm) = ArmOf::<_, Heap>::new(times, || Some(&shared)) else {
+        unreachable!("a vector has memory or aborts");
+    };
+    let patience = u64::try_from(plan.patience.as_micros()).unwrap_or(u64::MAX);
+    let Some(run) = Run::<_, _, Heap>::new(times, vec![arm], Gates::default(), 1, patience, 0) else {
+        unreachable!("a vector has memory or aborts");
+    };
     let over = AtomicBool::new(false);
     let start = Instant::now();
     let hung = thread::scope(|scope| {
+        let (run, counts) = (&run, &counts);
         for index in 0..plan.threads {
-            let (run, counts) = (&run, &counts);
-            scope.spawn(move || counts.with(|| run.hold(index, &mut HostThread)));
+            scope.spawn(move || counts.with(|| run.work(Role::Holder(index), &mut HostThread)));
         }
-        let watchdog = scope.spawn(|| watch(&shared, plan.hang, &over, || run.stop()));
-        let enough = || {
-            let tally = run.tally();
-            let violated = tally.inside + tally.poisoned != 0;
-            violated || taken(&tally, plan.way_out) >= plan.waits || start.elapsed() > plan.patience
-        };
         let machine = Settings {
             // The engine raises it.
             irql: 0,
             ..settings(plan.way_out)
         };
-        counts.with(|| machine.with(|| run.own(&mut HostThread, enough)));
-        // Pairs with the watchdog's load.
+        scope.spawn(move || counts.with(|| machine.with(|| run.work(Role::Owner, &mut HostThread))));
+        let watchdog = scope.spawn(|| watch(&shared, plan.hang, &over, || run.stop()));
+        scope.spawn(|| {
+            // Pairs with the store when the turn is over.
+            while !over.load(Acquire) {
+                let tally = run.arms()[0].tally();
+                let violated = tally.inside + tally.poisoned != 0;
+                if violated || taken(&tally, plan.way_out) >= plan.waits {
+                    run.stop();
+                    return;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        run.conduct::<HostThread>(|_| {});
         over.store(true, Release);
         watchdog.join().unwrap_or(1)
     });
-    let tally = run.tally();
+    let tally = run.arms()[0].tally();
     Report {
         waiter: plan.waiter.name(),
         holders: plan.holders.iter().map(|arm| arm.name()).collect(),

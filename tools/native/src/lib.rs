@@ -24,6 +24,7 @@ pub mod arm;
 #[allow(unsafe_code, reason = "measures unsafe operations")]
 pub mod bench;
 mod block;
+mod engine;
 #[allow(
     unsafe_code,
     reason = "an event is reached through pointers into a dying stack frame"
