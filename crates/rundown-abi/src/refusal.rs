@@ -116,9 +116,6 @@ refusals! {
     /// The run's counters would take more memory than the limit.
     Bytes = 0xC000_012D STATUS_COMMITMENT_LIMIT,
         "so many threads and arms take more memory than the driver's limit allows (see `rundownctl info`)";
-    /// The request is part of the protocol, and this driver does not carry it out yet.
-    NotImplemented = 0xC000_00AF STATUS_ILLEGAL_FUNCTION,
-        "this version of the driver does not do that yet";
     /// Another run is going on.
     Busy = 0x8000_0011 STATUS_DEVICE_BUSY,
         "a stress run is going on, and there is one at a time; wait for it or stop it";

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use rundown_abi::{Refusal, StressResult};
+use rundown_abi::StressResult;
 
 use crate::{
     client::Client,
@@ -152,11 +152,7 @@ impl Plan {
     pub fn figures(&self, client: &mut Client<'_>, run: u64) -> Result<Vec<ArmFigures>, Error> {
         let mut figures = Vec::with_capacity(self.arms.len());
         for &arm in &self.arms {
-            match client.arm(run, arm.wire()) {
-                Ok(result) => figures.push(ArmFigures::of(arm, &result)),
-                Err(error) if is_not_implemented(&error) => {}
-                Err(error) => return Err(error),
-            }
+            figures.push(ArmFigures::of(arm, &client.arm(run, arm.wire())?));
         }
         Ok(figures)
     }
@@ -196,21 +192,12 @@ impl Outcome {
     }
 }
 
-/// A driver that does not measure arms and turns says so.
-fn is_not_implemented(error: &Error) -> bool {
-    matches!(error, Error::Refused { status, .. } if *status == Refusal::NotImplemented.status())
-}
-
 /// All turns that are over.
 fn turns(client: &mut Client<'_>, run: u64) -> Result<Vec<Turn>, Error> {
     let mut turns = Vec::new();
     let mut first = 0;
     loop {
-        let answer = match client.turns(run, first) {
-            Ok(answer) => answer,
-            Err(error) if is_not_implemented(&error) => return Ok(turns),
-            Err(error) => return Err(error),
-        };
+        let answer = client.turns(run, first)?;
         let told = answer
             .turns
             .get(..answer.count as usize)
