@@ -3,7 +3,7 @@
 //     .scriptload C:\path\rundown.js
 //     !rundown    <address of an EX_RUNDOWN_REF>              of any driver, native or ours
 //     !rundownca  <address of an EX_RUNDOWN_REF_CACHE_AWARE>  of any driver
-//     !rundownlab [address of an EX_RUNDOWN_REF]              the threads of the rundown driver's stress run
+//     !rundownlab [address of an EX_RUNDOWN_REF]              the rundown driver's stress run: threads and trace
 //     !rundownhelp
 //
 // One file, because the provider loads one.
@@ -457,6 +457,69 @@ function findDriver() {
     throw new Error("the driver is not loaded: no module rundown.sys (try .reload, then lm m rundown)");
 }
 
+// ---- the driver's trace ----
+
+// src/kernel/trace.rs: a header of 64 bytes, then records of 64 bytes, number n in place (n - 1) mod capacity.
+const TRACE_SYMBOL = "RUNDOWN_TRACE";
+const TRACE_SIGNATURE = new U64(0x63617254, 0x6e776452); // "RdwnTrac"
+const TRACE_RECORD = 64;
+const LARGEST_TRACE = 65536;
+/** How many of the newest records are shown. */
+const TRACE_SHOWN = 32;
+
+/** The ring's address; undefined when the symbols do not name it. */
+function findTrace() {
+    try {
+        return U64.from(host.getModuleSymbolAddress("rundown", TRACE_SYMBOL));
+    } catch (error) {
+        return undefined;
+    }
+}
+
+/** A record in words. */
+function traceText(words) {
+    const [number, cycles, event, first, second, third, fourth] = words;
+    const value = (word) => word.references(1);
+    const what = {
+        1: () => "run " + value(first) + " begins: arms 0x" + value(second).toString(16) + ", workload " + value(third),
+        2: () => "run " + value(first) + ", turn " + value(second) + " begins: arm " + value(third),
+        3: () => "run " + value(first) + ", turn " + value(second) + " is over: arm " + value(third) + ", "
+            + plural(value(fourth), "acquire") + " so far",
+        4: () => "a wait lasts too long: reference " + first + ", word " + second + ", holders inside 0x"
+            + value(third).toString(16) + ", arm " + (fourth.high >>> 24) + ", "
+            + value(new U64(fourth.high & 0xffffff, fourth.low)) + " cycles so far",
+        5: () => "run " + value(first) + " has ended after " + plural(value(second), "turn"),
+        6: () => "run " + value(first) + " is told to stop",
+    }[event.low];
+    return "#" + value(number) + ", TSC " + cycles + ", processor " + event.high + ": "
+        + (what === undefined ? "unknown event " + event.low : what());
+}
+
+/** The newest records of the ring, oldest first; those that are being written at this moment are left out. */
+function readTrace(address) {
+    const header = readWords(address, 4, "the trace");
+    const capacity = value32(header[1]);
+    if (!header[0].equals(TRACE_SIGNATURE) || value32(header[2]) !== TRACE_RECORD || capacity === 0
+        || capacity > LARGEST_TRACE) {
+        throw new Error(address + " is not the trace of this version of the driver");
+    }
+    const written = header[3].references(1);
+    const records = [];
+    for (let number = Math.max(1, written - Math.min(capacity, TRACE_SHOWN) + 1); number <= written; number += 1) {
+        const place = address.plus(TRACE_RECORD * (1 + (number - 1) % capacity));
+        const words = readWords(place, 7, "record " + number);
+        if (words[0].references(1) === number) {
+            records.push(traceText(words));
+        }
+    }
+    return { written, records };
+}
+
+/** A small number of 64 bits; one that is not small is no number of ours. */
+function value32(word) {
+    return word.high === 0 ? word.low : 0;
+}
+
 /** `!rundownlab [address]` */
 function rundownlab(argument) {
     const driver = findDriver();
@@ -477,6 +540,17 @@ function rundownlab(argument) {
     if (argument !== undefined) {
         report.reference = rundown(argument);
     }
+    const address = findTrace();
+    if (address === undefined) {
+        report.trace = "not found: rundown!" + TRACE_SYMBOL + " needs the driver's symbols (.reload /f rundown.sys)";
+        return report;
+    }
+    const trace = readTrace(address);
+    report.trace = plural(trace.written, "record") + " since the driver was loaded, the newest " + trace.records.length
+        + " below";
+    trace.records.forEach((text, index) => {
+        report["trace" + index] = text;
+    });
     return report;
 }
 
@@ -486,8 +560,8 @@ function rundownhelp() {
     report.rundown = "!rundown <address>: an EX_RUNDOWN_REF of any driver: live, run down, or waiting with its wait "
         + "block, event and thread";
     report.rundownca = "!rundownca <address>: an EX_RUNDOWN_REF_CACHE_AWARE, with its slots and their sum";
-    report.rundownlab = "!rundownlab [address]: the threads of the rundown driver's stress run, and its reference if "
-        + "you know where it is";
+    report.rundownlab = "!rundownlab [address]: the threads of the rundown driver's stress run, its trace (runs, turns, "
+        + "stalled waits), and its reference if you know where it is";
     report.addresses = "0xffffa80123456780, &variable, or \"ffffa801`23456780\" in quotes";
     report.stale = "\"stale\" is a heuristic: NT leaves the pointer in the word when a wait is over, and only the "
         + "circumstances tell";

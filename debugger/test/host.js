@@ -127,6 +127,14 @@ function load(image, options = {}) {
         },
     };
 
+    host.getModuleSymbolAddress = (module, symbol) => {
+        const address = (image.symbols || {})[`${module}!${symbol}`];
+        if (address === undefined) {
+            throw new Error(`Unable to find symbol ${symbol}`);
+        }
+        return Int64.of(BigInt(address));
+    };
+
     const commands = {};
     for (const registration of registrations.slice(1)) {
         commands[registration.alias] = registration.call;

@@ -5,6 +5,7 @@
 //   "threads": [{ "address", "process", "processId", "threadId", "state", "stackBase", "stackLimit", "kernelStack",
 //                 "startAddress" }]                             addresses as text, the rest as numbers; may be absent
 //   "modules": [{ "name", "base", "size" }]                     may be absent
+//   "symbols": { "module!name": "0xffff..." }                   may be absent
 //   "expect":  [{ "command": "rundown", "address": "0x...", "headline": "text", "fields": { "Count": 3 } }]
 // A dump of the lab (lab-*, made by tools/lab/tests/debugger.rs) or of a real machine goes into images/ in this form and is
 // tested by its own expectations.

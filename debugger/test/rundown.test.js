@@ -273,6 +273,56 @@ test("synthetic: the run's threads are those that began in the driver", () => {
     assert.match(commands.rundownlab(hex(WORD)).reference.toString(), /^live\(2\)/);
 });
 
+// ---- the driver's trace ----
+
+const TRACE = BigInt(DRIVER.base) + 0x8000n;
+const SIGNATURE = BigInt("0x" + Buffer.from("RdwnTrac").reverse().toString("hex"));
+
+/** A ring of `capacity` records, with those given: number, event and arguments. */
+function ring(capacity, written, records, header = [SIGNATURE, BigInt(capacity), 64n]) {
+    const places = Array.from({ length: capacity }, () => [0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
+    for (const [number, event, ...rest] of records) {
+        const full = [...rest, 0n, 0n, 0n, 0n].slice(0, 4);
+        places[(number - 1) % capacity] = [BigInt(number), 0x1000n + BigInt(number), event | (3n << 32n), ...full, 0n];
+    }
+    return {
+        memory: [piece(TRACE, ...header, BigInt(written), 0n, 0n, 0n, 0n, ...places.flat())],
+        modules: [DRIVER],
+        symbols: { "rundown!RUNDOWN_TRACE": hex(TRACE) },
+    };
+}
+
+test("synthetic: the trace, whose oldest records are overwritten, and one of which is being written", () => {
+    const image = ring(4, 6, [
+        [3, 3n, 7n, 0n, 2n, 1n],
+        [4, 4n, 0xffff800000001000n, 0xffffb80000002001n, 5n, (2n << 56n) | 9000n],
+        [5, 5n, 7n, 8n],
+    ]);
+    const report = load(image).commands.rundownlab();
+    assert.match(report.trace, /^6 records since the driver was loaded, the newest 3 below/);
+    assert.equal(report.trace0,
+        "#3, TSC 0x00000000`00001003, processor 3: run 7, turn 0 is over: arm 2, 1 acquire so far");
+    assert.match(report.trace1, /reference 0xffff8000`00001000, word 0xffffb800`00002001, holders inside 0x5, arm 2, 9000 cycles/);
+    assert.match(report.trace2, /run 7 has ended after 8 turns$/);
+    assert.equal(report.trace3, undefined);
+});
+
+test("synthetic: an empty trace, each other event, and an unknown one", () => {
+    assert.match(load(ring(4, 0, [])).commands.rundownlab().trace, /^0 records/);
+    const report = load(ring(8, 4, [[1, 1n, 1n, 0x7fn, 2n], [2, 2n, 1n, 0n, 3n], [3, 6n, 1n], [4, 99n]])).commands.rundownlab();
+    assert.match(report.trace0, /run 1 begins: arms 0x7f, workload 2$/);
+    assert.match(report.trace1, /run 1, turn 0 begins: arm 3$/);
+    assert.match(report.trace2, /run 1 is told to stop$/);
+    assert.match(report.trace3, /unknown event 99$/);
+});
+
+test("synthetic: no symbols, and a ring of another version", () => {
+    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().trace, /needs the driver's symbols/);
+    for (const header of [[1n, 4n, 64n], [SIGNATURE, 0n, 64n], [SIGNATURE, 4n, 128n], [SIGNATURE, 1n << 40n, 64n]]) {
+        assert.throws(() => load(ring(4, 0, [], header)).commands.rundownlab(), /not the trace of this version/);
+    }
+});
+
 test("synthetic: no run, and no driver", () => {
     assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^no stress run/);
     assert.throws(() => load({ memory: [] }).commands.rundownlab(), /the driver is not loaded/);
