@@ -90,7 +90,7 @@ fn inf_refers_to_nothing_that_it_lacks() {
     for key in ["AddService", "KmdfService"] {
         referred.extend(values(key).iter().filter_map(|value| value.rsplit(',').next()));
     }
-    assert_eq!(referred.len(), 5);
+    assert_eq!(referred.len(), 6);
     for name in referred {
         assert!(sections.contains(&name), "[{name}]");
     }

@@ -155,6 +155,18 @@ const LAYOUTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("KEVENT", "KEVENT", &["Header"]),
+    (
+        "KDPC",
+        "KDPC",
+        &[
+            "DpcListEntry",
+            "DeferredRoutine",
+            "DeferredContext",
+            "SystemArgument1",
+            "SystemArgument2",
+            "DpcData",
+        ],
+    ),
     ("EX_RUNDOWN_REF", "EX_RUNDOWN_REF", &[]),
     (
         "OBJECT_ATTRIBUTES",
@@ -171,6 +183,11 @@ const LAYOUTS: &[(&str, &str, &[&str])] = &[
     ("GROUP_AFFINITY", "GROUP_AFFINITY", &["Mask", "Group"]),
     ("PROCESSOR_NUMBER", "PROCESSOR_NUMBER", &["Group", "Number"]),
     ("LUID", "LUID", &["LowPart", "HighPart"]),
+    (
+        "UNICODE_STRING",
+        "UNICODE_STRING",
+        &["Length", "MaximumLength", "Buffer"],
+    ),
     (
         "RTL_OSVERSIONINFOW",
         "OSVERSIONINFOW",
@@ -252,6 +269,7 @@ fn what_neither_has_is_as_documented() {
                 neither::Meaning::Function(of) => {
                     format!("__builtin_types_compatible_p(__typeof__(&{name}), {of})")
                 }
+                neither::Meaning::Value(value) => format!("(unsigned long)({name}) == {value}UL"),
                 neither::Meaning::Opaque => format!("sizeof(struct {name} *) == 8"),
                 neither::Meaning::OfWdkSys => "1".to_owned(),
             };

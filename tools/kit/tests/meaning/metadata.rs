@@ -190,7 +190,7 @@ impl Metadata {
             "i64" | "isize" => Type::Integer("i64"),
             "u64" | "usize" => Type::Integer("u64"),
             // Pointers to opaque types, which the metadata has as integers.
-            "PEX_RUNDOWN_REF_CACHE_AWARE" | "POBJECT_TYPE" => Type::Pointer,
+            "PEX_RUNDOWN_REF_CACHE_AWARE" | "PKTHREAD" | "POBJECT_TYPE" => Type::Pointer,
             _ => match self.aliases.get(name) {
                 Some(of) if of.starts_with("Option<") => Type::Pointer,
                 Some(of) => self.resolve(of),

@@ -6,6 +6,8 @@ pub(crate) enum Meaning {
     Is(&'static str),
     /// A function that ntoskrnl.exe exports, by the type of a pointer to it.
     Function(&'static str),
+    /// A constant with this value.
+    Value(u32),
     /// A structure that only its owner knows.
     Opaque,
     /// Made by wdk-sys, not by the headers.
@@ -74,9 +76,20 @@ pub(crate) const NAMES: &[Known] = &[
         Meaning::Function("KIRQL (*)(void)"),
         "windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirqltodpclevel",
     ),
+    known(
+        "PKDPC",
+        Meaning::Is("KDPC *"),
+        "windows-hardware/drivers/ddi/wdm/nf-wdm-keinitializedpc",
+    ),
+    known(
+        "KEY_QUERY_VALUE",
+        Meaning::Value(1),
+        "windows/win32/sysinfo/registry-key-security-and-access-rights",
+    ),
     known("WDFDEVICE", Meaning::Is("struct WDFDEVICE__ *"), HANDLES),
     known("WDFDRIVER", Meaning::Is("struct WDFDRIVER__ *"), HANDLES),
     known("WDFFILEOBJECT", Meaning::Is("struct WDFFILEOBJECT__ *"), HANDLES),
+    known("WDFKEY", Meaning::Is("struct WDFKEY__ *"), HANDLES),
     known("WDFOBJECT", Meaning::Is("void *"), HANDLES),
     known("WDFQUEUE", Meaning::Is("struct WDFQUEUE__ *"), HANDLES),
     known("WDFREQUEST", Meaning::Is("struct WDFREQUEST__ *"), HANDLES),
