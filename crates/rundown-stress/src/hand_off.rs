@@ -55,11 +55,11 @@ fn acquire<R: Reference, T: Thread>(
     };
     slot.enter();
     look(canary, slot, || T::spin(hold));
+    // Before it is parked: the neighbour may release it at once, and the owner would find this holder inside after its wait.
+    slot.leave(T::cycles());
     if neighbour.park() {
         ticket.leave();
-        slot.leave(0);
     } else {
-        slot.leave(T::cycles());
         reference.release(ticket);
     }
     true

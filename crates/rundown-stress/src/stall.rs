@@ -17,7 +17,7 @@ pub struct Waiting {
     pub word: Option<usize>,
 }
 
-/// The longest of the waits that stalled.
+/// The longest of the waits that stalled; of those that a holder was seen to hold up, if there was one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stall {
     /// How many waits stalled.
@@ -71,7 +71,9 @@ impl Stalls {
         if first {
             self.waits.fetch_add(1, Relaxed);
         }
-        if cycles > self.cycles.load(Relaxed) {
+        // A wait without holders is over, and its thread has only no processor yet: that is the machine's business.
+        let rank = |holders: u64, cycles: u64| (holders != 0, cycles);
+        if rank(waiting.holders, cycles) > rank(self.holders.load(Relaxed), self.cycles.load(Relaxed)) {
             self.cycles.store(cycles, Relaxed);
             self.arm.store(arm as u64, Relaxed);
             self.generation.store(waiting.generation, Relaxed);
@@ -93,5 +95,34 @@ impl Stalls {
             holders: read(&self.holders),
             word: Some(self.word.load(Relaxed)).filter(|&word| word != NO_WORD),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stalls, Waiting};
+
+    #[test]
+    fn the_longest_is_one_that_was_held_up() {
+        let stalls = Stalls::new();
+        let wait = |since, holders| Waiting {
+            since,
+            generation: since,
+            holders,
+            object: 8,
+            word: None,
+        };
+        for (since, holders, cycles, first, longest) in [
+            (1, 0, 50, true, 1),
+            (2, 1, 10, true, 2),
+            (2, 1, 20, false, 2),
+            (3, 0, 90, true, 2),
+            (4, 4, 15, true, 2),
+            (5, 2, 21, true, 5),
+        ] {
+            assert_eq!(stalls.note(0, &wait(since, holders), cycles), first, "{since}");
+            assert_eq!(stalls.longest().generation, longest, "after {since}");
+        }
+        assert_eq!((stalls.longest().waits, stalls.longest().holders), (5, 2));
     }
 }
