@@ -85,7 +85,6 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
         EvtFileClose: Some(evt_file_ends),
         FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
         AutoForwardCleanupClose: wdk_sys::_WDF_TRI_STATE::WdfUseDefault,
-        ..WDF_FILEOBJECT_CONFIG::default()
     };
     let mut file_attributes = attributes();
     // SAFETY: `init` is live, says the caller; the configuration is copied.

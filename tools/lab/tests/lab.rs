@@ -309,7 +309,7 @@ fn the_reads_of_cr8_are_found_and_watched() {
     let file = folder.path().join("report");
     let mut lab = Lab::ready(
         with_driver()
-            .args(["--watch-cr8", "wait_block"])
+            .args(["--watch-cr8", "wait_slow"])
             .arg("--report")
             .arg(&file),
     );

@@ -185,7 +185,7 @@ impl Scenario {
             _ => String::new(),
         };
         format!(
-            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_block,timeout={TIMEOUT_SECONDS}{listing}{spin}",
+            "lab:cpus={},monitorx={},unparked={},watch-cr8=wait_slow,timeout={TIMEOUT_SECONDS}{listing}{spin}",
             self.cpus,
             u8::from(self.monitorx()),
             self.unparked()
@@ -245,15 +245,15 @@ mod tests {
         };
         assert_eq!(
             scenario(Way::Mwaitx).target(None),
-            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_block,timeout=60"
+            "lab:cpus=4,monitorx=1,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Pause).target(None),
-            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_block,timeout=60"
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60"
         );
         assert_eq!(
             scenario(Way::Event).target(None),
-            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_block,timeout=60"
+            "lab:cpus=4,monitorx=1,unparked=1,watch-cr8=wait_slow,timeout=60"
         );
         assert!(
             scenario(Way::Dispatch)
@@ -267,7 +267,7 @@ mod tests {
         };
         assert_eq!(
             nt.target(Some(Path::new("nt.txt"))),
-            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_block,timeout=60,native=nt.txt,spin-cycles=100000000"
+            "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60,native=nt.txt,spin-cycles=100000000"
         );
         assert!(!nt.stress().contains(&"--spin-cycles".into()));
         // The driver's client knows one native arm.
