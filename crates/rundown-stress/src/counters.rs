@@ -63,7 +63,7 @@ impl Holder {
         self.inside.store(true, Relaxed);
     }
 
-    /// The reference is about to be released, or was parked.
+    /// The reference is about to be released or parked.
     pub(crate) fn leave(&self, cycles: u64) {
         self.left.store(cycles, Relaxed);
         // Relaxed: see `enter`.
