@@ -76,3 +76,61 @@ fn release_parked<R: Reference, T: Thread>(reference: &R, canary: &Canary, slot:
         reference.release(Ticket::found());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ex_rundown::WayOut;
+
+    use super::{Canary, Holder, Reference, Thread, Ticket, acquire};
+
+    static NEIGHBOUR: Holder = Holder::new();
+
+    struct Grants;
+
+    impl Reference for Grants {
+        fn acquire(&self, _count: u32) -> bool {
+            true
+        }
+        fn release(&self, _ticket: Ticket) {}
+        fn run_down(&self) -> Option<WayOut> {
+            None
+        }
+        fn complete(&self) {}
+        fn reinitialize(&self) {}
+        fn word(&self) -> Option<usize> {
+            None
+        }
+    }
+
+    struct Clock;
+
+    impl Thread for Clock {
+        fn cycles() -> u64 {
+            assert!(!NEIGHBOUR.has_parked(), "it leaves after it has parked");
+            7
+        }
+        fn nanoseconds() -> u64 {
+            0
+        }
+        fn pause() {}
+        fn at_apc_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
+            body()
+        }
+        fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
+            body()
+        }
+        fn in_dpc<R: Send>(&mut self, body: impl FnOnce() -> R + Send) -> R {
+            body()
+        }
+    }
+
+    /// Otherwise the neighbour could release it, and the owner find this holder inside after its wait.
+    #[test]
+    fn a_holder_has_left_before_its_reference_is_parked() {
+        let slot = Holder::new();
+        assert!(acquire::<_, Clock>(&Grants, &Canary::new(), &slot, &NEIGHBOUR, 0));
+        assert!(NEIGHBOUR.has_parked());
+        assert!(!slot.is_inside());
+        assert_eq!(slot.left(), 7);
+    }
+}
