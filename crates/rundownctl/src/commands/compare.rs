@@ -23,7 +23,7 @@ use crate::{
 
 /// What to compare.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct Scope {
     /// The workloads, separated by commas, a run each
     #[arg(
         long,
@@ -43,6 +43,14 @@ pub struct Options {
     /// Threads, times and levels.
     #[command(flatten)]
     pub load: Load,
+}
+
+/// A comparison.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// What to compare.
+    #[command(flatten)]
+    pub scope: Scope,
     /// How to tell it.
     #[command(flatten)]
     pub output: Output,
@@ -76,13 +84,14 @@ impl Comparison {
 
 /// The runs, in their order. A floor cannot be run down, so that workloads with an owner leave it out.
 #[must_use]
-pub fn plans(workloads: &[Workload], arms: &[Arm], load: &Load) -> Vec<Plan> {
-    workloads
+pub fn plans(scope: &Scope) -> Vec<Plan> {
+    scope
+        .workload
         .iter()
         .map(|&workload| {
             let allowed = |arm: &Arm| workload.wire().allows_floors() || !arm.wire().is_floor();
-            let arms: Vec<_> = arms.iter().copied().filter(allowed).collect();
-            stress::plan(&arms, workload, load)
+            let arms: Vec<_> = scope.arm.iter().copied().filter(allowed).collect();
+            stress::plan(&arms, workload, &scope.load)
         })
         .filter(|plan| !plan.arms.is_empty())
         .collect()
@@ -94,7 +103,7 @@ pub fn plans(workloads: &[Workload], arms: &[Arm], load: &Load) -> Vec<Plan> {
 /// When the target cannot be reached.
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     options.output.report.as_deref().map_or(Ok(()), report::try_out)?;
-    let (comparison, exit_code) = compare(&plans(&options.workload, &options.arm, &options.load), session)?;
+    let (comparison, exit_code) = compare(&plans(&options.scope), session)?;
     let records: Vec<_> = comparison.runs.iter().collect();
     if options.output.json {
         print::line(show::json(&comparison))?;

@@ -9,15 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::compare::{self, Comparison};
-use crate::{
-    error::Error,
-    load::Load,
-    names::{Arm, Workload},
-    record::Record,
-    report,
-    report::Listing,
-    session::Session,
-};
+use crate::{error::Error, record::Record, report, report::Listing, session::Session};
 
 /// What the page is about.
 #[derive(Args, Clone, Debug)]
@@ -31,25 +23,9 @@ pub struct Options {
     /// A disassembly of an arm's fast path to show, such as native=uf.txt
     #[arg(long, value_name = "ARM=FILE")]
     pub listing: Vec<Listing>,
-    /// The workloads, separated by commas, a run each
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "uncontended,contended,refused,storm"
-    )]
-    pub workload: Vec<Workload>,
-    /// The arms, separated by commas; a workload with an owner leaves the floors out
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "ours,native,empty-call,lock-xadd"
-    )]
-    pub arm: Vec<Arm>,
-    /// Threads, times and levels.
+    /// What to compare when there is no file.
     #[command(flatten)]
-    pub load: Load,
+    pub scope: compare::Scope,
 }
 
 /// A file of ours.
@@ -67,7 +43,7 @@ enum File {
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     let (records, exit_code) = if options.files.is_empty() {
         report::try_out(&options.out)?;
-        let plans = compare::plans(&options.workload, &options.arm, &options.load);
+        let plans = compare::plans(&options.scope);
         let (comparison, exit_code) = compare::compare(&plans, session)?;
         (comparison.runs, exit_code)
     } else {
