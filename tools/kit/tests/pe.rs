@@ -64,12 +64,13 @@ fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
         .arg("-o")
         .arg(path("obj")));
 
-    // The resource compiler's own, not the driver's.
+    // The resource compiler's own, not the driver's. It takes an absolute path for an option: `/check/driver.rc` is `/C` with "heck/driver.rc".
     fs::write(path("rc"), VERSION).unwrap();
-    run(Command::new(llvm.program("llvm-rc"))
-        .arg("/FO")
-        .arg(path("res"))
-        .arg(path("rc")));
+    run(Command::new(llvm.program("llvm-rc")).current_dir(&folder).args([
+        "/FO",
+        &format!("{name}.res"),
+        &format!("{name}.rc"),
+    ]));
     let lib = |inside: &str| -> PathBuf { sysroot.root().join("Lib").join(inside) };
     let mut linker = Command::new(llvm.program("lld-link"));
     linker
