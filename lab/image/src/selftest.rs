@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use rundown_lab_kernel::config::Config;
-use rundown_lab_kernel::hal::{clock, pcr};
+use rundown_lab_kernel::hal::{clock, hpet, pcr};
 use rundown_lab_kernel::ke::dpc::{self, Dpc};
 use rundown_lab_kernel::ke::event::{self, Event};
 use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, Raised};
@@ -37,6 +37,8 @@ const TESTS: &[(&str, Test)] = &[
         events,
     ),
     ("two threads hand a turn to and fro", ping_pong),
+    ("time keeps the HPET's pace", pace),
+    ("the clock ticks every millisecond", ticks),
     ("waits end at their time, not before", timeouts),
     ("waiting for all takes nothing until all are there", wait_for_all),
     ("a semaphore counts", semaphores),
@@ -157,6 +159,34 @@ fn ping_pong(_: &Config) -> Outcome {
         ensure!(back.wait_for(20_000));
     }
     join(&other);
+    Ok(())
+}
+
+/// However busy the host was when the clocks were calibrated.
+fn pace(_: &Config) -> Outcome {
+    let (start, first) = clock::together(hpet::counter);
+    wait::sleep(20);
+    let (end, last) = clock::together(hpet::counter);
+    let nanoseconds = u128::from(end - start) * 1_000_000_000 / u128::from(clock::cycles_per_second());
+    let expected = u128::from(last.wrapping_sub(first)) * u128::from(hpet::period()) / 1_000_000;
+    ensure!(nanoseconds.abs_diff(expected) * 100 < expected);
+    Ok(())
+}
+
+/// On every processor, and no faster. A busy host may swallow ticks for a while; a wrong rate stays wrong.
+fn ticks(_: &Config) -> Outcome {
+    const TRIES: usize = 20;
+    const MILLISECONDS: u64 = 50;
+    for pcr in pcr::online() {
+        let right = |_| {
+            let (before, start) = (pcr.ticks.load(SeqCst), clock::interrupt_time());
+            wait::sleep(MILLISECONDS);
+            let (ticks, elapsed) = (pcr.ticks.load(SeqCst) - before, clock::interrupt_time() - start);
+            let expected = elapsed * 1000 / clock::UNITS_PER_SECOND;
+            ticks.abs_diff(expected) * 10 <= expected
+        };
+        ensure!((0..TRIES).any(right));
+    }
     Ok(())
 }
 
