@@ -60,6 +60,11 @@ pub fn initialize() {
     write(TIMER_INITIAL, (per_millisecond as u32).max(1));
 }
 
+/// How many ticks of this processor's timer lie between two interrupts of its clock.
+pub fn ticks_per_interrupt() -> u32 {
+    read(TIMER_INITIAL)
+}
+
 /// Tells the APIC that the handler of the present interrupt is done.
 pub fn end_of_interrupt() {
     write(EOI, 0);
