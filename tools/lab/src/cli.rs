@@ -2,7 +2,7 @@
 
 use crate::sweep::What;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Exit codes, as `--help` lists them.
 pub mod exit {
@@ -84,6 +84,7 @@ pub struct Serve {
     pub timeout: u32,
     pub patience: u32,
     pub sweep_start: bool,
+    pub for_sweep: bool,
     pub bugcheck_names: Option<PathBuf>,
     pub failure: Option<PathBuf>,
     pub report: Option<PathBuf>,
@@ -145,16 +146,22 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Start and stop the driver first, with each pool allocation and creation of a start failing once"),
         )
-        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
+        .arg(
+            Arg::new("for-sweep")
+                .long("for-sweep")
+                .action(ArgAction::SetTrue)
+                .hide(true)
+                .help("Leave it to the sweep, which started this, to say how a failure is repeated"),
+        )
         .arg(gdb());
     let repeat = Command::new("repeat")
-        .about("Run a failed run again")
+        .about("Run a failed run, or the failed point of a sweep, again")
         .arg(
             Arg::new("file")
                 .value_name("FILE.json")
                 .required(true)
                 .value_parser(value_parser!(PathBuf))
-                .help("What it left (serve --failure)"),
+                .help("What it left (--failure)"),
         )
         .arg(gdb());
     let sweep = machine_options(Command::new("sweep"))
@@ -202,6 +209,7 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 fn machine_options(command: Command) -> Command {
     let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
     command
+        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
         .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
@@ -307,6 +315,10 @@ fn asked(matches: &ArgMatches) -> Asked {
 /// The machine's options, and those that only `serve` has.
 fn serve(serve: &ArgMatches) -> Serve {
     let own = |name| serve.try_get_one::<PathBuf>(name).ok().flatten().cloned();
+    let flag = |name| {
+        let given = serve.try_get_one::<bool>(name).ok().flatten();
+        given.copied().unwrap_or(false)
+    };
     let path = |name| serve.get_one::<PathBuf>(name).cloned();
     let number = |name| *serve.get_one::<u32>(name).expect("it has a default");
     Serve {
@@ -333,21 +345,31 @@ fn serve(serve: &ArgMatches) -> Serve {
         script: own("script"),
         timeout: number("timeout"),
         patience: number("patience"),
-        sweep_start: serve
-            .try_get_one("sweep-start")
-            .ok()
-            .flatten()
-            .copied()
-            .unwrap_or(false),
+        sweep_start: flag("sweep-start"),
+        for_sweep: flag("for-sweep"),
         bugcheck_names: path("bugcheck-names"),
-        failure: own("failure"),
+        failure: path("failure"),
         report: own("report"),
         log: own("log"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
     }
 }
 
+/// A file that lies beside this program.
+#[must_use]
+pub fn beside(name: &str) -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let folder = program.and_then(|program| program.parent().map(Path::to_owned));
+    folder.unwrap_or_default().join(name)
+}
+
 impl Serve {
+    /// The driver's file.
+    #[must_use]
+    pub fn driver_path(&self) -> PathBuf {
+        self.driver.clone().unwrap_or_else(|| beside("rundown.sys"))
+    }
+
     /// The options that make the same machine.
     #[must_use]
     pub fn words(&self, seed: u64) -> Vec<String> {
@@ -412,10 +434,16 @@ impl Serve {
 }
 
 impl Sweep {
-    /// The one command that repeats a point of a sweep.
+    /// The seed: a sweep is the same each time unless another one is asked for.
     #[must_use]
-    pub fn repeat_command(&self, what: What, point: u64) -> String {
-        let mut words = self.serve.words(self.serve.seed.unwrap_or(1));
+    pub fn seed(&self) -> u64 {
+        self.serve.seed.unwrap_or(1)
+    }
+
+    /// The options that repeat a point.
+    #[must_use]
+    pub fn words(&self, what: What, point: u64) -> Vec<String> {
+        let mut words = self.serve.words(self.seed());
         words.extend(["--script".into(), self.script.to_string_lossy().into_owned()]);
         words.extend([
             "--what".into(),
@@ -423,7 +451,13 @@ impl Sweep {
             "--at".into(),
             point.to_string(),
         ]);
-        command_line("sweep", &words)
+        words
+    }
+
+    /// The one command that repeats a point.
+    #[must_use]
+    pub fn repeat_command(&self, what: What, point: u64) -> String {
+        command_line("sweep", &self.words(what, point))
     }
 }
 

@@ -1,9 +1,9 @@
 //! `rundown-lab serve`: everything around one run.
 
-use crate::cli::{Mode, Serve, exit};
+use crate::cli::{self, Mode, Serve, exit};
 use crate::driver::DriverFile;
 use crate::explain;
-use crate::failure::FailedRun;
+use crate::failure::{self, FailedRun};
 use crate::inf::{DriverInf, RegistryData};
 use crate::machine::{Machine, Options, StartError};
 use crate::names::{self, Names};
@@ -115,13 +115,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
 
 impl Inputs {
     fn read(arguments: &Serve) -> Result<Self, Failure> {
-        let beside = |name: &str| {
-            let folder = std::env::current_exe()
-                .ok()
-                .and_then(|exe| exe.parent().map(Path::to_owned));
-            folder.unwrap_or_default().join(name)
-        };
-        let driver_path = arguments.driver.clone().unwrap_or_else(|| beside("rundown.sys"));
+        let driver_path = arguments.driver_path();
         let driver = DriverFile::read(&driver_path).map_err(bad_input)?;
         let inf_path = arguments
             .inf
@@ -194,7 +188,7 @@ impl Inputs {
         let kernel_path = arguments
             .kernel
             .clone()
-            .unwrap_or_else(|| beside("rundown-lab-kernel"));
+            .unwrap_or_else(|| cli::beside("rundown-lab-kernel"));
         let kernel = std::fs::read(&kernel_path).map_err(|e| {
             bad_input(format!(
                 "cannot read the lab's kernel {}: {e}",
@@ -432,6 +426,9 @@ impl Run<'_> {
 
     /// Says how the run is repeated, and leaves a file that does.
     fn repeat(&self) {
+        if self.arguments.for_sweep {
+            return;
+        }
         eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
         let driver = &self.inputs.driver;
         let why = match (&self.report.bugcheck, self.report.findings.first()) {
@@ -443,7 +440,7 @@ impl Run<'_> {
             .arguments
             .failure
             .clone()
-            .unwrap_or_else(|| driver.path.with_extension("failed.json"));
+            .unwrap_or_else(|| failure::default_path(&driver.path));
         let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
         match failure.write(&path) {
             Ok(()) => eprintln!(

@@ -12,6 +12,7 @@ use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, Offence};
 use rundown_lab::machine::{Machine, Options};
 use rundown_lab::session::Power as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -270,47 +271,54 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
     });
 }
 
-/// Runs a sweep over one request to the specimen `device`: exit code, and what it printed.
-fn sweep(what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("script");
+/// Runs a sweep over one request to the specimen `device`, in `folder`: exit code, and what it printed.
+fn sweep(folder: &Path, what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
+    let script = folder.join("script");
     let request = format!("{pending} ioctl $1 {:#x} 0 -", 0x22_0000 | function << 2);
     std::fs::write(
         &script,
         format!("open 22334455-6677-8899-0102-030405060708 rw\n{request}\n"),
     )
     .unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_rundown-lab"))
-        .args([
-            "sweep",
-            "--what",
-            what,
-            "--patience",
-            "2",
-            "--points",
-            "20",
-            "--kernel",
-        ])
-        .arg(artefact("rundown-lab-kernel"))
-        .arg("--driver")
-        .arg(artefact("specimens.sys"))
-        .arg("--script")
-        .arg(&script)
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    command
+        .args(["sweep", "--what", what, "--patience", "2", "--points", "20"])
+        .arg("--failure")
+        .arg(folder.join("failed.json"));
+    for (option, file) in [
+        ("--kernel", artefact("rundown-lab-kernel")),
+        ("--driver", artefact("specimens.sys")),
+        ("--script", script),
+    ] {
+        command.arg(option).arg(file);
+    }
+    said(&mut command)
+}
+
+/// Repeats what a sweep in `folder` left.
+fn repeat(folder: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    said(command.arg("repeat").arg(folder.join("failed.json")))
+}
+
+fn said(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
     (
         output.status.code(),
         String::from_utf8_lossy(&output.stdout).into_owned(),
     )
 }
 
-/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound.
+/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound. The file that it leaves repeats
+/// that point, and no other.
 #[test]
 fn sweeps_find_what_they_are_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("failed.json");
     for what in ["low-resources", "cancel", "close", "kill", "unload"] {
-        let (code, text) = sweep(what, 0x810, "");
+        let (code, text) = sweep(folder.path(), what, 0x810, "");
         assert!(
-            code == Some(0) && text.starts_with(&format!("passed {what}: ")),
+            code == Some(0) && text.starts_with(&format!("passed {what}: ")) && !file.exists(),
             "{code:?} {text}"
         );
     }
@@ -326,7 +334,7 @@ fn sweeps_find_what_they_are_for() {
         ("cancel", 0x809, "&", "is not answered"),
         ("unload", 0x80A, "", "leaves 1 device(s) behind"),
     ] {
-        let (code, text) = sweep(what, function, pending);
+        let (code, text) = sweep(folder.path(), what, function, pending);
         assert!(
             code == Some(1) && text.contains(says),
             "{what} {function:#x}: {says} was expected: {code:?} {text}"
@@ -335,6 +343,19 @@ fn sweeps_find_what_they_are_for() {
             text.contains("REPEAT: rundown-lab sweep ") && text.contains(" --at "),
             "{text}"
         );
+        let points = |text: &str| -> Vec<String> {
+            let faults = text.lines().filter_map(|line| line.strip_prefix("  at "));
+            faults
+                .map(|fault| fault.split(':').next().unwrap_or_default().to_owned())
+                .collect()
+        };
+        let first = points(&text).swap_remove(0);
+        let (code, text) = repeat(folder.path());
+        assert!(
+            code == Some(1) && text.contains(says) && points(&text).iter().all(|point| *point == first),
+            "{what} {function:#x} at {first} was to be repeated: {code:?} {text}"
+        );
+        std::fs::remove_file(&file).unwrap();
     }
 }
 
