@@ -11,7 +11,7 @@
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
 //! names    bug checks of the driver's own
-//! native   NT's own routines, from a listing
+//! native   NT's own routines, from a listing      qmp  a look into a machine that no longer reacts
 //! ```
 
 pub mod cli;
@@ -24,6 +24,7 @@ pub mod machine;
 pub mod names;
 pub mod native;
 pub mod pipe;
+pub mod qmp;
 pub mod report;
 pub mod script;
 pub mod serve;

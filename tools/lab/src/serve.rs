@@ -104,7 +104,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
             ..blank_report(arguments, seed, &times, started)
         },
     };
-    let code = run.judge(ending, &machine);
+    let code = run.judge(ending, &mut machine);
     if let Some(path) = &arguments.report {
         run.report
             .write(path)
@@ -206,6 +206,17 @@ impl Inputs {
             script,
             native,
         })
+    }
+
+    /// What a report is made with.
+    fn images<'a>(&'a self, kernel_symbols: Option<&'a KernelSymbols>) -> Images<'a> {
+        Images {
+            driver_name: self.driver.name(),
+            driver: &self.driver.bytes,
+            driver_symbols: self.symbols.as_ref(),
+            kernel: &self.kernel,
+            kernel_symbols,
+        }
     }
 }
 
@@ -325,7 +336,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Fills the report, tells people, and gives the exit code.
-    fn judge(&mut self, ending: Ending, machine: &Machine) -> u8 {
+    fn judge(&mut self, ending: Ending, machine: &mut Machine) -> u8 {
         match ending {
             Ending::Finished { counters } => {
                 self.report.counters = counters.into();
@@ -347,21 +358,7 @@ impl Run<'_> {
                 exit::DRIVER_FAILED
             }
             Ending::Died(code) => self.died(code, machine),
-            Ending::TimedOut => {
-                let seconds = self.arguments.timeout;
-                let bugcheck = Bugcheck {
-                    code: RUN_TIMEOUT.0.into(),
-                    name: RUN_TIMEOUT.1.into(),
-                    parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
-                    text: format!(
-                        "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted"
-                    ),
-                    stack: Vec::new(),
-                };
-                eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
-                self.dead(bugcheck);
-                exit::DRIVER_FAILED
-            }
+            Ending::TimedOut => self.hung(machine),
             Ending::Interrupted(signal) => {
                 eprintln!("rundown-lab: ended by signal {signal}");
                 exit::LAB_FAILED
@@ -372,6 +369,39 @@ impl Run<'_> {
                 exit::LAB_FAILED
             }
         }
+    }
+
+    /// The machine is over its limit, and does not say so by itself.
+    fn hung(&mut self, machine: &mut Machine) -> u8 {
+        let seconds = self.arguments.timeout;
+        let processors = machine.examine(self.arguments.cpus);
+        let log = machine.log();
+        let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
+        let images = self.inputs.images(kernel_symbols.as_ref());
+        eprintln!("*** after {seconds} s (--timeout) the kernel no longer reacted; its processors:");
+        match processors {
+            Ok(processors) => eprint!(
+                "{}",
+                explain::processors(&processors, dump::driver(&log), &images)
+            ),
+            Err(text) => eprintln!("unknown: {text}"),
+        }
+        // What it said when it was asked.
+        if Dump::parse(&log).is_some() {
+            return self.died(None, machine);
+        }
+        let bugcheck = Bugcheck {
+            code: RUN_TIMEOUT.0.into(),
+            name: RUN_TIMEOUT.1.into(),
+            parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
+            text: format!(
+                "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted, not even to an NMI"
+            ),
+            stack: Vec::new(),
+        };
+        eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
+        self.dead(bugcheck);
+        exit::DRIVER_FAILED
     }
 
     /// The machine went off by itself: a bug check, or trouble.
@@ -393,13 +423,7 @@ impl Run<'_> {
             dump.name = name.into();
         }
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
-        let images = Images {
-            driver_name: self.inputs.driver.name(),
-            driver: &self.inputs.driver.bytes,
-            driver_symbols: self.inputs.symbols.as_ref(),
-            kernel: &self.inputs.kernel,
-            kernel_symbols: kernel_symbols.as_ref(),
-        };
+        let images = self.inputs.images(kernel_symbols.as_ref());
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
         eprint!("{text}");
         self.report.leaks = dump.leaks.len();

@@ -359,6 +359,32 @@ fn sweeps_find_what_they_are_for() {
     }
 }
 
+/// A driver that disables interrupts for ever on the boot processor stops the kernel's clock, and with it every limit that the kernel keeps by itself. The
+/// host then says where each processor stands, and the kernel, asked by an NMI, where each thread does. On another processor the kernel itself reports.
+#[test]
+fn a_machine_that_no_longer_reacts_is_looked_into() {
+    for_all(&["1", "2"], |cpus| {
+        let mut lab = Lab::ready(serve().arg("--driver").arg(artefact("specimens.sys")).args([
+            "--timeout",
+            "8",
+            "--cpus",
+            cpus,
+        ]));
+        let handle = lab.open("open 22334455-6677-8899-0102-030405060708 rw");
+        lab.send(&format!("ioctl {handle} 0x0022202c 4 -"));
+        let ended = lab.end();
+        let last = ended.lines.last().map(String::as_str).unwrap_or_default();
+        let timed_out = ended.code == Some(1) && last.starts_with("bugcheck 0x1AB00003 RUN_TIMEOUT ");
+        let (processors, report) = ended.errors.split_once("*** RUN_TIMEOUT").unwrap_or_default();
+        let by_host = ["PROCESSOR:      0 (", "interrupts disabled", "device::control"];
+        let looked_into = by_host.iter().all(|text| processors.contains(text));
+        let by_itself = processors.is_empty() && *cpus != "1";
+        (timed_out && report.contains("device::control") && (looked_into || by_itself))
+            .then_some(())
+            .ok_or_else(|| format!("{cpus} processors: {:?} {last}\n{}", ended.code, ended.errors))
+    });
+}
+
 /// Requests that a WDM driver handles wrongly.
 #[test]
 fn each_offence_with_a_request_is_found() {
