@@ -71,6 +71,7 @@ pub struct Serve {
     pub cpus: u32,
     pub seed: Option<u64>,
     pub mode: Mode,
+    pub kvm: bool,
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
@@ -231,6 +232,11 @@ fn machine_options(command: Command) -> Command {
                 .value_parser(["smp", "chaos", "replay"]),
         )
         .arg(
+            option("accel", "WHAT", "tcg: QEMU translates the instructions. kvm: the host's processor carries them out; only if it passes a self-test first")
+                .default_value("tcg")
+                .value_parser(["tcg", "kvm"]),
+        )
+        .arg(
             option("monitorx", "0|1", "Whether the driver is told that there is MONITORX (ProcessorFeatures[35])")
                 .default_value("1")
                 .value_parser(value_parser!(u8).range(0..=1)),
@@ -333,6 +339,7 @@ fn serve(serve: &ArgMatches) -> Serve {
             Some("replay") => Mode::Replay,
             _ => Mode::Smp,
         },
+        kvm: serve.get_one::<String>("accel").is_some_and(|name| name == "kvm"),
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
@@ -390,6 +397,9 @@ impl Serve {
         option("cpus", self.cpus.to_string());
         option("seed", seed.to_string());
         option("mode", self.mode.name().into());
+        if self.kvm {
+            option("accel", "kvm".into());
+        }
         let changed = |value: u32, default: u32| (value != default).then(|| value.to_string());
         for (name, value) in [
             ("monitorx", changed(self.monitorx.into(), 1)),
@@ -530,11 +540,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

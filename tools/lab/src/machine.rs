@@ -1,7 +1,7 @@
 //! The virtual machine: one QEMU process that never outlives this one.
 //!
 //! COM1 is the child's standard input and output, the debug console goes to a file. TCG with one host thread per processor is
-//! the accelerator: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
+//! the accelerator unless another is asked for: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
 
 use crate::qmp::{Processor, Qmp};
 use crate::session::Power;
@@ -22,6 +22,17 @@ const ASKED: u32 = 3;
 /// How long a report takes at most.
 const REPORT: Duration = Duration::from_secs(5);
 
+/// What carries the machine's instructions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// TCG, one host thread for each processor.
+    Tcg,
+    /// TCG, one host thread for all processors, and instructions are the clock: a run without input repeats exactly.
+    Counted,
+    /// The host's processor, once it has passed its self-test ([`crate::kvm`]).
+    Kvm,
+}
+
 /// What the machine is made of.
 #[derive(Debug)]
 pub struct Options<'a> {
@@ -35,8 +46,8 @@ pub struct Options<'a> {
     pub cpus: u32,
     /// RAM in MiB.
     pub memory: u32,
-    /// Whether one host thread runs all processors, and instructions are the clock: a run without input repeats exactly.
-    pub replay: bool,
+    /// What carries its instructions out.
+    pub accelerator: Accelerator,
     /// Where the debug console's lines are kept; a temporary file if nowhere is said.
     pub log: Option<&'a Path>,
     /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
@@ -163,7 +174,7 @@ impl Machine {
             let processors = qmp.processors(cpus, self.folder.path())?;
             for _ in 0..ASKED {
                 qmp.ask_for_report()?;
-                if self.leave_by_itself(REPORT) {
+                if self.has_left(REPORT) {
                     break;
                 }
             }
@@ -173,7 +184,8 @@ impl Machine {
         processors
     }
 
-    fn leave_by_itself(&mut self, patience: Duration) -> bool {
+    /// Waits at most `patience` for it to switch itself off; whether it has.
+    pub fn has_left(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while Instant::now() < until {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -196,7 +208,7 @@ impl Machine {
 
 impl Power for Machine {
     fn leave(&mut self, patience: Duration) -> Option<i32> {
-        if self.leave_by_itself(patience)
+        if self.has_left(patience)
             && let Ok(Some(status)) = self.child.try_wait()
         {
             return status.code();
@@ -243,17 +255,23 @@ fn keep(file: RawFd) -> io::Result<()> {
 fn arguments(options: &Options<'_>, container: &Path, log: &Path, control: RawFd) -> Vec<OsString> {
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    let accelerator: &[&str] = if options.replay {
+    let accelerator: &[&str] = match options.accelerator {
+        Accelerator::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
         // A nanosecond is an instruction; idle time is skipped.
-        &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
-    } else {
-        &["-accel", "tcg,thread=multi"]
+        Accelerator::Counted => &[
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+            "-cpu",
+            "max",
+        ],
+        // The kernel never asks for the feature, and some hypervisors refuse to set its register.
+        Accelerator::Kvm => &["-accel", "kvm", "-cpu", "max,-arch-capabilities"],
     };
     let mut arguments: Vec<OsString> = accelerator.iter().map(OsString::from).collect();
     arguments.extend(
         [
-            "-cpu",
-            "max",
             "-display",
             "none",
             "-nodefaults",
@@ -311,7 +329,7 @@ mod tests {
             command_line: "cpus=2 seed=7".into(),
             cpus: 2,
             memory: 256,
-            replay: true,
+            accelerator: Accelerator::Counted,
             log: None,
             gdb: Some(1234),
         };

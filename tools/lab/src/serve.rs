@@ -5,7 +5,8 @@ use crate::driver::DriverFile;
 use crate::explain;
 use crate::failure::{self, FailedRun};
 use crate::inf::{DriverInf, RegistryData};
-use crate::machine::{Machine, Options, StartError};
+use crate::kvm;
+use crate::machine::{Accelerator, Machine, Options, StartError};
 use crate::names::{self, Names};
 use crate::native::{self, NativeCode};
 use crate::report::{Bugcheck, CountersReport, Report};
@@ -67,6 +68,19 @@ pub fn serve(arguments: &Serve) -> ExitCode {
 
 fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     let inputs = Inputs::read(arguments)?;
+    let accelerator = match (arguments.kvm, arguments.mode) {
+        (true, Mode::Replay) => {
+            return Err(bad_input(
+                "--mode replay counts instructions, which only TCG can: leave --accel kvm out".into(),
+            ));
+        }
+        (true, _) => {
+            kvm::self_test(&inputs.kernel_path).map_err(|text| Failure(exit::LAB_FAILED, text))?;
+            Accelerator::Kvm
+        }
+        (false, Mode::Replay) => Accelerator::Counted,
+        (false, _) => Accelerator::Tcg,
+    };
     let seed = arguments.seed.unwrap_or_else(seed_from_clock);
     let started = Instant::now();
     let container = container(&inputs);
@@ -76,7 +90,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         command_line: command_line(arguments, seed, &inputs.watch),
         cpus: arguments.cpus,
         memory: arguments.memory,
-        replay: arguments.mode == Mode::Replay,
+        accelerator,
         log: arguments.log.as_deref(),
         gdb: arguments.gdb,
     };
@@ -385,6 +399,10 @@ impl Run<'_> {
                 explain::processors(&processors, dump::driver(&log), &images)
             ),
             Err(text) => eprintln!("unknown: {text}"),
+        }
+        let messages = machine.messages();
+        if !messages.is_empty() {
+            eprintln!("QEMU says: {messages}");
         }
         // What it said when it was asked.
         if Dump::parse(&log).is_some() {

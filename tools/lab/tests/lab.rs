@@ -121,6 +121,32 @@ fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
     );
 }
 
+/// Whatever KVM is worth here: it runs, or it is refused in one line; and it never is TCG.
+#[test]
+fn kvm_passes_its_self_test_or_is_refused() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
+    let mut replay = with_driver();
+    replay.args(["--accel", "kvm", "--mode", "replay", "--script"]);
+    assert_eq!(
+        Lab::spawn(replay.arg(script)).end().code,
+        Some(2),
+        "they exclude each other"
+    );
+    let mut lab = Lab::spawn(with_driver().args(["--accel", "kvm"]));
+    let ended = lab.end();
+    if ended.code == Some(0) {
+        assert!(ended.lines[0].starts_with("ready 1 "), "{ended:?}");
+        return;
+    }
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(
+        ended.lines.is_empty()
+            && ended.errors.starts_with("rundown-lab: --accel kvm is not used: ")
+            && ended.errors.lines().count() == 1,
+        "{ended:?}"
+    );
+}
+
 /// A run of mode `replay` over the sweeps' script, on one processor: the digest of all that happened, and when.
 fn replay(seed: u64, folder: &std::path::Path) -> String {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");

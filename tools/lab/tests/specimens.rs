@@ -10,7 +10,7 @@ use client::{Lab, PATIENCE, artefact, serve};
 use lab_wire::code;
 use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, Offence};
-use rundown_lab::machine::{Machine, Options};
+use rundown_lab::machine::{Accelerator, Machine, Options};
 use rundown_lab::session::Power as _;
 use std::path::Path;
 use std::process::Command;
@@ -57,7 +57,7 @@ impl Boot {
             command_line: format!("cpus={} {}", self.cpus, self.words),
             cpus: self.cpus,
             memory: 256,
-            replay: false,
+            accelerator: Accelerator::Tcg,
             log: None,
             gdb: None,
         };
@@ -159,6 +159,17 @@ fn a_busy_host_does_not_bend_time() {
         let boot = Boot::new(2, format!("selftest seed={seed}"));
         expect(&boot, &boot.run_with(&driver, stutter), PASSED, " 0 failed").unwrap();
     }
+}
+
+/// What KVM is asked for, TCG can do; only how long it takes is the host's affair.
+#[test]
+fn the_probe_of_a_machine_reaches_its_end() {
+    let ended = Boot::new(1, "probe".into()).run(&[]);
+    assert!(
+        ended.log.contains("probe: a loop of a million turns took "),
+        "{}",
+        ended.log
+    );
 }
 
 #[test]
