@@ -1,6 +1,6 @@
 //! The steps that run other programs' checks: formatter, lints, tests, models, and the lab's verdict.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 use rundown_kit::{
@@ -202,8 +202,13 @@ fn sweep(tree: &Tree, mode: &str, what: &str, points: u32, progress: &Progress) 
     let mut command = Command::new(tree.lab().join("rundown-lab"));
     command.args(["sweep", "--mode", mode, "--what", what]);
     command.args(["--points", &points.to_string(), "--script"]);
-    command.arg(tree.root().join("tools/xtask/sweeps/rundown.script"));
+    command.arg(script(tree));
     Ok(Tally::of_sweeps(&process::watch(&mut command, progress)?))
+}
+
+/// The requests that the sweeps repeat.
+pub(super) fn script(tree: &Tree) -> PathBuf {
+    tree.root().join("tools/xtask/sweeps/rundown.script")
 }
 
 /// The verdict, each fault a failure.
