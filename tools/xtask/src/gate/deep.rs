@@ -30,6 +30,8 @@ const SOAK_STRIDE: u64 = 1000;
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
 
+/// How many runs of mode `replay` must be the same, on one processor and on two.
+const REPLAYS: u64 = 20;
 /// How many runs must end without an alarm, each with a seed of its own.
 const SMP_RUNS: u64 = 200;
 
@@ -50,6 +52,11 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
         })
+    });
+    gate.step(format!("{REPLAYS} replays to the bit"), |progress| {
+        let mut command = steps::lab_suite(tree, "lab");
+        command.arg("a_replay_is_the_same_to_the_bit");
+        steps::tests(command.env("LAB_REPLAYS", REPLAYS.to_string()), progress)
     });
     gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
         smp_runs(tree, progress)

@@ -169,19 +169,18 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
     for suite in ["specimens", "framework", "lab", "debugger"] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
-            let mut command = Command::new(cargo());
-            command.args([
-                "test",
-                "--package",
-                "rundown-lab",
-                "--test",
-                suite,
-                "--no-fail-fast",
-            ]);
-            build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
-            tests(command.env("RUNDOWN_LAB_DIR", tree.lab()), progress)
+            tests(lab_suite(tree, suite).arg("--no-fail-fast"), progress)
         });
     }
+}
+
+/// One of the lab's own suites, as a command.
+pub(super) fn lab_suite(tree: &Tree, suite: &str) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(["test", "--package", "rundown-lab", "--test", suite]);
+    build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+    command.env("RUNDOWN_LAB_DIR", tree.lab());
+    command
 }
 
 /// The driver with a failure, a cancellation, a close, a death or a removal at the points of its requests; each point counts.
