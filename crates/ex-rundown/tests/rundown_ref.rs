@@ -1,5 +1,5 @@
 //! `RundownRef` over std's threads: the state machine, each way out of a wait, and what misuse ends in.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},

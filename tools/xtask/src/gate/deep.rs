@@ -30,9 +30,14 @@ const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Z
 
 /// The steps that come after the gate's own.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.step("loom, deep models", |progress| {
-        steps::tests(steps::loom(tree).args(["--", "--ignored"]), progress)
-    });
+    for checker in steps::CHECKERS {
+        gate.step(format!("{checker}, deep models"), |progress| {
+            steps::tests(
+                steps::models_by(checker, tree).args(["--", "--ignored"]),
+                progress,
+            )
+        });
+    }
     gate.step("Miri", |progress| {
         setup::ensure_miri()?;
         steps::tests(&mut miri(tree), progress)
