@@ -3,12 +3,16 @@
 use std::{
     cell::Cell,
     env,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
+
+use rundown_abi::ObjectKind;
 
 use crate::{
     error::Error,
     lab::Lab,
+    names::Arm,
     target::{Spec, Target},
 };
 
@@ -16,6 +20,7 @@ use crate::{
 pub struct Session<'a> {
     way: Way<'a>,
     interrupted: &'a AtomicBool,
+    native_code: bool,
 }
 
 enum Way<'a> {
@@ -30,6 +35,7 @@ impl<'a> Session<'a> {
         Self {
             way: Way::To(target),
             interrupted,
+            native_code: false,
         }
     }
 
@@ -39,7 +45,15 @@ impl<'a> Session<'a> {
         Self {
             way: Way::There(Cell::new(Some(target))),
             interrupted,
+            native_code: false,
         }
+    }
+
+    /// The same, in which the system's machine code is asked for as well if `wanted`.
+    #[must_use]
+    pub const fn with_native_code(mut self, wanted: bool) -> Self {
+        self.native_code = wanted;
+        self
     }
 
     /// Reaches the target. The lab boots a machine for it.
@@ -62,6 +76,30 @@ impl<'a> Session<'a> {
                 what: "the target has ended".into(),
                 advice: "connect to it anew".into(),
             }),
+        }
+    }
+
+    /// The kind whose machine code tells what an arm runs; `None` for a floor, for the system's routines unless they are wanted, and
+    /// for those in the lab, where a reference stands in for them.
+    #[must_use]
+    pub const fn code_behind(&self, arm: Arm) -> Option<ObjectKind> {
+        let native = self.native_code && !matches!(self.way, Way::To(Spec::Lab(_)));
+        match arm {
+            Arm::Ours => Some(ObjectKind::Ours),
+            Arm::OursWide => Some(ObjectKind::OursWide),
+            Arm::OursCacheAware => Some(ObjectKind::OursCacheAware),
+            Arm::Native if native => Some(ObjectKind::Native),
+            Arm::NativeCacheAware if native => Some(ObjectKind::NativeCacheAware),
+            _ => None,
+        }
+    }
+
+    /// The listing of NT's own code that the lab runs as the system's.
+    #[must_use]
+    pub fn native_listing(&self) -> Option<&Path> {
+        match &self.way {
+            Way::To(Spec::Lab(options)) => options.native_listing(),
+            _ => None,
         }
     }
 
