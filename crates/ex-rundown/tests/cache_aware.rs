@@ -247,6 +247,10 @@ fn unchecked_a_second_waiter_takes_the_first_for_references() {
         unsafe { AtomicUsize::from_ptr(word) }.store(value, Relaxed);
     }
     assert_eq!(reference.wait(), WayOut::Drained);
+    // The stale pointer stays, as in NT, until it is completed.
+    assert!(matches!(reference.slot_state(2), Some(State::Waiting(_))));
+    reference.completed();
+    assert_eq!(reference.slot_state(2), Some(State::RunDown));
 }
 
 fn on_processor<R>(processor: u32, body: impl FnOnce() -> R) -> R {

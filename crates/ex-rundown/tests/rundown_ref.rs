@@ -33,6 +33,16 @@ fn references_are_counted() {
     }
 }
 
+/// Native code has the word's address.
+#[test]
+fn the_word_is_where_as_ptr_says() {
+    let reference = Checked::new();
+    assert!(reference.acquire());
+    // SAFETY: the word, and nobody else uses it.
+    assert_eq!(unsafe { reference.as_ptr().read() }, 2);
+    release(&reference);
+}
+
 #[test]
 fn a_drained_wait_refuses_until_reinitialized() {
     let reference = Checked::new();

@@ -109,6 +109,21 @@ fn nobody_is_refused() {
     );
 }
 
+/// A refusal's addition may lie above bit 0 by the time the waiter takes the references out.
+#[test]
+fn completed_meanwhile() {
+    holds("wide, completed meanwhile", None, || {
+        let reference = loom::sync::Arc::new(Wide::<Asleep, Parity>::new());
+        let other = reference.clone();
+        let thread = loom::thread::spawn(move || {
+            other.completed();
+            assert!(!other.acquire(), "granted after it was completed");
+        });
+        reference.wait();
+        thread.join().unwrap();
+    });
+}
+
 /// The references tell loom when their memory is used and when it ends: otherwise `object_is_freed` could not fail.
 #[test]
 fn the_end_of_a_reference_is_seen() {

@@ -8,7 +8,7 @@ use rundown_kit::{
 };
 
 use super::{
-    reproducible, steps,
+    primitive_mutants, reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -42,7 +42,10 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         setup::ensure_miri()?;
         steps::tests(&mut miri(tree), progress)
     });
-    gate.group("mutants", || {
+    gate.step("mutants of the primitive", |progress| {
+        primitive_mutants::judge(tree, progress)
+    });
+    gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
         eprintln!("{}", outcome.table());
         let failures = outcome.faults();
