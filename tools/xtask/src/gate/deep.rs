@@ -9,7 +9,7 @@ use rundown_kit::{
 };
 
 use super::{
-    reproducible, steps,
+    primitive_mutants, reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -37,14 +37,22 @@ const SMP_RUNS: u64 = 200;
 
 /// The steps that come after the gate's own.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.step("loom, deep models", |progress| {
-        steps::tests(steps::loom(tree).args(["--", "--ignored"]), progress)
-    });
+    for checker in steps::CHECKERS {
+        gate.step(format!("{checker}, deep models"), |progress| {
+            steps::tests(
+                steps::models_by(checker, tree).args(["--", "--ignored"]),
+                progress,
+            )
+        });
+    }
     gate.step("Miri", |progress| {
         setup::ensure_miri()?;
         steps::tests(&mut miri(tree), progress)
     });
-    gate.group("mutants", || {
+    gate.step("mutants of the primitive", |progress| {
+        primitive_mutants::judge(tree, progress)
+    });
+    gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
         eprintln!("{}", outcome.table());
         let failures = outcome.faults();
