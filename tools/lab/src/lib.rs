@@ -11,12 +11,13 @@
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
 //! names    bug checks of the driver's own
-//! native   NT's own routines, from a listing
+//! native   NT's own routines, from a listing    events   what the driver told ETW
 //! ```
 
 pub mod cli;
 pub mod client;
 pub mod driver;
+pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod inf;
