@@ -245,10 +245,7 @@ impl Shared {
         let arm = |index: usize| self.run.arms().get(index).map_or(0, |arm| arm.name() as u32);
         match *event {
             Event::TurnBegins { turn, arm: index } => {
-                trace::record(
-                    trace::Event::TurnBegins,
-                    [run, turn.into(), arm(index).into(), 0],
-                );
+                trace::record(trace::Event::TurnBegins, [run, turn.into(), arm(index).into(), 0]);
             }
             Event::TurnEnds {
                 turn,

@@ -151,7 +151,12 @@ unsafe extern "win64" fn etw_unregister(handle: u64) -> i32 {
     status::SUCCESS
 }
 
-unsafe extern "win64" fn etw_set_information(handle: u64, class: u32, address: *const u8, length: u32) -> i32 {
+unsafe extern "win64" fn etw_set_information(
+    handle: u64,
+    class: u32,
+    address: *const u8,
+    length: u32,
+) -> i32 {
     if class != SET_TRAITS || address.is_null() {
         return status::INVALID_PARAMETER;
     }
@@ -161,7 +166,11 @@ unsafe extern "win64" fn etw_set_information(handle: u64, class: u32, address: *
         return status::INVALID_PARAMETER;
     };
     let mut providers = PROVIDERS.lock();
-    let Some(provider) = providers.registered.iter_mut().find(|provider| provider.handle == handle) else {
+    let Some(provider) = providers
+        .registered
+        .iter_mut()
+        .find(|provider| provider.handle == handle)
+    else {
         return status::INVALID_HANDLE;
     };
     provider.name = name.replace(|letter: char| !letter.is_ascii_graphic(), "_");
@@ -183,7 +192,10 @@ unsafe extern "win64" fn etw_write_transfer(
     let _ = unsafe { descriptor.read_volatile() };
     let provider = {
         let providers = PROVIDERS.lock();
-        let known = providers.registered.iter().find(|provider| provider.handle == handle);
+        let known = providers
+            .registered
+            .iter()
+            .find(|provider| provider.handle == handle);
         known.map(|provider| (guid_text(&provider.guid), provider.name.clone()))
     };
     let Some((guid, mut name)) = provider else {

@@ -138,15 +138,9 @@ mod tests {
             event(&sized(b"\0E\0s\0\x01n\0\x08"), b"x\0\0\0\x01\0\0\0").unwrap(),
             "E s=?"
         );
-        assert_eq!(
-            event(&sized(b"\0E\0a\0\x28n\0\x08"), &[0; 9]).unwrap(),
-            "E a=?"
-        );
+        assert_eq!(event(&sized(b"\0E\0a\0\x28n\0\x08"), &[0; 9]).unwrap(), "E a=?");
         assert_eq!(event(&sized(b"\0E\0a\0\x08"), &[0; 3]).unwrap(), "E a=?");
-        assert_eq!(
-            event(&sized(b"\0E\0a\0\x04"), &[7, 8, 9]).unwrap(),
-            "E a=7 +2"
-        );
+        assert_eq!(event(&sized(b"\0E\0a\0\x04"), &[7, 8, 9]).unwrap(), "E a=7 +2");
     }
 
     #[test]

@@ -396,6 +396,7 @@ mod tests {
             "KeMemoryBarrier",
             "KeAcquireSpinLock",
             "KeRaiseIrql",
+            "KeRaiseIrqlToDpcLevel",
             "KeGetCurrentProcessorNumber",
             "KeQueryTickCount",
             "KeQueryInterruptTime",

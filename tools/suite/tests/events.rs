@@ -61,7 +61,11 @@ impl Event {
 fn assert_documented(event: &Event) {
     let page = include_str!("../../../docs/events.md");
     assert_eq!(event.provider, PROVIDER);
-    assert!(page.contains(PROVIDER) && page.contains(&event.guid), "{}", event.guid);
+    assert!(
+        page.contains(PROVIDER) && page.contains(&event.guid),
+        "{}",
+        event.guid
+    );
     let row = page
         .lines()
         .find(|line| line.starts_with(&format!("| `{}` ", event.name)))
@@ -136,9 +140,7 @@ fn every_run_and_every_comparison_is_told() {
     assert_eq!(RunState::from_wire(stopped.state), Some(RunState::Stopped));
 
     let conformance = ConformanceRun::new(Pair::CacheAware, 1_000, 77);
-    let compared: ConformanceResult = machine
-        .ask(handle, ioctl::CONFORMANCE_RUN, &conformance)
-        .unwrap();
+    let compared: ConformanceResult = machine.ask(handle, ioctl::CONFORMANCE_RUN, &conformance).unwrap();
     let interop = InteropRun::new(Pairing::NativeWaitsOursReleases, 10, 78);
     let shared: InteropResult = machine.ask(handle, ioctl::INTEROP_RUN, &interop).unwrap();
     // What is refused is not told.
@@ -163,7 +165,10 @@ fn every_run_and_every_comparison_is_told() {
     let [first, second] = of("RunStarted")[..] else {
         panic!("two runs")
     };
-    for (event, run, start, spin) in [(first, finished.run, &whole, 4_321), (second, run, &endless, 10_240)] {
+    for (event, run, start, spin) in [
+        (first, finished.run, &whole, 4_321),
+        (second, run, &endless, 10_240),
+    ] {
         for (field, value) in [
             ("Run", run),
             ("Arms", start.arms.into()),

@@ -139,10 +139,7 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
     };
     let written = |event: &str| {
         let events = lab.events.get(PROVIDER);
-        events
-            .and_then(|events| events.get(event))
-            .copied()
-            .unwrap_or(0)
+        events.and_then(|events| events.get(event)).copied().unwrap_or(0)
     };
     pairs.push(("runs", 1, "events RunStarted", written("RunStarted")));
     pairs.push(("runs", 1, "events RunFinished", written("RunFinished")));
