@@ -48,9 +48,9 @@ pub use object::{
 };
 pub use refusal::Refusal;
 pub use stress::{
-    Arm, Latency, Limits, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
-    StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, Waiter,
-    WaysOut, WordState, Workload, flags, marks,
+    Arm, Latency, Limits, RunState, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery,
+    StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn,
+    Violations, Waiter, WaysOut, WordState, Workload, flags, marks,
 };
 
 /// The device interface class of the driver, as the four fields of a Windows `GUID`:

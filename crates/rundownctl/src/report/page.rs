@@ -37,7 +37,7 @@ pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
             body {
                 (verdict(records))
                 @if !costs.is_empty() { (throughput(&costs, &ratios, &arms)) }
-                (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| figures.operation))
+                (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| &figures.operation))
                 (waits(records, &arms))
                 (code(listings))
                 (figures(records))
@@ -107,7 +107,7 @@ fn latencies(
     explanation: &str,
     records: &[&Record],
     arms: &[Arm],
-    latency: fn(&ArmFigures) -> Latency,
+    latency: fn(&ArmFigures) -> &Latency,
 ) -> Markup {
     let charts: Vec<_> = records
         .iter()
@@ -115,7 +115,7 @@ fn latencies(
             let told: Vec<Distribution> = record
                 .arms
                 .iter()
-                .map(|figures| (figures.arm, latency(figures)))
+                .map(|figures| (figures.arm, latency(figures).clone()))
                 .filter(|(_, latency)| latency.samples > 0)
                 .collect();
             (!told.is_empty()).then(|| chart::distributions(record.workload, &told))
@@ -139,7 +139,7 @@ fn waits(records: &[&Record], arms: &[Arm]) -> Markup {
             ul.legend { @for way in WAYS { li { i class=(way) {} (way) } } }
             div.cards { figure.card { (chart) } }
         }
-        (latencies("Hand-over", "From the moment before the last release until the wait has returned, of waits that found a holder inside.", records, arms, |figures| figures.hand_over))
+        (latencies("Hand-over", "From the moment before the last release until the wait has returned, of waits that found a holder inside.", records, arms, |figures| &figures.hand_over))
     }
 }
 
@@ -211,8 +211,9 @@ mod tests {
                 p99: 200,
                 p999: 5000,
                 max: 1_000_000,
+                curve: Vec::new(),
             };
-            figures.hand_over = figures.operation;
+            figures.hand_over = figures.operation.clone();
         }
         record.arms[0].ways_out = WaysOut {
             drained: 3,
