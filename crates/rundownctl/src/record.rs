@@ -3,12 +3,13 @@
 //! The names are a contract: docs/rundownctl.schema.json describes them, and within a [`SCHEMA`] version fields are added
 //! and never changed.
 
-use rundown_abi::{Info, SHARES, StressArmResult, StressResult, marks};
+use rundown_abi::{Code, Info, SHARES, StressArmResult, StressResult, marks};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Error,
+    hexadecimal,
     load::Load,
     names::{Arm, RunState, SpinPath, WordState, Workload},
 };
@@ -37,6 +38,9 @@ pub struct Record {
     pub load: Load,
     /// The machine and the driver; absent when nobody answered.
     pub machine: Option<Machine>,
+    /// The machine code of the arms' fast paths; a file of an older client has none, and the lab has none of the system's.
+    #[serde(default)]
+    pub code: Vec<FastPath>,
     /// The sums over all arms; absent when the run never began.
     #[serde(flatten)]
     pub counters: Option<Counters>,
@@ -47,6 +51,29 @@ pub struct Record {
     /// Why the client gave up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// The machine code of an arm's fast path, in hexadecimal digits: the routine, and whatever lies behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FastPath {
+    /// Whose.
+    pub arm: Arm,
+    /// Acquire.
+    pub acquire: String,
+    /// Release.
+    pub release: String,
+}
+
+impl FastPath {
+    /// What the driver told of an arm.
+    #[must_use]
+    pub fn of(arm: Arm, code: &Code) -> Self {
+        Self {
+            arm,
+            acquire: hexadecimal::encode(code.acquire()),
+            release: hexadecimal::encode(code.release()),
+        }
+    }
 }
 
 /// The driver and the machine that it runs on.
@@ -591,6 +618,7 @@ pub(crate) mod tests {
             workload: Workload::Storm,
             load: options.load,
             machine: None,
+            code: Vec::new(),
             counters: None,
             arms: arms.iter().map(|&arm| figures(arm)).collect(),
             turns: (0..10)

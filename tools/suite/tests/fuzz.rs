@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, env, time::Instant};
 
 use common::{Objects as _, every_request};
 use rundown_abi::{
-    ConformanceRun, InfoRequest, InteropRun, ObjectKind, Pair, Pairing, Refusal, StressQuery, ioctl, limits,
+    CodeQuery, ConformanceRun, InfoRequest, InteropRun, ObjectKind, Pair, Pairing, Refusal, StressQuery,
+    ioctl, limits,
 };
 use rundown_suite::{CANCELLED, Handle, INVALID_HANDLE, Machine, SUCCESS, Ticket};
 use zerocopy::IntoBytes;
@@ -179,6 +180,8 @@ fn seeds() -> Vec<(u32, Vec<u8>, usize)> {
         .to_vec();
     seeds.push((ioctl::INTEROP_RUN, interop, 0x40));
     seeds.push((ioctl::QUERY_INFO, InfoRequest::new().as_bytes().to_vec(), 0x200));
+    let code = CodeQuery::new(ObjectKind::OursWide).as_bytes().to_vec();
+    seeds.push((ioctl::QUERY_CODE, code, 0x200));
     seeds.push((
         ioctl::STRESS_RESULT,
         StressQuery::new(1).as_bytes().to_vec(),

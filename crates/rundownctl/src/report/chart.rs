@@ -122,8 +122,15 @@ fn ratio_ticks(scale: &Log) -> Vec<f64> {
     let coarsest = on_scale(ROWS[2]);
     ROWS.into_iter()
         .map(on_scale)
-        .find(|ticks| (3..=6).contains(&ticks.len()))
+        .find(|ticks| ticks.len() >= 3 && apart(scale, ticks))
         .unwrap_or(coarsest)
+}
+
+/// Whether there is room for a tick's text before the next one.
+fn apart(scale: &Log, ticks: &[f64]) -> bool {
+    const ROOM: f64 = 32.0;
+    let places: Vec<f64> = ticks.iter().map(|tick| scale.place(*tick)).collect();
+    places.windows(2).all(|pair| pair[1] - pair[0] >= ROOM)
 }
 
 /// How rare a share is: one nine is one part in ten. The maximum stands half a nine above the rarest that is told.
@@ -141,7 +148,7 @@ pub(super) fn distributions(workload: Workload, distributions: &[Distribution]) 
     const HEIGHT: f64 = 230.0;
     const TOP: f64 = 26.0;
     const BOTTOM: f64 = 46.0;
-    const LABEL: f64 = 44.0;
+    const LABEL: f64 = 52.0;
     let cycles = distributions
         .iter()
         .flat_map(|(_, latency)| latency.points())
