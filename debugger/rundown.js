@@ -208,6 +208,34 @@ function hasSleeper(event) {
     return !event.flink.equals(head);
 }
 
+const SLEEPER_WORDS = 5;
+
+/** Who sleeps on an event: the first KWAIT_BLOCK (wdm.h of Windows 10, x64) in its list. */
+function readSleeper(event) {
+    // WaitListEntry, then types and key, Thread at 0x18, Object at 0x20.
+    const words = readWords(event.flink, SLEEPER_WORDS, "the sleeper's KWAIT_BLOCK");
+    return { thread: words[3], object: words[4] };
+}
+
+/** Adds to what is known of a wait block who sleeps on its event. */
+function judgeSleeper(event, result) {
+    let sleeper;
+    try {
+        sleeper = readSleeper(event);
+    } catch (error) {
+        result.notes.push(error.message);
+        return;
+    }
+    if (!sleeper.object.equals(event.address)) {
+        result.doubts.push("the event's list leads to a wait for something else, " + sleeper.object);
+        return;
+    }
+    result.sleeper = sleeper.thread;
+    if (result.thread !== undefined && !result.thread.address.equals(sleeper.thread)) {
+        result.doubts.push("thread " + sleeper.thread + " sleeps on the event, which lies on another one's stack");
+    }
+}
+
 /**
  * What a wait block says, and whether to believe it.
  *
@@ -276,6 +304,9 @@ function judgeBlock(address, cacheAware) {
     } else {
         result.notes.push("the threads could not be listed (" + found.failed + "); are nt's symbols loaded?");
     }
+    if (!spinning && initialized && hasSleeper(block.event)) {
+        judgeSleeper(block.event, result);
+    }
     return result;
 }
 
@@ -297,6 +328,9 @@ function reportBlock(report, address, judged) {
     }
     if (judged.thread !== undefined) {
         report.thread = threadText(judged.thread);
+    }
+    if (judged.sleeper !== undefined) {
+        report.sleeper = "!thread " + judged.sleeper;
     }
     judged.notes.forEach((note, index) => {
         report["note" + (index + 1)] = note;

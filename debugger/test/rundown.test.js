@@ -11,7 +11,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { test } = require("node:test");
 
-const { GARBAGE, hex, piece, threadAround, waitBlock } = require("./image.js");
+const { GARBAGE, hex, piece, sleeper, threadAround, waitBlock } = require("./image.js");
 const { load } = require("./host.js");
 
 const WORD = 0xffffa80123456780n;
@@ -86,11 +86,36 @@ test("synthetic: a waiter that spins, with the event not yet initialised", () =>
     assert.deepEqual(doubts(report), []);
 });
 
+/** A waiter that sleeps: its event's list leads to a KWAIT_BLOCK at SLEEPER. */
+const SLEEPER = 0xffffb80f11112200n;
+
+function sleeping(wait = {}) {
+    const image = waiting({ count: 1n, spinFlag: 0, sleeping: { flink: SLEEPER } });
+    const object = wait.object === undefined ? BLOCK + 8n : wait.object;
+    image.memory.push(sleeper(SLEEPER, object, wait));
+    return image;
+}
+
 test("synthetic: a waiter that sleeps", () => {
-    const sleeper = 0xffffb80f11112200n;
-    const report = run("rundown", waiting({ count: 1n, spinFlag: 0, sleeping: { flink: sleeper } }));
+    const report = run("rundown", sleeping());
     assert.equal(report.toString(), "waiting: 1 reference still out, and the waiter sleeps on the event");
     assert.match(report.WakeEvent, /^signal state 0, a thread waits on it \(dt nt!_KEVENT 0xfffff984`12345c48\)$/);
+    assert.equal(report.sleeper, "!thread 0xffffb80f`11112080");
+    assert.deepEqual(doubts(report), []);
+    assert.equal(report.note1, undefined);
+});
+
+test("synthetic: a sleeper whose KWAIT_BLOCK is not in the dump is a note, not a doubt", () => {
+    const image = sleeping();
+    image.memory.pop();
+    const report = run("rundown", image);
+    assert.match(report.toString(), /^waiting: 1/);
+    assert.match(report.note1, /the sleeper's KWAIT_BLOCK at 0xffffb80f`11112200 cannot be read/);
+});
+
+test("synthetic, corrupt: the event's list leads elsewhere", () => {
+    assert.match(doubts(run("rundown", sleeping({ object: BLOCK }))).join(), /a wait for something else/);
+    assert.match(doubts(run("rundown", sleeping({ thread: 0xffffb80f22222080n }))).join(), /another one's stack/);
 });
 
 test("synthetic: a waiter between the flag and its sleep", () => {

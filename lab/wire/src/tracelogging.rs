@@ -1,7 +1,7 @@
-//! Events that describe themselves: TraceLogging's metadata, as it reaches `EtwWriteTransfer`.
+//! Events that describe themselves: `TraceLogging`'s metadata, as it reaches `EtwWriteTransfer`.
 //!
 //! Source: the layouts in the Windows SDK's `TraceLoggingProvider.h` and the crate `tracelogging`; the types in `evntprov.h`
-//! and in "TraceLogging" on Microsoft Learn. Metadata is packed, its strings are UTF-8 and end with a NUL.
+//! and in "`TraceLogging`" on Microsoft Learn. Metadata is packed, its strings are UTF-8 and end with a NUL.
 //!
 //! ```text
 //! provider   size of all (u16), name, traits

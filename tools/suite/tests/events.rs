@@ -109,6 +109,7 @@ fn assert_finished(event: &Event, answer: &StressResult) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "field by field")]
 fn every_run_and_every_comparison_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
@@ -122,16 +123,16 @@ fn every_run_and_every_comparison_is_told() {
         spin_cycles: 4_321,
         ..start(Workload::Storm, both, 400)
     };
-    let finished = machine.run_to_end(handle, &whole);
+    let whole_run = machine.run_to_end(handle, &whole);
     // Stopped in its first turn, with a wait that stalls.
-    let long = machine.info(handle).limits.hold_cycles;
-    let endless = StressStart {
+    let hold = machine.info(handle).limits.hold_cycles;
+    let unending = StressStart {
         threads: 1,
-        hold_cycles: long,
+        hold_cycles: hold,
         stall_milliseconds: 1,
         ..start(Workload::Storm, Arm::Ours.bit(), 600_000)
     };
-    let run = machine.start(handle, &endless).unwrap();
+    let run = machine.start(handle, &unending).unwrap();
     while machine.result(handle, run).unwrap().stall.waits == 0 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -166,8 +167,8 @@ fn every_run_and_every_comparison_is_told() {
         panic!("two runs")
     };
     for (event, run, start, spin) in [
-        (first, finished.run, &whole, 4_321),
-        (second, run, &endless, 10_240),
+        (first, whole_run.run, &whole, 4_321),
+        (second, run, &unending, 10_240),
     ] {
         for (field, value) in [
             ("Run", run),
@@ -186,17 +187,17 @@ fn every_run_and_every_comparison_is_told() {
     let [first, second] = of("RunFinished")[..] else {
         panic!("two runs")
     };
-    assert_finished(first, &finished);
+    assert_finished(first, &whole_run);
     assert_finished(second, &stopped);
 
     let turns = of("TurnFinished");
     let of_run = |run| turns.iter().filter(move |turn| turn.field("Run") == run);
-    let numbers: Vec<u64> = of_run(finished.run).map(|turn| turn.field("Turn")).collect();
-    assert_eq!(numbers, (0..finished.turns.into()).collect::<Vec<u64>>());
+    let numbers: Vec<u64> = of_run(whole_run.run).map(|turn| turn.field("Turn")).collect();
+    assert_eq!(numbers, (0..whole_run.turns.into()).collect::<Vec<u64>>());
     // The last turns of the arms have their sums.
-    let last = of_run(finished.run).rev().take(2);
+    let last = of_run(whole_run.run).rev().take(2);
     let acquires: u64 = last.map(|turn| turn.field("Acquires")).sum();
-    assert_eq!(acquires, finished.acquires);
+    assert_eq!(acquires, whole_run.acquires);
     assert_eq!(of_run(run).count(), 1, "a turn that was cut short ends too");
 
     let stalls = of("WaitStalled");

@@ -201,6 +201,12 @@ pub(crate) const BARE: &[Offence] = &[
         "does not own the mutex",
     ),
     offence("set-no-event", code::BAD_DISPATCHER_OBJECT, None, ""),
+    offence(
+        "write-over-waited-event",
+        code::KERNEL_SECURITY_CHECK_FAILURE,
+        Some(3),
+        "those who wait for an object is damaged",
+    ),
     verifier(
         "leave-provider",
         sub::ETW_PROVIDER_LEFT,
