@@ -292,7 +292,7 @@ test("synthetic: the run's threads are those that began in the driver", () => {
     };
     const { commands } = load(image);
     const report = commands.rundownlab();
-    assert.equal(report.toString(), "a stress run is going on: 2 threads, one of which is the owner that waits");
+    assert.equal(report.toString(), "the driver has 2 threads, of a stress run or waiting for objects");
     assert.match(report.thread0, /4\.10, waiting/);
     assert.match(report.thread1, /4\.18/);
     assert.match(commands.rundownlab(hex(WORD)).reference.toString(), /^live\(2\)/);
@@ -341,6 +341,24 @@ test("synthetic: an empty trace, each other event, and an unknown one", () => {
     assert.match(report.trace3, /unknown event 99$/);
 });
 
+test("synthetic: whose threads they are, by the trace", () => {
+    const threads = [threadAround(BLOCK, { startAddress: BigInt(DRIVER.base) })];
+    const begins = [1, 1n, 7n];
+    const ends = [3, 5n, 7n];
+    for (const [records, text] of [
+        [[], /^the driver has 1 thread, waiting for objects or in a comparison; no stress run/],
+        [[begins], /^the driver has 1 thread; stress run 7 is going on$/],
+        [[begins, [2, 4n, 1n]], /; stress run 7 is going on$/],
+        [[begins, [2, 3n, 7n]], /; stress run 7 is going on$/],
+        [[begins, [2, 6n, 7n], ends], /no stress run is going on$/],
+        // It was told to stop when it had ended.
+        [[begins, [2, 3n, 7n], ends, [4, 6n, 7n]], /no stress run is going on$/],
+    ]) {
+        const image = { ...ring(8, records.length, records), threads };
+        assert.match(load(image).commands.rundownlab().toString(), text);
+    }
+});
+
 test("synthetic: no symbols, and a ring of another version", () => {
     assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().trace, /needs the driver's symbols/);
     for (const header of [[1n, 4n, 64n], [SIGNATURE, 0n, 64n], [SIGNATURE, 4n, 128n], [SIGNATURE, 1n << 40n, 64n]]) {
@@ -349,7 +367,7 @@ test("synthetic: no symbols, and a ring of another version", () => {
 });
 
 test("synthetic: no run, and no driver", () => {
-    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^no stress run/);
+    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^the driver has no threads: no stress run/);
     assert.throws(() => load({ memory: [] }).commands.rundownlab(), /the driver is not loaded/);
     const other = { ...DRIVER, name: "\\SystemRoot\\notrundown.sys" };
     assert.throws(() => load({ memory: [], modules: [other] }).commands.rundownlab(), /the driver is not loaded/);

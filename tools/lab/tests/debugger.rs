@@ -475,7 +475,7 @@ fn trace(session: &mut Session) {
     let mut expected = expect(
         "rundownlab",
         0,
-        "no stress run: the driver has no threads",
+        "the driver has no threads: no stress run, and nobody waits for an object",
         &fields,
     );
     expected.as_object_mut().unwrap().remove("address");
