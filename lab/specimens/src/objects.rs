@@ -9,6 +9,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("write-over-waited-event", write_over_waited_event),
     ("close-no-handle", close_no_handle),
     ("leave-thread", leave_thread),
+    ("leave-waiting-thread", leave_waiting_thread),
     ("leave-timer", leave_timer),
     ("wait-on-stack-for-ever", wait_on_stack_for_ever),
     ("wait-for-ever", wait_for_ever),
@@ -22,7 +23,7 @@ unsafe fn set_no_event() -> i32 {
 
 static mut WAITED: Event = Event([0; 3]);
 
-unsafe extern "system" fn waiter(_context: *mut c_void) {
+unsafe extern "system" fn timed_waiter(_context: *mut c_void) {
     let limit = -1_000_000_i64;
     unsafe { KeWaitForSingleObject((&raw mut WAITED).cast(), 0, 0, 0, &limit) };
 }
@@ -30,7 +31,7 @@ unsafe extern "system" fn waiter(_context: *mut c_void) {
 unsafe fn write_over_waited_event() -> i32 {
     unsafe {
         KeInitializeEvent(&raw mut WAITED, 1, 0);
-        let thread = start(waiter, core::ptr::null_mut());
+        let thread = start(timed_waiter, core::ptr::null_mut());
         sleep(30);
         (&raw mut WAITED).write_volatile(Event([0; 3]));
         join(thread);
@@ -51,6 +52,23 @@ unsafe fn leave_thread() -> i32 {
     unsafe {
         PsCreateSystemThread(&mut handle, 0, 0, 0, 0, sleeper, core::ptr::null_mut());
         ZwClose(handle);
+    }
+    0
+}
+
+/// On an event in pool, which nobody sets.
+unsafe extern "system" fn waiter(event: *mut c_void) {
+    unsafe { wait_for(event) };
+}
+
+unsafe fn leave_waiting_thread() -> i32 {
+    let mut handle = 0;
+    unsafe {
+        let event = block().cast::<Event>();
+        KeInitializeEvent(event, 1, 0);
+        PsCreateSystemThread(&mut handle, 0, 0, 0, 0, waiter, event.cast());
+        ZwClose(handle);
+        sleep(500);
     }
     0
 }

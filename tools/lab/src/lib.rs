@@ -11,7 +11,9 @@
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
 //! names    bug checks of the driver's own
-//! native   NT's own routines, from a listing    events   what the driver told ETW
+//! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
+//! kvm      whether it can be used
+//! events   what the driver told ETW
 //! ```
 
 pub mod cli;
@@ -21,10 +23,12 @@ pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod inf;
+pub mod kvm;
 pub mod machine;
 pub mod names;
 pub mod native;
 pub mod pipe;
+pub mod qmp;
 pub mod report;
 pub mod script;
 pub mod serve;

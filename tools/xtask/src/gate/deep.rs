@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use anyhow::Result;
 use rundown_kit::{
     driver::{self, Profile, Workspace},
     toolchain::{Route, Toolchain},
@@ -14,7 +15,8 @@ use super::{
 use crate::{
     build,
     lab::Settings,
-    mutate,
+    mutate, process,
+    progress::Progress,
     setup::{self, Consent},
     tree::Tree,
 };
@@ -27,6 +29,9 @@ const SOAK_STRIDE: u64 = 1000;
 /// What Miri runs with. Provenance: the word is an integer that C code shares. Leaks: misuse ends a test's thread while it
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
+
+/// How many runs must end without an alarm, each with a seed of its own.
+const SMP_RUNS: u64 = 200;
 
 /// The steps that come after the gate's own.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
@@ -45,6 +50,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
         })
+    });
+    gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
+        smp_runs(tree, progress)
     });
     for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
         gate.group(format!("soak, seed {seed}"), || {
@@ -72,6 +80,28 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.group("driver, the same bytes from elsewhere", || {
         reproducible::driver(tree, toolchain)
     });
+}
+
+/// The sweeps' script, with nothing happening to it, on 1, 2 and 4 processors in turns. The driver is sound: an alarm is a false one.
+fn smp_runs(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for (seed, cpus) in (1..=SMP_RUNS).zip(["1", "2", "4"].into_iter().cycle()) {
+        let mut command = Command::new(tree.lab().join("rundown-lab"));
+        command.args([
+            "serve",
+            "--mode",
+            "smp",
+            "--cpus",
+            cpus,
+            "--seed",
+            &seed.to_string(),
+        ]);
+        command.arg("--script").arg(steps::script(tree));
+        let finished = process::watch(&mut command, progress)?;
+        let alarm = !finished.status.success();
+        tally.count(alarm.then(|| format!("seed {seed}, {cpus} CPUs\n{}", finished.tail())));
+    }
+    Ok(tally)
 }
 
 /// The primitive's tests under Miri, each with several schedules.
