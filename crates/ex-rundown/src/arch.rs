@@ -128,3 +128,22 @@ pub unsafe fn mwaitx(cycles: u32) {
         );
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64", not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_counts() {
+        let first = timestamp();
+        let mut later = timestamp();
+        // It may stand still for two readings, and under a hypervisor for some more.
+        for _ in 0..1_000_000 {
+            if later > first {
+                break;
+            }
+            later = timestamp();
+        }
+        assert!(first > 1 && later > first, "{first}, then {later}");
+    }
+}

@@ -33,7 +33,9 @@ type Slot<P> = RundownRef<P, Parity>;
 ///
 /// 1. `RunRefs` points to `Number >= 1` slots, `RunRefSize` bytes apart, that live as long as this.
 /// 2. A waiter takes slot 0 first and gives it back last; so there is one waiter, and while slot 0 says `1`, all do.
-/// 3. Every granted acquire is in the value that the waiter takes out of its slot. So the sum of these values is
+/// 3. A slot that says `1` while a reference is out has not been re-initialised yet, which happens slot by slot. Such a
+///    reference is given back in another slot: the one that it was acquired in does not say `1` before it is.
+/// 4. Every granted acquire is in the value that the waiter takes out of its slot. So the sum of these values is
 ///    twice the number of references that are still to be released *in the block*.
 ///
 /// # The wait
@@ -324,9 +326,35 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// ```
     #[inline]
     pub unsafe fn release(&self) {
-        // SAFETY: the caller's promise. By invariant 3 the waiter, if there is one, counts it, in whichever slot it
+        let slot = self.own_slot();
+        if let Err(now) = slot.release_fast() {
+            // SAFETY: the caller's promise, handed on; the exchange has not happened.
+            unsafe { self.release_slow(slot, now) };
+        }
+    }
+
+    /// # Safety
+    /// As [`release`](Self::release); `value` is what the slot's word said.
+    #[cold]
+    #[inline(never)]
+    unsafe fn release_slow(&self, slot: &Slot<P>, value: usize) {
+        // SAFETY: the caller's promise. By invariant 4 the waiter, if there is one, counts it, in whichever slot it
         // is released.
-        unsafe { self.own_slot().release() };
+        if unsafe { slot.release_unless_run_down(value) } {
+            return;
+        }
+        // SAFETY: as above.
+        self.release_elsewhere(|slot| unsafe { slot.release_ex_unless_run_down(1) });
+    }
+
+    /// Invariant 3: finds a slot that is not run down. NT goes on with the null pointer, and crashes.
+    #[cold]
+    #[inline(never)]
+    fn release_elsewhere(&self, release: impl Fn(&Slot<P>) -> bool) {
+        // The last slot is the first to be re-initialised.
+        if !(0..self.number).rev().any(|index| release(self.slot(index))) {
+            P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
+        }
     }
 
     /// Takes `count` references, unless run-down has begun (`ExAcquireRundownProtectionCacheAwareEx`).
@@ -378,12 +406,22 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
             // so they can go in parts.
             while count > EXACT {
                 // SAFETY: as `release`.
-                unsafe { self.own_slot().release_ex(EXACT) };
+                unsafe { self.release_part(EXACT) };
                 count -= EXACT;
             }
         }
         // SAFETY: as `release`.
-        unsafe { self.own_slot().release_ex(count) };
+        unsafe { self.release_part(count) };
+    }
+
+    /// # Safety
+    /// As [`release_ex`](Self::release_ex).
+    unsafe fn release_part(&self, count: u32) {
+        // SAFETY: as `release`.
+        let release = |slot: &Slot<P>| unsafe { slot.release_ex_unless_run_down(count) };
+        if !release(self.own_slot()) {
+            self.release_elsewhere(release);
+        }
     }
 
     /// Begins run-down and waits until every reference is given back

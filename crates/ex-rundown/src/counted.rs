@@ -66,9 +66,20 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// # unsafe { reference.release() };
     /// ```
     pub unsafe fn release_ex(&self, count: u32) {
+        // SAFETY: the caller's promise, handed on.
+        if unsafe { !self.release_ex_unless_run_down(count) } {
+            P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
+        }
+    }
+
+    /// Gives `count` references back, unless the word says that it is run down: then `false`, and nothing has happened.
+    ///
+    /// # Safety
+    /// As [`release_ex`](Self::release_ex).
+    pub(crate) unsafe fn release_ex_unless_run_down(&self, count: u32) -> bool {
         // A caller that owns nothing must not reach into a waiter's frame. NT subtracts 0 there, to no effect.
         if count == 0 {
-            return;
+            return true;
         }
         self.memory.touch();
         // Acquire, here and in the reload: see `release`.
@@ -89,19 +100,20 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
                         .word
                         .compare_exchange_weak(value, value.wrapping_sub(amount), Release, Acquire)
                     {
-                        Ok(_) => return,
+                        Ok(_) => return true,
                         Err(now) => {
                             value = now;
                             continue;
                         }
                     }
                 }
-                State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
+                State::RunDown => return false,
                 State::Waiting(block) => block,
             };
             // SAFETY: invariant 2 of the type: the caller's references are among those that the block counts,
             // since they were not released on the word.
-            return unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), count as usize) };
+            unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), count as usize) };
+            return true;
         }
     }
 }

@@ -126,7 +126,7 @@ mod guard;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
 mod memory;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[allow(unsafe_code, reason = "C's pointers are taken on trust")]
 pub mod nt_names;
 #[allow(
@@ -136,7 +136,7 @@ pub mod nt_names;
 mod platform;
 #[allow(unsafe_code, reason = "guards rely on it, so it is an unsafe trait")]
 mod protection;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[allow(unsafe_code, reason = "a C driver's word is taken on trust")]
 mod raw;
 #[allow(

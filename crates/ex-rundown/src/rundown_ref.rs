@@ -40,7 +40,7 @@ pub struct RundownRef<P, C = Strict> {
 }
 
 // The word is shared with C code.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const _: () = {
     struct Nowhere;
     assert!(size_of::<RundownRef<Nowhere>>() == size_of::<usize>());
@@ -217,12 +217,18 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// ```
     #[inline]
     pub unsafe fn release(&self) {
-        self.memory.touch();
-        arch::prefetch_for_write(&self.word);
-        if let Err(now) = self.release_once() {
+        if let Err(now) = self.release_fast() {
             // SAFETY: the caller's promise, handed on; the exchange has not happened.
             unsafe { self.release_slow(now) };
         }
+    }
+
+    /// What a release does when nobody is in its way; else what the word says.
+    #[inline]
+    pub(crate) fn release_fast(&self) -> Result<usize, usize> {
+        self.memory.touch();
+        arch::prefetch_for_write(&self.word);
+        self.release_once()
     }
 
     /// One exchange; what the word was, or is instead. Under a checking policy a word without a reference is left alone.
@@ -243,18 +249,30 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// As [`release`](Self::release); `value` is from [`release_once`](Self::release_once).
     #[cold]
     #[inline(never)]
-    unsafe fn release_slow(&self, mut value: usize) {
+    unsafe fn release_slow(&self, value: usize) {
+        // SAFETY: the caller's promise, handed on.
+        if unsafe { !self.release_unless_run_down(value) } {
+            // Under both policies: NT goes on with the null pointer and crashes, which in Rust would be undefined
+            // behaviour.
+            P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
+        }
+    }
+
+    /// Gives a reference back, unless the word says that it is run down: then `false`, and nothing has happened.
+    ///
+    /// # Safety
+    /// As [`release`](Self::release); `value` is what the word said.
+    #[inline]
+    pub(crate) unsafe fn release_unless_run_down(&self, mut value: usize) -> bool {
         loop {
             let block = match State::of(value) {
                 State::Live(0) if C::CHECKED => P::misuse(Misuse::ReleaseWithoutAcquire, value),
-                // Under both policies: NT goes on with the null pointer and crashes, which in Rust would be
-                // undefined behaviour.
-                State::RunDown => P::misuse(Misuse::ReleaseAfterRundown, value),
+                State::RunDown => return false,
                 State::Live(_) => {
                     // As in `acquire_slow`.
                     arch::pause();
                     match self.release_once() {
-                        Ok(_) => return,
+                        Ok(_) => return true,
                         Err(now) => {
                             value = now;
                             continue;
@@ -265,7 +283,8 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
             };
             // SAFETY: invariant 2: the caller's reference is one of those that the block counts, since it was
             // not released on the word.
-            return unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), 1) };
+            unsafe { WaitBlock::release::<P, C>(WaitBlock::from_word(block), 1) };
+            return true;
         }
     }
 

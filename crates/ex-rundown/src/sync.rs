@@ -1,13 +1,18 @@
-//! The one place that knows loom: its atomics stand in for the real ones under `--cfg loom`.
+//! The one place that knows the checkers: loom's atomics stand in for the real ones under `--cfg loom`, shuttle's under
+//! `--cfg shuttle`.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::AtomicPtr;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic::{AtomicU32, AtomicUsize};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::AtomicPtr;
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicUsize};
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::AtomicPtr;
+#[cfg(shuttle)]
+pub use shuttle::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// The lifetime of memory, as loom can see it: of a wait block's stack frame, and of a reference's own words.
 ///

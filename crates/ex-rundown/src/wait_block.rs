@@ -41,7 +41,7 @@ pub struct WaitBlock<E> {
 }
 
 // With an event of a KEVENT's size the block is NT's.
-#[cfg(all(target_pointer_width = "64", not(loom)))]
+#[cfg(all(target_pointer_width = "64", not(any(loom, shuttle))))]
 const _: () = {
     type Block = WaitBlock<[u64; 3]>;
     assert!(core::mem::offset_of!(Block, count) == 0x00);

@@ -1,7 +1,8 @@
 //! `CacheAwareRundownRef`: its memory, its layout, its slots, and its waits over std's threads.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::{
+    cell::Cell,
     mem::{MaybeUninit, offset_of},
     ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,7 +12,7 @@ use std::{
 
 use ex_rundown::{
     AllocatedCacheAwareRundownRef, AtMostApcLevel, AtomicU32, CacheAwareRundownRef, DISPATCH_LEVEL, Irql,
-    MemoryError, Misuse, Platform, PoolPlatform, ProcessorPlatform, RundownRef, State, WayOut,
+    MemoryError, Misuse, Parity, Platform, PoolPlatform, ProcessorPlatform, RundownRef, State, WayOut,
 };
 use rundown_std::{Settings, Std};
 
@@ -82,12 +83,22 @@ unsafe impl<const N: u32, const LINE: usize> ProcessorPlatform for Machine<N, LI
     }
 }
 
-// SAFETY: it gives nothing.
+thread_local! {
+    /// How many bytes the pool has left.
+    static POOL: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: std's, as long as there is some.
 unsafe impl<const N: u32, const LINE: usize> PoolPlatform for Machine<N, LINE> {
-    fn allocate(_bytes: usize) -> Option<NonNull<usize>> {
-        None
+    fn allocate(bytes: usize) -> Option<NonNull<usize>> {
+        POOL.set(POOL.get().checked_sub(bytes)?);
+        Std::allocate(bytes)
     }
-    unsafe fn free(_memory: NonNull<usize>, _bytes: usize) {}
+    unsafe fn free(memory: NonNull<usize>, bytes: usize) {
+        POOL.set(POOL.get() + bytes);
+        // SAFETY: handed on.
+        unsafe { Std::free(memory, bytes) };
+    }
 }
 
 type On<const N: u32, const LINE: usize> = CacheAwareRundownRef<Machine<N, LINE>>;
@@ -191,6 +202,57 @@ fn bad_memory_is_refused() {
     );
 }
 
+#[test]
+fn the_pool_gets_back_what_it_gave() {
+    let bytes = On::<3, 64>::size_of().unwrap();
+    POOL.set(bytes);
+    let first = AllocatedCacheAwareRundownRef::<Machine<3, 64>>::new().unwrap();
+    assert_eq!(POOL.get(), 0);
+    drop(first);
+    assert_eq!(POOL.get(), bytes);
+    let raw = AllocatedCacheAwareRundownRef::into_raw(
+        AllocatedCacheAwareRundownRef::<Machine<3, 64>>::new().unwrap(),
+    );
+    assert_eq!(POOL.get(), 0);
+    // SAFETY: from `into_raw`, once.
+    drop(unsafe { AllocatedCacheAwareRundownRef::from_raw(raw) });
+    assert_eq!(POOL.get(), bytes);
+}
+
+/// Two waits at a time: found under the default policy, left to the caller, as by NT, under the other.
+#[test]
+#[should_panic(expected = "ConcurrentWait")]
+fn a_second_waiter_is_detected_while_the_first_waits() {
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    assert!(on_processor(1, || reference.acquire()));
+    // SAFETY: the layout is the same.
+    let seen = unsafe { *(&raw const *reference).cast::<ExRundownRefCacheAware>() };
+    // What a first waiter leaves in slot 0.
+    // SAFETY: slot 0, and this is the only thread.
+    unsafe { AtomicUsize::from_ptr(seen.run_refs) }.store(0x1001, Relaxed);
+    reference.wait();
+}
+
+#[test]
+fn unchecked_a_second_waiter_takes_the_first_for_references() {
+    let mut memory = memory(100);
+    let reference = CacheAwareRundownRef::<Machine<3, 64>, Parity>::initialize(&mut memory).unwrap();
+    // SAFETY: the layout is the same.
+    let seen = unsafe { *(&raw const *reference).cast::<ExRundownRefCacheAware>() };
+    // What a first waiter leaves in slot 0, and in slot 1 what makes up for it.
+    for (slot, value) in [(0, 0x1001), (1, 0x1001_usize.wrapping_neg())] {
+        let word = seen.run_refs.wrapping_byte_add(slot * 64);
+        // SAFETY: a slot of the three, and this is the only thread.
+        unsafe { AtomicUsize::from_ptr(word) }.store(value, Relaxed);
+    }
+    assert_eq!(reference.wait(), WayOut::Drained);
+    // The stale pointer stays, as in NT, until it is completed.
+    assert!(matches!(reference.slot_state(2), Some(State::Waiting(_))));
+    reference.completed();
+    assert_eq!(reference.slot_state(2), Some(State::RunDown));
+}
+
 fn on_processor<R>(processor: u32, body: impl FnOnce() -> R) -> R {
     let settings = Settings {
         processor: Some(processor),
@@ -277,6 +339,53 @@ fn many_references_come_back_at_once() {
     on_processor(0, || unsafe { reference.release_ex(u32::MAX) });
     assert_eq!(reference.slot_state(0), Some(State::Live(0)));
     assert_eq!(reference.wait(), WayOut::Drained);
+}
+
+/// Re-initialise goes slot by slot. A thread that acquired in a slot that is live again may be moved to a processor whose
+/// slot is not yet. Found by shuttle.
+#[test]
+fn a_holder_is_ahead_of_reinitialize() {
+    let mut memory = memory(100);
+    let reference = On::<3, 64>::initialize(&mut memory).unwrap();
+    reference.wait();
+    // SAFETY: the layout is the same.
+    let seen = unsafe { *(&raw const *reference).cast::<ExRundownRefCacheAware>() };
+    let live_again = |slot: usize| {
+        let word = seen.run_refs.wrapping_byte_add(slot * 64);
+        // SAFETY: a slot of the three, and this is the only thread.
+        unsafe { AtomicUsize::from_ptr(word) }.store(0, Relaxed);
+    };
+    let words = || [0, 1, 2].map(|slot| reference.slot_state(slot).unwrap().word());
+    for last in [2, 0] {
+        live_again(last);
+        let processor = u32::try_from(last).unwrap();
+        assert!(on_processor(processor, || reference.acquire()));
+        // SAFETY: acquired above.
+        on_processor(1, || unsafe { reference.release() });
+        assert!(on_processor(processor, || reference.acquire_ex(3)));
+        // SAFETY: three were acquired above.
+        on_processor(1, || unsafe { reference.release_ex(3) });
+    }
+    // The second time the last slot, live again, took what the first was given. Only the sum counts.
+    assert_eq!(words(), [slot_word(4), 1, slot_word(-4)]);
+}
+
+#[test]
+#[should_panic(expected = "ReleaseAfterRundown")]
+fn a_release_after_run_down_is_detected() {
+    let reference = AllocatedCacheAwareRundownRef::<Std>::new().unwrap();
+    reference.wait();
+    // SAFETY: there is nothing to release, which is detected.
+    unsafe { reference.release() };
+}
+
+#[test]
+#[should_panic(expected = "ReleaseAfterRundown")]
+fn a_counted_release_after_run_down_is_detected() {
+    let reference = AllocatedCacheAwareRundownRef::<Std>::new().unwrap();
+    reference.wait();
+    // SAFETY: there is nothing to release, which is detected.
+    unsafe { reference.release_ex(2) };
 }
 
 /// Many generations with holders that move between processors.

@@ -1,5 +1,5 @@
 //! `Rundown`, which owns its data, and the guards, over std's threads.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::{
     sync::{
@@ -111,6 +111,16 @@ fn guards_are_taken_apart_and_put_together() {
     // SAFETY: from `into_raw`, once.
     drop(unsafe { Guard::from_raw(raw) });
     assert_eq!(reference.state(), State::Live(0));
+
+    Guard::forget(reference.try_acquire().unwrap());
+    assert_eq!(reference.state(), State::Live(1));
+    // SAFETY: the forgotten one.
+    unsafe { reference.release() };
+    let four = reference.try_acquire_ex(4).unwrap();
+    assert_eq!(four.count(), 4);
+    assert_eq!(CountedGuard::forget(four), 4);
+    // SAFETY: the forgotten ones.
+    unsafe { reference.release_ex(4) };
 
     let mut many = reference.try_acquire_ex(3).unwrap();
     let one = many.take_one().unwrap();

@@ -1,5 +1,5 @@
 //! The native names, called as C code calls them: by symbol.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 mod exported {
     ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Parity);

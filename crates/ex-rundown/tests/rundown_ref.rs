@@ -1,5 +1,5 @@
 //! `RundownRef` over std's threads: the state machine, each way out of a wait, and what misuse ends in.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -31,6 +31,16 @@ fn references_are_counted() {
         release(&reference);
         assert_eq!(reference.state(), State::Live(held));
     }
+}
+
+/// Native code has the word's address.
+#[test]
+fn the_word_is_where_as_ptr_says() {
+    let reference = Checked::new();
+    assert!(reference.acquire());
+    // SAFETY: the word, and nobody else uses it.
+    assert_eq!(unsafe { reference.as_ptr().read() }, 2);
+    release(&reference);
 }
 
 #[test]

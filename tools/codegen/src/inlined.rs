@@ -76,7 +76,7 @@ fn is_fast_path(names: &[&str]) -> bool {
             .any(|name| name.starts_with("ex_rundown::rundown_ref::RundownRef<") && name.contains(method))
     };
     (came_from(">::acquire_once") && !came_from(">::acquire_slow"))
-        || (came_from(">::release_once") && !came_from(">::release_slow"))
+        || (came_from(">::release_once") && !came_from(">::release_unless_run_down"))
 }
 
 /// Whether a word was fetched shortly before the exchange at `index`, and nothing was locked or called since.

@@ -6,27 +6,35 @@
 //! ```
 //!
 //! The first is the gate's and takes minutes; the second, the deep set, takes longer. Each model prints its bound on
-//! preemptions, how many executions it took, and whether it was complete. The [mutants](mutants) show that the scenes
+//! preemptions, how many executions it took, and whether it was complete. The [mutants](mutated) show that the scenes
 //! and bounds suffice: each breaks one invariant, and must fail.
 #![cfg(loom)]
 
 mod model;
+#[path = "../models/mutants/mod.rs"]
 mod mutants;
+mod mutated;
+#[path = "../models/platform.rs"]
 mod platform;
+#[path = "../models/protocol.rs"]
 mod protocol;
+#[path = "../models/scenes.rs"]
 mod scenes;
+#[path = "../models/seam.rs"]
+mod seam;
 mod ways_out;
 
 use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
-use model::holds;
-use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Loom};
+use model::{RACE, fails, holds};
+use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
 use scenes::{
-    holders_release, newcomer_across_two_generations, object_is_freed, refusal_stalls_across_two_generations,
+    dropped_while_held, holders_release, newcomer_across_two_generations, nobody_is_refused_while_it_is_live,
+    object_is_freed, refusal_stalls_across_two_generations,
 };
 
-type Plain<W, C = Strict> = RundownRef<Loom<W>, C>;
-type Wide<W, C = Strict> = WideRundownRef<Loom<W>, C>;
-type CacheAware<C = Strict> = AllocatedCacheAwareRundownRef<Loom<Asleep>, C>;
+type Plain<W, C = Strict> = RundownRef<Modelled<W>, C>;
+type Wide<W, C = Strict> = WideRundownRef<Modelled<W>, C>;
+type CacheAware<C = Strict> = AllocatedCacheAwareRundownRef<Modelled<Asleep>, C>;
 
 // Waiter and one other: complete.
 
@@ -80,6 +88,57 @@ fn cache_aware_one_holder() {
     holds("cache-aware, 1 holder, parity", None, || {
         holders_release::<CacheAware<Parity>>(1);
     });
+}
+
+#[test]
+fn nobody_is_refused() {
+    holds(
+        "plain, nobody is refused",
+        None,
+        nobody_is_refused_while_it_is_live::<Plain<Asleep>>,
+    );
+    holds(
+        "wide, nobody is refused",
+        None,
+        nobody_is_refused_while_it_is_live::<Wide<Asleep>>,
+    );
+    holds(
+        "cache-aware, nobody is refused",
+        None,
+        nobody_is_refused_while_it_is_live::<CacheAware>,
+    );
+}
+
+/// A refusal's addition may lie above bit 0 by the time the waiter takes the references out.
+#[test]
+fn completed_meanwhile() {
+    holds("wide, completed meanwhile", None, || {
+        let reference = loom::sync::Arc::new(Wide::<Asleep, Parity>::new());
+        let other = reference.clone();
+        let thread = loom::thread::spawn(move || {
+            other.completed();
+            assert!(!other.acquire(), "granted after it was completed");
+        });
+        reference.wait();
+        thread.join().unwrap();
+    });
+}
+
+/// The references tell loom when their memory is used and when it ends: otherwise `object_is_freed` could not fail.
+#[test]
+fn the_end_of_a_reference_is_seen() {
+    fails(
+        "plain, dropped while held",
+        None,
+        RACE,
+        dropped_while_held::<Plain<Asleep>>,
+    );
+    fails(
+        "wide, dropped while held",
+        None,
+        RACE,
+        dropped_while_held::<Wide<Asleep>>,
+    );
 }
 
 #[test]

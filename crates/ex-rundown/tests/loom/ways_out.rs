@@ -7,7 +7,7 @@ use loom::thread;
 
 use crate::{
     model::holds,
-    platform::{Asleep, AtDispatch, ByMonitor, ByPause, Loom},
+    platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled},
 };
 
 /// Every way out of a wait for one holder.
@@ -39,26 +39,26 @@ fn all(seen: &[WayOut], expected: &[WayOut]) -> bool {
 #[test]
 fn each_way_out_of_the_plain_reference_is_reached() {
     use WayOut::{Dispatch, Drained, Event, Late, Monitorx, Pause};
-    let asleep = ways("plain, event", RundownRef::<Loom<Asleep>>::new);
+    let asleep = ways("plain, event", RundownRef::<Modelled<Asleep>>::new);
     assert!(all(&asleep, &[Drained, Event, Late]));
-    let pause = ways("plain, pause", RundownRef::<Loom<ByPause>>::new);
+    let pause = ways("plain, pause", RundownRef::<Modelled<ByPause>>::new);
     assert!(all(&pause, &[Drained, Pause, Event, Late]));
-    let monitor = ways("plain, monitor", RundownRef::<Loom<ByMonitor>>::new);
+    let monitor = ways("plain, monitor", RundownRef::<Modelled<ByMonitor>>::new);
     assert!(all(&monitor, &[Drained, Monitorx, Event, Late]));
-    let dispatch = ways("plain, dispatch", RundownRef::<Loom<AtDispatch>>::new);
+    let dispatch = ways("plain, dispatch", RundownRef::<Modelled<AtDispatch>>::new);
     assert!(all(&dispatch, &[Drained, Dispatch]));
 }
 
 #[test]
 fn each_way_out_of_the_wide_reference_is_reached() {
     use WayOut::{Dispatch, Drained, Event, Late, Monitorx, Pause};
-    let asleep = ways("wide, event", WideRundownRef::<Loom<Asleep>>::new);
+    let asleep = ways("wide, event", WideRundownRef::<Modelled<Asleep>>::new);
     assert!(all(&asleep, &[Drained, Event, Late]));
-    let pause = ways("wide, pause", WideRundownRef::<Loom<ByPause>>::new);
+    let pause = ways("wide, pause", WideRundownRef::<Modelled<ByPause>>::new);
     assert!(all(&pause, &[Drained, Pause, Event, Late]));
-    let monitor = ways("wide, monitor", WideRundownRef::<Loom<ByMonitor>>::new);
+    let monitor = ways("wide, monitor", WideRundownRef::<Modelled<ByMonitor>>::new);
     assert!(all(&monitor, &[Drained, Monitorx, Event, Late]));
-    let dispatch = ways("wide, dispatch", WideRundownRef::<Loom<AtDispatch>>::new);
+    let dispatch = ways("wide, dispatch", WideRundownRef::<Modelled<AtDispatch>>::new);
     assert!(all(&dispatch, &[Drained, Dispatch]));
 }
 
@@ -66,7 +66,7 @@ fn each_way_out_of_the_wide_reference_is_reached() {
 fn each_way_out_of_the_cache_aware_reference_is_reached() {
     use WayOut::{Drained, Event, Late};
     let seen = ways("cache-aware", || {
-        AllocatedCacheAwareRundownRef::<Loom<Asleep>>::new().expect("memory")
+        AllocatedCacheAwareRundownRef::<Modelled<Asleep>>::new().expect("memory")
     });
     assert!(all(&seen, &[Drained, Event, Late]));
 }

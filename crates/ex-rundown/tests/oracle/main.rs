@@ -2,7 +2,7 @@
 //!
 //! One thread plays everybody. What happens *during* a wait happens in the platform's hooks, where a real waiter
 //! spins or sleeps, so that a wait with holders, its refusals and its misuse are as deterministic as the rest.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 mod machine;
 mod map;
@@ -23,7 +23,13 @@ type CacheAware = AllocatedCacheAwareRundownRef<Scripted, Strict>;
 const LENGTH: u32 = if cfg!(miri) { 3 } else { 5 };
 
 /// Sequences that proptest makes for each test.
-const CASES: u32 = if cfg!(miri) { 4 } else { 2_000 };
+/// Sequences per test; `PROPTEST_CASES` says otherwise.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(if cfg!(miri) { 4 } else { 2_000 })
+}
 
 /// Every sequence of [`LENGTH`] operations by two holders, each on its own processor, with each way out.
 fn exhaust<R: subject::Subject>() {
@@ -91,7 +97,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_plain(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {

@@ -15,6 +15,10 @@ unsafe extern "system" {
     fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
 }
 
+/// The compiled core's unwind tables name it, although nothing unwinds.
+#[unsafe(no_mangle)]
+extern "system" fn __CxxFrameHandler3() {}
+
 /// The NT kernel, for those who acquire and release. No probe waits, and this does not know how.
 #[derive(Debug)]
 pub(crate) enum Nt {}

@@ -9,7 +9,7 @@ use rundown_kit::{
 };
 
 use super::{
-    reproducible, steps,
+    primitive_mutants, reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -30,19 +30,29 @@ const SOAK_STRIDE: u64 = 1000;
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
 
+/// How many runs of mode `replay` must be the same, on one processor and on two.
+const REPLAYS: u64 = 20;
 /// How many runs must end without an alarm, each with a seed of its own.
 const SMP_RUNS: u64 = 200;
 
 /// The steps that come after the gate's own.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
-    gate.step("loom, deep models", |progress| {
-        steps::tests(steps::loom(tree).args(["--", "--ignored"]), progress)
-    });
+    for checker in steps::CHECKERS {
+        gate.step(format!("{checker}, deep models"), |progress| {
+            steps::tests(
+                steps::models_by(checker, tree).args(["--", "--ignored"]),
+                progress,
+            )
+        });
+    }
     gate.step("Miri", |progress| {
         setup::ensure_miri()?;
         steps::tests(&mut miri(tree), progress)
     });
-    gate.group("mutants", || {
+    gate.step("mutants of the primitive", |progress| {
+        primitive_mutants::judge(tree, progress)
+    });
+    gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
         eprintln!("{}", outcome.table());
         let failures = outcome.faults();
@@ -50,6 +60,11 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
         })
+    });
+    gate.step(format!("{REPLAYS} replays to the bit"), |progress| {
+        let mut command = steps::lab_suite(tree, "lab");
+        command.arg("a_replay_is_the_same_to_the_bit");
+        steps::tests(command.env("LAB_REPLAYS", REPLAYS.to_string()), progress)
     });
     gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
         smp_runs(tree, progress)

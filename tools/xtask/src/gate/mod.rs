@@ -6,6 +6,7 @@ mod bad_driver;
 mod bad_request;
 mod deep;
 mod native;
+mod primitive_mutants;
 mod reproducible;
 mod steps;
 mod tally;

@@ -86,18 +86,23 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     });
 }
 
-/// The models that explore every interleaving.
+/// The models: every interleaving of small scenes, and random ones of big scenes.
 pub(super) fn models(gate: &mut Gate, tree: &Tree) {
-    gate.step("loom", |progress| tests(&mut loom(tree), progress));
+    for checker in CHECKERS {
+        gate.step(checker, |progress| tests(&mut models_by(checker, tree), progress));
+    }
 }
 
-/// The models, as a command to which libtest's arguments can be added.
-pub(super) fn loom(tree: &Tree) -> Command {
+/// The model checkers: each is a cfg and a test by that name.
+pub(super) const CHECKERS: [&str; 2] = ["loom", "shuttle"];
+
+/// A checker's models, as a command to which libtest's arguments can be added.
+pub(super) fn models_by(checker: &str, tree: &Tree) -> Command {
     let mut command = Command::new(cargo());
-    command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
+    command.args(["test", "--package", "ex-rundown", "--release", "--test", checker]);
     // Another cfg is another build of everything: it would evict the ordinary one.
-    build::in_workspace(&mut command, tree.root(), &tree.target().join("loom"));
-    command.env("RUSTFLAGS", "--cfg loom");
+    build::in_workspace(&mut command, tree.root(), &tree.target().join(checker));
+    command.env("RUSTFLAGS", format!("--cfg {checker}"));
     command
 }
 
@@ -176,19 +181,18 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
     for suite in ["specimens", "framework", "lab", "debugger"] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
-            let mut command = Command::new(cargo());
-            command.args([
-                "test",
-                "--package",
-                "rundown-lab",
-                "--test",
-                suite,
-                "--no-fail-fast",
-            ]);
-            build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
-            tests(command.env("RUNDOWN_LAB_DIR", tree.lab()), progress)
+            tests(lab_suite(tree, suite).arg("--no-fail-fast"), progress)
         });
     }
+}
+
+/// One of the lab's own suites, as a command.
+pub(super) fn lab_suite(tree: &Tree, suite: &str) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(["test", "--package", "rundown-lab", "--test", suite]);
+    build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+    command.env("RUNDOWN_LAB_DIR", tree.lab());
+    command
 }
 
 /// The driver with a failure, a cancellation, a close, a death or a removal at the points of its requests; each point counts.

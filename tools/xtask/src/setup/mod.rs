@@ -154,6 +154,28 @@ pub(crate) fn ensure_components() -> Result<()> {
     Ok(())
 }
 
+/// cargo-mutants is a program of its own, which cargo builds.
+pub(crate) fn ensure_cargo_mutants() -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let output = std::process::Command::new(cargo()).args(arguments).output();
+        output.context("cargo cannot be started")
+    };
+    if cargo(&["mutants", "--version"])?.status.success() {
+        return Ok(());
+    }
+    let install = ["install", "--locked", "cargo-mutants"];
+    let installed = cargo(&install)?;
+    if !installed.status.success() {
+        let why = String::from_utf8_lossy(&installed.stderr);
+        bail!(
+            "cargo-mutants cannot be installed by cargo {}: {}",
+            install.join(" "),
+            why.trim()
+        );
+    }
+    Ok(())
+}
+
 /// Miri is a component of nightly Rust, which only rustup brings.
 pub(crate) fn ensure_miri() -> Result<()> {
     let rustup = |arguments: &[&str]| {

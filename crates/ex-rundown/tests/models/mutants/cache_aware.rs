@@ -5,7 +5,7 @@ use std::{
     sync::atomic::Ordering::{Acquire, Release},
 };
 
-use loom::sync::atomic::AtomicUsize;
+use crate::seam::sync::atomic::AtomicUsize;
 
 use super::{Change, Mutation, acq_rel, block::Block, unless};
 use crate::protocol::Protocol;
@@ -38,9 +38,18 @@ impl<M: Mutation> Protocol for CacheAware<M> {
     fn release(&self, who: usize) {
         let released = unless::<M>(Change::ReleaseWithoutRelease, Release);
         let less = |word: usize| (word & 1 == 0).then(|| word.wrapping_sub(2));
-        if self.slots[who % 2].fetch_update(released, Acquire, less).is_err() {
-            self.block.release::<M>();
+        // A slot that says 1 is not re-initialised yet: then the other one.
+        for slot in [who % 2, (who + 1) % 2] {
+            match self.slots[slot].fetch_update(released, Acquire, less) {
+                Ok(_) => return,
+                Err(1) if !M::is(Change::OwnSlotOnly) => {}
+                Err(value) => {
+                    assert_ne!(value, 1, "released after run-down");
+                    return self.block.release::<M>();
+                }
+            }
         }
+        panic!("released after run-down");
     }
 
     fn wait(&self) {

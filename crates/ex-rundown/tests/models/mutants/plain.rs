@@ -5,7 +5,7 @@ use std::{
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use loom::sync::atomic::AtomicUsize;
+use crate::seam::sync::atomic::AtomicUsize;
 
 use super::{Change, Mutation, acq_rel, block::Block, unless};
 use crate::protocol::Protocol;

@@ -2,9 +2,12 @@
 
 use ex_rundown::{AllocatedCacheAwareRundownRef, Check, Protection, RundownRef, WideRundownRef};
 
-use crate::platform::{Loom, Way, move_to};
+use crate::{
+    platform::{Modelled, Way, move_to},
+    seam::Shared,
+};
 
-pub(crate) trait Protocol: Sized + 'static {
+pub(crate) trait Protocol: Shared + Sized + 'static {
     fn new() -> Self;
     /// `who` is the processor that it is done on.
     fn acquire(&self, who: usize) -> bool;
@@ -15,7 +18,7 @@ pub(crate) trait Protocol: Sized + 'static {
 
 macro_rules! real {
     ($type:ident, $new:expr) => {
-        impl<W: Way, C: Check> Protocol for $type<Loom<W>, C> {
+        impl<W: Way, C: Check> Protocol for $type<Modelled<W>, C> {
             fn new() -> Self {
                 $new
             }

@@ -1,4 +1,4 @@
-//! loom's threads as a platform.
+//! The checker's threads as a platform.
 
 use std::{
     alloc::{self, Layout},
@@ -12,7 +12,8 @@ use ex_rundown::{
     AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, Irql, Misuse, PASSIVE_LEVEL, Platform, PoolPlatform,
     ProcessorPlatform,
 };
-use loom::thread;
+
+use crate::seam::{sync, thread};
 
 /// How the waiter of a scene waits.
 pub(crate) trait Way: 'static {
@@ -41,15 +42,15 @@ impl Way for AtDispatch {
 }
 
 #[derive(Debug)]
-pub(crate) struct Loom<W>(PhantomData<W>);
+pub(crate) struct Modelled<W>(PhantomData<W>);
 
 pub(crate) struct Event {
-    signalled: loom::sync::atomic::AtomicBool,
+    signalled: sync::atomic::AtomicBool,
     waiter: thread::Thread,
 }
 
 // SAFETY: the event does not signal before it is set, and the setter clones the handle before it signals.
-unsafe impl<W: Way> Platform for Loom<W> {
+unsafe impl<W: Way> Platform for Modelled<W> {
     type Event = Event;
 
     fn current_irql() -> Irql {
@@ -67,8 +68,8 @@ unsafe impl<W: Way> Platform for Loom<W> {
     fn cycles_per_yield() -> u16 {
         1
     }
-    /// A clock that moves by one cycle per reading, so that a budget of n is n laps. Outside loom's sight, and
-    /// that is all right: it is only ever read by the one waiter, in its own order.
+    /// A clock that moves by one cycle per reading, so that a budget of n is n laps. Outside the checker's sight,
+    /// and that is all right: it is only ever read by the one waiter, in its own order.
     fn timestamp() -> u64 {
         thread_clock()
     }
@@ -81,7 +82,7 @@ unsafe impl<W: Way> Platform for Loom<W> {
     }
     unsafe fn initialize_event(event: *mut Event) {
         let new = Event {
-            signalled: loom::sync::atomic::AtomicBool::new(false),
+            signalled: sync::atomic::AtomicBool::new(false),
             waiter: thread::current(),
         };
         // SAFETY: valid for writes, says the caller.
@@ -112,7 +113,8 @@ fn thread_clock() -> u64 {
 }
 
 thread_local! {
-    /// Set right before an operation, which reads it before its first atomic access: loom switches at those only.
+    /// Set right before an operation, which reads it before its first atomic access: threads are switched at those
+    /// only.
     static PROCESSOR: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn move_to(processor: usize) {
 }
 
 // SAFETY: constants.
-unsafe impl<W: Way> ProcessorPlatform for Loom<W> {
+unsafe impl<W: Way> ProcessorPlatform for Modelled<W> {
     fn processor_number() -> u32 {
         PROCESSOR.get()
     }
@@ -139,7 +141,7 @@ fn layout(bytes: usize) -> Layout {
 }
 
 // SAFETY: the global allocator's memory.
-unsafe impl<W: Way> PoolPlatform for Loom<W> {
+unsafe impl<W: Way> PoolPlatform for Modelled<W> {
     fn allocate(bytes: usize) -> Option<NonNull<usize>> {
         // SAFETY: the layout is not empty.
         NonNull::new(unsafe { alloc::alloc(layout(bytes)) }).map(NonNull::cast)

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
-use loom::{
+use crate::seam::{
     cell::UnsafeCell,
     sync::atomic::{AtomicBool, AtomicU32, AtomicUsize},
     thread::{self, Thread},

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::Ordering::{AcqRel, Acquire, Release},
 };
 
-use loom::{cell::UnsafeCell, sync::atomic::AtomicUsize};
+use crate::seam::{cell::UnsafeCell, sync::atomic::AtomicUsize};
 
 use super::{Change, Mutation, acq_rel, block::Block, unless};
 use crate::protocol::Protocol;

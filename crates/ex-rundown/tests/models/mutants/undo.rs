@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use loom::{
+use crate::seam::{
     cell::UnsafeCell,
     sync::atomic::{AtomicBool, AtomicUsize},
     thread::{self, Thread},

@@ -4,7 +4,7 @@
 
 use std::mem::ManuallyDrop;
 
-use loom::{
+use crate::seam::{
     cell::UnsafeCell,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -100,15 +100,43 @@ pub(crate) fn object_is_freed<R: Protocol>(holders: usize) {
     drop(unsafe { Box::from_raw(object) });
 }
 
-/// A newcomer that tries all the time while the object is run down, revived and run down again.
+/// An owner that does not wait, and drops the reference under a holder: what the checker must see.
+pub(crate) fn dropped_while_held<R: Protocol>() {
+    let reference = Box::into_raw(Box::new(ManuallyDrop::new(R::new())));
+    // SAFETY: not dropped yet.
+    let shared = unsafe { &*reference };
+    assert!(shared.acquire(0));
+    let thread = thread::spawn(move || shared.release(1));
+    // SAFETY: dropped once; the memory itself stays.
+    unsafe { ManuallyDrop::drop(&mut *reference) };
+    join([thread]);
+    // SAFETY: from `into_raw`, and the thread is gone.
+    drop(unsafe { Box::from_raw(reference) });
+}
+
+/// Newcomers that get in each other's way on a live reference.
+pub(crate) fn nobody_is_refused_while_it_is_live<R: Protocol>() {
+    let reference = Arc::new(R::new());
+    let other = reference.clone();
+    let come_and_go = |reference: &R| {
+        assert!(reference.acquire(0), "refused while it is live");
+        reference.release(0);
+    };
+    let thread = thread::spawn(move || come_and_go(&other));
+    come_and_go(&reference);
+    join([thread]);
+}
+
+/// A newcomer that tries all the time while the object is run down, revived and run down again, and moves from one
+/// processor to the other and back.
 pub(crate) fn newcomer_across_two_generations<R: Protocol>() {
     let object = Arc::new(Object::<R>::new(1));
     let newcomer = object.clone();
     let thread = thread::spawn(move || {
-        for _ in 0..2 {
-            if newcomer.reference.acquire(0) {
+        for processor in 0..2 {
+            if newcomer.reference.acquire(processor) {
                 newcomer.use_cell(0);
-                newcomer.reference.release(1);
+                newcomer.reference.release(processor + 1);
             }
         }
     });

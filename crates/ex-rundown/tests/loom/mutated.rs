@@ -1,98 +1,13 @@
-//! Copies of the three algorithms, small enough to break in one place each.
-//!
-//! A copy that is faithful must hold in the scenes, like the crate's own; each mutant breaks one invariant and must
-//! fail at the bound that is used for the original. What differs from the originals is only that blocks live beside
-//! the word, so that a mutant that touches a dead one is caught by loom's cell and not by the process' own death.
-
-mod block;
-mod cache_aware;
-mod plain;
-mod undo;
-mod wide;
-
-use std::sync::atomic::Ordering;
+//! The copies hold, and each mutant fails, at the bound that is used for the originals.
 
 use crate::{
     model::{LOST_WAKE, RACE, fails, holds},
+    mutants::*,
     scenes::{
         holders_release, newcomer_across_two_generations, object_is_freed,
         refusal_stalls_across_two_generations,
     },
 };
-
-pub(crate) trait Mutation: 'static {
-    const CHANGE: Change;
-
-    fn is(change: Change) -> bool {
-        Self::CHANGE == change
-    }
-}
-
-/// An ordering, or Relaxed in the mutant that weakens it.
-pub(crate) fn unless<M: Mutation>(relaxed: Change, ordering: Ordering) -> Ordering {
-    if M::is(relaxed) {
-        Ordering::Relaxed
-    } else {
-        ordering
-    }
-}
-
-/// `AcqRel`, or one half of it in the mutants that lack the other.
-pub(crate) fn acq_rel<M: Mutation>(without_acquire: Change, without_release: Change) -> Ordering {
-    if M::is(without_acquire) {
-        Ordering::Release
-    } else if M::is(without_release) {
-        Ordering::Acquire
-    } else {
-        Ordering::AcqRel
-    }
-}
-
-macro_rules! mutations {
-    ($($name:ident),* $(,)?) => {
-        /// What a mutant does otherwise than the original.
-        #[derive(Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Change {
-            $($name),*
-        }
-
-        $(
-            pub(crate) struct $name;
-            impl Mutation for $name {
-                const CHANGE: Change = Change::$name;
-            }
-        )*
-    };
-}
-
-mutations! {
-    Nothing,
-    // No lost wake.
-    EventSkipped,
-    SplitTestAndClear,
-    CountAfterPublishing,
-    CountStoredNotAdded,
-    SpinFlagSet,
-    WaiterAfterState,
-    // No touch after the hand-over.
-    TouchAfterHandOver,
-    EventInAnyCase,
-    WordsAfterCount,
-    // No grant after publishing.
-    GrantWhenActive,
-    TestThenAdd,
-    // Happens-before from every release to the waiter's return, and from re-initialise to every grant.
-    ReleaseWithoutAcquire,
-    ReleaseWithoutRelease,
-    PublishWithoutAcquire,
-    PublishWithoutRelease,
-    CountWithoutAcquire,
-    CountWithoutRelease,
-    FlagWithoutAcquire,
-    FlagWithoutRelease,
-    RelaxedReinitialize,
-    RelaxedAcquire,
-}
 
 const ANY: &[&str] = &[
     LOST_WAKE[0],
@@ -129,6 +44,11 @@ fn the_faithful_copies_hold() {
     holds("copy of cache-aware, 2 holders", BOUND, || {
         holders_release::<cache_aware::CacheAware<Nothing>>(2);
     });
+    holds(
+        "copy of cache-aware, 2 generations",
+        Some(4),
+        newcomer_across_two_generations::<cache_aware::CacheAware<Nothing>>,
+    );
 }
 
 macro_rules! mutant {
@@ -206,6 +126,11 @@ mutant!(
 );
 mutant!(cache_aware_grant_when_active, ANY, {
     newcomer_across_two_generations::<cache_aware::CacheAware<GrantWhenActive>>
+});
+
+// What was acquired in a slot that is live again can be released in one that is not yet.
+mutant!(cache_aware_own_slot_only, &["released after run-down"], {
+    newcomer_across_two_generations::<cache_aware::CacheAware<OwnSlotOnly>>
 });
 
 // Every release happens before the wait's return, and every re-initialise before what it grants. Of each AcqRel both

@@ -1,0 +1,71 @@
+//! The scene: more threads than loom can do, through several generations.
+
+use crate::{
+    protocol::Protocol,
+    seam::{cell::UnsafeCell, sync::Arc, thread},
+};
+
+/// What protection protects. A holder writes its own cell and reads the common one; the owner writes all of them, alone.
+struct Object<R> {
+    reference: R,
+    own: Vec<UnsafeCell<u32>>,
+    common: UnsafeCell<u32>,
+}
+
+impl<R: Protocol> Object<R> {
+    fn use_it(&self, who: usize) {
+        // SAFETY: the cell is its own; the checker's cells see the owner.
+        self.own[who].with_mut(|cell| unsafe { *cell = cell.read().wrapping_add(1) });
+        // SAFETY: only the owner writes it, and not while it is protected.
+        self.common.with(|generation| unsafe { generation.read() });
+    }
+
+    fn tear_down(&self) {
+        for cell in &self.own {
+            // SAFETY: the wait has returned; the checker's cells see whoever is inside.
+            cell.with_mut(|cell| unsafe { *cell = 0 });
+        }
+        // SAFETY: as above.
+        self.common.with_mut(|generation| unsafe { *generation += 1 });
+    }
+}
+
+/// `THREADS` threads come and go, on one processor in and on another out, with two references at times, while the owner
+/// runs the object down `GENERATIONS` times.
+pub(crate) fn crowd<R: Protocol, const THREADS: usize, const GENERATIONS: usize>() {
+    let object = Arc::new(Object {
+        reference: R::new(),
+        own: (0..THREADS).map(|_| UnsafeCell::new(0)).collect(),
+        common: UnsafeCell::new(0),
+    });
+    let threads: Vec<_> = (0..THREADS)
+        .map(|who| {
+            let object = object.clone();
+            thread::spawn(move || {
+                for turn in 0..GENERATIONS {
+                    if !object.reference.acquire(who) {
+                        continue;
+                    }
+                    let second = turn % 2 == who % 2 && object.reference.acquire(turn);
+                    object.use_it(who);
+                    object.reference.release(who + 1);
+                    if second {
+                        object.use_it(who);
+                        object.reference.release(who);
+                    }
+                }
+            })
+        })
+        .collect();
+    for generation in 1..=GENERATIONS {
+        object.reference.wait();
+        object.tear_down();
+        assert!(!object.reference.acquire(0), "granted after run-down began");
+        if generation < GENERATIONS {
+            object.reference.reinitialize();
+        }
+    }
+    for thread in threads {
+        thread.join().expect("a panic ends the run");
+    }
+}
