@@ -208,6 +208,34 @@ function hasSleeper(event) {
     return !event.flink.equals(head);
 }
 
+const SLEEPER_WORDS = 5;
+
+/** Who sleeps on an event: the first KWAIT_BLOCK (wdm.h of Windows 10, x64) in its list. */
+function readSleeper(event) {
+    // WaitListEntry, then types and key, Thread at 0x18, Object at 0x20.
+    const words = readWords(event.flink, SLEEPER_WORDS, "the sleeper's KWAIT_BLOCK");
+    return { thread: words[3], object: words[4] };
+}
+
+/** Adds to what is known of a wait block who sleeps on its event. */
+function judgeSleeper(event, result) {
+    let sleeper;
+    try {
+        sleeper = readSleeper(event);
+    } catch (error) {
+        result.notes.push(error.message);
+        return;
+    }
+    if (!sleeper.object.equals(event.address)) {
+        result.doubts.push("the event's list leads to a wait for something else, " + sleeper.object);
+        return;
+    }
+    result.sleeper = sleeper.thread;
+    if (result.thread !== undefined && !result.thread.address.equals(sleeper.thread)) {
+        result.doubts.push("thread " + sleeper.thread + " sleeps on the event, which lies on another one's stack");
+    }
+}
+
 /**
  * What a wait block says, and whether to believe it.
  *
@@ -276,6 +304,9 @@ function judgeBlock(address, cacheAware) {
     } else {
         result.notes.push("the threads could not be listed (" + found.failed + "); are nt's symbols loaded?");
     }
+    if (!spinning && initialized && hasSleeper(block.event)) {
+        judgeSleeper(block.event, result);
+    }
     return result;
 }
 
@@ -297,6 +328,9 @@ function reportBlock(report, address, judged) {
     }
     if (judged.thread !== undefined) {
         report.thread = threadText(judged.thread);
+    }
+    if (judged.sleeper !== undefined) {
+        report.sleeper = "!thread " + judged.sleeper;
     }
     judged.notes.forEach((note, index) => {
         report["note" + (index + 1)] = note;
@@ -464,6 +498,9 @@ const TRACE_SYMBOL = "RUNDOWN_TRACE";
 const TRACE_SIGNATURE = new U64(0x63617254, 0x6e776452); // "RdwnTrac"
 const TRACE_RECORD = 64;
 const LARGEST_TRACE = 65536;
+/** Up to here an event names a run that goes on. */
+const TURN_ENDS = 3;
+const RUN_ENDS = 5;
 /** How many of the newest records are shown. */
 const TRACE_SHOWN = 32;
 
@@ -495,7 +532,7 @@ function traceText(words) {
         + (what === undefined ? "unknown event " + event.low : what());
 }
 
-/** The newest records of the ring, oldest first; those that are being written at this moment are left out. */
+/** The newest records of the ring, oldest first, without those that are being written at this moment; and the run that goes on. */
 function readTrace(address) {
     const header = readWords(address, 4, "the trace");
     const capacity = value32(header[1]);
@@ -505,19 +542,40 @@ function readTrace(address) {
     }
     const written = header[3].references(1);
     const records = [];
+    let going;
     for (let number = Math.max(1, written - Math.min(capacity, TRACE_SHOWN) + 1); number <= written; number += 1) {
         const place = address.plus(TRACE_RECORD * (1 + (number - 1) % capacity));
         const words = readWords(place, 7, "record " + number);
         if (words[0].references(1) === number) {
             records.push(traceText(words));
+            // A run that was told to stop may have ended before.
+            if (words[2].low <= TURN_ENDS) {
+                going = words[3].references(1);
+            } else if (words[2].low === RUN_ENDS) {
+                going = undefined;
+            }
         }
     }
-    return { written, records };
+    return { written, records, going };
 }
 
 /** A small number of 64 bits; one that is not small is no number of ours. */
 function value32(word) {
     return word.high === 0 ? word.low : 0;
+}
+
+/** What the driver is at, by its threads and its trace. */
+function labHeadline(threads, trace) {
+    if (threads === 0) {
+        return "the driver has no threads: no stress run, and nobody waits for an object";
+    }
+    const has = "the driver has " + plural(threads, "thread");
+    if (trace === undefined) {
+        return has + ", of a stress run or waiting for objects";
+    }
+    return trace.going === undefined
+        ? has + ", waiting for objects or in a comparison; no stress run is going on"
+        : has + "; stress run " + trace.going + " is going on";
 }
 
 /** `!rundownlab [address]` */
@@ -530,9 +588,9 @@ function rundownlab(argument) {
             threads.push(describeThread(entry));
         }
     }
-    const report = new Report(threads.length === 0
-        ? "no stress run: the driver has no threads"
-        : "a stress run is going on: " + plural(threads.length, "thread") + ", one of which is the owner that waits");
+    const address = findTrace();
+    const trace = address === undefined ? undefined : readTrace(address);
+    const report = new Report(labHeadline(threads.length, trace));
     report.driver = driver.from + " to " + driver.to;
     threads.forEach((thread, index) => {
         report["thread" + index] = threadText(thread);
@@ -540,12 +598,10 @@ function rundownlab(argument) {
     if (argument !== undefined) {
         report.reference = rundown(argument);
     }
-    const address = findTrace();
-    if (address === undefined) {
+    if (trace === undefined) {
         report.trace = "not found: rundown!" + TRACE_SYMBOL + " needs the driver's symbols (.reload /f rundown.sys)";
         return report;
     }
-    const trace = readTrace(address);
     report.trace = plural(trace.written, "record") + " since the driver was loaded, the newest " + trace.records.length
         + " below";
     trace.records.forEach((text, index) => {
@@ -560,7 +616,7 @@ function rundownhelp() {
     report.rundown = "!rundown <address>: an EX_RUNDOWN_REF of any driver: live, run down, or waiting with its wait "
         + "block, event and thread";
     report.rundownca = "!rundownca <address>: an EX_RUNDOWN_REF_CACHE_AWARE, with its slots and their sum";
-    report.rundownlab = "!rundownlab [address]: the threads of the rundown driver's stress run, its trace (runs, turns, "
+    report.rundownlab = "!rundownlab [address]: the rundown driver's threads (a stress run's, and waiters), its trace (runs, turns, "
         + "stalled waits), and its reference if you know where it is";
     report.addresses = "0xffffa80123456780, &variable, or \"ffffa801`23456780\" in quotes";
     report.stale = "\"stale\" is a heuristic: NT leaves the pointer in the word when a wait is over, and only the "

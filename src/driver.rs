@@ -5,11 +5,11 @@ use core::ptr;
 use wdk::paged_code;
 use wdk_sys::{
     DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, ULONG, WDF_DRIVER_CONFIG,
-    WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
+    WDF_OBJECT_ATTRIBUTES, WDFDRIVER, WDFOBJECT, call_unsafe_wdf_function_binding,
 };
 
 use crate::{
-    device,
+    device, etw,
     kernel::{clock, parameters, pool},
 };
 
@@ -33,6 +33,10 @@ pub(crate) unsafe extern "system" fn driver_entry(
         DriverPoolTag: pool::TAG as ULONG,
         ..WDF_DRIVER_CONFIG::default()
     };
+    let mut attributes = WDF_OBJECT_ATTRIBUTES {
+        EvtCleanupCallback: Some(evt_driver_cleanup),
+        ..device::attributes()
+    };
     let mut handle: WDFDRIVER = ptr::null_mut();
     // SAFETY: driver object and registry path are the I/O manager's, the configuration outlives the call, and the handle
     // is written on success.
@@ -41,7 +45,7 @@ pub(crate) unsafe extern "system" fn driver_entry(
             WdfDriverCreate,
             driver,
             registry_path,
-            WDF_NO_OBJECT_ATTRIBUTES,
+            &raw mut attributes,
             &raw mut config,
             &raw mut handle,
         )
@@ -49,8 +53,18 @@ pub(crate) unsafe extern "system" fn driver_entry(
     if wdk::nt_success(status) {
         // SAFETY: the handle is the driver's; devices are added when this has returned.
         unsafe { parameters::read(handle) };
+        // SAFETY: the driver object is there, and its cleanup takes the registration back.
+        unsafe { etw::register() };
     }
     status
+}
+
+/// The driver object goes: at unload, or when its entry has failed after all. Its devices are gone.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`.
+unsafe extern "C" fn evt_driver_cleanup(_driver: WDFOBJECT) {
+    etw::unregister();
 }
 
 /// # Safety

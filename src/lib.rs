@@ -27,6 +27,11 @@ mod compare;
 mod device;
 #[allow(unsafe_code, reason = "entry points are called by C code")]
 mod driver;
+#[allow(
+    unsafe_code,
+    reason = "tracelogging's macros have it, and a registration is a promise to take it back"
+)]
+mod etw;
 mod ioctl;
 #[allow(unsafe_code, reason = "the NT side of the seams")]
 mod kernel;

@@ -37,6 +37,11 @@ function waitBlock(address, { count, spinFlag = 1, sleeping, garbage = GARBAGE }
     return piece(address, count, ...(sleeping ? event(address + 8n, sleeping) : garbage), spinFlag);
 }
 
+/** The KWAIT_BLOCK at `address` of a thread that waits for the object at `object`. */
+function sleeper(address, object, { thread = 0xffffb80f11112080n, next = object + 8n } = {}) {
+    return piece(address, next, next, 0x00000401n, thread, object, 0n);
+}
+
 /** A thread whose stack holds `address`. */
 function threadAround(address, { state = 5, kernelStack = address - 0x200n, startAddress = 0n, threadId = 0x64 } = {}) {
     return {
@@ -52,4 +57,4 @@ function threadAround(address, { state = 5, kernelStack = address - 0x200n, star
     };
 }
 
-module.exports = { GARBAGE, event, hex, piece, threadAround, waitBlock, words };
+module.exports = { GARBAGE, event, hex, piece, sleeper, threadAround, waitBlock, words };

@@ -11,7 +11,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { test } = require("node:test");
 
-const { GARBAGE, hex, piece, threadAround, waitBlock } = require("./image.js");
+const { GARBAGE, hex, piece, sleeper, threadAround, waitBlock } = require("./image.js");
 const { load } = require("./host.js");
 
 const WORD = 0xffffa80123456780n;
@@ -86,11 +86,36 @@ test("synthetic: a waiter that spins, with the event not yet initialised", () =>
     assert.deepEqual(doubts(report), []);
 });
 
+/** A waiter that sleeps: its event's list leads to a KWAIT_BLOCK at SLEEPER. */
+const SLEEPER = 0xffffb80f11112200n;
+
+function sleeping(wait = {}) {
+    const image = waiting({ count: 1n, spinFlag: 0, sleeping: { flink: SLEEPER } });
+    const object = wait.object === undefined ? BLOCK + 8n : wait.object;
+    image.memory.push(sleeper(SLEEPER, object, wait));
+    return image;
+}
+
 test("synthetic: a waiter that sleeps", () => {
-    const sleeper = 0xffffb80f11112200n;
-    const report = run("rundown", waiting({ count: 1n, spinFlag: 0, sleeping: { flink: sleeper } }));
+    const report = run("rundown", sleeping());
     assert.equal(report.toString(), "waiting: 1 reference still out, and the waiter sleeps on the event");
     assert.match(report.WakeEvent, /^signal state 0, a thread waits on it \(dt nt!_KEVENT 0xfffff984`12345c48\)$/);
+    assert.equal(report.sleeper, "!thread 0xffffb80f`11112080");
+    assert.deepEqual(doubts(report), []);
+    assert.equal(report.note1, undefined);
+});
+
+test("synthetic: a sleeper whose KWAIT_BLOCK is not in the dump is a note, not a doubt", () => {
+    const image = sleeping();
+    image.memory.pop();
+    const report = run("rundown", image);
+    assert.match(report.toString(), /^waiting: 1/);
+    assert.match(report.note1, /the sleeper's KWAIT_BLOCK at 0xffffb80f`11112200 cannot be read/);
+});
+
+test("synthetic, corrupt: the event's list leads elsewhere", () => {
+    assert.match(doubts(run("rundown", sleeping({ object: BLOCK }))).join(), /a wait for something else/);
+    assert.match(doubts(run("rundown", sleeping({ thread: 0xffffb80f22222080n }))).join(), /another one's stack/);
 });
 
 test("synthetic: a waiter between the flag and its sleep", () => {
@@ -267,7 +292,7 @@ test("synthetic: the run's threads are those that began in the driver", () => {
     };
     const { commands } = load(image);
     const report = commands.rundownlab();
-    assert.equal(report.toString(), "a stress run is going on: 2 threads, one of which is the owner that waits");
+    assert.equal(report.toString(), "the driver has 2 threads, of a stress run or waiting for objects");
     assert.match(report.thread0, /4\.10, waiting/);
     assert.match(report.thread1, /4\.18/);
     assert.match(commands.rundownlab(hex(WORD)).reference.toString(), /^live\(2\)/);
@@ -316,6 +341,24 @@ test("synthetic: an empty trace, each other event, and an unknown one", () => {
     assert.match(report.trace3, /unknown event 99$/);
 });
 
+test("synthetic: whose threads they are, by the trace", () => {
+    const threads = [threadAround(BLOCK, { startAddress: BigInt(DRIVER.base) })];
+    const begins = [1, 1n, 7n];
+    const ends = [3, 5n, 7n];
+    for (const [records, text] of [
+        [[], /^the driver has 1 thread, waiting for objects or in a comparison; no stress run/],
+        [[begins], /^the driver has 1 thread; stress run 7 is going on$/],
+        [[begins, [2, 4n, 1n]], /; stress run 7 is going on$/],
+        [[begins, [2, 3n, 7n]], /; stress run 7 is going on$/],
+        [[begins, [2, 6n, 7n], ends], /no stress run is going on$/],
+        // It was told to stop when it had ended.
+        [[begins, [2, 3n, 7n], ends, [4, 6n, 7n]], /no stress run is going on$/],
+    ]) {
+        const image = { ...ring(8, records.length, records), threads };
+        assert.match(load(image).commands.rundownlab().toString(), text);
+    }
+});
+
 test("synthetic: no symbols, and a ring of another version", () => {
     assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().trace, /needs the driver's symbols/);
     for (const header of [[1n, 4n, 64n], [SIGNATURE, 0n, 64n], [SIGNATURE, 4n, 128n], [SIGNATURE, 1n << 40n, 64n]]) {
@@ -324,7 +367,7 @@ test("synthetic: no symbols, and a ring of another version", () => {
 });
 
 test("synthetic: no run, and no driver", () => {
-    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^no stress run/);
+    assert.match(load({ memory: [], modules: [DRIVER] }).commands.rundownlab().toString(), /^the driver has no threads: no stress run/);
     assert.throws(() => load({ memory: [] }).commands.rundownlab(), /the driver is not loaded/);
     const other = { ...DRIVER, name: "\\SystemRoot\\notrundown.sys" };
     assert.throws(() => load({ memory: [], modules: [other] }).commands.rundownlab(), /the driver is not loaded/);

@@ -11,6 +11,7 @@ use rundown_stress::conformance::{
 
 use super::{layout, waiter::Waiter};
 use crate::{
+    etw,
     kernel::{PoolArc, clock::Stopwatch, yield_thread},
     reference::{AnyReference, Permit, Reading},
 };
@@ -48,7 +49,9 @@ pub(crate) fn run(run: &ConformanceRun) -> Result<ConformanceResult, Refusal> {
     let mut generator = Generator::new(run.seed, family);
     let comparison =
         compare(&mut ours, &mut native, &mut generator, run.steps.into()).ok_or(Refusal::Resources)?;
-    Ok(result(run.seed, &comparison))
+    let result = result(run.seed, &comparison);
+    etw::conformance_ended(run, &result);
+    Ok(result)
 }
 
 /// One side: a reference, and whoever waits for it.

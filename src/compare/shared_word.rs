@@ -6,6 +6,7 @@ use rundown_stress::Random;
 
 use super::{layout, waiter::Waiter};
 use crate::{
+    etw,
     kernel::{NativeRundown, Nt, PoolArc, clock::Stopwatch, yield_thread},
     reference::{Permit, Wait},
 };
@@ -118,7 +119,7 @@ pub(crate) fn run(run: &InteropRun) -> Result<InteropResult, Refusal> {
             Err(check) => failed = Some(check),
         }
     }
-    Ok(InteropResult {
+    let result = InteropResult {
         header: Header::of::<InteropResult>(),
         pairing: run.pairing,
         differences: u32::from(failed.is_some()),
@@ -129,7 +130,9 @@ pub(crate) fn run(run: &InteropRun) -> Result<InteropResult, Refusal> {
         reserved: 0,
         expected: failed.as_ref().map_or(0, |failed| failed.expected),
         found: failed.as_ref().map_or(0, |failed| failed.found),
-    })
+    };
+    etw::interop_ended(run, &result);
+    Ok(result)
 }
 
 impl Rounds {

@@ -5,15 +5,15 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering::Acquire},
 };
 
-use ex_rundown::{APC_LEVEL, AtMostApcLevel, arch};
+use ex_rundown::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, arch};
 use rundown_stress::Thread;
 use wdk_sys::{
     GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PVOID, STATUS_SUCCESS,
     STATUS_TIMEOUT, THREAD_ALL_ACCESS,
     ntddk::{
-        KeDelayExecutionThread, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetPriorityThread,
-        KeSetSystemGroupAffinityThread, KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject,
-        PsCreateSystemThread, PsTerminateSystemThread, ZwClose,
+        KeDelayExecutionThread, KeLowerIrql, KeSetPriorityThread, KeSetSystemGroupAffinityThread,
+        KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread,
+        PsTerminateSystemThread, ZwClose,
     },
 };
 
@@ -227,7 +227,7 @@ struct Raised<'a> {
 impl<'a> Raised<'a> {
     fn to_dispatch_level(level: &'a mut AtMostApcLevel) -> Self {
         // SAFETY: below DISPATCH_LEVEL, as the proof says.
-        let old = unsafe { KeRaiseIrqlToDpcLevel() };
+        let old = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
         Self { old, _level: level }
     }
 

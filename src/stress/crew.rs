@@ -4,13 +4,16 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use rundown_abi::{Arm as Name, Limits, Refusal, StressStart, Waiter, Workload, flags};
-use rundown_stress::{Event, Level, Memory, Plan, Role, Run};
+use rundown_stress::{Arm, Event, Level, Memory, Plan, Role, Run, Tally};
 
 use super::arms::AnyArm;
-use crate::kernel::{
-    Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread,
-    clock::{self, Stopwatch},
-    processors, trace,
+use crate::{
+    etw,
+    kernel::{
+        Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread,
+        clock::{self, Stopwatch},
+        processors, trace,
+    },
 };
 
 /// How long a wait may last before it is reported as stalled, when the request does not say, in milliseconds.
@@ -39,8 +42,11 @@ struct Worker {
     remote: Cell<Option<RemoteProcessor>>,
 }
 
-/// Leads the others from turn to turn.
-struct Conductor(PoolArc<Shared>);
+/// Leads the others from turn to turn, and tells of it.
+struct Conductor {
+    shared: PoolArc<Shared>,
+    start: StressStart,
+}
 
 /// What the engine is to do.
 fn plan(start: &StressStart) -> Result<Plan, Refusal> {
@@ -162,7 +168,11 @@ impl Crew {
             self.add(Role::Owner, 0, None)?;
         }
         // Last: from then on nothing can fail, and the turns begin.
-        let conductor = SystemThread::start(Conductor(self.shared.clone())).ok_or(Refusal::Resources)?;
+        let conductor = SystemThread::start(Conductor {
+            shared: self.shared.clone(),
+            start: *start,
+        })
+        .ok_or(Refusal::Resources)?;
         // It sleeps most of the time, and has to be on time when it wakes.
         conductor.raise_priority();
         self.threads.push(conductor);
@@ -219,15 +229,23 @@ impl Body for Worker {
 
 impl Body for Conductor {
     fn run(&self, _thread: &mut CurrentThread) {
-        let Shared {
-            number,
-            run,
-            stopwatch,
-        } = &*self.0;
-        let arm = |index: usize| run.arms().get(index).map_or(0, |arm: &AnyArm| arm.name() as u64);
-        run.conduct::<CurrentThread>(|event| match *event {
+        let Shared { number, run, .. } = &*self.shared;
+        etw::run_started(*number, &self.start);
+        run.conduct::<CurrentThread>(|event| self.shared.tell(event));
+        self.shared.stopwatch.stop();
+        trace::record(trace::Event::RunEnds, [*number, run.turns_done().into(), 0, 0]);
+        etw::run_finished(&self.shared.finish());
+    }
+}
+
+impl Shared {
+    /// Puts down what happens, in the ring and for ETW.
+    fn tell(&self, event: &Event) {
+        let run = self.number;
+        let arm = |index: usize| self.run.arms().get(index).map_or(0, |arm| arm.name() as u32);
+        match *event {
             Event::TurnBegins { turn, arm: index } => {
-                trace::record(trace::Event::TurnBegins, [*number, turn.into(), arm(index), 0]);
+                trace::record(trace::Event::TurnBegins, [run, turn.into(), arm(index).into(), 0]);
             }
             Event::TurnEnds {
                 turn,
@@ -236,8 +254,9 @@ impl Body for Conductor {
             } => {
                 trace::record(
                     trace::Event::TurnEnds,
-                    [*number, turn.into(), arm(index), tally.acquires],
+                    [run, turn.into(), arm(index).into(), tally.acquires],
                 );
+                etw::turn_finished(run, turn, arm(index), &tally);
             }
             Event::Stalled {
                 arm: index,
@@ -251,12 +270,28 @@ impl Body for Conductor {
                         waiting.object as u64,
                         word as u64,
                         waiting.holders,
-                        arm(index) << 56 | cycles,
+                        u64::from(arm(index)) << 56 | cycles,
                     ],
                 );
+                let milliseconds = cycles / (clock::cycle_frequency() / 1_000).max(1);
+                etw::wait_stalled(run, arm(index), waiting.holders, milliseconds);
             }
-        });
-        stopwatch.stop();
-        trace::record(trace::Event::RunEnds, [*number, run.turns_done().into(), 0, 0]);
+        }
+    }
+
+    /// How far the run came. All threads have arrived from the last turn, so the figures are final.
+    fn finish(&self) -> etw::Finish {
+        let run = &self.run;
+        etw::Finish {
+            run: self.number,
+            turns_done: run.turns_done(),
+            turns: run.schedule().turns(),
+            microseconds: self.stopwatch.microseconds(),
+            tally: run
+                .arms()
+                .iter()
+                .fold(Tally::default(), |sum, arm| sum + arm.tally()),
+            stalls: run.stall().waits,
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`hal`]: boot, processors, traps, the local APIC, clocks, ports
 //! - [`mm`]: frames, page tables, the heap, the driver's pool, `KUSER_SHARED_DATA`
 //! - [`ke`]: IRQLs, threads and the dispatcher, waits, DPCs, timers, spin locks
-//! - [`ps`], [`ob`], [`rtl`], [`ex`]: what else a driver imports from ntoskrnl.exe, the native run-down routines included
+//! - [`ps`], [`ob`], [`rtl`], [`ex`], [`etw`]: what else a driver imports from ntoskrnl.exe, the native run-down routines included
 //! - [`ldr`]: the image loader and the table of exports, through whose shim every call from the driver goes
 //! - [`judge`]: bug checks, faults, watchdogs; [`chaos`], [`step`] and [`points`]: provocation; [`monitor`]: MONITORX and MWAITX
 //!
@@ -29,6 +29,7 @@ extern crate alloc;
 pub mod chaos;
 pub mod config;
 pub mod counters;
+pub mod etw;
 pub mod ex;
 pub mod hal;
 pub mod io;
@@ -54,6 +55,7 @@ pub fn register_exports() {
         ob::EXPORTS,
         ps::EXPORTS,
         se::EXPORTS,
+        etw::EXPORTS,
         rtl::EXPORTS,
         mm::verifier::EXPORTS,
         ex::pool::EXPORTS,

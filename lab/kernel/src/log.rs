@@ -1,6 +1,6 @@
 //! The log: lines of text on port 0xE9, which QEMU's `-debugcon` writes to the host.
 //!
-//! The first word names a line's kind: `log:` for people, `dbg:` the driver's own `DbgPrint`, `bad-input:` an input that
+//! The first word names a line's kind: `log:` for people, `dbg:` the driver's own `DbgPrint`, `etw:` an event that it wrote (see [`crate::etw`]), `bad-input:` an input that
 //! was refused, `bug:`, `reg:`, `module:`, `thread:`, `stack:`, `code:`, `leak:` and `end:` a report (see [`crate::judge`]).
 
 use crate::hal::{cpu, nmi};

@@ -9,6 +9,7 @@
 #![allow(non_snake_case, reason = "NT's names")]
 
 mod device;
+mod etw;
 mod faults;
 mod irql;
 mod locks;
@@ -24,8 +25,9 @@ use nt::{FAILED, UnicodeString};
 /// What a specimen does; its result is `DriverEntry`'s, an NTSTATUS.
 type Specimen = unsafe fn() -> i32;
 
-const SPECIMENS: [&[(&str, Specimen)]; 7] = [
+const SPECIMENS: [&[(&str, Specimen)]; 8] = [
     sound::SPECIMENS,
+    etw::SPECIMENS,
     faults::SPECIMENS,
     irql::SPECIMENS,
     locks::SPECIMENS,

@@ -20,10 +20,19 @@ pub(crate) struct Mutex(pub(crate) [u64; 7]);
 
 pub(crate) type DpcRoutine = unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64);
 pub(crate) type ThreadRoutine = unsafe extern "system" fn(*mut c_void);
+pub(crate) type EnableCallback =
+    unsafe extern "system" fn(*const u8, u32, u8, u64, u64, *mut c_void, *mut c_void);
 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub(crate) fn DbgPrint(format: *const u8, ...) -> i32;
+    pub(crate) fn EtwRegister(
+        guid: *const u8,
+        callback: EnableCallback,
+        context: *mut c_void,
+        handle: *mut u64,
+    ) -> i32;
+    pub(crate) fn EtwUnregister(handle: u64) -> i32;
     pub(crate) fn ExAllocatePool2(flags: u64, size: u64, tag: u32) -> *mut u8;
     pub(crate) fn ExFreePoolWithTag(block: *mut u8, tag: u32);
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: u32, state: u8);

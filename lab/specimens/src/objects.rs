@@ -6,6 +6,7 @@ use core::ffi::c_void;
 
 pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("set-no-event", set_no_event),
+    ("write-over-waited-event", write_over_waited_event),
     ("close-no-handle", close_no_handle),
     ("leave-thread", leave_thread),
     ("leave-waiting-thread", leave_waiting_thread),
@@ -18,6 +19,24 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
 unsafe fn set_no_event() -> i32 {
     let mut event = Event([0x55; 3]);
     unsafe { KeSetEvent(&mut event, 0, 0) }
+}
+
+static mut WAITED: Event = Event([0; 3]);
+
+unsafe extern "system" fn timed_waiter(_context: *mut c_void) {
+    let limit = -1_000_000_i64;
+    unsafe { KeWaitForSingleObject((&raw mut WAITED).cast(), 0, 0, 0, &limit) };
+}
+
+unsafe fn write_over_waited_event() -> i32 {
+    unsafe {
+        KeInitializeEvent(&raw mut WAITED, 1, 0);
+        let thread = start(timed_waiter, core::ptr::null_mut());
+        sleep(30);
+        (&raw mut WAITED).write_volatile(Event([0; 3]));
+        join(thread);
+    }
+    0
 }
 
 unsafe fn close_no_handle() -> i32 {

@@ -132,6 +132,10 @@ first_parameters! {
         WAIT_AT_DISPATCH = 0x3B;
         /// Unloaded with pool: name, 0, blocks, bytes.
         POOL_LEAKED = 0x62;
+        /// `EtwUnregister` is given a handle that is none: the handle.
+        BAD_ETW_HANDLE = 0xDC;
+        /// Unloaded with an ETW provider registered: who registered it, the driver's base, the handle.
+        ETW_PROVIDER_LEFT = 0xDD;
         /// A handle that is not one.
         BAD_HANDLE = 0xF6;
         /// Spin locks are taken in two orders, which can deadlock: the lock, the one held.

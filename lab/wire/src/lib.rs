@@ -9,7 +9,7 @@
 //! | the debug console (port 0xE9), lines of text | guest to host | [`dump`] |
 //!
 //! [`code`] lists the judge's checks. [`sddl`] is here because both ends read the device's security descriptor: the host refuses a bad one before
-//! the boot, the guest's I/O manager checks every open against it.
+//! the boot, the guest's I/O manager checks every open against it. [`tracelogging`] is here because it can be tested on the host.
 //!
 //! All integers are little-endian. Both ends are built from the same sources, so a version number that differs is an
 //! error and never a negotiation. Nothing here panics on input: what cannot be read is a [`WireError`].
@@ -28,5 +28,6 @@ pub mod frame;
 pub mod native;
 pub mod script;
 pub mod sddl;
+pub mod tracelogging;
 
 pub use codec::WireError;

@@ -6,7 +6,7 @@
 //! Include/V/km/ufx/1.1          empty; wdk-build wants it to exist
 //! Include/V/shared              mingw-w64's other headers
 //! Include/wdf/kmdf/1.31         the kit's KMDF headers
-//! Lib/V/km/x64                  ntoskrnl, hal, wmilib (import libraries); BufferOverflowFastFailK
+//! Lib/V/km/x64                  ntoskrnl, hal, wmilib, rpcrt4 (import libraries); BufferOverflowFastFailK
 //! Lib/wdf/kmdf/x64/1.31         WdfLdr (import library); WdfDriverEntry
 //! ```
 //!
@@ -214,6 +214,7 @@ impl Sysroot {
             (NTOSKRNL, km.join("ntoskrnl.lib")),
             (EMPTY, km.join("hal.lib")),
             (EMPTY, km.join("wmilib.lib")),
+            (EMPTY, km.join("rpcrt4.lib")),
             (WDFLDR, kmdf.join("WdfLdr.lib")),
         ] {
             let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
@@ -395,6 +396,7 @@ mod tests {
             "KeMemoryBarrier",
             "KeAcquireSpinLock",
             "KeRaiseIrql",
+            "KeRaiseIrqlToDpcLevel",
             "KeGetCurrentProcessorNumber",
             "KeQueryTickCount",
             "KeQueryInterruptTime",

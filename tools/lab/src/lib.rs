@@ -13,11 +13,13 @@
 //! names    bug checks of the driver's own
 //! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
 //! kvm      whether it can be used
+//! events   what the driver told ETW
 //! ```
 
 pub mod cli;
 pub mod client;
 pub mod driver;
+pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod inf;

@@ -1,5 +1,6 @@
 //! What a run came to: the report as JSON, for scripts. Field by field in `docs/lab-pipe.md`.
 
+use crate::events::Events;
 use lab_wire::counters::Counters;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Report {
     pub routines: BTreeMap<String, String>,
     /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
+    /// The events for ETW that the driver wrote: by provider and event, how often.
+    pub events: Events,
 }
 
 /// A bug check.
@@ -198,6 +201,7 @@ mod tests {
             findings: vec![],
             routines: BTreeMap::from([("ExRundownCompleted".into(), "reference".into())]),
             counters: counters.into(),
+            events: Events::from([("A.B".into(), BTreeMap::from([("Begun".into(), 2)]))]),
         };
         assert_eq!(
             serde_json::to_value(&report).unwrap(),
@@ -216,7 +220,8 @@ mod tests {
                     "native": {"acquires": 0, "refused": 0, "waits": {
                         "drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 3}},
                     "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
-                }
+                },
+                "events": {"A.B": {"Begun": 2}}
             })
         );
     }

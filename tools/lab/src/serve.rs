@@ -2,6 +2,7 @@
 
 use crate::cli::{self, Mode, Serve, exit};
 use crate::driver::DriverFile;
+use crate::events::{self, Events};
 use crate::explain;
 use crate::failure::{self, FailedRun};
 use crate::inf::{DriverInf, RegistryData};
@@ -115,6 +116,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         seed,
         report: Report {
             routines: native::origins(inputs.native.as_ref()),
+            events: events::count(&machine.log()),
             ..blank_report(arguments, seed, &times, started)
         },
     };
@@ -332,6 +334,7 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
         findings: Vec::new(),
         routines: BTreeMap::new(),
         counters: CountersReport::default(),
+        events: Events::new(),
     }
 }
 

@@ -2,7 +2,8 @@
 //! reference, what the extension needs is read out of the machine, and node runs the extension's tests on it. Not part of
 //! a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test debugger`.
 //!
-//! The lab's kernel keeps the list of an event's waiters elsewhere than NT, so a waiter that sleeps looks as if it were about to.
+//! The lab's events have NT's list of waiters, so who sleeps on one is found as on NT. Its threads are no `ETHREAD`s: of them only the
+//! address and the stack are real here.
 //!
 //! The images stay in cargo's folder for tests (`target/tools/tmp/images`); those in `debugger/test/images` whose names
 //! begin with `lab-` are copies.
@@ -10,6 +11,7 @@
 mod client;
 
 use client::{Lab, artefact, serve};
+use pdb_addr2line::pdb::{FallibleIterator as _, PDB, SymbolData};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +20,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const INTERFACE: &str = "5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41";
+const STRESS_START: u32 = 0x8052_e040;
+const STRESS_RESULT: u32 = 0x8052_6044;
+/// `RunState::Running`, as an answer has it.
+const RUNNING: &str = "01000000";
 const CREATE: u32 = 0x8052_e084;
 const ACQUIRE: u32 = 0x8052_e088;
 const RELEASE: u32 = 0x8052_e08c;
@@ -33,6 +39,8 @@ const PAGE: u64 = 0x1000;
 /// Where the lab's kernel keeps stacks and pool (`mm` there).
 const STACKS: u64 = 0xFFFF_9000_0000_0000;
 const POOL: u64 = 0xFFFF_A000_0000_0000;
+/// Where it loads the driver.
+const IMAGE: u64 = 0xFFFF_F800_1000_0000;
 /// QEMU's stub reads no more at a time.
 const LONGEST: u64 = PAGE / 4;
 /// Pages of pool that are searched.
@@ -185,10 +193,15 @@ impl Session {
 }
 
 /// The version of the driver's protocol.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// An image for the extension's tests, with what it must answer.
 fn save(name: &str, memory: &[(u64, Vec<u8>)], threads: &Value, expect: &Value) {
+    save_with(name, memory, json!({ "threads": threads }), expect);
+}
+
+/// An image with what else it has to have.
+fn save_with(name: &str, memory: &[(u64, Vec<u8>)], mut image: Value, expect: &Value) {
     let pieces: Vec<Value> = memory
         .iter()
         .map(|(address, bytes)| {
@@ -198,7 +211,8 @@ fn save(name: &str, memory: &[(u64, Vec<u8>)], threads: &Value, expect: &Value) 
             json!({ "address": format!("{address:#x}"), "hex": hex })
         })
         .collect();
-    let image = json!({ "memory": pieces, "threads": threads, "expect": [expect] });
+    image["memory"] = pieces.into();
+    image["expect"] = json!([expect]);
     let text = serde_json::to_string_pretty(&image).unwrap() + "\n";
     std::fs::write(folder().join(name).with_extension("json"), text).unwrap();
 }
@@ -213,8 +227,19 @@ fn expect(command: &str, address: u64, headline: &str, fields: &Value) -> Value 
     json!({ "command": command, "address": format!("{address:#x}"), "headline": headline, "fields": fields })
 }
 
-/// The thread on whose stack `block` lies. The lab's threads are no ETHREAD, so only its stack is real here.
+/// Where a wait block has its event's list of waiters.
+const WAITERS: u64 = 0x10;
+
+/// The `KWAIT_BLOCK` of the thread that sleeps on a wait block's event.
+fn sleeper(stub: &mut Stub, block: u64) -> (u64, Vec<u8>) {
+    let address = stub.word(block + WAITERS);
+    (address, stub.read(address, 0x30).unwrap())
+}
+
+/// The thread that sleeps on a wait block's event, by the event's list, with the stack on which the block lies.
 fn thread(stub: &mut Stub, block: u64) -> Value {
+    let (waiter, _) = sleeper(stub, block);
+    let address = stub.word(waiter + 0x18);
     let mut limit = block & !(PAGE - 1);
     while stub.read(limit - PAGE, 8).is_some() {
         limit -= PAGE;
@@ -224,10 +249,17 @@ fn thread(stub: &mut Stub, block: u64) -> Value {
         base += PAGE;
     }
     json!([{
-        "address": "0xffff800000000000", "process": "System", "processId": 4, "threadId": 4, "state": 5,
+        "address": format!("{address:#x}"), "process": "System", "processId": 4, "threadId": 4, "state": 5,
         "stackBase": format!("{base:#x}"), "stackLimit": format!("{limit:#x}"), "kernelStack": format!("{limit:#x}"),
         "startAddress": "0x0"
     }])
+}
+
+/// What the extension says of who sleeps.
+fn sleeps(threads: &Value) -> String {
+    let address = threads[0]["address"].as_str().unwrap().trim_start_matches("0x");
+    let (high, low) = address.split_at(8);
+    format!("!thread 0x{high}`{low}")
 }
 
 /// The wait block that the word at `address` points to, once its owner sleeps.
@@ -236,7 +268,11 @@ fn sleeping_block(session: &mut Session, address: u64) -> u64 {
         session.stub.stop();
         let word = session.stub.word(address);
         let block = word & !1;
-        if word & 1 == 1 && (STACKS..POOL).contains(&block) && session.stub.word(block + 32) == 0 {
+        if word & 1 == 1
+            && (STACKS..POOL).contains(&block)
+            && session.stub.word(block + 32) == 0
+            && session.stub.word(block + WAITERS) != block + WAITERS
+        {
             return block;
         }
         session.stub.go();
@@ -282,12 +318,13 @@ fn plain(session: &mut Session) {
     let block = sleeping_block(session, address);
     let threads = thread(&mut session.stub, block);
     let memory = |stub: &mut Stub| {
-        [address, block].map(|at| (at, stub.read(at, if at == block { 40 } else { 8 }).unwrap()))
+        let word = (address, stub.read(address, 8).unwrap());
+        let block = (block, stub.read(block, 40).unwrap());
+        [word, sleeper(stub, block.0), block]
     };
     let waiting = memory(&mut session.stub);
-    let headline =
-        format!("waiting: {REFERENCES} references still out, and the waiter is about to sleep on the event");
-    let count = json!({ "Count": REFERENCES });
+    let headline = format!("waiting: {REFERENCES} references still out, and the waiter sleeps on the event");
+    let count = json!({ "Count": REFERENCES, "sleeper": sleeps(&threads) });
     save(
         "lab-waiting",
         &waiting,
@@ -354,6 +391,98 @@ fn stale(session: &mut Session) {
     session.stub.go();
 }
 
+/// Where the driver's PDB has a symbol, as an offset in its image.
+fn offset_of(symbol: &str) -> u64 {
+    let file = std::fs::File::open(artefact("rundown.pdb")).unwrap();
+    let mut pdb = PDB::open(file).unwrap();
+    let addresses = pdb.address_map().unwrap();
+    let globals = pdb.global_symbols().unwrap();
+    let mut symbols = globals.iter();
+    while let Some(found) = symbols.next().unwrap() {
+        if let Ok(SymbolData::Public(public)) = found.parse()
+            && public.name.to_string() == symbol
+        {
+            return public.offset.to_rva(&addresses).unwrap().0.into();
+        }
+    }
+    panic!("the PDB has no {symbol}");
+}
+
+/// As the extension writes an address.
+fn parted(address: u64) -> String {
+    format!("0x{:08x}`{:08x}", address >> 32, address & 0xFFFF_FFFF)
+}
+
+/// The ring of the driver's trace, after a run of two turns: its records have to tell what the driver answered.
+fn trace(session: &mut Session) {
+    const RECORD: u64 = 64;
+    let start = [1, 1, 2, 20, 1, 0, 100, 100, 1, 0, 1, 0, 0, 0, 1, 0];
+    let run = session.ask(STRESS_START, 16, &start);
+    assert_eq!(&run[16..], "0100000000000000", "the first run");
+    let answer = loop {
+        let answer = session.ask(STRESS_RESULT, 184, &[1, 0]);
+        if &answer[32..40] != RUNNING {
+            break answer;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let acquires = u64::from_str_radix(&answer[64..80], 16).unwrap().swap_bytes();
+
+    session.stub.stop();
+    // The first image that the lab loads.
+    assert_eq!(session.stub.read(IMAGE, 2).unwrap(), b"MZ");
+    let headers = IMAGE + (session.stub.word(IMAGE + 0x38) >> 32);
+    let size = session.stub.word(headers + 0x50) & 0xFFFF_FFFF;
+    let ring = IMAGE + offset_of("RUNDOWN_TRACE");
+    let written = session.stub.word(ring + 0x18);
+    let mut memory = vec![(ring, session.stub.read(ring, RECORD).unwrap())];
+    memory.extend((1..=written).map(|number| {
+        let place = ring + RECORD * number;
+        (place, session.stub.read(place, RECORD).unwrap())
+    }));
+    let word = |record: usize, index: usize| {
+        let bytes = &memory[record].1[8 * index..8 * index + 8];
+        u64::from_le_bytes(bytes.try_into().unwrap())
+    };
+    let said = |number: usize, what: &str| {
+        let (cycles, processor) = (parted(word(number, 1)), word(number, 2) >> 32);
+        format!("#{number}, TSC {cycles}, processor {processor}: {what}")
+    };
+    // The acquires of the turn before the last one are known to the record only; the last one has the answer's.
+    let first = word(3, 6);
+    assert!(first <= acquires);
+    let mut fields = json!({
+        "driver": format!("{} to {}", parted(IMAGE), parted(IMAGE + size)),
+        "trace": "6 records since the driver was loaded, the newest 6 below",
+    });
+    for (number, what) in [
+        "run 1 begins: arms 0x1, workload 1".to_owned(),
+        "run 1, turn 0 begins: arm 1".to_owned(),
+        format!("run 1, turn 0 is over: arm 1, {first} acquires so far"),
+        "run 1, turn 1 begins: arm 1".to_owned(),
+        format!("run 1, turn 1 is over: arm 1, {acquires} acquires so far"),
+        "run 1 has ended after 2 turns".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        fields[format!("trace{number}")] = said(number + 1, what).into();
+    }
+    let image = json!({
+        "modules": [{ "name": "rundown.sys", "base": format!("{IMAGE:#x}"), "size": size }],
+        "symbols": { "rundown!RUNDOWN_TRACE": format!("{ring:#x}") },
+    });
+    let mut expected = expect(
+        "rundownlab",
+        0,
+        "the driver has no threads: no stress run, and nobody waits for an object",
+        &fields,
+    );
+    expected.as_object_mut().unwrap().remove("address");
+    save_with("lab-trace", &memory, image, &expected);
+    session.stub.go();
+}
+
 fn cache_aware(session: &mut Session) {
     const STRIDE: u64 = 64;
     const NUMBER: u64 = 2;
@@ -403,12 +532,18 @@ fn cache_aware(session: &mut Session) {
     let threads = thread(&mut session.stub, block);
     let mut waiting = memory(&mut session.stub);
     waiting.push((block, session.stub.read(block, 40).unwrap()));
-    let headline = format!("waiting: Count is {REFERENCES}, and the waiter is about to sleep on the event");
+    waiting.push(sleeper(&mut session.stub, block));
+    let headline = format!("waiting: Count is {REFERENCES}, and the waiter sleeps on the event");
     save(
         "lab-cache-aware-waiting",
         &waiting,
         &threads,
-        &expect("rundownca", address, &headline, &json!({})),
+        &expect(
+            "rundownca",
+            address,
+            &headline,
+            &json!({ "sleeper": sleeps(&threads) }),
+        ),
     );
     session.stub.go();
     session.ask(RELEASE, 24, &[low, high, REFERENCES, 0]);
@@ -421,6 +556,7 @@ fn the_extension_reads_a_running_drivers_references() {
     plain(&mut session);
     stale(&mut session);
     cache_aware(&mut session);
+    trace(&mut session);
     assert_eq!(session.lab.ask("quit").0, 0);
     let ended = session.lab.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -444,6 +580,7 @@ fn the_extension_reads_a_running_drivers_references() {
         "run-down",
         "cache-aware-live",
         "cache-aware-waiting",
+        "trace",
     ] {
         assert!(said.contains(&format!("image lab-{name}.json")), "{name}: {said}");
     }

@@ -1,8 +1,8 @@
 //! Boots the lab with a driver that uses, and misuses, the framework. Not part of a plain `cargo test`, since it needs the lab's kernel:
 //! `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test framework`.
 //!
-//! The driver is `framework/driver.c`, built here by clang, llvm-dlltool and lld-link (version 19 as everywhere, or what CLANG, LLVM_DLLTOOL
-//! and LLD_LINK name).
+//! The driver is `framework/driver.c`, built here by clang, llvm-dlltool and lld-link (version 19 as everywhere, or what `CLANG`, `LLVM_DLLTOOL`
+//! and `LLD_LINK` name).
 
 mod client;
 mod offences;
@@ -282,9 +282,9 @@ fn cancellation_races_with_completion() {
             );
             session.lab.answer(cancel);
             if status == 0 {
-                completed += 1
+                completed += 1;
             } else {
-                cancelled += 1
+                cancelled += 1;
             }
         }
         eprintln!("{mode}: {completed} completed, {cancelled} cancelled");

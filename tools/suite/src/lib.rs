@@ -298,6 +298,12 @@ impl Verdict {
             self.0
         );
     }
+
+    /// How often the driver wrote an event for ETW.
+    #[must_use]
+    pub fn events(&self, provider: &str, event: &str) -> u64 {
+        self.0["events"][provider][event].as_u64().unwrap_or(0)
+    }
 }
 
 /// The driver's refusal behind an NTSTATUS.

@@ -13,7 +13,7 @@ use rundown_abi::{
 use rundown_suite::{CANCELLED, Handle, INVALID_HANDLE, Machine, SUCCESS, Ticket};
 use zerocopy::IntoBytes;
 
-/// Requests, unless RUNDOWN_FUZZ_REQUESTS says otherwise: as many as the gate has time for.
+/// Requests, unless `RUNDOWN_FUZZ_REQUESTS` says otherwise: as many as the gate has time for.
 const REQUESTS: usize = 20_000;
 /// Requests under way at a time.
 const WINDOW: usize = 64;

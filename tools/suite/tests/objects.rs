@@ -174,6 +174,7 @@ fn a_wait_pends_until_the_last_release() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row for each misuse")]
 fn misuse_is_refused() {
     let mut machine = Machine::boot(&["--cpus", "2"]);
     let handle = machine.open();

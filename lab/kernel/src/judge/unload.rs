@@ -6,9 +6,9 @@ use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
 use crate::mm::pool;
-use crate::{log, ob};
+use crate::{etw, log, ob};
 
-/// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, then pool.
+/// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, ETW providers, then pool.
 pub fn check() {
     let mut live = None;
     thread::for_each(|thread| {
@@ -62,6 +62,16 @@ pub fn check() {
             5,
             *object,
             format_args!("the driver unloads with a thread referenced"),
+        );
+    }
+    if let Some((handle, caller)) = etw::registered() {
+        bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::ETW_PROVIDER_LEFT, caller, base, handle],
+            format_args!(
+                "the driver unloads with an ETW provider registered, which was registered from {:#x}",
+                caller.wrapping_sub(base)
+            ),
         );
     }
     let blocks = pool::live_blocks();

@@ -12,3 +12,4 @@ pub mod spinlock;
 pub mod thread;
 pub mod timer;
 pub mod wait;
+pub mod wait_list;

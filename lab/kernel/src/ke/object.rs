@@ -1,12 +1,13 @@
 //! Dispatcher objects, as they lie in the driver's memory.
 
+use super::wait_list::ListEntry;
 use crate::hal::pcr;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// `DISPATCHER_HEADER` (wdm.h), 0x18 bytes on x64. All fields are guarded by the dispatcher lock once initialised.
 ///
-/// The wait list head stays as initialised: the dispatcher keeps its waiters itself, so that a driver which scribbles over
-/// an event is found out rather than followed.
+/// The wait list is for who looks on; the dispatcher keeps its waiters itself, so that a driver which scribbles over an event is
+/// found out rather than followed.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Header {
@@ -15,7 +16,8 @@ pub struct Header {
     size: AtomicU8,
     inserted: AtomicU8,
     signal: AtomicI32,
-    wait_list: [AtomicU64; 2],
+    /// `WaitListHead`.
+    pub wait_list: ListEntry,
 }
 
 /// `KOBJECTS` values that the lab knows.
@@ -62,7 +64,7 @@ impl Header {
             size: AtomicU8::new(6),
             inserted: AtomicU8::new(0),
             signal: AtomicI32::new(0),
-            wait_list: [const { AtomicU64::new(0) }; 2],
+            wait_list: ListEntry::unlinked(),
         }
     }
 
@@ -88,16 +90,12 @@ impl Header {
 
     /// Links the wait list to itself, for an object that was moved after it was made.
     pub fn relink(&self) {
-        let head = (&raw const self.wait_list) as u64;
-        self.wait_list[0].store(head, Relaxed);
-        self.wait_list[1].store(head, Relaxed);
+        self.wait_list.initialize();
     }
 
-    /// What it is, if it is initialised: a known type whose wait list is linked to itself.
+    /// What it is, if it is initialised: a known type whose wait list is one.
     pub fn kind(&self) -> Option<Kind> {
-        let head = (&raw const self.wait_list) as u64;
-        let linked = self.wait_list.iter().all(|link| link.load(Relaxed) == head);
-        Kind::from_raw(self.kind.load(Relaxed)).filter(|_| linked)
+        Kind::from_raw(self.kind.load(Relaxed)).filter(|_| self.wait_list.is_head())
     }
 
     /// `SignalState`.

@@ -1,10 +1,12 @@
-//! Waits. The dispatcher keeps the waiters; objects only carry their state.
+//! Waits. The dispatcher keeps the waiters; objects carry their state, and a list of who waits.
 
 use super::object::{Header, Kind, current_address};
 use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
 use super::thread::{self, State, Thread};
+use super::wait_list::{self, WaitBlock};
 use crate::hal::{clock, pcr};
 use crate::mm::paging;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -20,6 +22,8 @@ pub struct Waiter {
     pub thread: Arc<Thread>,
     /// On what.
     pub objects: Vec<&'static Header>,
+    /// A block for each of them, in its list.
+    blocks: Box<[WaitBlock]>,
     all: bool,
     deadline: Option<u64>,
     /// Since when, units of 100 ns since boot.
@@ -94,6 +98,8 @@ pub fn deadline(timeout: i64) -> u64 {
 pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_driver: bool) -> i32 {
     let current = pcr::current_thread();
     let owned = objects.to_vec();
+    let addresses = objects.iter().map(|object| object.address());
+    let blocks = wait_list::blocks(current.address(), addresses, all);
     let mut dispatcher = DISPATCHER.lock();
     if let Some(status) = satisfy(objects, all, current_address()) {
         return status;
@@ -103,9 +109,13 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
     }
     let thread = thread::by_address(current.address()).expect("a running thread is in the table");
     current.set_state(State::Waiting);
+    for (block, object) in blocks.iter().zip(objects) {
+        block.link(&object.wait_list);
+    }
     dispatcher.waiters.push(Waiter {
         thread,
         objects: owned,
+        blocks,
         all,
         deadline: timeout.map(deadline),
         since: clock::interrupt_time(),
@@ -148,6 +158,9 @@ impl Dispatcher {
 
     fn end_wait(&mut self, index: usize, status: i32) {
         let waiter = self.waiters.remove(index);
+        for (block, object) in waiter.blocks.iter().zip(&waiter.objects) {
+            block.unlink(&object.wait_list);
+        }
         waiter.thread.wait_status.store(status, Relaxed);
         self.ready(waiter.thread, false);
     }

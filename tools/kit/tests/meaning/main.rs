@@ -7,11 +7,14 @@
 //! - the KMDF tables: `kmdf.txt` for functions, the kit's `wdflayout.h` for structures and enumerations;
 //! - [`neither::NAMES`], each with its documentation page. The list is printed, and a name that is nowhere fails: it
 //!   exists in the kit's headers only, or is an inline of the WDK that the kit made an import.
+//!
+//! The one other crate that declares routines of the kernel is looked at in [`tracelogging`].
 
 mod headers;
 mod metadata;
 mod neither;
 mod signature;
+mod tracelogging;
 mod uses;
 
 use std::{collections::BTreeSet, fs, path::Path};

@@ -64,6 +64,7 @@ impl Metadata {
             "Win32/System/SystemInformation",
             "Win32/System/Threading",
             "Win32/System/Diagnostics/Debug",
+            "Win32/System/Diagnostics/Etw",
             "Wdk/Foundation",
             "Wdk/Storage/FileSystem",
             "Wdk/System/SystemServices",

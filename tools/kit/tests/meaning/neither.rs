@@ -66,15 +66,11 @@ pub(crate) const NAMES: &[Known] = &[
     ),
     known("POOL_FLAG_NON_PAGED", Meaning::OfWdkSys, POOL),
     known("POOL_FLAG_CACHE_ALIGNED", Meaning::OfWdkSys, POOL),
+    // A gap of the metadata (microsoft/wdkmetadata, issue 76), which has its counterpart KfRaiseIrql.
     known(
         "KeLowerIrql",
         Meaning::Function("void (*)(KIRQL)"),
         "windows-hardware/drivers/ddi/wdm/nf-wdm-kelowerirql",
-    ),
-    known(
-        "KeRaiseIrqlToDpcLevel",
-        Meaning::Function("KIRQL (*)(void)"),
-        "windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirqltodpclevel",
     ),
     known(
         "PKDPC",

@@ -1,6 +1,6 @@
 //! A client of `rundown-lab` for the tests that boot the lab: it writes lines and waits for their answers.
 //!
-//! The artefacts are those of `cargo xtask lab`, in the folder that RUNDOWN_LAB_DIR names. Without them a test fails: a test that is skipped proves nothing.
+//! The artefacts are those of `cargo xtask lab`, in the folder that `RUNDOWN_LAB_DIR` names. Without them a test fails: a test that is skipped proves nothing.
 
 #![allow(dead_code, reason = "each of the two test programs uses a part of it")]
 
@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Longer than anything here takes, also on a machine with other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A file of the lab's folder.
 pub(crate) fn artefact(name: &str) -> PathBuf {
@@ -133,7 +133,7 @@ impl Lab {
             }
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.sort(line),
-                Err(_) => panic!("request {id} is not answered: {:?}", self.take().end()),
+                Err(error) => panic!("request {id} is not answered, {error}: {:?}", self.take().end()),
             }
         }
     }

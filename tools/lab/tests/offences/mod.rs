@@ -201,6 +201,23 @@ pub(crate) const BARE: &[Offence] = &[
         "does not own the mutex",
     ),
     offence("set-no-event", code::BAD_DISPATCHER_OBJECT, None, ""),
+    offence(
+        "write-over-waited-event",
+        code::KERNEL_SECURITY_CHECK_FAILURE,
+        Some(3),
+        "those who wait for an object is damaged",
+    ),
+    verifier(
+        "leave-provider",
+        sub::ETW_PROVIDER_LEFT,
+        "with an ETW provider registered",
+    ),
+    verifier(
+        "unregister-by-a-jump",
+        sub::ETW_PROVIDER_LEFT,
+        "with an ETW provider registered",
+    ),
+    verifier("unregister-no-provider", sub::BAD_ETW_HANDLE, "0x1234"),
     verifier("close-no-handle", sub::BAD_HANDLE, "0x1234"),
     verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread"),
     verifier(

@@ -62,6 +62,13 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
             progress,
         )
     });
+    // `--all-targets` passes by targets with `test = false`, which are the tests that boot the lab.
+    gate.step("clippy, tools' tests in the lab", |progress| {
+        program(
+            &mut tools(&["clippy", "--workspace", "--test", "*"], &denied),
+            progress,
+        )
+    });
     gate.step("clippy, lab", |progress| {
         let mut command = toolchain.clippy(Target::Bare);
         command.args(["--workspace", "--release"]);

@@ -62,6 +62,9 @@ impl Sum {
     }
 }
 
+/// The driver's name as a provider of events.
+const PROVIDER: &str = "Rundown.Driver";
+
 /// Whether waits of this scenario that neither find nothing nor poll spin with MONITORX.
 fn spins_with_monitor(scenario: Scenario) -> bool {
     scenario.monitorx() && scenario.unparked() > 1 && scenario.way != Some(Way::Dispatch)
@@ -71,7 +74,7 @@ fn spins_with_monitor(scenario: Scenario) -> bool {
 pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> Vec<String> {
     let ways = &driver.ways_out;
     let counted = &lab.counters;
-    let pairs: Vec<(&str, u64, &str, u64)> = match scenario.arm {
+    let mut pairs: Vec<(&str, u64, &str, u64)> = match scenario.arm {
         Arm::Ours => {
             let series = if spins_with_monitor(scenario) {
                 ways.mwaitx + ways.event + ways.late
@@ -134,6 +137,12 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
             pairs
         }
     };
+    let written = |event: &str| {
+        let events = lab.events.get(PROVIDER);
+        events.and_then(|events| events.get(event)).copied().unwrap_or(0)
+    };
+    pairs.push(("runs", 1, "events RunStarted", written("RunStarted")));
+    pairs.push(("runs", 1, "events RunFinished", written("RunFinished")));
     pairs
         .into_iter()
         .filter(|(_, driver, _, lab)| driver != lab)
@@ -289,7 +298,8 @@ mod tests {
                 "stack_event_waits": waits, "stack_event_sets": waits, "monitorx": 5, "monitorx_series": series,
                 "mwaitx": 5, "cr8_reads": {"below_dispatch": below, "at_dispatch": at},
                 "native": {"acquires": 1000, "refused": 20, "waits": ways("event", 30)}
-            }
+            },
+            "events": {"Rundown.Driver": {"RunStarted": 1, "RunFinished": 1}}
         }))
         .unwrap()
     }
@@ -345,6 +355,20 @@ mod tests {
             let faults = faults(Some(event), &client, &lab);
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].contains(expected), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_tells_that_it_starts_and_ends() {
+        for event in ["RunStarted", "RunFinished"] {
+            let mut lab = lab(30, 0, 30, 0);
+            lab.events.get_mut(PROVIDER).unwrap().remove(event);
+            let faults = faults(
+                Some(scenario(Some(Way::Event))),
+                &client(&ways("event", 30), 40),
+                &lab,
+            );
+            assert_eq!(faults, [format!("there were 1 runs, and 0 events {event}")]);
         }
     }
 

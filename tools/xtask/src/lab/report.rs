@@ -79,6 +79,8 @@ pub(crate) struct Lab {
     /// Whose code each native routine was.
     pub(crate) routines: BTreeMap<String, String>,
     pub(crate) counters: LabCounters,
+    /// How often the driver wrote each event for ETW, by provider.
+    pub(crate) events: BTreeMap<String, BTreeMap<String, u64>>,
     pub(crate) seconds: f64,
 }
 

@@ -8,7 +8,10 @@
 #ifndef KIT_WDM_H
 #define KIT_WDM_H
 
-/* Functions in the WDK, inlines in mingw-w64. Inlines get no binding, so the names are given to real prototypes. */
+/*
+ * Functions in the WDK, inlines in mingw-w64. Inlines get no binding, so the names are given to real prototypes; but
+ * KeRaiseIrqlToDpcLevel has none on x64, where the WDK makes it of KfRaiseIrql.
+ */
 #define KeGetCurrentIrql KitHiddenKeGetCurrentIrql
 #define KeLowerIrql KitHiddenKeLowerIrql
 #define KfRaiseIrql KitHiddenKfRaiseIrql
@@ -22,7 +25,17 @@
 NTKERNELAPI KIRQL NTAPI KeGetCurrentIrql(VOID);
 NTKERNELAPI VOID NTAPI KeLowerIrql(KIRQL NewIrql);
 NTKERNELAPI KIRQL NTAPI KfRaiseIrql(KIRQL NewIrql);
-NTKERNELAPI KIRQL NTAPI KeRaiseIrqlToDpcLevel(VOID);
+
+/* Windows 10 (evntprov.h) */
+typedef enum _EVENT_INFO_CLASS {
+    EventProviderBinaryTrackInfo,
+    EventProviderSetReserved1,
+    EventProviderSetTraits,
+    EventProviderUseDescriptorType,
+    MaxEventInfo
+} EVENT_INFO_CLASS;
+NTKERNELAPI NTSTATUS NTAPI EtwSetInformation(REGHANDLE RegHandle, EVENT_INFO_CLASS InformationClass,
+    PVOID EventInformation, ULONG InformationLength);
 
 /* Windows 10, version 2004 */
 typedef ULONG64 POOL_FLAGS;
