@@ -4,14 +4,14 @@ mod info;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
-    ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest, ObjectQuery,
-    ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery, StressQuery, StressStart,
+    CodeQuery, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest,
+    ObjectQuery, ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery, StressQuery, StressStart,
     StressTurnsQuery, ioctl, parse,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{compare, device::DeviceContext, pended::Pend, queue::Buffer};
+use crate::{code, compare, device::DeviceContext, pended::Pend, queue::Buffer};
 
 /// Who asks, and at which IRQL.
 pub(crate) struct Caller {
@@ -45,6 +45,7 @@ pub(crate) fn dispatch(
     let handles = || device.handles.lock(&caller.level);
     match code {
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
+        ioctl::QUERY_CODE => answer(buffer, |query: CodeQuery| code::query(&query)),
         ioctl::STRESS_START => answer(buffer, |start: StressStart| stress.start(level, file, &start)),
         ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress.result(level, file, &query)),
         ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress.arm(level, file, &query)),

@@ -1,6 +1,7 @@
 //! The NT side of each seam: one file per thing that the kernel gives.
 
 pub(crate) mod clock;
+pub(crate) mod code;
 mod event;
 mod events;
 pub(crate) mod hypervisor;
@@ -15,6 +16,7 @@ pub(crate) mod processors;
 mod remote;
 mod shared_data;
 pub(crate) mod spin_budget;
+pub(crate) mod string;
 mod thread;
 pub(crate) mod trace;
 pub(crate) mod verifier;

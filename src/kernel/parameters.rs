@@ -13,33 +13,18 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rundown_abi::Limits;
 use wdk_sys::{
-    KEY_QUERY_VALUE, UNICODE_STRING, WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, WDFKEY,
-    call_unsafe_wdf_function_binding,
+    KEY_QUERY_VALUE, WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, WDFKEY, call_unsafe_wdf_function_binding,
 };
 
-use super::{check, clock, spin_budget};
+use super::{
+    check, clock, spin_budget,
+    string::{unicode_string, wide},
+};
 
 /// Limits that the registry may lower. Written once, before any device exists; nothing else depends on them.
 static THREADS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.threads);
 static MILLISECONDS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.milliseconds);
 static BYTES: AtomicU32 = AtomicU32::new(Limits::DEFAULT.bytes);
-
-/// A value's name in UTF-16, as the framework wants it.
-macro_rules! name {
-    ($text:literal) => {{
-        const NAME: [u16; $text.len()] = {
-            let mut name = [0; $text.len()];
-            let mut index = 0;
-            while index < name.len() {
-                assert!($text.as_bytes()[index].is_ascii());
-                name[index] = $text.as_bytes()[index] as u16;
-                index += 1;
-            }
-            name
-        };
-        &NAME
-    }};
-}
 
 /// Reads the parameters.
 ///
@@ -65,13 +50,13 @@ pub(crate) unsafe fn read(driver: WDFDRIVER) {
         return;
     }
     // SAFETY: the key is open.
-    if let Some(cycles) = unsafe { value(key, name!("SpinCycles")) } {
+    if let Some(cycles) = unsafe { value(key, wide!("SpinCycles")) } {
         spin_budget::set_default(cycles.min(Limits::DEFAULT.spin_cycles));
     }
     for (limit, name) in [
-        (&THREADS, name!("MaximumThreads") as &[u16]),
-        (&MILLISECONDS, name!("MaximumMilliseconds")),
-        (&BYTES, name!("MaximumBytes")),
+        (&THREADS, wide!("MaximumThreads") as &[u16]),
+        (&MILLISECONDS, wide!("MaximumMilliseconds")),
+        (&BYTES, wide!("MaximumBytes")),
     ] {
         // SAFETY: the key is open.
         if let Some(value) = unsafe { self::value(key, name) } {
@@ -88,12 +73,7 @@ pub(crate) unsafe fn read(driver: WDFDRIVER) {
 /// # Safety
 /// The key is open.
 unsafe fn value(key: WDFKEY, name: &[u16]) -> Option<u32> {
-    let length = u16::try_from(size_of_val(name)).ok()?;
-    let name = UNICODE_STRING {
-        Length: length,
-        MaximumLength: length,
-        Buffer: name.as_ptr().cast_mut(),
-    };
+    let name = unicode_string(name)?;
     let mut value = 0;
     // SAFETY: the key is open, says the caller; the name is only read; the value is written on success.
     check(unsafe {

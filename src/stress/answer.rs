@@ -121,15 +121,15 @@ fn violations(tally: &Tally) -> Violations {
     }
 }
 
+// The engine knows no protocol, and the protocol no engine.
+const _: () = assert!(matches!(rundown_stress::SHARES, rundown_abi::SHARES));
+
 fn latency(latency: rundown_stress::Latency) -> Latency {
     Latency {
         samples: latency.samples,
         sum: latency.sum,
-        p50: latency.p50,
-        p90: latency.p90,
-        p99: latency.p99,
-        p999: latency.p999,
         max: latency.max,
+        quantiles: latency.quantiles,
     }
 }
 

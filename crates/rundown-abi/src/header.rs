@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::Refusal;
 
 /// The protocol's version. A driver refuses every other one, so that neither side guesses at a structure.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The first eight bytes of every input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]

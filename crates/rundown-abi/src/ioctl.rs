@@ -17,6 +17,8 @@ const fn ctl_code(function: u32, access: u32) -> u32 {
 
 /// Describes the driver and the machine.
 pub const QUERY_INFO: u32 = ctl_code(0x800, FILE_READ_ACCESS);
+/// Shows the machine code of a kind's acquire and release.
+pub const QUERY_CODE: u32 = ctl_code(0x801, FILE_READ_ACCESS);
 /// Starts a stress run.
 pub const STRESS_START: u32 = ctl_code(0x810, FILE_READ_ACCESS | FILE_WRITE_ACCESS);
 /// Fetches how far a run is and the sums over its arms, also while it goes on.
@@ -55,6 +57,7 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_documentation() {
         assert_eq!(super::QUERY_INFO, 0x8052_6000);
+        assert_eq!(super::QUERY_CODE, 0x8052_6004);
         assert_eq!(super::STRESS_START, 0x8052_e040);
         assert_eq!(super::STRESS_RESULT, 0x8052_6044);
         assert_eq!(super::STRESS_STOP, 0x8052_e048);

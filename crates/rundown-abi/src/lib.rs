@@ -7,6 +7,7 @@
 //! | request | code | access | input | output |
 //! |---|---|---|---|---|
 //! | query info | [`ioctl::QUERY_INFO`] | read | [`InfoRequest`] | [`Info`] |
+//! | show the code of a fast path | [`ioctl::QUERY_CODE`] | read | [`CodeQuery`] | [`Code`] |
 //! | start a stress run | [`ioctl::STRESS_START`] | read, write | [`StressStart`] | [`StressStarted`] |
 //! | fetch its sums, final or so far | [`ioctl::STRESS_RESULT`] | read | [`StressQuery`] | [`StressResult`] |
 //! | fetch an arm's figures, final or so far | [`ioctl::STRESS_ARM`] | read | [`StressArmQuery`] | [`StressArmResult`] |
@@ -28,6 +29,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod code;
 mod conformance;
 mod header;
 mod info;
@@ -38,6 +40,7 @@ mod refusal;
 mod stress;
 mod wire;
 
+pub use code::{Code, CodeQuery};
 pub use conformance::{ConformanceResult, ConformanceRun, Observed, Operation, Pair, StepCounts, TraceStep};
 pub use header::{Header, Request, VERSION, parse};
 pub use info::{Info, InfoRequest, SpinPath};
@@ -48,9 +51,9 @@ pub use object::{
 };
 pub use refusal::Refusal;
 pub use stress::{
-    Arm, Latency, Limits, RunState, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
-    StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, Waiter,
-    WaysOut, WordState, Workload, flags, marks,
+    Arm, Latency, Limits, RunState, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery,
+    StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn,
+    Violations, Waiter, WaysOut, WordState, Workload, flags, marks,
 };
 
 /// The device interface class of the driver, as the four fields of a Windows `GUID`:

@@ -53,6 +53,7 @@ impl Protocol {
             "stress/start.rs",
             "stress/result.rs",
             "object.rs",
+            "code.rs",
             "conformance.rs",
             "interop.rs",
         ] {

@@ -37,6 +37,13 @@ fn upper_end(bucket: usize) -> u64 {
     ((left as u64 + 1) << shift) - 1
 }
 
+/// The shares of the values, in ten-thousandths, whose quantiles are told: close together where a distribution has its body, and
+/// again where it has its tail.
+pub const SHARES: [u16; 19] = [
+    100, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 9500, 9750, 9900, 9950, 9975, 9990, 9995,
+    9999,
+];
+
 /// A histogram in cells that one thread writes and others read.
 #[derive(Clone, Copy, Debug)]
 pub struct Histogram<'a>(&'a [AtomicU64]);
@@ -48,14 +55,8 @@ pub struct Latency {
     pub samples: u64,
     /// Their sum.
     pub sum: u64,
-    /// The median. A quantile is the upper end of its bucket: at most 1/32 above the exact one.
-    pub p50: u64,
-    /// The 90th percentile.
-    pub p90: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The 99.9th percentile.
-    pub p999: u64,
+    /// The value that each of [`SHARES`] does not exceed: the upper end of its bucket, at most 1/32 above the exact one.
+    pub quantiles: [u64; SHARES.len()],
     /// The largest value, exactly.
     pub max: u64,
 }
@@ -113,18 +114,13 @@ impl<'a> Histogram<'a> {
             max,
             ..Latency::default()
         };
-        // In thousandths. A quantile is the smallest value that so many values do not exceed.
-        let quantiles = [
-            (500, &mut latency.p50),
-            (900, &mut latency.p90),
-            (990, &mut latency.p99),
-            (999, &mut latency.p999),
-        ];
         let mut below = 0_u64;
         let mut buckets = (0..BUCKETS).map(|index| (index, total(index)));
         let mut reached = 0;
-        for (thousandths, quantile) in quantiles {
-            let rank = u64::try_from((u128::from(samples) * thousandths).div_ceil(1_000)).unwrap_or(u64::MAX);
+        for (share, quantile) in SHARES.into_iter().zip(&mut latency.quantiles) {
+            // A quantile is the smallest value that so many values do not exceed.
+            let rank =
+                u64::try_from((u128::from(samples) * u128::from(share)).div_ceil(10_000)).unwrap_or(u64::MAX);
             while below < rank {
                 let Some((index, count)) = buckets.next() else {
                     break;

@@ -50,7 +50,7 @@ mod turns;
 pub use arm::{Arm, ArmOf};
 pub use counters::{Tally, Waits};
 pub use floor::{EmptyCall, LockXadd};
-pub use histogram::{Histogram, Latency};
+pub use histogram::{Histogram, Latency, SHARES};
 pub use memory::Memory;
 pub use plan::{Level, Plan, Workload};
 pub use random::Random;

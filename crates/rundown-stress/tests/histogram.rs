@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use proptest::{collection::vec, prelude::*};
-use rundown_stress::{Histogram, Latency};
+use rundown_stress::{Histogram, Latency, SHARES};
 
 fn cells() -> Vec<AtomicU64> {
     (0..Histogram::CELLS).map(|_| AtomicU64::new(0)).collect()
@@ -18,9 +18,9 @@ fn summarize(values: &[u64], histograms: usize) -> Latency {
     Histogram::summarize(&cells.iter().map(|cells| Histogram::new(cells)))
 }
 
-/// The smallest value that so many thousandths of all do not exceed.
-fn exact(sorted: &[u64], thousandths: usize) -> u64 {
-    sorted[(sorted.len() * thousandths).div_ceil(1_000).max(1) - 1]
+/// The smallest value that so many ten-thousandths of all do not exceed.
+fn exact(sorted: &[u64], share: u16) -> u64 {
+    sorted[(sorted.len() * usize::from(share)).div_ceil(10_000).max(1) - 1]
 }
 
 /// Values of all magnitudes.
@@ -39,17 +39,17 @@ proptest! {
         prop_assert_eq!(latency.samples, values.len() as u64);
         prop_assert_eq!(latency.sum, values.iter().sum::<u64>());
         prop_assert_eq!(latency.max, *values.last().unwrap());
-        let quantiles = [(500, latency.p50), (900, latency.p90), (990, latency.p99), (999, latency.p999)];
-        for (thousandths, quantile) in quantiles {
-            let exact = exact(&values, thousandths);
-            prop_assert!(quantile >= exact && quantile <= exact + exact / 32, "{thousandths}: {quantile} for {exact}");
+        for (share, quantile) in SHARES.into_iter().zip(latency.quantiles) {
+            let exact = exact(&values, share);
+            prop_assert!(quantile >= exact && quantile <= exact + exact / 32, "{share}: {quantile} for {exact}");
         }
     }
 
     #[test]
     fn quantiles_rise(values in vec(any::<u64>(), 0..100)) {
         let latency = summarize(&values, 1);
-        let quantiles = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
+        let mut quantiles = latency.quantiles.to_vec();
+        quantiles.push(latency.max);
         prop_assert!(quantiles.is_sorted(), "{latency:?}");
     }
 }
@@ -66,5 +66,5 @@ fn the_largest_values_share_a_bucket_and_keep_their_maximum() {
         (latency.samples, latency.max, latency.sum),
         (2, u64::MAX, u64::MAX)
     );
-    assert_eq!(latency.p999, u64::MAX);
+    assert_eq!(latency.quantiles.last(), Some(&u64::MAX));
 }

@@ -10,8 +10,9 @@ use clap::{Parser, Subcommand};
 use crate::{
     client::Client,
     error::Error,
-    names::{ObjectKind, ObjectPhase, WaitEnd},
-    show::count,
+    names::ObjectKind,
+    outcome::{Limits, Outcome, State},
+    record::Failure,
     target::Ticket,
 };
 
@@ -141,80 +142,81 @@ impl<'a> Bench<'a> {
             })
     }
 
-    /// Takes a step and says what came of it.
+    /// Takes a step; `quit` is none.
     ///
     /// # Errors
     /// A refusal, after which one can go on; anything else ends the bench.
-    pub fn take(&mut self, step: &Step) -> Result<String, Error> {
-        match *step {
-            Step::Create { kind, ref disabled } => self.create(kind, disabled.is_some()),
-            Step::Acquire {
+    pub fn take(&mut self, step: &Step) -> Result<Option<Outcome>, Error> {
+        Ok(Some(match *step {
+            Step::Create { kind, ref disabled } => self.create(kind, disabled.is_some())?,
+            Step::Acquire { object, count } => {
+                let answer = self.client.acquire(self.number(object)?, count)?;
+                let outstanding = answer.outstanding;
+                if answer.granted == 0 {
+                    Outcome::Refused { object, outstanding }
+                } else {
+                    Outcome::Acquired {
+                        object,
+                        count,
+                        outstanding,
+                    }
+                }
+            }
+            Step::Release { object, count } => Outcome::Released {
                 object,
-                count: wanted,
-            } => {
-                let answer = self.client.acquire(self.number(object)?, wanted)?;
-                let outstanding = count(answer.outstanding);
-                Ok(match (answer.granted != 0, wanted) {
-                    (true, 0) => format!("{object}: live, {outstanding} outstanding"),
-                    (true, _) => format!(
-                        "{object}: acquired {}, {outstanding} outstanding",
-                        count(wanted.into())
-                    ),
-                    (false, _) => format!("{object}: refused, run-down has begun; {outstanding} outstanding"),
-                })
-            }
-            Step::Release { object, count: given } => {
-                let answer = self.client.release(self.number(object)?, given)?;
-                let outstanding = count(answer.outstanding);
-                Ok(format!(
-                    "{object}: released {}, {outstanding} outstanding",
-                    count(given.into())
-                ))
-            }
-            Step::Wait { object } => self.wait(object),
+                count,
+                outstanding: self.client.release(self.number(object)?, count)?.outstanding,
+            },
+            Step::Wait { object } => self.wait(object)?,
             Step::Cancel { object } => {
                 let wait = self.waits.get(&object).copied();
                 let wait = wait.ok_or_else(|| Error::Usage(format!("nobody waits for object {object}")))?;
                 self.client.cancel(wait)?;
-                Ok(format!("{object}: cancelling the request"))
+                Outcome::Cancelling { object }
             }
             Step::Completed { object } => {
                 self.client.completed(self.number(object)?)?;
-                Ok(format!("{object}: completed"))
+                Outcome::Completed { object }
             }
             Step::Reinit { object } => {
                 self.client.reinitialize(self.number(object)?)?;
-                Ok(format!("{object}: live again"))
+                Outcome::Reinitialized { object }
             }
-            Step::State { object } => self.state(object),
+            Step::State { object } => {
+                Outcome::State(State::of(object, &self.client.state(self.number(object)?)?))
+            }
             Step::Destroy { object } => {
                 self.client.destroy(self.number(object)?)?;
-                Ok(format!("{object}: destroyed"))
+                Outcome::Destroyed { object }
             }
-            Step::Limits => self.limits(),
-            Step::Quit => Ok(String::new()),
-        }
+            Step::Limits => Outcome::Limits(Limits::of(&self.client.object_limits()?)),
+            Step::Quit => return Ok(None),
+        }))
     }
 
-    fn create(&mut self, kind: ObjectKind, disabled: bool) -> Result<String, Error> {
+    fn create(&mut self, kind: ObjectKind, disabled: bool) -> Result<Outcome, Error> {
         self.objects.push(self.client.create(kind.wire(), disabled)?);
-        let state = if disabled { "run down" } else { "live" };
-        Ok(format!("{}: {}, {state}", self.objects.len(), kind.name()))
+        Ok(Outcome::Created {
+            object: self.objects.len(),
+            kind,
+            live: !disabled,
+        })
     }
 
-    fn wait(&mut self, object: u64) -> Result<String, Error> {
+    fn wait(&mut self, object: u64) -> Result<Outcome, Error> {
         let number = self.number(object)?;
         if self.waits.contains_key(&object) {
             return Err(Error::Usage(format!("object {object} is waited for already")));
         }
         let wait = self.client.wait(number)?;
         self.waits.insert(object, wait);
-        let ended = self.ended(object, AT_ONCE)?;
-        Ok(ended.unwrap_or_else(|| format!("{object}: waiting; release its references")))
+        Ok(self
+            .ended(object, AT_ONCE)?
+            .unwrap_or(Outcome::Waiting { object }))
     }
 
     /// What became of the wait for an object, if it has ended.
-    fn ended(&mut self, object: u64, patience: Duration) -> Result<Option<String>, Error> {
+    fn ended(&mut self, object: u64, patience: Duration) -> Result<Option<Outcome>, Error> {
         let Some(&wait) = self.waits.get(&object) else {
             return Ok(None);
         };
@@ -222,81 +224,27 @@ impl<'a> Bench<'a> {
         if !matches!(answer, Ok(None)) {
             self.waits.remove(&object);
         }
-        Ok(answer?.map(|waited| {
-            let end = rundown_abi::WaitEnd::from_wire(waited.end)
-                .map_or("ended unknown", |end| WaitEnd::of(end).name());
-            format!(
-                "{object}: run down, {end}, after {} us",
-                count(waited.microseconds)
-            )
-        }))
+        Ok(answer?.map(|waited| Outcome::run_down(object, &waited)))
     }
 
     /// The waits that have ended since it was asked last. A wait whose request was refused or cancelled has ended too.
     ///
     /// # Errors
     /// What ends the bench.
-    pub fn news(&mut self) -> Result<Vec<String>, Error> {
+    pub fn news(&mut self) -> Result<Vec<Outcome>, Error> {
         let mut news = Vec::new();
         let waiting: Vec<_> = self.waits.keys().copied().collect();
         for object in waiting {
             match self.ended(object, AT_ONCE) {
-                Ok(None) => {}
-                Ok(Some(end)) => news.push(end),
-                Err(error @ Error::Refused { .. }) => news.push(format!("{object}: {error}")),
+                Ok(end) => news.extend(end),
+                Err(error @ Error::Refused { .. }) => news.push(Outcome::WaitGivenUp {
+                    object,
+                    error: Failure::of(&error),
+                }),
                 Err(error) => return Err(error),
             }
         }
         Ok(news)
-    }
-
-    fn state(&mut self, object: u64) -> Result<String, Error> {
-        let state = self.client.state(self.number(object)?)?;
-        let phase = rundown_abi::ObjectPhase::from_wire(state.phase)
-            .map_or("unknown", |phase| ObjectPhase::of(phase).name());
-        let mut line = format!(
-            "{object}: {phase}, {} outstanding, the words say {}",
-            count(state.outstanding),
-            count(state.decoded)
-        );
-        for (flag, meaning) in [
-            (rundown_abi::ObjectState::WAIT, ", a wait goes on in the driver"),
-            (
-                rundown_abi::ObjectState::STALE,
-                ", the pointer of a finished wait is left in the word",
-            ),
-            (rundown_abi::ObjectState::MASKED, ", pointers are masked"),
-        ] {
-            if state.flags & flag != 0 {
-                line += meaning;
-            }
-        }
-        let words = state.words.iter().take(state.word_count as usize).map(|&word| {
-            if word == rundown_abi::ObjectState::MASK {
-                "a pointer".to_owned()
-            } else {
-                format!("{word:#018x}")
-            }
-        });
-        for word in words {
-            line += "\n    ";
-            line += &word;
-        }
-        Ok(line)
-    }
-
-    fn limits(&mut self) -> Result<String, Error> {
-        let limits = self.client.object_limits()?;
-        Ok(format!(
-            "objects {} of {}, bytes {} of {}, waits on the device {} of {}, references on an object at most {}",
-            limits.objects_now,
-            limits.objects,
-            count(limits.bytes_now),
-            count(limits.bytes),
-            limits.waits_now,
-            limits.waits,
-            count(limits.references.into())
-        ))
     }
 
     /// Closes the handle: requests that wait are given up, and what is outstanding is released by the driver.

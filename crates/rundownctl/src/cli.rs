@@ -54,6 +54,8 @@ impl Cli {
             Command::Compare(options) => options.output.json,
             Command::Conform(options) => options.json,
             Command::Interop(options) => options.json,
+            Command::Objects(options) => options.json,
+            Command::Status(options) => options.json,
             _ => false,
         }
     }

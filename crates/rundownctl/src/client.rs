@@ -1,8 +1,8 @@
 //! The requests of [`rundown_abi`] with their types.
 
 use rundown_abi::{
-    Arm, Header, Info, InfoRequest, Refusal, StressArmQuery, StressArmResult, StressQuery, StressResult,
-    StressStart, StressStarted, StressTurns, StressTurnsQuery, VERSION, ioctl,
+    Arm, Code, CodeQuery, Header, Info, InfoRequest, ObjectKind, Refusal, StressArmQuery, StressArmResult,
+    StressQuery, StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, VERSION, ioctl,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -50,6 +50,18 @@ impl<'a> Client<'a> {
             "asking for the driver's description",
             ioctl::QUERY_INFO,
             &InfoRequest::new(),
+        )
+    }
+
+    /// The machine code of a kind's fast paths.
+    ///
+    /// # Errors
+    /// As [`Client::info`].
+    pub fn code(&mut self, kind: ObjectKind) -> Result<Code, Error> {
+        self.answered(
+            "asking for machine code",
+            ioctl::QUERY_CODE,
+            &CodeQuery::new(kind),
         )
     }
 

@@ -29,6 +29,7 @@ pub mod lab;
 pub mod load;
 pub mod names;
 pub mod ntstatus;
+pub mod outcome;
 pub mod print;
 pub mod progress;
 pub mod record;

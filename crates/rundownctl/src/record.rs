@@ -3,12 +3,13 @@
 //! The names are a contract: docs/rundownctl.schema.json describes them, and within a [`SCHEMA`] version fields are added
 //! and never changed.
 
-use rundown_abi::{Info, StressArmResult, StressResult, marks};
+use rundown_abi::{Code, Info, SHARES, StressArmResult, StressResult, marks};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Error,
+    hexadecimal,
     load::Load,
     names::{Arm, RunState, SpinPath, WordState, Workload},
 };
@@ -37,6 +38,9 @@ pub struct Record {
     pub load: Load,
     /// The machine and the driver; absent when nobody answered.
     pub machine: Option<Machine>,
+    /// The machine code of the arms' fast paths; a file of an older client has none, and the lab has none of the system's.
+    #[serde(default)]
+    pub code: Vec<FastPath>,
     /// The sums over all arms; absent when the run never began.
     #[serde(flatten)]
     pub counters: Option<Counters>,
@@ -47,6 +51,29 @@ pub struct Record {
     /// Why the client gave up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// The machine code of an arm's fast path, in hexadecimal digits: the routine, and whatever lies behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FastPath {
+    /// Whose.
+    pub arm: Arm,
+    /// Acquire.
+    pub acquire: String,
+    /// Release.
+    pub release: String,
+}
+
+impl FastPath {
+    /// What the driver told of an arm.
+    #[must_use]
+    pub fn of(arm: Arm, code: &Code) -> Self {
+        Self {
+            arm,
+            acquire: hexadecimal::encode(code.acquire()),
+            release: hexadecimal::encode(code.release()),
+        }
+    }
 }
 
 /// The driver and the machine that it runs on.
@@ -203,7 +230,7 @@ pub struct Stall {
 }
 
 /// A distribution of times in TSC cycles; the quantiles are at most 1/32 above the exact ones, the maximum is exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// How many were measured; without any, the others are zero.
     pub samples: u64,
@@ -219,24 +246,56 @@ pub struct Latency {
     pub p999: u64,
     /// The longest.
     pub max: u64,
+    /// The distribution itself, from the most frequent to the rarest; a file of an older client has none.
+    #[serde(default)]
+    pub curve: Vec<Quantile>,
+}
+
+/// A point of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Quantile {
+    /// The share of the samples, from 0 to 1, ...
+    pub share: f64,
+    /// ... that took no longer than this.
+    pub cycles: u64,
 }
 
 impl Latency {
-    /// The quantiles with the share of samples that they are not below.
+    /// The quantiles that a table has room for, with their names.
     #[must_use]
-    pub const fn quantiles(&self) -> [(f64, u64); 5] {
+    pub const fn named(&self) -> [(&'static str, u64); 5] {
         [
+            ("p50", self.p50),
+            ("p90", self.p90),
+            ("p99", self.p99),
+            ("p99.9", self.p999),
+            ("max", self.max),
+        ]
+    }
+
+    /// The points to draw, the longest among them.
+    #[must_use]
+    pub fn points(&self) -> Vec<Quantile> {
+        let named = [
             (0.5, self.p50),
             (0.9, self.p90),
             (0.99, self.p99),
             (0.999, self.p999),
-            (1.0, self.max),
-        ]
+        ];
+        let mut points = self.curve.clone();
+        if points.is_empty() {
+            points.extend(named.map(|(share, cycles)| Quantile { share, cycles }));
+        }
+        points.push(Quantile {
+            share: 1.0,
+            cycles: self.max,
+        });
+        points
     }
 }
 
 /// An arm's figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmFigures {
     /// The arm.
     pub arm: Arm,
@@ -449,15 +508,25 @@ impl Violations {
 }
 
 impl Latency {
-    const fn of(latency: &rundown_abi::Latency) -> Self {
+    fn of(latency: &rundown_abi::Latency) -> Self {
+        let quantile = |share| latency.quantile(share).unwrap_or_default();
+        let curve = |(share, cycles)| Quantile {
+            share: f64::from(share) / 10_000.0,
+            cycles,
+        };
         Self {
             samples: latency.samples,
             sum: latency.sum,
-            p50: latency.p50,
-            p90: latency.p90,
-            p99: latency.p99,
-            p999: latency.p999,
+            p50: quantile(5_000),
+            p90: quantile(9_000),
+            p99: quantile(9_900),
+            p999: quantile(9_990),
             max: latency.max,
+            curve: if latency.samples > 0 {
+                SHARES.into_iter().zip(latency.quantiles).map(curve).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 }
@@ -549,6 +618,7 @@ pub(crate) mod tests {
             workload: Workload::Storm,
             load: options.load,
             machine: None,
+            code: Vec::new(),
             counters: None,
             arms: arms.iter().map(|&arm| figures(arm)).collect(),
             turns: (0..10)

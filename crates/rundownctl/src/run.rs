@@ -10,7 +10,7 @@ use crate::{
     load::Load,
     names::{Arm, RunState, Workload},
     progress::Progress,
-    record::{ArmFigures, Counters, Failure, Machine, Record, SCHEMA, Turn, per_second},
+    record::{ArmFigures, Counters, Failure, FastPath, Machine, Record, SCHEMA, Turn, per_second},
     session::Session,
     show::count,
     target::{Access, Target},
@@ -102,6 +102,7 @@ impl Plan {
                 ..self.load.clone()
             },
             machine: None,
+            code: Vec::new(),
             counters: None,
             arms: Vec::new(),
             turns: Vec::new(),
@@ -117,6 +118,12 @@ impl Plan {
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
         outcome.record.machine = Some(Machine::of(&client.info()?));
+        for &arm in &self.arms {
+            if let Some(kind) = session.code_behind(arm) {
+                let code = client.code(kind)?;
+                outcome.record.code.push(FastPath::of(arm, &code));
+            }
+        }
         let run = client.start(&self.load.start(&self.arms, self.workload))?;
         loop {
             if session.interrupted() && !outcome.interrupted {

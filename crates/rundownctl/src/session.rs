@@ -3,12 +3,16 @@
 use std::{
     cell::Cell,
     env,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
+
+use rundown_abi::ObjectKind;
 
 use crate::{
     error::Error,
     lab::Lab,
+    names::Arm,
     target::{Spec, Target},
 };
 
@@ -62,6 +66,30 @@ impl<'a> Session<'a> {
                 what: "the target has ended".into(),
                 advice: "connect to it anew".into(),
             }),
+        }
+    }
+
+    /// The kind whose machine code tells what an arm runs; `None` for a floor, and for the system's routines in the lab, where a
+    /// reference stands in for them.
+    #[must_use]
+    pub const fn code_behind(&self, arm: Arm) -> Option<ObjectKind> {
+        let lab = matches!(self.way, Way::To(Spec::Lab(_)));
+        match arm {
+            Arm::Ours => Some(ObjectKind::Ours),
+            Arm::OursWide => Some(ObjectKind::OursWide),
+            Arm::OursCacheAware => Some(ObjectKind::OursCacheAware),
+            Arm::Native if !lab => Some(ObjectKind::Native),
+            Arm::NativeCacheAware if !lab => Some(ObjectKind::NativeCacheAware),
+            _ => None,
+        }
+    }
+
+    /// The listing of NT's own code that the lab runs as the system's.
+    #[must_use]
+    pub fn native_listing(&self) -> Option<&Path> {
+        match &self.way {
+            Way::To(Spec::Lab(options)) => options.native_listing(),
+            _ => None,
         }
     }
 

@@ -280,7 +280,7 @@ pub fn figures_table(sums: &Counters, arms: &[ArmFigures]) -> String {
         .collect();
     rows.push(row("acquires per second", &|column| count(column.rate)));
     for (which, name) in ["operation", "hand-over"].into_iter().enumerate() {
-        let latency = |column: &Column<'_>| column.latencies.map(|latencies| *latencies[which]);
+        let latency = |column: &Column<'_>| column.latencies.map(|latencies| latencies[which].clone());
         if !columns
             .iter()
             .filter_map(latency)
@@ -288,14 +288,14 @@ pub fn figures_table(sums: &Counters, arms: &[ArmFigures]) -> String {
         {
             continue;
         }
-        for (index, quantile) in ["p50", "p90", "p99", "p99.9", "max"].into_iter().enumerate() {
+        for (index, (quantile, _)) in Latency::default().named().into_iter().enumerate() {
             let name = if index == 0 {
                 format!("{name}, cycles: {quantile}")
             } else {
                 format!("  {quantile}")
             };
             rows.push(row(&name, &|column| match latency(column) {
-                Some(latency) if latency.samples > 0 => count(latency.quantiles()[index].1),
+                Some(latency) if latency.samples > 0 => count(latency.named()[index].1),
                 _ => String::new(),
             }));
         }

@@ -179,6 +179,15 @@ impl LabOptions {
             .collect()
     }
 
+    /// The file with NT's own code, when the lab is given one.
+    #[must_use]
+    pub fn native_listing(&self) -> Option<&Path> {
+        let mut options = self.passed_through.iter().rev();
+        options
+            .find(|(key, _)| key == "native")
+            .map(|(_, value)| Path::new(value))
+    }
+
     /// Finds `rundown-lab`: the key `program`, else the variable `RUNDOWN_LAB`, else beside this program, else
     /// `target/lab` in the working directory or one above it.
     ///
@@ -225,6 +234,9 @@ mod tests {
         };
         assert_eq!(options.arguments(), ["--cpus", "4", "--watch-cr8", "wait_slow"]);
         assert_eq!(options.program().unwrap(), Path::new("/opt/rundown-lab"));
+        assert_eq!(options.native_listing(), None);
+        let options: LabOptions = "native=nt.txt,cpus=2".parse().unwrap();
+        assert_eq!(options.native_listing(), Some(Path::new("nt.txt")));
     }
 
     #[test]

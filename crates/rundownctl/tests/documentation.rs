@@ -16,8 +16,9 @@ One program for Windows, where it talks to the driver's device, and for Linux, w
 The same text is in `rundownctl --help`, and as manual pages in `rundownctl man --out FOLDER`.
 
 What `--json` prints is described by JSON Schemas: [stress](rundownctl-stress.schema.json),
-[compare](rundownctl-compare.schema.json), [info](rundownctl-info.schema.json) (also `rundownctl schema`). The names are
-stable: within a version of the schema, fields are added and never changed.
+[compare](rundownctl-compare.schema.json), [info](rundownctl-info.schema.json), [objects](rundownctl-objects.schema.json),
+[conform](rundownctl-conform.schema.json), [interop](rundownctl-interop.schema.json), [status](rundownctl-status.schema.json)
+(also `rundownctl schema`). The names are stable: within a version of the schema, fields are added and never changed.
 ";
 
 fn section(command: &mut Command, path: &str, level: usize, page: &mut String) {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use rundown_lab_kernel::config::Config;
-use rundown_lab_kernel::hal::{clock, pcr};
+use rundown_lab_kernel::hal::{apic, clock, hpet, pcr};
 use rundown_lab_kernel::ke::dpc::{self, Dpc};
 use rundown_lab_kernel::ke::event::{self, Event};
 use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, Raised};
@@ -37,6 +37,8 @@ const TESTS: &[(&str, Test)] = &[
         events,
     ),
     ("two threads hand a turn to and fro", ping_pong),
+    ("time keeps the HPET's pace", pace),
+    ("the clock ticks equally often on every processor", ticks),
     ("waits end at their time, not before", timeouts),
     ("waiting for all takes nothing until all are there", wait_for_all),
     ("a semaphore counts", semaphores),
@@ -157,6 +159,29 @@ fn ping_pong(_: &Config) -> Outcome {
         ensure!(back.wait_for(20_000));
     }
     join(&other);
+    Ok(())
+}
+
+/// However busy the host was when the clocks were calibrated.
+fn pace(_: &Config) -> Outcome {
+    let (start, first) = clock::together(hpet::counter);
+    wait::sleep(20);
+    let (end, last) = clock::together(hpet::counter);
+    let nanoseconds = u128::from(end - start) * 1_000_000_000 / u128::from(clock::cycles_per_second());
+    let expected = u128::from(last.wrapping_sub(first)) * u128::from(hpet::period()) / 1_000_000;
+    ensure!(nanoseconds.abs_diff(expected) * 100 < expected);
+    Ok(())
+}
+
+/// What each measured by itself, however busy the host was then, is the same.
+fn ticks(config: &Config) -> Outcome {
+    let mut rates = Vec::new();
+    for number in 0..config.cpus {
+        let before = processor::set_affinity(1 << number);
+        rates.push(apic::ticks_per_interrupt());
+        processor::set_affinity(before);
+    }
+    ensure!(rates.iter().all(|rate| rate.abs_diff(rates[0]) * 50 < rates[0]));
     Ok(())
 }
 

@@ -316,12 +316,12 @@ pub const LINK_ARGUMENTS: &[&str] = &[
     "/SECTION:INIT,ERD",
 ];
 
+/// What rustc is told about the code that it makes.
+pub const CODE_FLAGS: &[&str] = &["-Ctarget-feature=+crt-static", "-Ccontrol-flow-guard"];
+
 /// rustc's flags, in cargo's encoding, in which a flag may have spaces.
 fn rustflags(workspace: &Workspace) -> String {
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        "-Ccontrol-flow-guard".to_owned(),
-    ];
+    let mut flags: Vec<String> = CODE_FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
     flags.extend(
         LINK_ARGUMENTS
             .iter()

@@ -125,6 +125,12 @@ impl Machine {
         ))
     }
 
+    /// QEMU's process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the kernel wrote to the debug console so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -45,6 +45,11 @@ impl Boot {
     }
 
     fn run(&self, module: &[u8]) -> Ended {
+        self.run_with(module, |_| ())
+    }
+
+    /// The same, with something done while the machine boots.
+    fn run_with(&self, module: &[u8], meanwhile: impl FnOnce(&Machine)) -> Ended {
         let options = Options {
             kernel: &artefact("rundown-lab-kernel"),
             container: module,
@@ -56,6 +61,7 @@ impl Boot {
             gdb: None,
         };
         let (mut machine, _to, _from) = Machine::start(&options).expect("QEMU is installed");
+        meanwhile(&machine);
         let code = machine.leave(PATIENCE);
         Ended {
             code,
@@ -127,6 +133,31 @@ fn the_kernel_passes_its_own_tests() {
     for_all(&boots, |boot| {
         expect(boot, &boot.run(&driver), PASSED, " 0 failed")
     });
+}
+
+/// A host with other things to do stops the machine while it measures its clocks, for longer than the PIT takes to go round; what is
+/// measured must not be off by that for the whole run.
+#[test]
+fn a_busy_host_does_not_bend_time() {
+    let driver = specimens();
+    let stutter = |machine: &Machine| {
+        let signal = |name: &str| {
+            let process = machine.process().to_string();
+            let sent = Command::new("kill").args([name, &process]).status();
+            assert!(sent.expect("kill is a program").success());
+        };
+        // The kernel's first line comes when the clocks are measured and all processors are up.
+        while !machine.log().contains("log: rundown-lab kernel") {
+            signal("-STOP");
+            std::thread::sleep(Duration::from_millis(70));
+            signal("-CONT");
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    };
+    for seed in 1..=boots().max(3) {
+        let boot = Boot::new(2, format!("selftest seed={seed}"));
+        expect(&boot, &boot.run_with(&driver, stutter), PASSED, " 0 failed").unwrap();
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, env, fmt::Write as _, time::Instant};
 
 use common::every_request;
 use rundown_abi::{
-    Arm, ConformanceRun, INTERFACE_GUID_TEXT, InfoRequest, InteropRun, ObjectAcquire, ObjectCounted,
-    ObjectCreate, ObjectCreated, ObjectKind, Pair, Pairing, Refusal, StressArmQuery, StressQuery,
-    StressStart, StressTurnsQuery, ioctl, limits,
+    Arm, CodeQuery, ConformanceRun, INTERFACE_GUID_TEXT, InfoRequest, InteropRun, ObjectAcquire,
+    ObjectCounted, ObjectCreate, ObjectCreated, ObjectKind, Pair, Pairing, Refusal, StressArmQuery,
+    StressQuery, StressStart, StressTurnsQuery, ioctl, limits,
 };
 use rundown_suite::{CANCELLED, INVALID_HANDLE, SUCCESS, hex, play};
 use zerocopy::IntoBytes;
@@ -268,6 +268,11 @@ fn seeds() -> Vec<Seed> {
     add(ioctl::CONFORMANCE_RUN, &conformance.as_bytes(), 0x460);
     add(ioctl::INTEROP_RUN, &interop.as_bytes(), 0x40);
     add(ioctl::QUERY_INFO, &InfoRequest::new().as_bytes(), 0x200);
+    add(
+        ioctl::QUERY_CODE,
+        &CodeQuery::new(ObjectKind::OursWide).as_bytes(),
+        0x200,
+    );
     add(ioctl::STRESS_START, &storm.as_bytes(), 0x10);
     add(ioctl::STRESS_RESULT, &run.as_bytes(), 0x200);
     add(ioctl::STRESS_ARM, &arm.as_bytes(), 0x200);

@@ -85,10 +85,10 @@ fn bytes(provoked: &mut Provoked) {
         bytes
     };
     assert!(ask(ioctl::QUERY_INFO, sound, room).is_ok());
-    let unknown = ioctl::QUERY_INFO + 4;
+    let unknown = ioctl::QUERY_INFO + 0x3FC;
     provoked.expect(
         Refusal::UnknownCode,
-        "a code between two",
+        "a code that is none",
         ask(unknown, sound, room),
     );
     provoked.expect(

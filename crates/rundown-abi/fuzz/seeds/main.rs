@@ -3,7 +3,7 @@
 use std::{env, fs, io, path::PathBuf};
 
 use rundown_abi::{
-    Arm, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectKind,
+    Arm, CodeQuery, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectKind,
     ObjectLimitsRequest, ObjectQuery, ObjectRelease, Pair, Pairing, StressArmQuery, StressQuery, StressStart,
     StressTurnsQuery, Workload,
 };
@@ -39,6 +39,7 @@ fn main() -> io::Result<()> {
         InteropRun::new(Pairing::NativeWaitsOursReleases, 10, 3)
             .as_bytes()
             .to_vec(),
+        CodeQuery::new(ObjectKind::Native).as_bytes().to_vec(),
     ];
     let numbered = (0_u8..).zip(requests).chain([(1, batches.as_bytes().to_vec())]);
     for (index, (choice, request)) in numbered.enumerate() {

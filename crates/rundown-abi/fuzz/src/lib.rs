@@ -1,14 +1,14 @@
 //! What is fuzzed: the first byte chooses a request, the others are its input.
 
 use rundown_abi::{
-    ConformanceRun, Header, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest,
-    ObjectQuery, ObjectRelease, Refusal, Request, StressArmQuery, StressQuery, StressStart, StressTurnsQuery,
-    VERSION, parse,
+    CodeQuery, ConformanceRun, Header, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate,
+    ObjectLimitsRequest, ObjectQuery, ObjectRelease, Refusal, Request, StressArmQuery, StressQuery,
+    StressStart, StressTurnsQuery, VERSION, parse,
 };
 use zerocopy::IntoBytes;
 
 /// The check of each request's validation.
-pub const CHECKS: [fn(&[u8]); 12] = [
+pub const CHECKS: [fn(&[u8]); 13] = [
     check::<InfoRequest>,
     check::<StressStart>,
     check::<StressQuery>,
@@ -21,6 +21,7 @@ pub const CHECKS: [fn(&[u8]); 12] = [
     check::<ObjectRelease>,
     check::<ConformanceRun>,
     check::<InteropRun>,
+    check::<CodeQuery>,
 ];
 
 /// Has one request validated.

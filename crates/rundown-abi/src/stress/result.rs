@@ -198,6 +198,12 @@ impl Request for StressArmQuery {
     }
 }
 
+/// The shares of the samples, in ten-thousandths, whose quantiles a [`Latency`] tells.
+pub const SHARES: [u16; 19] = [
+    100, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 9500, 9750, 9900, 9950, 9975, 9990, 9995,
+    9999,
+];
+
 /// A distribution of times in TSC cycles. The quantiles come from a log-linear histogram: each is the upper end of its
 /// bucket, at most 1/32 above the exact one. All zero without samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -207,16 +213,19 @@ pub struct Latency {
     pub samples: u64,
     /// Offset 0x08: the sum of all, for the mean.
     pub sum: u64,
-    /// Offset 0x10: the median.
-    pub p50: u64,
-    /// Offset 0x18.
-    pub p90: u64,
-    /// Offset 0x20.
-    pub p99: u64,
-    /// Offset 0x28: the 99.9th percentile.
-    pub p999: u64,
-    /// Offset 0x30: the longest, exactly.
+    /// Offset 0x10: the longest, exactly.
     pub max: u64,
+    /// Offset 0x18: what 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99 percent do not exceed.
+    pub quantiles: [u64; 19],
+}
+
+impl Latency {
+    /// What `share` ten-thousandths of the samples do not exceed; `None` for one that is not told ([`SHARES`]).
+    #[must_use]
+    pub fn quantile(&self, share: u16) -> Option<u64> {
+        let place = SHARES.iter().position(|told| *told == share)?;
+        Some(self.quantiles[place])
+    }
 }
 
 /// One arm's counters and latencies, so far or final.
@@ -246,12 +255,12 @@ pub struct StressArmResult {
     /// Offset 0x78: what the operations themselves take, without the hold: an acquire and its release, or a refusal.
     /// Every 16th operation after the warm-up is measured, with the time stamp counter's own cost.
     pub operation: Latency,
-    /// Offset 0xB0: from the moment before the last release until the wait has returned, of waits that found a holder inside,
+    /// Offset 0x128: from the moment before the last release until the wait has returned, of waits that found a holder inside,
     /// after the warm-up.
     pub hand_over: Latency,
 }
 
-const _: () = assert!(size_of::<StressArmResult>() == 0xE8);
+const _: () = assert!(size_of::<StressArmResult>() == 0x1D8);
 
 /// Asks for [`StressTurns`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]

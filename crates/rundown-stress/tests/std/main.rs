@@ -207,20 +207,30 @@ fn what_is_measured_has_a_distribution() {
     assert!(operation.samples > 0 && operation.samples <= tally.operations() / 16 + 3);
     assert!(hand_over.samples > 0 && hand_over.samples <= tally.contested);
     for latency in [operation, hand_over] {
-        let quantiles = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
-        assert!(quantiles.is_sorted() && latency.max > 0, "{latency:?}");
+        assert!(latency.quantiles.is_sorted() && latency.max > 0, "{latency:?}");
+        assert!(
+            latency.quantiles.iter().all(|quantile| *quantile <= latency.max),
+            "{latency:?}"
+        );
     }
 }
 
 #[test]
 fn a_warm_up_is_not_measured() {
+    // A busy machine may leave the holders without a processor for a whole turn; then a longer one.
+    let measures = [40, 400, 4_000].into_iter().any(measures_after_a_warm_up);
+    assert!(measures, "no holder had a sample");
+}
+
+/// Whether there were samples; that the warm-ups are not among them is asserted.
+fn measures_after_a_warm_up(milliseconds: u64) -> bool {
     let plan = plan(Workload::Contended);
     let begin = Instant::now();
     let run = host::run_with_warm_up(
         plan,
         vec![arm(plan, LockXadd::new)],
         1,
-        Duration::from_millis(40),
+        Duration::from_millis(milliseconds),
         Duration::from_millis(30),
     );
     let measured: u64 = (0..2)
@@ -231,7 +241,7 @@ fn a_warm_up_is_not_measured() {
         Duration::from_nanos(measured) + warm_ups <= begin.elapsed(),
         "{measured}"
     );
-    assert!(run.arms()[0].operation().samples > 0);
+    run.arms()[0].operation().samples > 0
 }
 
 #[test]

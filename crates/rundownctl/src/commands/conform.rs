@@ -2,8 +2,8 @@
 
 use clap::Args;
 use rundown_abi::{ConformanceResult, ConformanceRun, ObjectState, Observed, StepCounts, TraceStep};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::{
     EXIT_VIOLATION,
@@ -14,7 +14,7 @@ use crate::{
     progress::Progress,
     record::SCHEMA,
     session::Session,
-    show::count,
+    show::{self, count},
     target::Access,
 };
 
@@ -40,25 +40,44 @@ pub struct Options {
     pub json: bool,
 }
 
+/// What `--json` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Conformance {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// What came of each pair.
+    pub pairs: Vec<Verdict>,
+}
+
 /// What came of a pair.
-#[derive(Clone, Debug, Serialize)]
-struct Verdict {
-    pair: Pair,
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Verdict {
+    /// Which references.
+    pub pair: Pair,
     /// Steps that were compared.
-    steps: u64,
-    differences: u32,
-    granted: u64,
-    refused: u64,
-    released: u64,
-    released_to_waiter: u64,
-    waits_at_once: u64,
-    waits: u64,
-    completed: u64,
-    reinitialized: u64,
+    pub steps: u64,
+    /// Steps after which the two differed.
+    pub differences: u32,
+    /// Acquires that were granted.
+    pub granted: u64,
+    /// Acquires that were refused.
+    pub refused: u64,
+    /// Releases on the word.
+    pub released: u64,
+    /// Releases to a waiter.
+    pub released_to_waiter: u64,
+    /// Waits that returned at once.
+    pub waits_at_once: u64,
+    /// Waits that had to wait.
+    pub waits: u64,
+    /// References that were marked as run down.
+    pub completed: u64,
+    /// References that were made live again.
+    pub reinitialized: u64,
     /// The seed of the request that showed a difference.
-    differing_seed: Option<u64>,
+    pub differing_seed: Option<u64>,
     /// The last steps before the difference, and the differing one.
-    trace: Vec<String>,
+    pub trace: Vec<String>,
 }
 
 impl Verdict {
@@ -171,14 +190,18 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     client.close()?;
     target.finish()?;
     drop(progress);
+    let outcome = Conformance {
+        schema: SCHEMA,
+        pairs: verdicts,
+    };
     if options.json {
-        print::line(json!({"schema": SCHEMA, "pairs": verdicts}).to_string())?;
+        print::line(show::json(&outcome))?;
     } else {
-        for verdict in &verdicts {
+        for verdict in &outcome.pairs {
             print::raw(text(verdict))?;
         }
     }
-    Ok(if verdicts.iter().any(|verdict| verdict.differences > 0) {
+    Ok(if outcome.pairs.iter().any(|verdict| verdict.differences > 0) {
         EXIT_VIOLATION
     } else if session.interrupted() {
         crate::EXIT_INTERRUPTED

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use rundown_abi::InteropRun;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::{
     EXIT_VIOLATION,
@@ -14,7 +14,7 @@ use crate::{
     progress::Progress,
     record::SCHEMA,
     session::Session,
-    show::count,
+    show::{self, count},
     target::Access,
 };
 
@@ -35,23 +35,39 @@ pub struct Options {
     pub json: bool,
 }
 
+/// What `--json` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Interoperation {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// What came of each pairing.
+    pub pairings: Vec<Verdict>,
+}
+
 /// What came of a pairing.
-#[derive(Clone, Debug, Serialize)]
-struct Verdict {
-    pairing: Pairing,
-    rounds: u64,
-    checks: u64,
-    references: u64,
-    /// The check that failed.
-    failed: Option<Failed>,
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Verdict {
+    /// Who does what.
+    pub pairing: Pairing,
+    /// Rounds that were run.
+    pub rounds: u64,
+    /// What was looked at in them.
+    pub checks: u64,
+    /// References that were taken in them.
+    pub references: u64,
+    /// The check that failed, which ends the pairing.
+    pub failed: Option<Failed>,
 }
 
 /// A check that failed.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Failed {
-    check: Option<InteropCheck>,
-    expected: u64,
-    found: u64,
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Failed {
+    /// Which; absent when this client does not know.
+    pub check: Option<InteropCheck>,
+    /// What had to be there.
+    pub expected: u64,
+    /// What was there.
+    pub found: u64,
 }
 
 /// Runs the pairings and prints what came of each. Exit code 1: a check failed.
@@ -84,20 +100,26 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     client.close()?;
     target.finish()?;
     drop(progress);
+    let outcome = Interoperation {
+        schema: SCHEMA,
+        pairings: verdicts,
+    };
     if options.json {
-        print::line(json!({"schema": SCHEMA, "pairings": verdicts}).to_string())?;
+        print::line(show::json(&outcome))?;
     } else {
-        for verdict in &verdicts {
+        for verdict in &outcome.pairings {
             print::line(text(verdict))?;
         }
     }
-    Ok(if verdicts.iter().any(|verdict| verdict.failed.is_some()) {
-        EXIT_VIOLATION
-    } else if session.interrupted() {
-        crate::EXIT_INTERRUPTED
-    } else {
-        0
-    })
+    Ok(
+        if outcome.pairings.iter().any(|verdict| verdict.failed.is_some()) {
+            EXIT_VIOLATION
+        } else if session.interrupted() {
+            crate::EXIT_INTERRUPTED
+        } else {
+            0
+        },
+    )
 }
 
 fn text(verdict: &Verdict) -> String {

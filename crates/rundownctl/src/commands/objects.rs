@@ -1,13 +1,18 @@
 //! `rundownctl objects`: objects, step by step, with one handle.
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     bench::{Bench, Step},
     client::Client,
     error::Error,
+    outcome::Outcome,
     print,
+    record::{Failure, SCHEMA},
     session::Session,
+    show,
     target::Access,
 };
 
@@ -21,6 +26,18 @@ pub struct Options {
     /// Go on after a refusal
     #[arg(long)]
     pub keep_going: bool,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Outcomes {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// What came of each step, and of each wait when it ended.
+    pub outcomes: Vec<Outcome>,
 }
 
 const STEPS: &str = "\
@@ -49,13 +66,33 @@ pub(super) fn first_line(error: &clap::Error) -> String {
         .replace("subcommand", "step")
 }
 
+/// A line for people.
+pub(super) fn tell(outcome: &Outcome) -> Result<(), Error> {
+    print::line(outcome.to_string())
+}
+
 /// Takes the steps and prints what came of each.
 ///
 /// # Errors
-/// The first refusal, unless the user wants to go on; then the last one counts.
+/// What ends the handle. A refusal is told, and ends the steps unless the user wants to go on; the last one counts.
 pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     let mut target = session.connect()?;
     let mut bench = Bench::new(Client::open(&mut *target, Access::ReadWrite)?);
+    let mut told = Vec::new();
+    // For programs all at the end, for people as it comes.
+    let mut tell = |outcome: Outcome| {
+        if options.json {
+            told.push(outcome);
+            return Ok(());
+        }
+        match outcome {
+            Outcome::Failed { error } => {
+                eprintln!("rundownctl: {}", error.message);
+                Ok(())
+            }
+            outcome => tell(&outcome),
+        }
+    };
     let mut exit_code = 0;
     for step in &options.steps {
         if session.interrupted() {
@@ -63,21 +100,27 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
             break;
         }
         match bench.take(step) {
-            Ok(said) => print::line(said)?,
+            Ok(outcome) => outcome.into_iter().try_for_each(&mut tell)?,
             Err(error @ (Error::Refused { .. } | Error::Usage(_))) => {
-                eprintln!("rundownctl: {error}");
                 exit_code = error.exit_code();
+                tell(Outcome::Failed {
+                    error: Failure::of(&error),
+                })?;
                 if !options.keep_going {
                     break;
                 }
             }
             Err(error) => return Err(error),
         }
-        for news in bench.news()? {
-            print::line(news)?;
-        }
+        bench.news()?.into_iter().try_for_each(&mut tell)?;
     }
     bench.close()?;
     target.finish()?;
+    if options.json {
+        print::line(show::json(&Outcomes {
+            schema: SCHEMA,
+            outcomes: told,
+        }))?;
+    }
     Ok(exit_code)
 }

@@ -20,7 +20,7 @@ pub struct Options {
     /// The page
     #[arg(long, value_name = "FILE", default_value = "rundown-report.html")]
     pub out: PathBuf,
-    /// A disassembly of an arm's fast path to show, such as native=uf.txt
+    /// A disassembly of an arm's fast path to show instead of what the driver tells, such as native=uf.txt
     #[arg(long, value_name = "ARM=FILE")]
     pub listing: Vec<Listing>,
     /// What to compare when there is no file.
@@ -57,6 +57,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         &options.out,
         &records.iter().collect::<Vec<_>>(),
         &options.listing,
+        session,
     )?;
     Ok(exit_code)
 }

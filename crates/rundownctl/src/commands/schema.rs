@@ -1,9 +1,11 @@
-//! `rundownctl schema`: the form of the JSON that `stress`, `compare` and `info` print.
+//! `rundownctl schema`: the form of what `--json` prints.
 
 use clap::{Args, ValueEnum};
 use schemars::{Schema, schema_for};
 
-use super::compare::Comparison;
+use super::{
+    compare::Comparison, conform::Conformance, interop::Interoperation, objects::Outcomes, status::Status,
+};
 use crate::{
     error::Error,
     print,
@@ -27,6 +29,14 @@ pub enum Of {
     Compare,
     /// The driver and the machine
     Info,
+    /// What came of steps on objects
+    Objects,
+    /// Steps, and the first difference
+    Conform,
+    /// Checks of a shared word
+    Interop,
+    /// Whether the target is ready
+    Status,
 }
 
 impl Of {
@@ -37,6 +47,10 @@ impl Of {
             Self::Stress => schema_for!(Record),
             Self::Compare => schema_for!(Comparison),
             Self::Info => schema_for!(Machine),
+            Self::Objects => schema_for!(Outcomes),
+            Self::Conform => schema_for!(Conformance),
+            Self::Interop => schema_for!(Interoperation),
+            Self::Status => schema_for!(Status),
         }
     }
 }

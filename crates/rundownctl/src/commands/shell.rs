@@ -10,7 +10,7 @@ use rustyline::{
     history::FileHistory,
 };
 
-use super::objects::first_line;
+use super::objects::{first_line, tell};
 use crate::{
     bench::{Bench, Line, Step},
     client::Client,
@@ -42,9 +42,7 @@ pub fn run(session: &Session<'_>) -> Result<u8, Error> {
     }
     print::line("an open handle; `create ours` makes an object, `help` lists the steps, `quit` leaves")?;
     loop {
-        for news in bench.news()? {
-            print::line(news)?;
-        }
+        bench.news()?.iter().try_for_each(tell)?;
         let line = match editor.readline("rundown> ") {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
@@ -64,7 +62,7 @@ pub fn run(session: &Session<'_>) -> Result<u8, Error> {
         match Step::parse(&line) {
             Ok(Step::Quit) => break,
             Ok(step) => match bench.take(&step) {
-                Ok(said) => print::line(said)?,
+                Ok(outcome) => outcome.iter().try_for_each(tell)?,
                 Err(error @ (Error::Refused { .. } | Error::Usage(_))) => eprintln!("{error}"),
                 Err(error) => return Err(error),
             },

@@ -1,15 +1,40 @@
 //! `rundownctl status`: whether the target is ready, and what to do when it is not.
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{error::Error, print, show, target::LabOptions, target::Spec};
+use crate::{error::Error, print, record::SCHEMA, show, target::LabOptions, target::Spec};
 
 /// What to tell.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Options {
     /// Print the lines of Windows' own programs that tell the same, and do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub show: bool,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Status {
+    /// The version of this object's form.
+    pub schema: u32,
+    /// Whether a request would reach the driver.
+    pub ready: bool,
+    /// What was looked at.
+    pub parts: Vec<Part>,
+}
+
+/// A file, a setting or a device.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Part {
+    /// Which.
+    pub name: String,
+    /// How it is, and what to do when it is not as it should be.
+    pub status: String,
 }
 
 /// What Windows' own programs say.
@@ -36,7 +61,16 @@ pub fn run(options: Options, target: &Spec) -> Result<u8, Error> {
         Spec::Lab(lab) => of_lab(lab),
         Spec::Device => of_device()?,
     };
-    print::line(show::rows(rows))?;
+    print::line(if options.json {
+        let part = |(name, status)| Part { name, status };
+        show::json(&Status {
+            schema: SCHEMA,
+            ready,
+            parts: rows.into_iter().map(part).collect(),
+        })
+    } else {
+        show::rows(rows)
+    })?;
     Ok(if ready { 0 } else { super::NOT_READY })
 }
 

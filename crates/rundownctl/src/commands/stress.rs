@@ -89,7 +89,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         print::raw(show::run_table(record))?;
     }
     if let Some(file) = &options.output.report {
-        report::write(file, &[record], &options.output.listing)?;
+        report::write(file, &[record], &options.output.listing, session)?;
     }
     Ok(exit_code(&outcome))
 }

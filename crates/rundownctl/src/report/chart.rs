@@ -122,30 +122,43 @@ fn ratio_ticks(scale: &Log) -> Vec<f64> {
     let coarsest = on_scale(ROWS[2]);
     ROWS.into_iter()
         .map(on_scale)
-        .find(|ticks| (3..=6).contains(&ticks.len()))
+        .find(|ticks| ticks.len() >= 3 && apart(scale, ticks))
         .unwrap_or(coarsest)
 }
 
-/// How rare a share is: one nine is one part in ten. The maximum stands where a fourth nine would.
-fn rarity(share: f64) -> f64 {
-    if share < 1.0 { -(1.0 - share).log10() } else { 4.0 }
+/// Whether there is room for a tick's text before the next one.
+fn apart(scale: &Log, ticks: &[f64]) -> bool {
+    const ROOM: f64 = 32.0;
+    let places: Vec<f64> = ticks.iter().map(|tick| scale.place(*tick)).collect();
+    places.windows(2).all(|pair| pair[1] - pair[0] >= ROOM)
 }
+
+/// How rare a share is: one nine is one part in ten. The maximum stands half a nine above the rarest that is told.
+fn rarity(share: f64) -> f64 {
+    if share < 1.0 {
+        -(1.0 - share).log10()
+    } else {
+        TOP_RARITY
+    }
+}
+const TOP_RARITY: f64 = 4.5;
 
 /// Cumulative distributions: the share of samples, in nines, that took at most so many cycles.
 pub(super) fn distributions(workload: Workload, distributions: &[Distribution]) -> Markup {
     const HEIGHT: f64 = 230.0;
     const TOP: f64 = 26.0;
     const BOTTOM: f64 = 46.0;
-    const LABEL: f64 = 44.0;
+    const LABEL: f64 = 52.0;
     let cycles = distributions
         .iter()
-        .flat_map(|(_, latency)| latency.quantiles().map(|(_, cycles)| number(cycles)));
+        .flat_map(|(_, latency)| latency.points())
+        .map(|point| number(point.cycles));
     let x = Log::over(cycles, 4.0, LABEL, WIDTH - LABEL - 16.0);
     let plot = HEIGHT - TOP - BOTTOM;
-    let y = |share: f64| TOP + plot * (1.0 - (rarity(share) - 0.3) / 3.7);
+    let y = |share: f64| TOP + plot * (1.0 - rarity(share) / TOP_RARITY);
     let content = html! {
         text.group x=(LEFT) y="14" { (workload.name()) }
-        @for (share, name) in [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max")] {
+        @for (share, name) in [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")] {
             line.grid x1=(LABEL) x2=(at(WIDTH - 8.0)) y1=(at(y(share))) y2=(at(y(share))) {}
             text.number.end x=(LABEL - 6.0) y=(at(y(share) + 4.0)) { (name) }
         }
@@ -154,9 +167,9 @@ pub(super) fn distributions(workload: Workload, distributions: &[Distribution]) 
             text.tick x=(at(x.place(tick))) y=(at(HEIGHT - BOTTOM + 15.0)) { (short(tick)) }
         }
         @for (arm, latency) in distributions {
-            @let points = latency.quantiles().map(|(share, cycles)| (x.place(number(cycles)), y(share)));
-            polyline class={ "curve " (arm.name()) } points=(points.map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ")) {}
-            @for (x, y) in points { circle class=(class(*arm)) cx=(at(x)) cy=(at(y)) r="3.5" {} }
+            @let points: Vec<_> = latency.points().iter().map(|point| (x.place(number(point.cycles)), y(point.share))).collect();
+            polyline class={ "curve " (arm.name()) } points=(points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")) {}
+            @if let Some((x, y)) = points.last() { circle class=(class(*arm)) cx=(at(*x)) cy=(at(*y)) r="3.5" {} }
         }
         text.axis x=(at(WIDTH / 2.0)) y=(at(HEIGHT - 12.0)) { "TSC cycles, logarithmic" }
     };

@@ -1,4 +1,4 @@
-//! Disassembly that the user brings: `--listing ours=FILE`.
+//! Disassembly that the user brings: `--listing native=FILE`.
 
 use std::{fs, path::PathBuf, str::FromStr};
 

@@ -4,9 +4,10 @@
 
 use std::{fs, path::Path};
 
-use crate::{error::Error, record::Record};
+use crate::{error::Error, names::Arm, record::Record, session::Session};
 
 mod chart;
+mod disassembly;
 mod listing;
 mod page;
 mod plot;
@@ -30,7 +31,22 @@ pub fn try_out(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::File`] when the page cannot be written, or a listing not read.
-pub fn write(path: &Path, records: &[&Record], listings: &[Listing]) -> Result<(), Error> {
+pub fn write(
+    path: &Path,
+    records: &[&Record],
+    listings: &[Listing],
+    session: &Session<'_>,
+) -> Result<(), Error> {
+    let mut listings = listings.to_vec();
+    // What the lab ran is shown without being named twice.
+    if let Some(file) = session.native_listing()
+        && listings.iter().all(|listing| listing.arm != Arm::Native)
+    {
+        listings.push(Listing {
+            arm: Arm::Native,
+            file: file.into(),
+        });
+    }
     let listings = listings
         .iter()
         .map(Listing::read)

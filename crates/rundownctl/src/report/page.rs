@@ -4,9 +4,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     chart::{self, Distribution, WAYS},
+    disassembly,
     listing::Code,
 };
 use crate::{
+    hexadecimal,
     names::Arm,
     record::{ArmFigures, Latency, Record},
     show,
@@ -37,9 +39,9 @@ pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
             body {
                 (verdict(records))
                 @if !costs.is_empty() { (throughput(&costs, &ratios, &arms)) }
-                (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| figures.operation))
+                (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| &figures.operation))
                 (waits(records, &arms))
-                (code(listings))
+                (code(records, listings))
                 (figures(records))
                 (surroundings(records))
             }
@@ -107,7 +109,7 @@ fn latencies(
     explanation: &str,
     records: &[&Record],
     arms: &[Arm],
-    latency: fn(&ArmFigures) -> Latency,
+    latency: fn(&ArmFigures) -> &Latency,
 ) -> Markup {
     let charts: Vec<_> = records
         .iter()
@@ -115,7 +117,7 @@ fn latencies(
             let told: Vec<Distribution> = record
                 .arms
                 .iter()
-                .map(|figures| (figures.arm, latency(figures)))
+                .map(|figures| (figures.arm, latency(figures).clone()))
                 .filter(|(_, latency)| latency.samples > 0)
                 .collect();
             (!told.is_empty()).then(|| chart::distributions(record.workload, &told))
@@ -139,30 +141,56 @@ fn waits(records: &[&Record], arms: &[Arm]) -> Markup {
             ul.legend { @for way in WAYS { li { i class=(way) {} (way) } } }
             div.cards { figure.card { (chart) } }
         }
-        (latencies("Hand-over", "From the moment before the last release until the wait has returned, of waits that found a holder inside.", records, arms, |figures| figures.hand_over))
+        (latencies("Hand-over", "From the moment before the last release until the wait has returned, of waits that found a holder inside.", records, arms, |figures| &figures.hand_over))
     }
 }
 
-fn code(listings: &[Code]) -> Markup {
-    let missing: Vec<_> = [Arm::Ours, Arm::Native]
-        .into_iter()
-        .filter(|arm| listings.iter().all(|code| code.arm != *arm))
-        .collect();
+/// The arms side by side: what the user brought, else what the driver told.
+fn code(records: &[&Record], listings: &[Code]) -> Markup {
     html! {
         h2 { "The fast paths" }
-        @for arm in missing {
-            p {
-                "No listing of " strong { (arm.name()) } " was given. In WinDbg, "
-                @if arm == Arm::Native { code { "uf nt!ExAcquireRundownProtection" } } @else { code { "x rundown!*acquire*" } ", then " code { "uf" } }
-                ", saved to a file, and " code { "--listing " (arm.name()) "=FILE" } "."
-            }
-        }
+        p { "Acquire and release as they lie in memory, addresses counted from their beginnings." }
         div.cards {
-            @for code in listings {
-                figure.card { figcaption { (code.arm.name()) } pre { (code.text) } }
+            @for arm in [Arm::Ours, Arm::Native] {
+                @match text_of(arm, records, listings) {
+                    Some(text) => figure.card { figcaption { (arm.name()) } pre { (text) } },
+                    None => figure.card {
+                        figcaption { (arm.name()) }
+                        p {
+                            "Nobody told it. In the lab a reference stands in for the system's routines; with "
+                            code { "--target lab:native=FILE" } " it is NT's own code, as WinDbg's "
+                            code { "uf nt!ExAcquireRundownProtection" } " prints it. Any listing can be shown by "
+                            code { "--listing " (arm.name()) "=FILE" } "."
+                        }
+                    },
+                }
+            }
+            @for listing in listings.iter().filter(|code| ![Arm::Ours, Arm::Native].contains(&code.arm)) {
+                figure.card { figcaption { (listing.arm.name()) } pre { (listing.text) } }
             }
         }
     }
+}
+
+fn text_of(arm: Arm, records: &[&Record], listings: &[Code]) -> Option<String> {
+    let brought: Vec<_> = listings
+        .iter()
+        .filter(|code| code.arm == arm)
+        .map(|code| code.text.as_str())
+        .collect();
+    if !brought.is_empty() {
+        return Some(brought.join("\n"));
+    }
+    let told = records
+        .iter()
+        .flat_map(|record| &record.code)
+        .find(|code| code.arm == arm)?;
+    let routine = |digits| disassembly::routine(&hexadecimal::decode(digits).unwrap_or_default());
+    Some(format!(
+        "acquire:\n{}\nrelease:\n{}",
+        routine(&told.acquire),
+        routine(&told.release)
+    ))
 }
 
 fn figures(records: &[&Record]) -> Markup {
@@ -196,7 +224,7 @@ fn surroundings(records: &[&Record]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{WaysOut, tests::record};
+    use crate::record::{FastPath, WaysOut, tests::record};
 
     fn text(listings: &[Code]) -> String {
         let mut record = record(&[Arm::Ours, Arm::Native], |arm, _| {
@@ -211,8 +239,9 @@ mod tests {
                 p99: 200,
                 p999: 5000,
                 max: 1_000_000,
+                curve: Vec::new(),
             };
-            figures.hand_over = figures.operation;
+            figures.hand_over = figures.operation.clone();
         }
         record.arms[0].ways_out = WaysOut {
             drained: 3,
@@ -264,7 +293,20 @@ mod tests {
         };
         let page = text(&[code]);
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
-        assert!(page.contains("No listing of <strong>ours</strong>"));
-        assert!(!page.contains("No listing of <strong>native</strong>"));
+        assert!(page.contains("--listing ours=FILE"));
+        assert!(!page.contains("--listing native=FILE"));
+    }
+
+    #[test]
+    fn what_the_driver_told_is_disassembled() {
+        let mut record = record(&[Arm::Ours], |_, _| 900);
+        record.code = vec![FastPath {
+            arm: Arm::Ours,
+            acquire: "0f0d09c3cc".into(),
+            release: "c3".into(),
+        }];
+        let page = page(&[&record], &[]).into_string();
+        assert!(page.contains("prefetchw [rcx]") && !page.contains("int3"));
+        assert!(page.contains("--listing native=FILE"));
     }
 }

@@ -1,11 +1,11 @@
 //! A driver that exists only here: it follows the protocol, counts by rule instead of working, and misbehaves on demand.
 
 use rundown_abi::{
-    Arm, ConformanceResult, ConformanceRun, Header, Info, InfoRequest, InteropResult, InteropRun, Latency,
-    Limits, ObjectLimits, ObjectLimitsRequest, Observed, Operation, Refusal, Request, RunState, SpinPath,
-    Stall, StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart, StressStarted,
-    StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, TraceStep, Turn, Violations, WaysOut, Workload, ioctl,
-    limits, parse,
+    Arm, Code, CodeQuery, ConformanceResult, ConformanceRun, Header, Info, InfoRequest, InteropResult,
+    InteropRun, Latency, Limits, ObjectLimits, ObjectLimitsRequest, Observed, Operation, Refusal, Request,
+    RunState, SHARES, SpinPath, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
+    StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, TraceStep, Turn, Violations,
+    WaysOut, Workload, ioctl, limits, parse,
 };
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
@@ -39,6 +39,17 @@ fn asked<T: Request>(input: &[u8]) -> Result<T, u32> {
     parse::<T>(input).map_err(Refusal::status)
 }
 
+/// `prefetchw [rcx]; ret`, and a release that is `ret`.
+fn machine_code(query: &CodeQuery) -> Code {
+    let mut code = Code::new_zeroed();
+    code.header = Header::of::<Code>();
+    code.kind = query.kind;
+    (code.acquire_length, code.release_length) = (4, 1);
+    code.acquire[..4].copy_from_slice(&[0x0f, 0x0d, 0x09, 0xc3]);
+    code.release[0] = 0xc3;
+    code
+}
+
 /// An operation costs as many cycles as this, in every workload: ours a little less than the system's.
 const fn cycles(arm: Arm) -> u64 {
     match arm {
@@ -56,11 +67,9 @@ fn latency(median: u64) -> Latency {
     Latency {
         samples: 1_000,
         sum: 1_100 * median,
-        p50: median,
-        p90: median * 3 / 2,
-        p99: median * 4,
-        p999: median * 20,
         max: median * 1_000,
+        // Half of the samples at the median, and a tail that grows by its rarity.
+        quantiles: SHARES.map(|share| median.max(median * 1_000 / (10_000 - u64::from(share)))),
     }
 }
 
@@ -69,6 +78,7 @@ impl Driver {
     pub(crate) fn request(&mut self, code: u32, input: &[u8], capacity: usize) -> Answer {
         let answer = match code {
             ioctl::QUERY_INFO => asked::<InfoRequest>(input).map(|_| bytes(&info())),
+            ioctl::QUERY_CODE => asked(input).map(|query| bytes(&machine_code(&query))),
             ioctl::STRESS_START => asked(input).map(|start| self.start(start)),
             ioctl::STRESS_RESULT => self.of_run(input).map(|start| self.result(&start)),
             ioctl::STRESS_STOP => self.of_run(input).map(|_| {

@@ -51,10 +51,18 @@ pub fn initialize() {
     write(TIMER_DIVIDE, 3); // by 16
     write(LVT_TIMER, MASKED);
     write(TIMER_INITIAL, u32::MAX);
+    // A millisecond or longer, as the host will have it: the two clocks' ratio stays what it is.
+    let (start, first) = clock::together(|| read(TIMER_CURRENT));
     cpu::stall(clock::cycles_per_millisecond());
-    let per_millisecond = (u32::MAX - read(TIMER_CURRENT)).max(1);
+    let (end, last) = clock::together(|| read(TIMER_CURRENT));
+    let per_millisecond = u64::from(first - last) * clock::cycles_per_millisecond() / (end - start);
     write(LVT_TIMER, PERIODIC | u32::from(trap::CLOCK_VECTOR));
-    write(TIMER_INITIAL, per_millisecond);
+    write(TIMER_INITIAL, (per_millisecond as u32).max(1));
+}
+
+/// How many ticks of this processor's timer lie between two interrupts of its clock.
+pub fn ticks_per_interrupt() -> u32 {
+    read(TIMER_INITIAL)
 }
 
 /// Tells the APIC that the handler of the present interrupt is done.

@@ -1,47 +1,44 @@
-//! Time: the TSC, calibrated against the PIT, and NT's units of 100 ns.
+//! Time: the TSC, calibrated against the HPET, and NT's units of 100 ns.
 
-use super::cpu;
+use super::{cpu, hpet};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Units of 100 ns in a second.
 pub const UNITS_PER_SECOND: u64 = 10_000_000;
 /// 2026-01-01 in NT's time, units of 100 ns since 1601: the machine has no clock that matters, and runs repeat.
 pub const BOOT_SYSTEM_TIME: u64 = 134_117_280_000_000_000;
-const PIT_HZ: u64 = 1_193_182;
-/// How long the PIT is watched, ticks of its clock; it counts 65,536 of them down (55 ms).
-const CALIBRATION_TICKS: u16 = 12_000;
-/// Tries for one reading of both clocks; the one that took the fewest cycles counts.
+const FEMTOSECONDS_PER_SECOND: u128 = 1_000_000_000_000_000;
+/// How long the HPET is watched at least, femtoseconds: 10 ms.
+const CALIBRATION: u128 = 10_000_000_000_000;
+/// Tries for one reading of two clocks; the one that took the fewest cycles counts.
 const TRIES: usize = 16;
 
 static CYCLES_PER_SECOND: AtomicU64 = AtomicU64::new(1_000_000_000);
 static START: AtomicU64 = AtomicU64::new(0);
 
-/// Measures the TSC against PIT channel 2, and starts time. A busy host may stop this processor at any moment, so both
-/// clocks are read together, several times at each end, and the closest pair is used.
+/// Measures the TSC against the HPET, and starts time.
 pub fn calibrate() {
-    // Gate on, speaker off; channel 2, low then high byte, mode 0: counts down once, from 65,535.
-    cpu::out8(0x61, cpu::in8(0x61) & !2 | 1);
-    cpu::out8(0x43, 0xB0);
-    cpu::out8(0x42, 0xFF);
-    cpu::out8(0x42, 0xFF);
-    let (start, first) = read_both();
-    let (end, last) = loop {
-        let (end, last) = read_both();
-        if first.wrapping_sub(last) >= CALIBRATION_TICKS {
-            break (end, last);
+    hpet::start();
+    let period = u128::from(hpet::period());
+    let (start, first) = together(hpet::counter);
+    let (end, elapsed) = loop {
+        let (end, last) = together(hpet::counter);
+        let elapsed = u128::from(last.wrapping_sub(first)) * period;
+        if elapsed >= CALIBRATION {
+            break (end, elapsed);
         }
     };
-    let ticks = u64::from(first.wrapping_sub(last));
-    CYCLES_PER_SECOND.store((end - start) * PIT_HZ / ticks, Ordering::Relaxed);
+    let frequency = u128::from(end - start) * FEMTOSECONDS_PER_SECOND / elapsed;
+    CYCLES_PER_SECOND.store(frequency as u64, Ordering::Relaxed);
     START.store(end, Ordering::Relaxed);
 }
 
-/// The TSC and the PIT's count at nearly the same moment.
-fn read_both() -> (u64, u16) {
+/// The TSC and another clock at nearly the same moment. A busy host may stop this processor at any moment, so both are read
+/// several times, and the closest pair is used.
+pub fn together(other: impl Fn() -> u32) -> (u64, u32) {
     let read = |_| {
         let before = cpu::rdtsc();
-        cpu::out8(0x43, 0x80); // latch channel 2
-        let count = u16::from_le_bytes([cpu::in8(0x42), cpu::in8(0x42)]);
+        let count = other();
         let after = cpu::rdtsc();
         (after - before, before + (after - before) / 2, count)
     };

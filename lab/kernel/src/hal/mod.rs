@@ -5,6 +5,7 @@ pub mod boot;
 pub mod clock;
 pub mod cpu;
 pub mod descriptors;
+pub mod hpet;
 pub mod ioapic;
 pub mod nmi;
 pub mod pcr;

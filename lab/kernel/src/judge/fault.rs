@@ -140,14 +140,15 @@ pub fn invalid_opcode(frame: &TrapFrame) {
 
 /// `#DF`: the stack ran into its guard page, or worse.
 pub fn double_fault(frame: &TrapFrame) {
-    blame(frame, "double fault");
     let thread = pcr::current_thread();
     let overflow = thread
         .stack()
         .is_some_and(|(low, high)| !(low..=high).contains(&frame.rsp) || frame.rsp - low < 512);
+    // Before anybody is blamed: an interrupt may take what the driver left of its stack.
     if overflow {
         stack_overflow(frame);
     }
+    blame(frame, "double fault");
     bugcheck_at(
         frame,
         code::UNEXPECTED_KERNEL_MODE_TRAP,

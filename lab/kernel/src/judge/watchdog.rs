@@ -59,7 +59,7 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
     if timeout != 0 && seconds >= timeout {
         bugcheck(
             code::RUN_TIMEOUT,
-            [seconds, 0, 0, 0],
+            [timeout, seconds, 0, 0],
             format_args!("the run took {seconds} s, its limit; the threads below say where they are"),
         );
     }

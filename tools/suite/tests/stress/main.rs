@@ -136,7 +136,7 @@ fn every_workload_on_every_arm() {
                     figures.refused,
                     figures.generations,
                     figures.contested,
-                    figures.operation.p50
+                    figures.operation.quantile(5_000).unwrap()
                 );
                 match workload {
                     Workload::Refused => assert_eq!(figures.acquires, 0, "{what}"),

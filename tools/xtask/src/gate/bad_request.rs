@@ -44,13 +44,13 @@ fn words(words: &[u32]) -> String {
 /// A `StressStart` with one of its words changed: header, arms, workload, threads, milliseconds, rounds, warm-up, hold, gap,
 /// waiter, spin, batch, stall, flags, reserved, seed.
 fn start(index: usize, value: u32) -> String {
-    let mut start = [72, 2, 1, 1, 2, 10, 1, 0, 100, 100, 1, 0, 1, 0, 0, 0, 1, 0];
+    let mut start = [72, 3, 1, 1, 2, 10, 1, 0, 100, 100, 1, 0, 1, 0, 0, 0, 1, 0];
     start[index] = value;
     words(&start)
 }
 
 fn cases() -> Vec<Case> {
-    let info = words(&[8, 2]);
+    let info = words(&[8, 3]);
     let mut cases = vec![
         case("a sound request", None, &[QUERY_INFO, &info, "--out", INFO_SIZE]),
         case(
@@ -71,17 +71,17 @@ fn cases() -> Vec<Case> {
         case(
             "a long input",
             Some("STATUS_INVALID_BUFFER_SIZE"),
-            &[QUERY_INFO, &words(&[8, 2, 0]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[8, 3, 0]), "--out", INFO_SIZE],
         ),
         case(
             "another version",
             Some("STATUS_REVISION_MISMATCH"),
-            &[QUERY_INFO, &words(&[8, 1]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[8, 2]), "--out", INFO_SIZE],
         ),
         case(
             "a size that lies",
             Some("STATUS_INVALID_PARAMETER_1"),
-            &[QUERY_INFO, &words(&[16, 2]), "--out", INFO_SIZE],
+            &[QUERY_INFO, &words(&[16, 3]), "--out", INFO_SIZE],
         ),
         case(
             "no room for the answer",
@@ -96,7 +96,7 @@ fn cases() -> Vec<Case> {
         case(
             "a run that is not ours",
             Some("STATUS_NOT_FOUND"),
-            &[STRESS_RESULT, &words(&[16, 2, 99, 0]), "--out", "184"],
+            &[STRESS_RESULT, &words(&[16, 3, 99, 0]), "--out", "184"],
         ),
         case(
             "a start with a handle for reading",

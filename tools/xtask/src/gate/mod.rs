@@ -29,6 +29,7 @@ pub(crate) fn run(
     steps::models(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
         steps::image(&mut gate, tree);
+        steps::code(&mut gate, tree);
         windows::steps(&mut gate, tree, toolchain, for_client);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);

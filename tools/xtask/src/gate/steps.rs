@@ -151,6 +151,16 @@ fn residence_faults(tree: &Tree) -> Result<[Option<String>; 3]> {
     ])
 }
 
+/// The driver's machine code, where the primitive was inlined. The probes' code is among the tests of tools/.
+pub(super) fn code(gate: &mut Gate, tree: &Tree) {
+    gate.step("code of rundown.sys", |progress| {
+        let mut command = Command::new(cargo());
+        command.args(["test", "--package", "rundown-codegen", "--test", "rundown_sys"]);
+        build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+        tests(command.env("RUNDOWN_LAB_DIR", tree.lab()), progress)
+    });
+}
+
 /// The lab's own tests, with the drivers that they are made of.
 pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     let built = gate.group("build, specimens", || {

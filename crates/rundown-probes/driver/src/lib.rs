@@ -1,0 +1,26 @@
+//! The probes in a driver. Nobody loads it: it is there to be disassembled.
+#![no_std]
+#![allow(
+    unsafe_code,
+    reason = "symbols that are found by name, and the kernel's routines"
+)]
+
+mod nt;
+#[path = "../../src/probes.rs"]
+mod probes;
+
+use nt::Nt as Os;
+
+/// What a driver begins with.
+///
+/// # Safety
+/// Any: it does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn DriverEntry() -> i32 {
+    0
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    <Os as ex_rundown::Platform>::misuse(ex_rundown::Misuse::BadMemory, 0)
+}
