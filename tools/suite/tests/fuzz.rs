@@ -391,6 +391,9 @@ fn spoilt_requests_leave_nothing_behind() {
         let name = Refusal::from_status(*status).map_or("", Refusal::status_name);
         println!("{count:>7} 0x{status:08X} {name}");
     }
+    if requests < REQUESTS {
+        return;
+    }
     for expected in [
         Refusal::UnknownCode,
         Refusal::Version,

@@ -57,7 +57,7 @@ impl Subject<'_> {
                 runs.failures.push(Failure {
                     seed,
                     faults,
-                    seconds: ran.lab.seconds,
+                    seconds: Some(ran.lab.seconds),
                     repeat: boot.line(),
                 });
             }
@@ -89,7 +89,7 @@ impl Subject<'_> {
                 runs.failures.push(Failure {
                     seed,
                     faults,
-                    seconds: lab.seconds,
+                    seconds: Some(lab.seconds),
                     repeat: process::line(&command),
                 });
             } else if !finished.status.success() {

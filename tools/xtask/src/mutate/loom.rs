@@ -22,7 +22,7 @@ pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Prog
     command
         .env("CARGO_INCREMENTAL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
-    command.env("RUSTFLAGS", "--cfg loom");
+    command.env("RUSTFLAGS", "--cfg loom").env("RUST_BACKTRACE", "0");
     command.args(["--", "--exact", "--nocapture"]).args(scenes);
     let finished = process::watch(&mut command, progress)?;
     let mut runs = Runs::new(1);
@@ -42,27 +42,30 @@ pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Prog
     Ok(runs)
 }
 
-/// What failed first: the model's own line (see `tests/loom/model.rs`), and the panic's text.
+/// What failed first: the panic's text, and the model's own line (see `tests/loom/model.rs`), which is not there when the
+/// wreck of a failed execution has ended the process.
 fn failure(finished: &Finished, repeat: String) -> Result<Failure> {
-    let model = finished
-        .stdout
-        .lines()
-        .find_map(|line| line.strip_suffix(" s, FAILED")?.strip_prefix("loom: "));
     let panic = finished
         .stderr
         .lines()
         .skip_while(|line| !line.contains("panicked at"))
         .skip(1)
         .find(|line| !line.trim().is_empty());
-    let (Some(model), Some(panic)) = (model, panic) else {
+    let Some(panic) = panic else {
         bail!("`{repeat}` failed, and no model did:\n{}", finished.tail());
     };
-    let seconds = model.rsplit(", ").next().and_then(|seconds| seconds.parse().ok());
-    let model = model.split(": bound").next().unwrap_or(model);
+    let model = finished
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_suffix(" s, FAILED")?.strip_prefix("loom: "));
+    let mut fault = panic.trim().to_owned();
+    if let Some((name, _)) = model.and_then(|model| model.split_once(": bound")) {
+        fault = format!("{fault}: in `{name}`");
+    }
     Ok(Failure {
         seed: 1,
-        faults: vec![format!("{}: in `{model}`", panic.trim())],
-        seconds: seconds.unwrap_or_default(),
+        faults: vec![fault],
+        seconds: model.and_then(|model| model.rsplit(", ").next()?.parse().ok()),
         repeat,
     })
 }

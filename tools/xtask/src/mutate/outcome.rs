@@ -10,8 +10,8 @@ use super::patch::NAMES;
 pub(super) struct Failure {
     pub(super) seed: u64,
     pub(super) faults: Vec<String>,
-    /// Until it was found: the lab's wall-clock time from its start, the model's from its first execution.
-    pub(super) seconds: f64,
+    /// Until it was found: the lab's wall-clock time from its start, the model's from its first execution, if it told.
+    pub(super) seconds: Option<f64>,
     /// The command that repeats it.
     pub(super) repeat: String,
 }
@@ -67,10 +67,10 @@ impl Runs {
 
     /// How long it took to be found, from seed to seed.
     fn times(&self) -> String {
-        let times = self.failures.iter().map(|failure| failure.seconds);
+        let times = self.failures.iter().filter_map(|failure| failure.seconds);
         match (times.clone().reduce(f64::min), times.reduce(f64::max)) {
-            (Some(least), Some(most)) if self.failures.len() > 1 => format!("{least:.1} to {most:.1} s"),
-            (Some(only), _) => format!("{only:.1} s"),
+            (Some(least), Some(most)) if self.failures.len() > 1 => format!(", {least:.1} to {most:.1} s"),
+            (Some(only), _) => format!(", {only:.1} s"),
             _ => String::new(),
         }
     }
@@ -106,7 +106,7 @@ impl Runs {
         } else {
             format!("{found} of {count}: ")
         };
-        format!("{often}{}, {}", reasons.join(" or "), self.times())
+        format!("{often}{}{}", reasons.join(" or "), self.times())
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
             runs.failures.push(Failure {
                 seed,
                 faults: vec![(*fault).to_owned()],
-                seconds: 1.5,
+                seconds: Some(1.5),
                 repeat: "again".into(),
             });
         }
