@@ -45,6 +45,17 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Whether the system's machine code is wanted.
+    #[must_use]
+    pub const fn native_code(&self) -> bool {
+        match &self.command {
+            Command::Stress(options) => options.output.shown.native_code,
+            Command::Compare(options) => options.output.shown.native_code,
+            Command::Report(options) => options.shown.native_code,
+            _ => false,
+        }
+    }
+
     /// Whether the answer is for a program.
     #[must_use]
     pub const fn json(&self) -> bool {
@@ -67,12 +78,18 @@ pub enum Command {
     /// Describe the driver, the machine, and how a wait spins on it
     Info(info::Options),
     /// Stress run-down protection: holders against an owner that runs the object down again and again
+    #[command(
+        mut_arg("listing", |arg| arg.requires("report")),
+        mut_arg("native_code", |arg| arg.requires("report"))
+    )]
     Stress(stress::Options),
     /// Compare ours with the system's, workload by workload
     #[command(
         mut_arg("duration", |arg| arg.default_value("4000")),
         mut_arg("rounds", |arg| arg.default_value("10")),
-        mut_arg("warm_up", |arg| arg.default_value("5"))
+        mut_arg("warm_up", |arg| arg.default_value("5")),
+        mut_arg("listing", |arg| arg.requires("report")),
+        mut_arg("native_code", |arg| arg.requires("report"))
     )]
     Compare(compare::Options),
     /// Watch a run that goes on until Ctrl-C

@@ -49,7 +49,8 @@ pub const EXIT_INTERRUPTED: u8 = 130;
 ///
 /// `interrupted` becomes true when the user presses Ctrl-C.
 pub fn run(cli: &Cli, interrupted: &AtomicBool) -> ExitCode {
-    let code = match carry_out(cli, &Session::new(&cli.target, interrupted)) {
+    let session = Session::new(&cli.target, interrupted).with_native_code(cli.native_code());
+    let code = match carry_out(cli, &session) {
         Ok(code) => code,
         Err(error) => {
             if cli.json() {

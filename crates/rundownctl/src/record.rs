@@ -38,7 +38,7 @@ pub struct Record {
     pub load: Load,
     /// The machine and the driver; absent when nobody answered.
     pub machine: Option<Machine>,
-    /// The machine code of the arms' fast paths; a file of an older client has none, and the lab has none of the system's.
+    /// The machine code of the arms' fast paths, the system's only if it was asked for; a file of an older client has none.
     #[serde(default)]
     pub code: Vec<FastPath>,
     /// The sums over all arms; absent when the run never began.

@@ -20,6 +20,7 @@ use crate::{
 pub struct Session<'a> {
     way: Way<'a>,
     interrupted: &'a AtomicBool,
+    native_code: bool,
 }
 
 enum Way<'a> {
@@ -34,6 +35,7 @@ impl<'a> Session<'a> {
         Self {
             way: Way::To(target),
             interrupted,
+            native_code: false,
         }
     }
 
@@ -43,7 +45,15 @@ impl<'a> Session<'a> {
         Self {
             way: Way::There(Cell::new(Some(target))),
             interrupted,
+            native_code: false,
         }
+    }
+
+    /// The same, in which the system's machine code is asked for as well if `wanted`.
+    #[must_use]
+    pub const fn with_native_code(mut self, wanted: bool) -> Self {
+        self.native_code = wanted;
+        self
     }
 
     /// Reaches the target. The lab boots a machine for it.
@@ -69,17 +79,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The kind whose machine code tells what an arm runs; `None` for a floor, and for the system's routines in the lab, where a
-    /// reference stands in for them.
+    /// The kind whose machine code tells what an arm runs; `None` for a floor, for the system's routines unless they are wanted, and
+    /// for those in the lab, where a reference stands in for them.
     #[must_use]
     pub const fn code_behind(&self, arm: Arm) -> Option<ObjectKind> {
-        let lab = matches!(self.way, Way::To(Spec::Lab(_)));
+        let native = self.native_code && !matches!(self.way, Way::To(Spec::Lab(_)));
         match arm {
             Arm::Ours => Some(ObjectKind::Ours),
             Arm::OursWide => Some(ObjectKind::OursWide),
             Arm::OursCacheAware => Some(ObjectKind::OursCacheAware),
-            Arm::Native if !lab => Some(ObjectKind::Native),
-            Arm::NativeCacheAware if !lab => Some(ObjectKind::NativeCacheAware),
+            Arm::Native if native => Some(ObjectKind::Native),
+            Arm::NativeCacheAware if native => Some(ObjectKind::NativeCacheAware),
             _ => None,
         }
     }

@@ -114,7 +114,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         print::raw(show::caveats(&records))?;
     }
     if let Some(file) = &options.output.report {
-        report::write(file, &records, &options.output.listing, session)?;
+        report::write(file, &records, &options.output.shown, session)?;
     }
     Ok(exit_code)
 }

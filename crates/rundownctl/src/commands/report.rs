@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::compare::{self, Comparison};
-use crate::{error::Error, record::Record, report, report::Listing, session::Session};
+use crate::{error::Error, record::Record, report, session::Session};
 
 /// What the page is about.
 #[derive(Args, Clone, Debug)]
@@ -20,9 +20,9 @@ pub struct Options {
     /// The page
     #[arg(long, value_name = "FILE", default_value = "rundown-report.html")]
     pub out: PathBuf,
-    /// A disassembly of an arm's fast path to show instead of what the driver tells, such as native=uf.txt
-    #[arg(long, value_name = "ARM=FILE")]
-    pub listing: Vec<Listing>,
+    /// The code on the page.
+    #[command(flatten)]
+    pub shown: report::Shown,
     /// What to compare when there is no file.
     #[command(flatten)]
     pub scope: compare::Scope,
@@ -56,7 +56,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     report::write(
         &options.out,
         &records.iter().collect::<Vec<_>>(),
-        &options.listing,
+        &options.shown,
         session,
     )?;
     Ok(exit_code)

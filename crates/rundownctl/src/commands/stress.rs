@@ -11,7 +11,7 @@ use crate::{
     names::{Arm, Workload},
     print,
     progress::Progress,
-    report::{self, Listing},
+    report::{self, Shown},
     run::{Outcome, Plan},
     session::Session,
     show,
@@ -52,9 +52,9 @@ pub struct Output {
     /// Write a page with charts, which needs nothing but itself
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// A disassembly of an arm's fast path for the page, such as native=uf.txt
-    #[arg(long, value_name = "ARM=FILE", requires = "report")]
-    pub listing: Vec<Listing>,
+    /// The code on the page.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// The run of these arms, each of them once.
@@ -89,7 +89,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         print::raw(show::run_table(record))?;
     }
     if let Some(file) = &options.output.report {
-        report::write(file, &[record], &options.output.listing, session)?;
+        report::write(file, &[record], &options.output.shown, session)?;
     }
     Ok(exit_code(&outcome))
 }

@@ -1,10 +1,42 @@
-//! Disassembly that the user brings: `--listing native=FILE`.
+//! Whose code a page shows: `--listing ARM=FILE`, `--native-code`.
 
-use std::{fs, path::PathBuf, str::FromStr};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::{error::Error, names::Arm};
+
+/// What a page shows of the arms' machine code, beside ours as the driver tells it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Shown {
+    /// A disassembly of an arm's fast path to show instead, such as native=uf.txt
+    #[arg(long, value_name = "ARM=FILE")]
+    pub listing: Vec<Listing>,
+    /// Show the system's routines too, which are Microsoft's: such a page is for you alone
+    #[arg(long)]
+    pub native_code: bool,
+}
+
+impl Shown {
+    /// The listings to show, the one that the lab runs as the system's routines among them if those are to be seen.
+    ///
+    /// # Errors
+    /// [`Error::File`] when one cannot be read.
+    pub(super) fn read(&self, native: Option<&Path>) -> Result<Vec<Code>, Error> {
+        let brought = self.listing.iter().any(|listing| listing.arm == Arm::Native);
+        let run = native
+            .filter(|_| self.native_code && !brought)
+            .map(|file| Listing {
+                arm: Arm::Native,
+                file: file.into(),
+            });
+        self.listing.iter().chain(&run).map(Listing::read).collect()
+    }
+}
 
 /// The file with an arm's fast path, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +69,7 @@ impl FromStr for Listing {
 }
 
 impl Listing {
-    pub(super) fn read(&self) -> Result<Code, Error> {
+    fn read(&self) -> Result<Code, Error> {
         // WinDbg's logs are in the system's code page: what is no UTF-8 is shown as such.
         let bytes = fs::read(&self.file).map_err(|source| Error::File {
             path: self.file.clone(),

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{error::Error, names::Arm, record::Record, session::Session};
+use crate::{error::Error, record::Record, session::Session};
 
 mod chart;
 mod disassembly;
@@ -12,7 +12,7 @@ mod listing;
 mod page;
 mod plot;
 
-pub use listing::Listing;
+pub use listing::{Listing, Shown};
 
 /// Makes sure that the page can be written, before time is spent on what it is to tell.
 ///
@@ -31,26 +31,8 @@ pub fn try_out(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::File`] when the page cannot be written, or a listing not read.
-pub fn write(
-    path: &Path,
-    records: &[&Record],
-    listings: &[Listing],
-    session: &Session<'_>,
-) -> Result<(), Error> {
-    let mut listings = listings.to_vec();
-    // What the lab ran is shown without being named twice.
-    if let Some(file) = session.native_listing()
-        && listings.iter().all(|listing| listing.arm != Arm::Native)
-    {
-        listings.push(Listing {
-            arm: Arm::Native,
-            file: file.into(),
-        });
-    }
-    let listings = listings
-        .iter()
-        .map(Listing::read)
-        .collect::<Result<Vec<_>, _>>()?;
+pub fn write(path: &Path, records: &[&Record], shown: &Shown, session: &Session<'_>) -> Result<(), Error> {
+    let listings = shown.read(session.native_listing())?;
     let page = page::page(records, &listings).into_string();
     fs::write(path, page).map_err(|source| Error::File {
         path: path.into(),

@@ -157,10 +157,12 @@ fn code(records: &[&Record], listings: &[Code]) -> Markup {
                     None => figure.card {
                         figcaption { (arm.name()) }
                         p {
-                            "Nobody told it. In the lab a reference stands in for the system's routines; with "
-                            code { "--target lab:native=FILE" } " it is NT's own code, as WinDbg's "
-                            code { "uf nt!ExAcquireRundownProtection" } " prints it. Any listing can be shown by "
-                            code { "--listing " (arm.name()) "=FILE" } "."
+                            @if arm == Arm::Native {
+                                "The system's routines are Microsoft's, and are shown when they are asked for: " code { "--native-code" }
+                                ". In the lab a reference stands in for them, unless " code { "--target lab:native=FILE" }
+                                " brings NT's own. "
+                            }
+                            "Any listing can be shown by " code { "--listing " (arm.name()) "=FILE" } "."
                         }
                     },
                 }
