@@ -96,6 +96,8 @@ pub struct Config {
     pub timeout: u64,
     /// Whether the driver is started and stopped with each creation of a start failing once, before it is served (`sweepstart`).
     pub sweep_start: bool,
+    /// Whether to try out what the machine can do, and nothing else (`probe`).
+    pub probe: bool,
     /// Whether to test the kernel itself (`selftest`).
     pub selftest: bool,
     /// Which specimen a bare driver is to be (`case=`): the last word of its registry path.
@@ -124,6 +126,7 @@ impl Config {
             raised: 20_000,
             timeout: 0,
             sweep_start: false,
+            probe: false,
             selftest: false,
             case: Name::EMPTY,
             module,
@@ -185,6 +188,7 @@ impl Config {
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "sweepstart" => self.sweep_start = true,
+            "probe" => self.probe = true,
             "selftest" => self.selftest = true,
             "case" => self.case = Name::new(value)?,
             _ => return None,

@@ -32,6 +32,13 @@ fn double_word(address: u64) -> u32 {
     unsafe { ((address & !3) as *const u32).read_volatile() }
 }
 
+/// Whether MONITORX comes here. A processor that carries it out by itself, as one of AMD's does under KVM, leaves nothing to count.
+pub fn is_emulated() -> bool {
+    let word = 0;
+    cpu::monitorx(&raw const word);
+    pcr::current_thread().monitor.swap(0, Relaxed) == (&raw const word) as u64
+}
+
 /// Emulates the instruction at RIP, if it is one of the two.
 pub fn emulate(frame: &mut TrapFrame) -> bool {
     let whole = |lies_in: fn(u64) -> bool| lies_in(frame.rip) && lies_in(frame.rip + LENGTH);

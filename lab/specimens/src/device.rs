@@ -1,6 +1,7 @@
 //! The specimen `device`: a WDM driver for a root device. What it does at a request is the request's function code, from 0x800.
 
 use crate::nt::{self, *};
+use core::arch::asm;
 use core::ffi::c_void;
 
 /// `IRP_MJ_DEVICE_CONTROL`, `IRP_MJ_PNP`, and what they need.
@@ -173,6 +174,13 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
             0x80A => {
                 KEEP_DEVICE = true;
                 complete(irp, 0, 0)
+            }
+            // Interrupts disabled for ever, at PASSIVE_LEVEL: no watchdog of the machine's sees it.
+            0x80B => {
+                asm!("cli");
+                loop {
+                    core::hint::spin_loop();
+                }
             }
             // For sweeps. Sound: what fails is said, and what was there is freed.
             0x810 => two_blocks(irp, true),

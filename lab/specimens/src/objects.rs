@@ -8,6 +8,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("set-no-event", set_no_event),
     ("close-no-handle", close_no_handle),
     ("leave-thread", leave_thread),
+    ("leave-waiting-thread", leave_waiting_thread),
     ("leave-timer", leave_timer),
     ("wait-on-stack-for-ever", wait_on_stack_for_ever),
     ("wait-for-ever", wait_for_ever),
@@ -32,6 +33,23 @@ unsafe fn leave_thread() -> i32 {
     unsafe {
         PsCreateSystemThread(&mut handle, 0, 0, 0, 0, sleeper, core::ptr::null_mut());
         ZwClose(handle);
+    }
+    0
+}
+
+/// On an event in pool, which nobody sets.
+unsafe extern "system" fn waiter(event: *mut c_void) {
+    unsafe { wait_for(event) };
+}
+
+unsafe fn leave_waiting_thread() -> i32 {
+    let mut handle = 0;
+    unsafe {
+        let event = block().cast::<Event>();
+        KeInitializeEvent(event, 1, 0);
+        PsCreateSystemThread(&mut handle, 0, 0, 0, 0, waiter, event.cast());
+        ZwClose(handle);
+        sleep(500);
     }
     0
 }

@@ -7,6 +7,9 @@ use crate::counters::Counters;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+/// What the host writes to COM1's scratch register before it sends an NMI: the machine is to report now.
+pub const HOST_ASKS: u8 = 0x4E;
+
 /// A report, as far as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dump {
@@ -51,6 +54,10 @@ pub struct Thread {
     pub inside: Option<String>,
     /// The driver's address that the export returns to; 0 if it is inside none.
     pub caller: u64,
+    /// What it waits for, as `31000 ms on the SynchronizationEvent 0xffffa00000001fc0`.
+    pub waits: Option<String>,
+    /// RIP and RBP of a thread that ran when another one failed; otherwise zeroes.
+    pub running: (u64, u64),
     /// Where [`Thread::stack`] begins.
     pub stack_start: u64,
     /// Its stack from there up, word by word.
@@ -105,10 +112,7 @@ impl Dump {
                 continue;
             };
             match kind {
-                "module" => {
-                    let mut numbers = rest.split_ascii_whitespace().skip(1).map_while(number);
-                    dump.driver = numbers.next().zip(numbers.next()).unwrap_or_default();
-                }
+                "module" => dump.driver = module(rest),
                 "reg" => {
                     dump.registers = assignments(rest)
                         .filter_map(|(k, v)| Some((k.into(), number(v)?)))
@@ -142,10 +146,23 @@ impl Dump {
     }
 }
 
+/// Base and size of the driver that was loaded last, by its `module:` line; zeroes if none was.
+#[must_use]
+pub fn driver(log: &str) -> (u64, u64) {
+    let mut lines = log.lines().filter_map(|line| line.strip_prefix("module: "));
+    lines.next_back().map(module).unwrap_or_default()
+}
+
 /// The `bad-input:` line of a log: why the kernel refused to start.
 #[must_use]
 pub fn bad_input(log: &str) -> Option<&str> {
     log.lines().find_map(|line| line.strip_prefix("bad-input: "))
+}
+
+/// `NAME BASE SIZE`
+fn module(line: &str) -> (u64, u64) {
+    let mut numbers = line.split_ascii_whitespace().skip(1).map_while(number);
+    numbers.next().zip(numbers.next()).unwrap_or_default()
 }
 
 /// `CODE NAME P1 P2 P3 P4 text`
@@ -168,7 +185,7 @@ fn bug(line: &str) -> Option<Dump> {
     })
 }
 
-/// `ID ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=..`
+/// `ID ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS|-`
 fn thread(line: &str) -> Option<Thread> {
     let mut words = line.split_ascii_whitespace();
     let mut thread = Thread {
@@ -184,10 +201,24 @@ fn thread(line: &str) -> Option<Thread> {
             "high" => thread.high = number(value)?,
             "inside" => thread.inside = (value != "-").then(|| value.to_string()),
             "caller" => thread.caller = number(value)?,
+            "waits" => thread.waits = waits(value),
+            "rip" => thread.running.0 = number(value)?,
+            "rbp" => thread.running.1 = number(value)?,
             _ => {}
         }
     }
     Some(thread)
+}
+
+/// `KIND:OBJECT:MILLISECONDS`; `Delay` is a wait for nothing but the time.
+fn waits(text: &str) -> Option<String> {
+    let mut words = text.split(':');
+    let (kind, object, milliseconds) = (words.next()?, words.next()?, words.next()?);
+    Some(if kind == "Delay" {
+        alloc::format!("{milliseconds} ms, for its time to be over")
+    } else {
+        alloc::format!("{milliseconds} ms, on the {kind} {object}")
+    })
 }
 
 /// `ADDRESS SIZE TAG CALLER`; a tag may contain blanks, as `'Irp '` does.

@@ -2,7 +2,7 @@
 
 use crate::sweep::What;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Exit codes, as `--help` lists them.
 pub mod exit {
@@ -71,6 +71,7 @@ pub struct Serve {
     pub cpus: u32,
     pub seed: Option<u64>,
     pub mode: Mode,
+    pub kvm: bool,
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
@@ -86,6 +87,7 @@ pub struct Serve {
     pub timeout: u32,
     pub patience: u32,
     pub sweep_start: bool,
+    pub for_sweep: bool,
     pub bugcheck_names: Option<PathBuf>,
     pub failure: Option<PathBuf>,
     pub report: Option<PathBuf>,
@@ -147,16 +149,22 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Start and stop the driver first, with each pool allocation and creation of a start failing once"),
         )
-        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
+        .arg(
+            Arg::new("for-sweep")
+                .long("for-sweep")
+                .action(ArgAction::SetTrue)
+                .hide(true)
+                .help("Leave it to the sweep, which started this, to say how a failure is repeated"),
+        )
         .arg(gdb());
     let repeat = Command::new("repeat")
-        .about("Run a failed run again")
+        .about("Run a failed run, or the failed point of a sweep, again")
         .arg(
             Arg::new("file")
                 .value_name("FILE.json")
                 .required(true)
                 .value_parser(value_parser!(PathBuf))
-                .help("What it left (serve --failure)"),
+                .help("What it left (--failure)"),
         )
         .arg(gdb());
     let sweep = machine_options(Command::new("sweep"))
@@ -204,6 +212,7 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 fn machine_options(command: Command) -> Command {
     let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
     command
+        .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
         .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
@@ -223,6 +232,11 @@ fn machine_options(command: Command) -> Command {
                  replay: as chaos, repeatable to the bit with --cpus 1; takes a script")
                 .default_value("smp")
                 .value_parser(["smp", "chaos", "replay"]),
+        )
+        .arg(
+            option("accel", "WHAT", "tcg: QEMU translates the instructions. kvm: the host's processor carries them out; only if it passes a self-test first")
+                .default_value("tcg")
+                .value_parser(["tcg", "kvm"]),
         )
         .arg(
             option("monitorx", "0|1", "Whether the driver is told that there is MONITORX (ProcessorFeatures[35])")
@@ -318,6 +332,10 @@ fn asked(matches: &ArgMatches) -> Asked {
 /// The machine's options, and those that only `serve` has.
 fn serve(serve: &ArgMatches) -> Serve {
     let own = |name| serve.try_get_one::<PathBuf>(name).ok().flatten().cloned();
+    let flag = |name| {
+        let given = serve.try_get_one::<bool>(name).ok().flatten();
+        given.copied().unwrap_or(false)
+    };
     let path = |name| serve.get_one::<PathBuf>(name).cloned();
     let number = |name| *serve.get_one::<u32>(name).expect("it has a default");
     Serve {
@@ -332,6 +350,7 @@ fn serve(serve: &ArgMatches) -> Serve {
             Some("replay") => Mode::Replay,
             _ => Mode::Smp,
         },
+        kvm: serve.get_one::<String>("accel").is_some_and(|name| name == "kvm"),
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
@@ -346,21 +365,31 @@ fn serve(serve: &ArgMatches) -> Serve {
         script: own("script"),
         timeout: number("timeout"),
         patience: number("patience"),
-        sweep_start: serve
-            .try_get_one("sweep-start")
-            .ok()
-            .flatten()
-            .copied()
-            .unwrap_or(false),
+        sweep_start: flag("sweep-start"),
+        for_sweep: flag("for-sweep"),
         bugcheck_names: path("bugcheck-names"),
-        failure: own("failure"),
+        failure: path("failure"),
         report: own("report"),
         log: own("log"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
     }
 }
 
+/// A file that lies beside this program.
+#[must_use]
+pub fn beside(name: &str) -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let folder = program.and_then(|program| program.parent().map(Path::to_owned));
+    folder.unwrap_or_default().join(name)
+}
+
 impl Serve {
+    /// The driver's file.
+    #[must_use]
+    pub fn driver_path(&self) -> PathBuf {
+        self.driver.clone().unwrap_or_else(|| beside("rundown.sys"))
+    }
+
     /// The options that make the same machine.
     #[must_use]
     pub fn words(&self, seed: u64) -> Vec<String> {
@@ -381,6 +410,9 @@ impl Serve {
         option("cpus", self.cpus.to_string());
         option("seed", seed.to_string());
         option("mode", self.mode.name().into());
+        if self.kvm {
+            option("accel", "kvm".into());
+        }
         let changed = |value: u32, default: u32| (value != default).then(|| value.to_string());
         for (name, value) in [
             ("monitorx", changed(self.monitorx.into(), 1)),
@@ -430,10 +462,16 @@ impl Serve {
 }
 
 impl Sweep {
-    /// The one command that repeats a point of a sweep.
+    /// The seed: a sweep is the same each time unless another one is asked for.
     #[must_use]
-    pub fn repeat_command(&self, what: What, point: u64) -> String {
-        let mut words = self.serve.words(self.serve.seed.unwrap_or(1));
+    pub fn seed(&self) -> u64 {
+        self.serve.seed.unwrap_or(1)
+    }
+
+    /// The options that repeat a point.
+    #[must_use]
+    pub fn words(&self, what: What, point: u64) -> Vec<String> {
+        let mut words = self.serve.words(self.seed());
         words.extend(["--script".into(), self.script.to_string_lossy().into_owned()]);
         words.extend([
             "--what".into(),
@@ -441,7 +479,13 @@ impl Sweep {
             "--at".into(),
             point.to_string(),
         ]);
-        command_line("sweep", &words)
+        words
+    }
+
+    /// The one command that repeats a point.
+    #[must_use]
+    pub fn repeat_command(&self, what: What, point: u64) -> String {
+        command_line("sweep", &self.words(what, point))
     }
 }
 
@@ -514,11 +558,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

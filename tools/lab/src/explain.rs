@@ -1,5 +1,6 @@
 //! The report for people, in the words of `WinDbg`.
 
+use crate::qmp::Processor;
 use crate::report::{Bugcheck, StackFrame};
 use crate::stack::{self, Frame, Images, Method};
 use lab_wire::dump::{Dump, Leak, Thread};
@@ -80,14 +81,7 @@ fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fm
         writeln!(out, "BUGCHECK_P{}:    {parameter:x}", index + 1)?;
     }
     if dump.register("rip").is_some_and(|rip| rip != 0) {
-        writeln!(out, "CONTEXT:")?;
-        for line in dump.registers.chunks(4) {
-            let line: Vec<String> = line
-                .iter()
-                .map(|(name, value)| format!("{name:>8}={value:016x}"))
-                .collect();
-            writeln!(out, "{}", line.join(""))?;
-        }
+        write_registers(out, &dump.registers)?;
     }
     for (index, leak) in leaks(dump, images).iter().enumerate() {
         writeln!(out, "{:15} {leak}", if index == 0 { "LEAKED_POOL:" } else { "" })?;
@@ -129,9 +123,11 @@ fn write_thread(
         .as_ref()
         .map(|export| format!(", in nt!{export}"))
         .unwrap_or_default();
+    let waits = thread.waits.as_ref();
+    let waits = waits.map(|wait| format!(", for {wait}")).unwrap_or_default();
     writeln!(
         out,
-        "{title} {} ({origin} thread, {state} on processor {}{inside})",
+        "{title} {} ({origin} thread, {state} on processor {}{inside}{waits})",
         thread.id, thread.cpu
     )?;
     let (frames, method) = stack::walk(dump, thread, images);
@@ -150,6 +146,70 @@ fn write_thread(
         if same.len() > 1 {
             writeln!(out, "  ... {} more of the same", same.len() - 1)?;
         }
+    }
+    Ok(())
+}
+
+/// Where the processors of a hung machine stand. `driver` is the image's base and size.
+#[must_use]
+pub fn processors(processors: &[Processor], driver: (u64, u64), images: &Images<'_>) -> String {
+    let mut text = String::new();
+    for processor in processors {
+        // Writing to a String cannot fail.
+        let _ = write_processor(&mut text, processor, driver, images);
+    }
+    text
+}
+
+fn write_processor(
+    out: &mut String,
+    processor: &Processor,
+    driver: (u64, u64),
+    images: &Images<'_>,
+) -> std::fmt::Result {
+    const INTERRUPT_FLAG: u64 = 1 << 9;
+    let register = |name| processor.register(name).unwrap_or(0);
+    let flags = register("rfl");
+    let [served, requested] = &processor.interrupts;
+    writeln!(
+        out,
+        "PROCESSOR:      {} (IRQL {}, interrupts {}{}; vectors served: {served}, requested: {requested})",
+        processor.number,
+        register("cr8"),
+        if flags & INTERRUPT_FLAG == 0 {
+            "disabled"
+        } else {
+            "enabled"
+        },
+        if processor.halted { ", halted" } else { "" },
+    )?;
+    write_registers(out, &processor.registers)?;
+    let thread = Thread {
+        rsp: register("rsp"),
+        running: (register("rip"), register("rbp")),
+        stack_start: register("rsp") & !7,
+        stack: processor.stack.clone(),
+        ..Thread::default()
+    };
+    let dump = Dump {
+        driver,
+        ..Dump::default()
+    };
+    writeln!(out, "STACK_TEXT:")?;
+    for frame in stack::walk_all(&dump, &thread, images) {
+        write_frame(out, &frame)?;
+    }
+    Ok(())
+}
+
+fn write_registers(out: &mut String, registers: &[(String, u64)]) -> std::fmt::Result {
+    writeln!(out, "CONTEXT:")?;
+    for line in registers.chunks(4) {
+        let line: Vec<String> = line
+            .iter()
+            .map(|(name, value)| format!("{name:>8}={value:016x}"))
+            .collect();
+        writeln!(out, "{}", line.join(""))?;
     }
     Ok(())
 }
@@ -202,7 +262,7 @@ module: driver 0xfffff80010000000 0x3000
 reg: rip=0xfffff80010001006 rsp=0xffff900000005000 rbp=0x0 cr2=0x8 cr8=0x2
 thread: 7 Driver Running cpu=1 rsp=0xffff900000005000 low=0xffff900000000000 high=0xffff900000006000 inside=- caller=0x0
 stack: 0xffff900000005000 0x1 0xfffff80010001006 0xfffff80010001001 0x4
-thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff8001000100c
+thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff8001000100c rip=0x0 rbp=0x0 waits=Thread:0xffff800000001000:31000
 stack: 0xffff900000015000 0x1 0x2 0x3 0xfffff8001000100c
 ";
 
@@ -226,7 +286,7 @@ STACK_TEXT:     (return addresses found by scanning; some may be stale)
   fffff80010001006  rundown+0x1006
   ... 1 more of the same
 OTHER_THREADS:  1
-THREAD:          8 (kernel thread, waiting on processor 0, in nt!KeWaitForSingleObject)
+THREAD:          8 (kernel thread, waiting on processor 0, in nt!KeWaitForSingleObject, for 31000 ms, on the Thread 0xffff800000001000)
 STACK_TEXT:     (return addresses found by scanning; some may be stale)
   fffff8001000100c  rundown+0x100c
 (the kernel's report breaks off here)

@@ -1,6 +1,7 @@
 //! The file that a failed run leaves: all that it takes to run it again.
 
-use crate::cli::{self, Asked, Repeat, Serve};
+use crate::cli::{self, Asked, Repeat, Serve, Sweep};
+use crate::sweep::What;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -37,14 +38,32 @@ fn sha256(bytes: &[u8]) -> String {
 impl FailedRun {
     /// Describes a run of `serve`.
     #[must_use]
-    pub fn new(arguments: &Serve, seed: u64, (driver, bytes): (&Path, &[u8]), why: &str) -> Self {
-        let mut command = vec!["serve".into()];
-        command.extend(arguments.words_with_script(seed));
+    pub fn new(arguments: &Serve, seed: u64, driver: (&Path, &[u8]), why: &str) -> Self {
+        let words = arguments.words_with_script(seed);
+        Self::of("serve", words, (arguments, seed), driver, why)
+    }
+
+    /// Describes a point of a sweep.
+    #[must_use]
+    pub fn point(arguments: &Sweep, what: What, point: u64, driver: (&Path, &[u8]), why: &str) -> Self {
+        let words = arguments.words(what, point);
+        Self::of("sweep", words, (&arguments.serve, arguments.seed()), driver, why)
+    }
+
+    fn of(
+        subcommand: &str,
+        words: Vec<String>,
+        (machine, seed): (&Serve, u64),
+        (driver, bytes): (&Path, &[u8]),
+        why: &str,
+    ) -> Self {
+        let mut command = vec![subcommand.into()];
+        command.extend(words);
         Self {
             driver: std::path::absolute(driver).unwrap_or_else(|_| driver.to_owned()),
             sha256: sha256(bytes),
             seed,
-            mode: arguments.mode.name().into(),
+            mode: machine.mode.name().into(),
             why: why.into(),
             command,
         }
@@ -65,7 +84,7 @@ impl FailedRun {
 ///
 /// # Errors
 /// One line that says what is wrong with the file.
-pub fn again(arguments: &Repeat) -> Result<Serve, String> {
+pub fn again(arguments: &Repeat) -> Result<Asked, String> {
     let path = &arguments.file;
     let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let failure: FailedRun =
@@ -80,18 +99,50 @@ pub fn again(arguments: &Repeat) -> Result<Serve, String> {
         );
     }
     let words = ["rundown-lab".to_owned()].into_iter().chain(failure.command);
-    match cli::parse_from(words).map_err(|e| format!("{}: {e}", path.display()))? {
-        Asked::Serve(serve) => Ok(Serve {
-            gdb: arguments.gdb.or(serve.gdb),
-            ..*serve
-        }),
-        _ => Err(format!("{} does not name a run", path.display())),
-    }
+    let mut asked = cli::parse_from(words).map_err(|e| format!("{}: {e}", path.display()))?;
+    let machine = match &mut asked {
+        Asked::Serve(serve) => serve,
+        Asked::Sweep(sweep) => &mut sweep.serve,
+        Asked::Repeat(_) => return Err(format!("{} does not name a run", path.display())),
+    };
+    machine.gdb = arguments.gdb.or(machine.gdb);
+    machine.failure = Some(path.clone());
+    Ok(asked)
+}
+
+/// Where a failed run of `driver` leaves its file, unless another place is asked for.
+#[must_use]
+pub fn default_path(driver: &Path) -> PathBuf {
+    driver.with_extension("failed.json")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_point_is_repeated_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (driver, file) = (folder.path().join("a.sys"), folder.path().join("failed.json"));
+        std::fs::write(&driver, "MZ").unwrap();
+        let words = format!(
+            "rundown-lab sweep --script s --points 9 --driver {}",
+            driver.display()
+        );
+        let Asked::Sweep(first) = cli::parse_from(words.split(' ').map(str::to_owned)).unwrap() else {
+            panic!("it is a sweep")
+        };
+        FailedRun::point(&first, What::Kill, 17, (&driver, b"MZ"), "why")
+            .write(&file)
+            .unwrap();
+        let Ok(Asked::Sweep(second)) = again(&Repeat { file, gdb: None }) else {
+            panic!("it was a sweep")
+        };
+        assert_eq!(
+            (second.at, second.what, second.script),
+            (Some(17), vec![What::Kill], first.script)
+        );
+    }
 
     #[test]
     fn a_failed_run_is_written_and_read_again() {
@@ -103,11 +154,12 @@ mod tests {
         FailedRun::new(&first, 99, (&driver, b"MZ"), "why")
             .write(&file)
             .unwrap();
-        let second = again(&Repeat {
+        let Ok(Asked::Serve(second)) = again(&Repeat {
             file: file.clone(),
             gdb: Some(1234),
-        })
-        .unwrap();
+        }) else {
+            panic!("it was a run of serve")
+        };
         assert_eq!(
             (second.seed, second.cpus, second.mode, second.unparked, second.gdb),
             (Some(99), 4, first.mode, Some(0), Some(1234))

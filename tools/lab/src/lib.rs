@@ -11,7 +11,8 @@
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
 //! names    bug checks of the driver's own
-//! native   NT's own routines, from a listing
+//! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
+//! kvm      whether it can be used
 //! ```
 
 pub mod cli;
@@ -20,10 +21,12 @@ pub mod driver;
 pub mod explain;
 pub mod failure;
 pub mod inf;
+pub mod kvm;
 pub mod machine;
 pub mod names;
 pub mod native;
 pub mod pipe;
+pub mod qmp;
 pub mod report;
 pub mod script;
 pub mod serve;

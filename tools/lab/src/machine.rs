@@ -1,11 +1,14 @@
 //! The virtual machine: one QEMU process that never outlives this one.
 //!
 //! COM1 is the child's standard input and output, the debug console goes to a file. TCG with one host thread per processor is
-//! the accelerator: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
+//! the accelerator unless another is asked for: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
 
+use crate::qmp::{Processor, Qmp};
 use crate::session::Power;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,6 +17,21 @@ use std::{fmt, io};
 
 /// The emulator's name on PATH.
 const QEMU: &str = "qemu-system-x86_64";
+/// How often a machine that no longer reacts is asked for a report: its processors may take the first NMI for one of their own.
+const ASKED: u32 = 3;
+/// How long a report takes at most.
+const REPORT: Duration = Duration::from_secs(5);
+
+/// What carries the machine's instructions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// TCG, one host thread for each processor.
+    Tcg,
+    /// TCG, one host thread for all processors, and instructions are the clock: a run without input repeats exactly.
+    Counted,
+    /// The host's processor, once it has passed its self-test ([`crate::kvm`]).
+    Kvm,
+}
 
 /// What the machine is made of.
 #[derive(Debug)]
@@ -28,8 +46,8 @@ pub struct Options<'a> {
     pub cpus: u32,
     /// RAM in MiB.
     pub memory: u32,
-    /// Whether one host thread runs all processors, and instructions are the clock: a run without input repeats exactly.
-    pub replay: bool,
+    /// What carries its instructions out.
+    pub accelerator: Accelerator,
     /// Where the debug console's lines are kept; a temporary file if nowhere is said.
     pub log: Option<&'a Path>,
     /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
@@ -65,8 +83,10 @@ pub struct Machine {
     child: Child,
     log: PathBuf,
     errors: PathBuf,
+    /// QEMU's control line, until it is used.
+    control: Option<UnixStream>,
     /// Deleted with the machine.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Machine {
@@ -95,15 +115,18 @@ impl Machine {
         let errors = folder.path().join("errors");
         let errors_file = File::create(&errors).map_err(io("write QEMU's messages"))?;
 
+        let (control, theirs) = UnixStream::pair().map_err(io("make QEMU's control line"))?;
+        let line = theirs.as_raw_fd();
         let mut command = Command::new(QEMU);
         command
-            .args(arguments(options, &container, &log))
+            .args(arguments(options, &container, &log, line))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors_file);
         let parent = std::process::id();
-        // SAFETY: `end_with` makes two system calls and nothing else: it neither allocates nor locks, so it may run between fork and exec.
-        unsafe { command.pre_exec(move || end_with(parent)) };
+        // SAFETY: `keep` and `end_with` make system calls and nothing else: they neither allocate nor lock, so they may run between fork and
+        // exec.
+        unsafe { command.pre_exec(move || keep(line).and_then(|()| end_with(parent))) };
         let mut child = command.spawn().map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => StartError::NoQemu,
             _ => StartError::Io(format!("start {QEMU}"), e),
@@ -118,7 +141,8 @@ impl Machine {
                 child,
                 log,
                 errors,
-                _folder: folder,
+                control: Some(control),
+                folder,
             },
             stdin,
             stdout,
@@ -139,6 +163,39 @@ impl Machine {
             .unwrap_or_default()
     }
 
+    /// Where the processors of a machine stand that no longer reacts, as QEMU sees it; then, what the kernel says when it is asked by an NMI
+    /// is in the log, if it says anything. The machine is off afterwards.
+    ///
+    /// # Errors
+    /// One line, if QEMU does not answer either.
+    pub fn examine(&mut self, cpus: u32) -> Result<Vec<Processor>, String> {
+        let processors = self.control.take().ok_or("it was examined before".into());
+        let processors = processors.and_then(Qmp::new).and_then(|mut qmp| {
+            let processors = qmp.processors(cpus, self.folder.path())?;
+            for _ in 0..ASKED {
+                qmp.ask_for_report()?;
+                if self.has_left(REPORT) {
+                    break;
+                }
+            }
+            Ok(processors)
+        });
+        self.end();
+        processors
+    }
+
+    /// Waits at most `patience` for it to switch itself off; whether it has.
+    pub fn has_left(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
     /// What QEMU itself had to say.
     #[must_use]
     pub fn messages(&self) -> String {
@@ -151,17 +208,13 @@ impl Machine {
 
 impl Power for Machine {
     fn leave(&mut self, patience: Duration) -> Option<i32> {
-        let until = Instant::now() + patience;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return status.code(),
-                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
-                _ => {
-                    self.end();
-                    return None;
-                }
-            }
+        if self.has_left(patience)
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            return status.code();
         }
+        self.end();
+        None
     }
 
     fn end(&mut self) {
@@ -189,20 +242,36 @@ fn end_with(parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn arguments(options: &Options<'_>, container: &Path, log: &Path) -> Vec<OsString> {
+/// In the child: let QEMU have this file, which would otherwise be closed.
+fn keep(file: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD takes a file descriptor and flags, and touches no memory.
+    if unsafe { libc::fcntl(file, libc::F_SETFD, 0) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// `control` is the file that QEMU's control line is on.
+fn arguments(options: &Options<'_>, container: &Path, log: &Path, control: RawFd) -> Vec<OsString> {
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
-    let accelerator: &[&str] = if options.replay {
+    let accelerator: &[&str] = match options.accelerator {
+        Accelerator::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
         // A nanosecond is an instruction; idle time is skipped.
-        &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
-    } else {
-        &["-accel", "tcg,thread=multi"]
+        Accelerator::Counted => &[
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+            "-cpu",
+            "max",
+        ],
+        // The kernel never asks for the feature, and some hypervisors refuse to set its register.
+        Accelerator::Kvm => &["-accel", "kvm", "-cpu", "max,-arch-capabilities"],
     };
     let mut arguments: Vec<OsString> = accelerator.iter().map(OsString::from).collect();
     arguments.extend(
         [
-            "-cpu",
-            "max",
             "-display",
             "none",
             "-nodefaults",
@@ -216,12 +285,18 @@ fn arguments(options: &Options<'_>, container: &Path, log: &Path) -> Vec<OsStrin
             "isa-debug-exit,iobase=0xf4,iosize=4",
             "-device",
             "isa-debugcon,iobase=0xe9,chardev=console",
+            "-mon",
+            "chardev=control,mode=control",
         ]
         .map(OsString::from),
     );
     arguments.extend([
         "-chardev".into(),
         format!("file,id=console,path={}", escaped(log)).into(),
+    ]);
+    arguments.extend([
+        "-chardev".into(),
+        format!("socket,id=control,fd={control}").into(),
     ]);
     arguments.extend([
         "-smp".into(),
@@ -254,11 +329,11 @@ mod tests {
             command_line: "cpus=2 seed=7".into(),
             cpus: 2,
             memory: 256,
-            replay: true,
+            accelerator: Accelerator::Counted,
             log: None,
             gdb: Some(1234),
         };
-        let arguments = arguments(&options, Path::new("/c,d/container"), Path::new("/e,f/log"));
+        let arguments = arguments(&options, Path::new("/c,d/container"), Path::new("/e,f/log"), 5);
         let text: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let after = |name: &str| text.iter().position(|a| a == name).map(|i| text[i + 1].as_ref());
         assert_eq!(after("-kernel"), Some("/a,b/kernel"));

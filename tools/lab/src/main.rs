@@ -5,15 +5,17 @@ use rundown_lab::{failure, serve, sweep};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::parse() {
-        Asked::Serve(arguments) => serve::serve(&arguments),
-        Asked::Sweep(arguments) => sweep::sweep(&arguments),
-        Asked::Repeat(arguments) => match failure::again(&arguments) {
-            Ok(arguments) => serve::serve(&arguments),
-            Err(text) => {
-                eprintln!("rundown-lab: {text}");
-                cli::exit::BAD_INPUT.into()
-            }
-        },
+    let asked = match cli::parse() {
+        Asked::Repeat(arguments) => failure::again(&arguments),
+        asked => Ok(asked),
+    };
+    match asked {
+        Ok(Asked::Serve(arguments)) => serve::serve(&arguments),
+        Ok(Asked::Sweep(arguments)) => sweep::sweep(&arguments),
+        Ok(Asked::Repeat(_)) => unreachable!("it was replaced by what it names"),
+        Err(text) => {
+            eprintln!("rundown-lab: {text}");
+            cli::exit::BAD_INPUT.into()
+        }
     }
 }

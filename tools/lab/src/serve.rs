@@ -1,11 +1,12 @@
 //! `rundown-lab serve`: everything around one run.
 
-use crate::cli::{Mode, Serve, exit};
+use crate::cli::{self, Mode, Serve, exit};
 use crate::driver::DriverFile;
 use crate::explain;
-use crate::failure::FailedRun;
+use crate::failure::{self, FailedRun};
 use crate::inf::{DriverInf, RegistryData};
-use crate::machine::{Machine, Options, StartError};
+use crate::kvm;
+use crate::machine::{Accelerator, Machine, Options, StartError};
 use crate::names::{self, Names};
 use crate::native::{self, NativeCode};
 use crate::report::{Bugcheck, CountersReport, Report};
@@ -67,6 +68,19 @@ pub fn serve(arguments: &Serve) -> ExitCode {
 
 fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     let inputs = Inputs::read(arguments)?;
+    let accelerator = match (arguments.kvm, arguments.mode) {
+        (true, Mode::Replay) => {
+            return Err(bad_input(
+                "--mode replay counts instructions, which only TCG can: leave --accel kvm out".into(),
+            ));
+        }
+        (true, _) => {
+            kvm::self_test(&inputs.kernel_path).map_err(|text| Failure(exit::LAB_FAILED, text))?;
+            Accelerator::Kvm
+        }
+        (false, Mode::Replay) => Accelerator::Counted,
+        (false, _) => Accelerator::Tcg,
+    };
     let seed = arguments.seed.unwrap_or_else(seed_from_clock);
     let started = Instant::now();
     let container = container(&inputs);
@@ -76,7 +90,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         command_line: command_line(arguments, seed, &inputs.watch),
         cpus: arguments.cpus,
         memory: arguments.memory,
-        replay: arguments.mode == Mode::Replay,
+        accelerator,
         log: arguments.log.as_deref(),
         gdb: arguments.gdb,
     };
@@ -104,7 +118,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
             ..blank_report(arguments, seed, &times, started)
         },
     };
-    let code = run.judge(ending, &machine);
+    let code = run.judge(ending, &mut machine);
     if let Some(path) = &arguments.report {
         run.report
             .write(path)
@@ -115,13 +129,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
 
 impl Inputs {
     fn read(arguments: &Serve) -> Result<Self, Failure> {
-        let beside = |name: &str| {
-            let folder = std::env::current_exe()
-                .ok()
-                .and_then(|exe| exe.parent().map(Path::to_owned));
-            folder.unwrap_or_default().join(name)
-        };
-        let driver_path = arguments.driver.clone().unwrap_or_else(|| beside("rundown.sys"));
+        let driver_path = arguments.driver_path();
         let driver = DriverFile::read(&driver_path).map_err(bad_input)?;
         let inf_path = arguments
             .inf
@@ -194,7 +202,7 @@ impl Inputs {
         let kernel_path = arguments
             .kernel
             .clone()
-            .unwrap_or_else(|| beside("rundown-lab-kernel"));
+            .unwrap_or_else(|| cli::beside("rundown-lab-kernel"));
         let kernel = std::fs::read(&kernel_path).map_err(|e| {
             bad_input(format!(
                 "cannot read the lab's kernel {}: {e}",
@@ -212,6 +220,17 @@ impl Inputs {
             script,
             native,
         })
+    }
+
+    /// What a report is made with.
+    fn images<'a>(&'a self, kernel_symbols: Option<&'a KernelSymbols>) -> Images<'a> {
+        Images {
+            driver_name: self.driver.name(),
+            driver: &self.driver.bytes,
+            driver_symbols: self.symbols.as_ref(),
+            kernel: &self.kernel,
+            kernel_symbols,
+        }
     }
 }
 
@@ -337,7 +356,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Fills the report, tells people, and gives the exit code.
-    fn judge(&mut self, ending: Ending, machine: &Machine) -> u8 {
+    fn judge(&mut self, ending: Ending, machine: &mut Machine) -> u8 {
         match ending {
             Ending::Finished { counters } => {
                 self.report.counters = counters.into();
@@ -359,21 +378,7 @@ impl Run<'_> {
                 exit::DRIVER_FAILED
             }
             Ending::Died(code) => self.died(code, machine),
-            Ending::TimedOut => {
-                let seconds = self.arguments.timeout;
-                let bugcheck = Bugcheck {
-                    code: RUN_TIMEOUT.0.into(),
-                    name: RUN_TIMEOUT.1.into(),
-                    parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
-                    text: format!(
-                        "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted"
-                    ),
-                    stack: Vec::new(),
-                };
-                eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
-                self.dead(bugcheck);
-                exit::DRIVER_FAILED
-            }
+            Ending::TimedOut => self.hung(machine),
             Ending::Interrupted(signal) => {
                 eprintln!("rundown-lab: ended by signal {signal}");
                 exit::LAB_FAILED
@@ -384,6 +389,43 @@ impl Run<'_> {
                 exit::LAB_FAILED
             }
         }
+    }
+
+    /// The machine is over its limit, and does not say so by itself.
+    fn hung(&mut self, machine: &mut Machine) -> u8 {
+        let seconds = self.arguments.timeout;
+        let processors = machine.examine(self.arguments.cpus);
+        let log = machine.log();
+        let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
+        let images = self.inputs.images(kernel_symbols.as_ref());
+        eprintln!("*** after {seconds} s (--timeout) the kernel no longer reacted; its processors:");
+        match processors {
+            Ok(processors) => eprint!(
+                "{}",
+                explain::processors(&processors, dump::driver(&log), &images)
+            ),
+            Err(text) => eprintln!("unknown: {text}"),
+        }
+        let messages = machine.messages();
+        if !messages.is_empty() {
+            eprintln!("QEMU says: {messages}");
+        }
+        // What it said when it was asked.
+        if Dump::parse(&log).is_some() {
+            return self.died(None, machine);
+        }
+        let bugcheck = Bugcheck {
+            code: RUN_TIMEOUT.0.into(),
+            name: RUN_TIMEOUT.1.into(),
+            parameters: vec![format!("{seconds:#x}"), "0x0".into(), "0x0".into(), "0x0".into()],
+            text: format!(
+                "the run took longer than {seconds} s (--timeout), and the kernel no longer reacted, not even to an NMI"
+            ),
+            stack: Vec::new(),
+        };
+        eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
+        self.dead(bugcheck);
+        exit::DRIVER_FAILED
     }
 
     /// The machine went off by itself: a bug check, or trouble.
@@ -405,13 +447,7 @@ impl Run<'_> {
             dump.name = name.into();
         }
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
-        let images = Images {
-            driver_name: self.inputs.driver.name(),
-            driver: &self.inputs.driver.bytes,
-            driver_symbols: self.inputs.symbols.as_ref(),
-            kernel: &self.inputs.kernel,
-            kernel_symbols: kernel_symbols.as_ref(),
-        };
+        let images = self.inputs.images(kernel_symbols.as_ref());
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
         eprint!("{text}");
         self.report.leaks = dump.leaks.len();
@@ -438,6 +474,9 @@ impl Run<'_> {
 
     /// Says how the run is repeated, and leaves a file that does.
     fn repeat(&self) {
+        if self.arguments.for_sweep {
+            return;
+        }
         eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
         let driver = &self.inputs.driver;
         let why = match (&self.report.bugcheck, self.report.findings.first()) {
@@ -449,7 +488,7 @@ impl Run<'_> {
             .arguments
             .failure
             .clone()
-            .unwrap_or_else(|| driver.path.with_extension("failed.json"));
+            .unwrap_or_else(|| failure::default_path(&driver.path));
         let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
         match failure.write(&path) {
             Ok(()) => eprintln!(

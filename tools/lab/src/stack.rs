@@ -71,7 +71,11 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
     let (addresses, method) = if longest.iter().any(|&(address, _)| contains(dump, address)) {
         (longest, Method::Unwound)
     } else {
-        let interrupted = starts.first().filter(|_| guilty).map(|start| (start.ip(), false));
+        let running = guilty || thread.running.0 != 0;
+        let interrupted = starts
+            .first()
+            .filter(|_| running)
+            .map(|start| (start.ip(), false));
         let returns = scan(dump, thread, images.driver)
             .into_iter()
             .map(|address| (address, true));
@@ -81,6 +85,23 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .into_iter()
         .map(|(address, returns)| resolve(dump, address, returns, images));
     (resolved.collect(), method)
+}
+
+/// The whole way up from where a thread stood when it ran, the kernel's part too; behind a trap, what is found of the driver by looking.
+#[must_use]
+pub fn walk_all(dump: &Dump, thread: &Thread, images: &Images<'_>) -> Vec<Frame> {
+    let mut addresses: Vec<(u64, bool)> = starts(dump, thread, false)
+        .into_iter()
+        .flat_map(|start| unwind(dump, thread, start, images))
+        .collect();
+    if !addresses.iter().any(|&(address, _)| contains(dump, address)) {
+        let returns = scan(dump, thread, images.driver);
+        addresses.extend(returns.into_iter().map(|address| (address, true)));
+    }
+    let resolved = addresses.into_iter();
+    resolved
+        .map(|(address, returns)| resolve(dump, address, returns, images))
+        .collect()
 }
 
 /// Registers from which the way up may begin.
@@ -95,6 +116,9 @@ fn starts(dump: &Dump, thread: &Thread, guilty: bool) -> Vec<UnwindRegsX86_64> {
             (dump.register("rip"), dump.register("rsp"), dump.register("rbp"))
     {
         return vec![UnwindRegsX86_64::new(rip, rsp, rbp)];
+    }
+    if let (rip @ 1.., rbp) = thread.running {
+        return vec![UnwindRegsX86_64::new(rip, thread.rsp, rbp)];
     }
     let slots =
         (0..thread.stack.len()).filter(|&index| thread.caller != 0 && thread.stack[index] == thread.caller);

@@ -12,10 +12,12 @@
 
 use crate::cli::{Sweep, exit};
 use crate::client::{Client, Gone};
+use crate::failure::{self, FailedRun};
 use crate::script::{self, Step};
 use lab_wire::frame::{Action, Seen};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(10);
 /// How long threads may take to end once all handles are closed.
 const SETTLE: Duration = Duration::from_secs(3);
+/// The same while a person looks at the machine with gdb.
+const PERSONS_PATIENCE: Duration = Duration::from_hours(24);
 const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
 
 /// What is swept.
@@ -109,6 +113,7 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
         }
     };
     let mut passed = true;
+    let mut first = None;
     for &what in &arguments.what {
         let started = Instant::now();
         let tally = Run {
@@ -136,8 +141,32 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
                 arguments.repeat_command(what, *point)
             );
         }
+        if let Some((point, fault)) = tally.faults.into_iter().next() {
+            first.get_or_insert((what, point, fault));
+        }
+    }
+    if let Some((what, point, fault)) = first {
+        match leave_failure(arguments, what, point, &fault) {
+            Ok(path) => println!(
+                "the first of them again: rundown-lab repeat {} (--gdb PORT)",
+                path.display()
+            ),
+            // The verdict stands without it.
+            Err(text) => eprintln!("rundown-lab: {text}"),
+        }
     }
     if passed { exit::PASSED } else { exit::DRIVER_FAILED }.into()
+}
+
+/// Leaves a file that repeats one point; its path.
+fn leave_failure(arguments: &Sweep, what: What, point: u64, fault: &str) -> Result<PathBuf, String> {
+    let driver = arguments.serve.driver_path();
+    let bytes =
+        std::fs::read(&driver).map_err(|e| format!("cannot read the driver {}: {e}", driver.display()))?;
+    let path = arguments.serve.failure.clone();
+    let path = path.unwrap_or_else(|| failure::default_path(&driver));
+    FailedRun::point(arguments, what, point, (&driver, &bytes), fault).write(&path)?;
+    Ok(path)
 }
 
 /// One sweep.
@@ -164,13 +193,17 @@ impl Run<'_> {
         let serve = &self.arguments.serve;
         let folder = tempfile::tempdir().map_err(|e| Gone(e.to_string()))?;
         let log = folder.path().join("log");
-        let mut words = serve.words(serve.seed.unwrap_or(1));
-        words.extend(["--log".into(), log.display().to_string()]);
+        let mut words = serve.words(self.arguments.seed());
+        words.extend(["--for-sweep".into(), "--log".into(), log.display().to_string()]);
         let low_resources = self.what == What::LowResources;
         if low_resources && self.arguments.at.is_none() {
             words.push("--sweep-start".into());
         }
-        let patience = Duration::from_secs(serve.patience.into()) + GRACE;
+        let mut patience = Duration::from_secs(serve.patience.into()) + GRACE;
+        if let Some(port) = serve.gdb {
+            words.extend(["--gdb".into(), port.to_string()]);
+            patience = PERSONS_PATIENCE;
+        }
         let mut client = Client::start(&words, patience)?;
         if low_resources {
             starts(&std::fs::read_to_string(&log).unwrap_or_default(), tally);

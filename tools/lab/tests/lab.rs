@@ -121,13 +121,39 @@ fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
     );
 }
 
-/// A run of mode `replay` over the sweeps' script, on one processor: the digest of all that happened, and when.
-fn replay(seed: u64, folder: &std::path::Path) -> String {
+/// Whatever KVM is worth here: it runs, or it is refused in one line; and it never is TCG.
+#[test]
+fn kvm_passes_its_self_test_or_is_refused() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
+    let mut replay = with_driver();
+    replay.args(["--accel", "kvm", "--mode", "replay", "--script"]);
+    assert_eq!(
+        Lab::spawn(replay.arg(script)).end().code,
+        Some(2),
+        "they exclude each other"
+    );
+    let mut lab = Lab::spawn(with_driver().args(["--accel", "kvm"]));
+    let ended = lab.end();
+    if ended.code == Some(0) {
+        assert!(ended.lines[0].starts_with("ready 1 "), "{ended:?}");
+        return;
+    }
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(
+        ended.lines.is_empty()
+            && ended.errors.starts_with("rundown-lab: --accel kvm is not used: ")
+            && ended.errors.lines().count() == 1,
+        "{ended:?}"
+    );
+}
+
+/// A run of mode `replay` over the sweeps' script: the digest of all that happened, and when.
+fn replay(cpus: &str, seed: u64, folder: &std::path::Path) -> String {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/sweeps/rundown.script");
     let file = folder.join("replay");
     let mut lab = Lab::spawn(
         with_driver()
-            .args(["--mode", "replay", "--cpus", "1", "--seed", &seed.to_string()])
+            .args(["--mode", "replay", "--cpus", cpus, "--seed", &seed.to_string()])
             .arg("--script")
             .arg(script)
             .arg("--report")
@@ -149,11 +175,46 @@ fn replay(seed: u64, folder: &std::path::Path) -> String {
 fn a_replay_is_the_same_to_the_bit() {
     let runs = std::env::var("LAB_REPLAYS").map_or(2, |runs| runs.parse().expect("LAB_REPLAYS is a number"));
     let folder = tempfile::tempdir().unwrap();
-    let first = replay(7, folder.path());
-    for run in 1..runs {
-        assert_eq!(replay(7, folder.path()), first, "run {run}");
+    for cpus in ["1", "2"] {
+        let first = replay(cpus, 7, folder.path());
+        for run in 1..runs {
+            assert_eq!(
+                replay(cpus, 7, folder.path()),
+                first,
+                "run {run} on {cpus} processors"
+            );
+        }
+        println!("{runs} of {runs} replays are the same on {cpus} processors: {first}");
+        assert_ne!(
+            replay(cpus, 8, folder.path()),
+            first,
+            "another seed is another run"
+        );
     }
-    assert_ne!(replay(8, folder.path()), first, "another seed is another run");
+}
+
+/// From QEMU's start to the ready line, which comes after `DriverEntry`, `AddDevice` and the device's start. On a host with other things to do, the
+/// fastest counts.
+#[test]
+fn a_boot_to_the_started_device_takes_half_a_second() {
+    const BOOTS: usize = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report");
+    let mut times: Vec<u64> = (0..BOOTS)
+        .map(|_| {
+            let mut lab = Lab::ready(with_driver().args(["--cpus", "2"]).arg("--report").arg(&file));
+            assert_eq!(lab.end().code, Some(0));
+            report(&file)["boot_milliseconds"].as_u64().expect("it was ready")
+        })
+        .collect();
+    times.sort_unstable();
+    println!(
+        "boot to the started device, 2 CPUs, {BOOTS} boots: {} ms at best, {} ms in the median, {} ms at worst",
+        times[0],
+        times[BOOTS / 2],
+        times[BOOTS - 1]
+    );
+    assert!(times[0] < 500, "{times:?}");
 }
 
 /// Values that a processor or a hypervisor may really have, and that divide or compare badly.

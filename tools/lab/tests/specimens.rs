@@ -10,8 +10,9 @@ use client::{Lab, PATIENCE, artefact, serve};
 use lab_wire::code;
 use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, Offence};
-use rundown_lab::machine::{Machine, Options};
+use rundown_lab::machine::{Accelerator, Machine, Options};
 use rundown_lab::session::Power as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +57,7 @@ impl Boot {
             command_line: format!("cpus={} {}", self.cpus, self.words),
             cpus: self.cpus,
             memory: 256,
-            replay: false,
+            accelerator: Accelerator::Tcg,
             log: None,
             gdb: None,
         };
@@ -158,6 +159,17 @@ fn a_busy_host_does_not_bend_time() {
         let boot = Boot::new(2, format!("selftest seed={seed}"));
         expect(&boot, &boot.run_with(&driver, stutter), PASSED, " 0 failed").unwrap();
     }
+}
+
+/// What KVM is asked for, TCG can do; only how long it takes is the host's affair.
+#[test]
+fn the_probe_of_a_machine_reaches_its_end() {
+    let ended = Boot::new(1, "probe".into()).run(&[]);
+    assert!(
+        ended.log.contains("probe: a loop of a million turns took "),
+        "{}",
+        ended.log
+    );
 }
 
 #[test]
@@ -270,47 +282,54 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
     });
 }
 
-/// Runs a sweep over one request to the specimen `device`: exit code, and what it printed.
-fn sweep(what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("script");
+/// Runs a sweep over one request to the specimen `device`, in `folder`: exit code, and what it printed.
+fn sweep(folder: &Path, what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
+    let script = folder.join("script");
     let request = format!("{pending} ioctl $1 {:#x} 0 -", 0x22_0000 | function << 2);
     std::fs::write(
         &script,
         format!("open 22334455-6677-8899-0102-030405060708 rw\n{request}\n"),
     )
     .unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_rundown-lab"))
-        .args([
-            "sweep",
-            "--what",
-            what,
-            "--patience",
-            "2",
-            "--points",
-            "20",
-            "--kernel",
-        ])
-        .arg(artefact("rundown-lab-kernel"))
-        .arg("--driver")
-        .arg(artefact("specimens.sys"))
-        .arg("--script")
-        .arg(&script)
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    command
+        .args(["sweep", "--what", what, "--patience", "2", "--points", "20"])
+        .arg("--failure")
+        .arg(folder.join("failed.json"));
+    for (option, file) in [
+        ("--kernel", artefact("rundown-lab-kernel")),
+        ("--driver", artefact("specimens.sys")),
+        ("--script", script),
+    ] {
+        command.arg(option).arg(file);
+    }
+    said(&mut command)
+}
+
+/// Repeats what a sweep in `folder` left.
+fn repeat(folder: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    said(command.arg("repeat").arg(folder.join("failed.json")))
+}
+
+fn said(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
     (
         output.status.code(),
         String::from_utf8_lossy(&output.stdout).into_owned(),
     )
 }
 
-/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound.
+/// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound. The file that it leaves repeats
+/// that point, and no other.
 #[test]
 fn sweeps_find_what_they_are_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("failed.json");
     for what in ["low-resources", "cancel", "close", "kill", "unload"] {
-        let (code, text) = sweep(what, 0x810, "");
+        let (code, text) = sweep(folder.path(), what, 0x810, "");
         assert!(
-            code == Some(0) && text.starts_with(&format!("passed {what}: ")),
+            code == Some(0) && text.starts_with(&format!("passed {what}: ")) && !file.exists(),
             "{code:?} {text}"
         );
     }
@@ -326,7 +345,7 @@ fn sweeps_find_what_they_are_for() {
         ("cancel", 0x809, "&", "is not answered"),
         ("unload", 0x80A, "", "leaves 1 device(s) behind"),
     ] {
-        let (code, text) = sweep(what, function, pending);
+        let (code, text) = sweep(folder.path(), what, function, pending);
         assert!(
             code == Some(1) && text.contains(says),
             "{what} {function:#x}: {says} was expected: {code:?} {text}"
@@ -335,7 +354,46 @@ fn sweeps_find_what_they_are_for() {
             text.contains("REPEAT: rundown-lab sweep ") && text.contains(" --at "),
             "{text}"
         );
+        let points = |text: &str| -> Vec<String> {
+            let faults = text.lines().filter_map(|line| line.strip_prefix("  at "));
+            faults
+                .map(|fault| fault.split(':').next().unwrap_or_default().to_owned())
+                .collect()
+        };
+        let first = points(&text).swap_remove(0);
+        let (code, text) = repeat(folder.path());
+        assert!(
+            code == Some(1) && text.contains(says) && points(&text).iter().all(|point| *point == first),
+            "{what} {function:#x} at {first} was to be repeated: {code:?} {text}"
+        );
+        std::fs::remove_file(&file).unwrap();
     }
+}
+
+/// A driver that disables interrupts for ever on the boot processor stops the kernel's clock, and with it every limit that the kernel keeps by itself. The
+/// host then says where each processor stands, and the kernel, asked by an NMI, where each thread does. On another processor the kernel itself reports.
+#[test]
+fn a_machine_that_no_longer_reacts_is_looked_into() {
+    for_all(&["1", "2"], |cpus| {
+        let mut lab = Lab::ready(serve().arg("--driver").arg(artefact("specimens.sys")).args([
+            "--timeout",
+            "8",
+            "--cpus",
+            cpus,
+        ]));
+        let handle = lab.open("open 22334455-6677-8899-0102-030405060708 rw");
+        lab.send(&format!("ioctl {handle} 0x0022202c 4 -"));
+        let ended = lab.end();
+        let last = ended.lines.last().map(String::as_str).unwrap_or_default();
+        let timed_out = ended.code == Some(1) && last.starts_with("bugcheck 0x1AB00003 RUN_TIMEOUT ");
+        let (processors, report) = ended.errors.split_once("*** RUN_TIMEOUT").unwrap_or_default();
+        let by_host = ["PROCESSOR:      0 (", "interrupts disabled", "device::control"];
+        let looked_into = by_host.iter().all(|text| processors.contains(text));
+        let by_itself = processors.is_empty() && *cpus != "1";
+        (timed_out && report.contains("device::control") && (looked_into || by_itself))
+            .then_some(())
+            .ok_or_else(|| format!("{cpus} processors: {:?} {last}\n{}", ended.code, ended.errors))
+    });
 }
 
 /// Requests that a WDM driver handles wrongly.

@@ -47,7 +47,8 @@ pub fn mask_pic() {
 pub fn initialize() {
     write(SPURIOUS, 0x100 | u32::from(trap::SPURIOUS_VECTOR));
     write(LVT_LINT0, MASKED);
-    write(LVT_LINT1, MASKED);
+    // The host's NMI (`nmi`).
+    write(LVT_LINT1, NMI);
     write(TIMER_DIVIDE, 3); // by 16
     write(LVT_TIMER, MASKED);
     write(TIMER_INITIAL, u32::MAX);

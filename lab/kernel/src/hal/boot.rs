@@ -1,6 +1,6 @@
 //! From QEMU's entry to the first thread, and the same for every further processor.
 
-use super::{apic, clock, descriptors, pcr, serial};
+use super::{apic, clock, descriptors, pcr, probe, serial};
 use crate::config::{self, Config};
 use crate::{ke, log, mm, rng};
 use core::arch::global_asm;
@@ -96,6 +96,9 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
     apic::initialize();
     pcr::of(0).online.store(true, Ordering::Release);
     ke::sched::adopt_idle_thread();
+    if config.probe {
+        probe::run();
+    }
     for number in 1..config.cpus {
         start_processor(number);
     }

@@ -10,5 +10,6 @@ pub mod ioapic;
 pub mod nmi;
 pub mod pcr;
 pub mod power;
+pub mod probe;
 pub mod serial;
 pub mod trap;

@@ -39,8 +39,8 @@ pub struct Pcr {
     pub dozing: AtomicBool,
     /// Whether the processor is up.
     pub online: AtomicBool,
-    /// RSP and RIP when the machine was frozen.
-    pub frozen: [AtomicU64; 2],
+    /// RSP, RIP and RBP when the machine was frozen.
+    pub frozen: [AtomicU64; 3],
     /// Clock ticks so far.
     pub ticks: AtomicU64,
     /// The breakpoint generation that its debug registers hold (`step`).
@@ -64,7 +64,7 @@ impl Pcr {
             flushed: AtomicU64::new(0),
             dozing: AtomicBool::new(false),
             online: AtomicBool::new(false),
-            frozen: [const { AtomicU64::new(0) }; 2],
+            frozen: [const { AtomicU64::new(0) }; 3],
             ticks: AtomicU64::new(0),
             breakpoints: AtomicU32::new(0),
         }

@@ -24,6 +24,11 @@ pub fn enable_interrupt() {
     cpu::out8(COM1 + 1, RECEIVED_DATA);
 }
 
+/// The scratch register: the UART keeps it and means nothing by it.
+pub fn scratch() -> u8 {
+    cpu::in8(COM1 + 7)
+}
+
 /// The next received byte, if there is one.
 pub fn read() -> Option<u8> {
     (cpu::in8(LINE_STATUS) & DATA_READY != 0).then(|| cpu::in8(COM1))

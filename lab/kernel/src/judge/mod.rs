@@ -8,7 +8,8 @@
 //! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cr2=.. cr8=..   at a fault, or where bugcheck was called (rip, rsp, cr8)
 //! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
 //! counters: NAME=VALUE ...                                     decimal
-//! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=..   one line per thread,
+//! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS(decimal)|-
+//!                                                              one line per thread,
 //! stack: ADDRESS WORD WORD WORD WORD                           then its stack from RSP up, four words a line;
 //!                                                              the guilty thread comes first
 //! end: bug
@@ -26,8 +27,8 @@ pub use lab_wire::code;
 use crate::hal::power::{Exit, power_off};
 use crate::hal::trap::TrapFrame;
 use crate::hal::{cpu, nmi, pcr};
-use crate::ke::irql;
 use crate::ke::thread::{self, Origin, State, Thread};
+use crate::ke::{irql, wait};
 use crate::ldr::{export::Export, image};
 use crate::mm::paging;
 use crate::{counters, log};
@@ -184,17 +185,21 @@ fn report(
     details();
     log!("counters:{}", Words(&counters::all()));
     let guilty = pcr::current_thread();
-    report_thread(guilty, rsp);
+    report_thread(guilty, rsp, None);
     let whole = thread::try_for_each(|thread| {
-        if !core::ptr::eq(&raw const **thread, guilty)
-            && (thread.origin == Origin::Driver || thread.caller() != 0)
-        {
-            let rsp = match thread.state() {
-                State::Running => pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen[0]
-                    .load(Ordering::Relaxed),
-                _ => thread.saved_rsp(),
-            };
-            report_thread(thread, rsp);
+        if core::ptr::eq(&raw const **thread, guilty) {
+            return;
+        }
+        let frozen = &pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen;
+        let [rsp, rip, rbp] = [0, 1, 2].map(|index: usize| frozen[index].load(Ordering::Relaxed));
+        match thread.state() {
+            // Idle threads have no stack of their own.
+            State::Running if thread.stack().is_some() => report_thread(thread, rsp, Some((rip, rbp))),
+            State::Running => {}
+            _ if thread.origin == Origin::Driver || thread.caller() != 0 => {
+                report_thread(thread, thread.saved_rsp(), None);
+            }
+            _ => {}
         }
     });
     if !whole {
@@ -215,16 +220,36 @@ impl fmt::Display for Words<'_> {
     }
 }
 
-fn report_thread(thread: &Thread, rsp: u64) {
+/// A thread's wait, as the report has it.
+struct Wait(Option<wait::Waiting>);
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(wait) = &self.0 else {
+            return f.write_str("-");
+        };
+        match wait.object {
+            None => f.write_str("Delay:0x0")?,
+            Some((object, Some(kind))) => write!(f, "{kind:?}:{object:#x}")?,
+            Some((object, None)) => write!(f, "damaged-object:{object:#x}")?,
+        }
+        write!(f, ":{}", wait.milliseconds)
+    }
+}
+
+/// `running` are RIP and RBP of a thread that ran on another processor.
+fn report_thread(thread: &Thread, rsp: u64, running: Option<(u64, u64)>) {
     let (low, high) = thread.stack().unwrap_or((0, 0));
+    let (rip, rbp) = running.unwrap_or((0, 0));
     log!(
-        "thread: {} {:?} {:?} cpu={} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x}",
+        "thread: {} {:?} {:?} cpu={} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x} rip={rip:#x} rbp={rbp:#x} waits={}",
         thread.id,
         thread.origin,
         thread.state(),
         thread.processor.load(Ordering::Relaxed),
         thread.inside().map_or("-", |export| export.name),
         thread.caller(),
+        Wait(wait::of(thread)),
     );
     let mut address = rsp.max(low) & !7;
     while address < high {

@@ -2,6 +2,7 @@
 
 use super::{bugcheck, bugcheck_with, code};
 use crate::hal::pcr;
+use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
 use crate::mm::pool;
@@ -12,15 +13,28 @@ pub fn check() {
     let mut live = None;
     thread::for_each(|thread| {
         if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
-            live = Some((thread.address(), thread.id));
+            live = Some(thread.clone());
         }
     });
-    if let Some((address, id)) = live {
-        leaked(
-            3,
-            address,
-            format_args!("the driver unloads while its thread {id} runs"),
-        );
+    if let Some(thread) = live {
+        let (address, id) = (thread.address(), thread.id);
+        match wait::of(&thread) {
+            Some(Waiting {
+                object: Some((object, _)),
+                milliseconds,
+            }) => leaked(
+                3,
+                address,
+                format_args!(
+                    "the driver unloads while its thread {id} waits, for {milliseconds} ms now, on the object {object:#x}"
+                ),
+            ),
+            _ => leaked(
+                3,
+                address,
+                format_args!("the driver unloads while its thread {id} runs"),
+            ),
+        }
     }
     dpc::flush();
     let base = image::driver().0;

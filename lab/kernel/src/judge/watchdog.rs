@@ -16,6 +16,20 @@ pub fn call_dpc(dpc: u64, routine: u64, [context, first, second]: [u64; 3]) {
     check_return("DPC routine", DISPATCH_LEVEL, locks);
 }
 
+/// The host's NMI: the run is over its limit, and the clock has not noticed. Never returns.
+pub fn host_asks(frame: &TrapFrame) -> ! {
+    let timeout = config::get().timeout;
+    bugcheck_at(
+        frame,
+        code::RUN_TIMEOUT,
+        [timeout, clock::interrupt_time() / clock::UNITS_PER_SECOND, 0, 0],
+        format_args!(
+            "the run took longer than {timeout} s, its limit, and the boot processor's clock did not notice: interrupts are disabled there, \
+             or no longer come"
+        ),
+    )
+}
+
 /// The clock's part on every processor; `raised` says whether it interrupted code at `DISPATCH_LEVEL` or above.
 pub fn tick(frame: &TrapFrame, raised: bool) {
     let this = pcr::this();

@@ -1,9 +1,10 @@
 //! Waits. The dispatcher keeps the waiters; objects only carry their state.
 
-use super::object::{Header, current_address};
+use super::object::{Header, Kind, current_address};
 use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
 use super::thread::{self, State, Thread};
 use crate::hal::{clock, pcr};
+use crate::mm::paging;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -36,6 +37,29 @@ impl Waiter {
     pub fn has_timeout(&self) -> bool {
         self.deadline.is_some()
     }
+}
+
+/// What a thread waits for, for a report.
+pub struct Waiting {
+    /// The object, the first if there are several; what it is if it still looks like one. `None` if only the time can end the wait.
+    pub object: Option<(u64, Option<Kind>)>,
+    /// For how long it has waited, milliseconds.
+    pub milliseconds: u64,
+}
+
+/// What `thread` waits for; `None` if it does not wait, or the dispatcher's lock is taken, as it may be on a frozen machine.
+pub fn of(thread: &Thread) -> Option<Waiting> {
+    let dispatcher = DISPATCHER.try_lock()?;
+    let waiter =
+        (dispatcher.waiters.iter()).find(|waiter| core::ptr::eq(Arc::as_ptr(&waiter.thread), thread))?;
+    let object = waiter.objects.first().map(|object| {
+        let there = paging::is_mapped(object.address());
+        (object.address(), there.then(|| object.kind()).flatten())
+    });
+    Some(Waiting {
+        object,
+        milliseconds: clock::interrupt_time().saturating_sub(waiter.since) / 10_000,
+    })
 }
 
 /// The status of a wait that is satisfied right now, having taken what it takes.

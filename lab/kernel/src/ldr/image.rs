@@ -4,6 +4,7 @@ use super::export::{self, Export};
 use super::pageable;
 use super::pe::{self, Headers, PeError, Read, Section};
 use crate::lock::IrqLock;
+use crate::log;
 use crate::mm::{IMAGES, PAGE, paging, paging::Protection};
 use crate::rng;
 use alloc::string::{String, ToString};
@@ -116,6 +117,7 @@ impl Image {
         protect(base, &headers, &sections);
         BASE.store(base, Ordering::Relaxed);
         SIZE.store(size, Ordering::Relaxed);
+        log!("module: driver {base:#x} {size:#x}");
         *WRITABLE.lock() = sections
             .iter()
             .filter(|section| section.characteristics & pe::WRITE != 0)

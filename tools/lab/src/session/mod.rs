@@ -35,7 +35,7 @@ pub enum Ending {
     },
     /// The machine went off without saying goodbye; QEMU's exit code, if it left by itself.
     Died(Option<i32>),
-    /// The time was up.
+    /// The time was up; the machine is still on.
     TimedOut,
     /// This program got a signal.
     Interrupted(i32),
@@ -166,10 +166,7 @@ impl Session<'_> {
                     told = true;
                     eprintln!("rundown-lab: waiting for the machine to boot and start the driver ...");
                 }
-                Err(_) => {
-                    self.machine.end();
-                    return Ending::TimedOut;
-                }
+                Err(_) => return Ending::TimedOut,
             }
         }
     }

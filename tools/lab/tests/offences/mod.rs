@@ -203,6 +203,11 @@ pub(crate) const BARE: &[Offence] = &[
     offence("set-no-event", code::BAD_DISPATCHER_OBJECT, None, ""),
     verifier("close-no-handle", sub::BAD_HANDLE, "0x1234"),
     verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread"),
+    verifier(
+        "leave-waiting-thread",
+        sub::OBJECT_LEAKED,
+        "ms now, on the object 0x",
+    ),
     verifier("leave-timer", sub::OBJECT_LEAKED, "with a timer set"),
     offence(
         "wait-on-stack-for-ever",

@@ -33,6 +33,9 @@ const FUZZ_SECONDS: u32 = 300;
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
 
+/// How many runs must end without an alarm, each with a seed of its own.
+const SMP_RUNS: u64 = 200;
+
 /// The steps that come after the gate's own.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
     gate.step("loom, deep models", |progress| {
@@ -58,6 +61,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
         })
+    });
+    gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
+        smp_runs(tree, progress)
     });
     for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
         gate.group(format!("soak, seed {seed}"), || {
@@ -116,6 +122,28 @@ fn fuzz(tree: &Tree, progress: &Progress) -> Result<Tally> {
         executions.unwrap_or("libFuzzer did not say how much it executed")
     );
     Ok(Tally::of_program(&finished))
+}
+
+/// The sweeps' script, with nothing happening to it, on 1, 2 and 4 processors in turns. The driver is sound: an alarm is a false one.
+fn smp_runs(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for (seed, cpus) in (1..=SMP_RUNS).zip(["1", "2", "4"].into_iter().cycle()) {
+        let mut command = Command::new(tree.lab().join("rundown-lab"));
+        command.args([
+            "serve",
+            "--mode",
+            "smp",
+            "--cpus",
+            cpus,
+            "--seed",
+            &seed.to_string(),
+        ]);
+        command.arg("--script").arg(steps::script(tree));
+        let finished = process::watch(&mut command, progress)?;
+        let alarm = !finished.status.success();
+        tally.count(alarm.then(|| format!("seed {seed}, {cpus} CPUs\n{}", finished.tail())));
+    }
+    Ok(tally)
 }
 
 /// The primitive's tests under Miri, each with several schedules.

@@ -1,6 +1,6 @@
 //! The steps that run other programs' checks: formatter, lints, tests, models, and the lab's verdict.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 use rundown_kit::{
@@ -187,16 +187,31 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
 }
 
-/// The driver with a failure, a cancellation, a close, a death or a removal at every point of its requests.
+/// The driver with a failure, a cancellation, a close, a death or a removal at the points of its requests; each point counts.
 pub(super) fn sweeps(gate: &mut Gate, tree: &Tree) {
-    for mode in ["smp", "chaos"] {
+    // Three sweeps over calls: a thousand points where every processor runs freely.
+    for (mode, points) in [("smp", 334), ("chaos", 100)] {
         gate.step(format!("sweeps, {mode}"), |progress| {
-            let mut command = Command::new(tree.lab().join("rundown-lab"));
-            command.args(["sweep", "--mode", mode, "--script"]);
-            command.arg(tree.root().join("tools/xtask/sweeps/rundown.script"));
-            program(&mut command, progress)
+            let what = "low-resources,cancel,close,kill";
+            sweep(tree, mode, what, points, progress)
+        });
+        gate.step(format!("removals under load, {mode}"), |progress| {
+            sweep(tree, mode, "unload", 100, progress)
         });
     }
+}
+
+fn sweep(tree: &Tree, mode: &str, what: &str, points: u32, progress: &Progress) -> Result<Tally> {
+    let mut command = Command::new(tree.lab().join("rundown-lab"));
+    command.args(["sweep", "--mode", mode, "--what", what]);
+    command.args(["--points", &points.to_string(), "--script"]);
+    command.arg(script(tree));
+    Ok(Tally::of_sweeps(&process::watch(&mut command, progress)?))
+}
+
+/// The requests that the sweeps repeat.
+pub(super) fn script(tree: &Tree) -> PathBuf {
+    tree.root().join("tools/xtask/sweeps/rundown.script")
 }
 
 /// The verdict, each fault a failure.

@@ -53,6 +53,23 @@ impl Tally {
         Self { passed, failures }
     }
 
+    /// The points that `rundown-lab sweep` tried, by its own count. A sweep that failed is a failure, whatever its other points came to.
+    pub(super) fn of_sweeps(finished: &Finished) -> Self {
+        let points = |line: &str| -> Option<u64> {
+            let (_, count) = line.strip_prefix("passed ")?.split_once(": ")?;
+            count.split_once(" points")?.0.parse().ok()
+        };
+        let passed = finished.text.lines().filter_map(points).sum();
+        let failed = finished.text.lines().filter(|line| line.starts_with("FAILED "));
+        let mut failures: Vec<String> = failed.map(str::to_owned).collect();
+        if let Some(first) = failures.first_mut() {
+            *first = format!("{first}\n{}", finished.tail());
+        } else if passed == 0 || !finished.status.success() {
+            failures.push(explained(finished));
+        }
+        Self { passed, failures }
+    }
+
     /// The tests that `node --test` ran, by its own count.
     pub(super) fn of_node(finished: &Finished) -> Self {
         let count = |what: &str| {
@@ -314,6 +331,33 @@ mod tests {
         );
         assert_eq!(
             Tally::of_tests(&finished("error: expected `;`", "false"))
+                .failures
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn points_of_sweeps_are_counted() {
+        let text = "passed cancel: 334 points, 6 with a request refused (20.0 s)\npassed kill: 100 points, 0 with a request refused (1.0 s)\n";
+        assert_eq!(
+            Tally::of_sweeps(&finished(text, "true")),
+            Tally {
+                passed: 434,
+                failures: Vec::new()
+            }
+        );
+        let text = "passed cancel: 3 points, 0 with a request refused (1.0 s)\nFAILED kill: 2 points, 0 with a request refused (1.0 s)\n  at 2: why\n";
+        let tally = Tally::of_sweeps(&finished(text, "false"));
+        assert_eq!((tally.passed, tally.failures.len()), (3, 1));
+        assert!(tally.failures[0].contains("at 2: why"));
+        assert_eq!(
+            Tally::of_sweeps(&finished("", "true")).failures.len(),
+            1,
+            "nothing ran"
+        );
+        assert_eq!(
+            Tally::of_sweeps(&finished("passed a: 1 points", "false"))
                 .failures
                 .len(),
             1
