@@ -78,6 +78,10 @@ pub struct Config {
     pub spin: u32,
     /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
     pub verifier: bool,
+    /// What `KeQueryMaximumProcessorCountEx` says (`maxcpus=`), the number of processors unless given.
+    pub maximum_cpus: Option<u32>,
+    /// Whether the native wait block is laid out as no known system has it (`foreign=0|1`).
+    pub foreign_layout: bool,
     /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
@@ -113,6 +117,8 @@ impl Config {
             cycles_per_yield: 140,
             spin: 10_240,
             verifier: false,
+            maximum_cpus: None,
+            foreign_layout: false,
             watch: [0; 4],
             watch_count: 0,
             grace: 2000,
@@ -141,6 +147,11 @@ impl Config {
         addresses
     }
 
+    /// The most processors that the machine may come to have.
+    pub fn maximum_cpus(&self) -> u32 {
+        self.maximum_cpus.unwrap_or(self.cpus as u32)
+    }
+
     /// What `UnparkedProcessorCount` says.
     pub fn unparked(&self) -> u16 {
         self.unparked.unwrap_or(self.cpus as u16)
@@ -164,6 +175,8 @@ impl Config {
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "spin" => self.spin = number(value)?.try_into().ok()?,
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
+            "maxcpus" => self.maximum_cpus = Some(number(value)?.try_into().ok()?),
+            "foreign" => self.foreign_layout = number(value).filter(|&n| n <= 1)? == 1,
             "watch" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;

@@ -76,6 +76,8 @@ pub struct Serve {
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
     pub verifier: u8,
+    pub max_processors: Option<u32>,
+    pub foreign_layout: u8,
     pub memory: u32,
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
@@ -263,6 +265,15 @@ fn machine_options(command: Command) -> Command {
                 .default_value("0")
                 .value_parser(value_parser!(u8).range(0..=1)),
         )
+        .arg(
+            option("max-processors", "N", "KeQueryMaximumProcessorCountEx, as if processors could be added [default: the number of processors]")
+                .value_parser(between(1, 2048)),
+        )
+        .arg(
+            option("foreign-layout", "0|1", "Whether the native routines' wait block is laid out as no known Windows has it")
+                .default_value("0")
+                .value_parser(value_parser!(u8).range(0..=1)),
+        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
             "watch-cr8",
@@ -344,6 +355,8 @@ fn serve(serve: &ArgMatches) -> Serve {
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
         verifier: *serve.get_one("verifier").expect("it has a default"),
+        max_processors: serve.get_one("max-processors").copied(),
+        foreign_layout: *serve.get_one("foreign-layout").expect("it has a default"),
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
@@ -410,6 +423,11 @@ impl Serve {
             ),
             ("spin-cycles", self.spin_cycles.map(|cycles| cycles.to_string())),
             ("verifier", changed(self.verifier.into(), 0)),
+            (
+                "max-processors",
+                self.max_processors.map(|count| count.to_string()),
+            ),
+            ("foreign-layout", changed(self.foreign_layout.into(), 0)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
             ("tsc-back", self.tsc_back.clone()),
@@ -540,11 +558,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

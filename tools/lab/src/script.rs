@@ -8,8 +8,8 @@
 //! & ioctl $1 0x80526044 128 1000000001000000{2:8-16}
 //! ```
 //! Lines are counted from 1 without comments and empty lines. `$1` is the handle that line 1 answered with, `{2:8-16}` the bytes 8 to 15 of
-//! line 2's output. A line that needs the answer of one that failed is left out. `&` goes on without waiting for the answer. `sleep` takes
-//! milliseconds.
+//! line 2's output. A line that needs the answer of one that failed is left out. `&` goes on without waiting for the answer. `cancel 4` cancels
+//! line 4's request. `sleep` takes milliseconds.
 
 use crate::pipe;
 use lab_wire::script as wire;
@@ -77,13 +77,17 @@ fn step(line: &str, before: usize) -> Result<Step, String> {
         .parse()
         .map_err(|e: pipe::LineError| e.to_string())?;
     match parsed.request {
-        pipe::Request::Open { .. } | pipe::Request::Ioctl { .. } | pipe::Request::Close { .. } => {
-            Ok(Step::Request {
-                text: text.to_owned(),
-                pending,
-            })
+        pipe::Request::Cancel { target } if target == 0 || target as usize > before => {
+            Err(format!("it cancels line {target}, which does not come before it"))
         }
-        _ => Err("a script has open, ioctl, close, at and sleep".into()),
+        pipe::Request::Open { .. }
+        | pipe::Request::Ioctl { .. }
+        | pipe::Request::Cancel { .. }
+        | pipe::Request::Close { .. } => Ok(Step::Request {
+            text: text.to_owned(),
+            pending,
+        }),
+        _ => Err("a script has open, ioctl, cancel, close and sleep".into()),
     }
 }
 
@@ -230,7 +234,11 @@ mod tests {
         for (text, message) in [
             ("", "no request"),
             ("dance", "line 1 of the script: \"dance\""),
-            ("quit", "open, ioctl, close, at and sleep"),
+            ("quit", "open, ioctl, cancel, close and sleep"),
+            (
+                "sleep 1\ncancel 2",
+                "cancels line 2, which does not come before it",
+            ),
             (
                 "\nioctl $1 0x80 16 -",
                 "line 2 of the script: it refers to line 1",

@@ -89,12 +89,22 @@ struct Tally {
     faults: Vec<(u64, String)>,
 }
 
+/// Ids count from point to point here, so a line's number names no request.
+fn without_cancels(steps: Vec<Step>) -> Result<Vec<Step>, String> {
+    let cancels = |step: &Step| matches!(step, Step::Request { text, .. } if text.starts_with("cancel "));
+    if steps.iter().any(cancels) {
+        return Err("a sweep's script cancels nothing: that is what `--what cancel` does".into());
+    }
+    Ok(steps)
+}
+
 /// Runs `sweep`; the answer is this program's exit code.
 #[must_use]
 pub fn sweep(arguments: &Sweep) -> ExitCode {
     let script = std::fs::read_to_string(&arguments.script)
         .map_err(|e| format!("cannot read the script {}: {e}", arguments.script.display()))
-        .and_then(|text| script::parse(&text));
+        .and_then(|text| script::parse(&text))
+        .and_then(without_cancels);
     let steps = match script {
         Ok(steps) => steps,
         Err(text) => {

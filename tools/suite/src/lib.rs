@@ -3,12 +3,14 @@
 //! A [`Machine`] is a virtual machine of the lab with the real `rundown.sys` in it. Requests go over the documented pipe
 //! (`docs/lab-pipe.md`), each on its own: one that pends keeps nothing back.
 
+mod script;
+
 use std::{
     collections::HashMap,
     env,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
@@ -18,6 +20,8 @@ use rundown_abi::{INTERFACE_GUID_TEXT, Refusal, Request};
 use serde_json::Value;
 use tempfile::TempDir;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+pub use script::{Played, play};
 
 /// `STATUS_SUCCESS`.
 pub const SUCCESS: u32 = 0;
@@ -236,9 +240,7 @@ impl Machine {
     fn end(&mut self) -> Verdict {
         self.input = None;
         let status = self.child.wait().expect("it is our child");
-        let report = self.folder.path().join("report.json");
-        let text = std::fs::read(&report).unwrap_or_else(|error| panic!("no report ({error}), {status}"));
-        Verdict(serde_json::from_slice(&text).expect("the report is JSON"))
+        Verdict::read(&self.folder.path().join("report.json"), status)
     }
 
     fn say(&mut self, text: &str) -> Ticket {
@@ -287,6 +289,11 @@ impl Drop for Machine {
 }
 
 impl Verdict {
+    fn read(report: &Path, status: ExitStatus) -> Self {
+        let text = std::fs::read(report).unwrap_or_else(|error| panic!("no report ({error}), {status}"));
+        Self(serde_json::from_slice(&text).expect("the report is JSON"))
+    }
+
     /// That the driver passed: no bugcheck, nothing left behind.
     ///
     /// # Panics
@@ -329,7 +336,32 @@ pub fn artefact(name: &str) -> PathBuf {
     path
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Puts the driver's INF with other parameters into a folder, and returns its path.
+///
+/// # Panics
+/// When the INF has no such parameter, or the folder takes no file.
+#[must_use]
+pub fn inf_with(parameters: &[(&str, u32)], folder: &Path) -> String {
+    let mut inf = std::fs::read_to_string(artefact("rundown.inf")).expect("the INF is text");
+    for (name, value) in parameters {
+        let place = inf
+            .lines()
+            .find(|line| line.contains(&format!("HKR,Parameters,{name},")))
+            .unwrap_or_else(|| panic!("the INF has no {name}"))
+            .to_owned();
+        // Behind the comment's sign there are commas as well.
+        let value_at = place.split(';').next().and_then(|line| line.rsplit_once(','));
+        let (before, _) = value_at.expect("a parameter has a value");
+        inf = inf.replace(&place, &format!("{before},{value}"));
+    }
+    let path = folder.join("rundown.inf");
+    std::fs::write(&path, inf).expect("the folder takes a file");
+    path.to_str().expect("the folder's name is text").to_owned()
+}
+
+/// Bytes as the pipe and scripts have them.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

@@ -105,7 +105,7 @@ fn command() -> Command {
         .subcommand(
             with_setup("mutate")
                 .about(
-                    "Plant defects, one at a time, and see whether the lab finds each for the right reason",
+                    "Plant defects, one at a time, and see whether models and lab find each for the right reason",
                 )
                 .arg(
                     Arg::new("seeds")

@@ -30,7 +30,7 @@ impl<R: Protocol> Object<R> {
 
     fn use_cell(&self, holder: usize) {
         // SAFETY: the holder has a reference, and the cell is its own; loom checks that the waiter stays away.
-        self.cells[holder].with_mut(|cell| unsafe { *cell += 1 });
+        self.cells[holder].with_mut(|cell| unsafe { *cell = (*cell).wrapping_add(1) });
     }
 
     /// What the owner does once it has the object to itself.

@@ -63,6 +63,9 @@ fn count(counter: &AtomicU64) {
 }
 
 /// The wait block, 0x28 bytes, on the waiter's stack.
+///
+/// A foreign layout (`foreign=1`) has a field before all of these, as a later system might: what is published is the address of
+/// that.
 #[repr(C)]
 pub(super) struct WaitBlock {
     pub(super) count: AtomicU64,
@@ -84,8 +87,19 @@ impl WaitBlock {
         }
     }
 
-    fn word(&self) -> u64 {
-        (&raw const *self) as u64 | ACTIVE
+    /// Bytes of a foreign layout before the first field.
+    fn before() -> u64 {
+        if config::get().foreign_layout { 8 } else { 0 }
+    }
+
+    /// The word that publishes it.
+    pub(super) fn word(&self) -> u64 {
+        ((&raw const *self) as u64 - Self::before()) | ACTIVE
+    }
+
+    /// The block that a word publishes.
+    fn of(word: u64) -> *const Self {
+        ((word & !ACTIVE) + Self::before()) as *const Self
     }
 
     /// Initialises the event and sleeps on it unless the last releaser has been here; whether it slept.
@@ -164,7 +178,7 @@ pub(super) fn release(word: &AtomicU64, references: u64) {
             Err(now) => value = now,
         }
     }
-    let block = (value & !ACTIVE) as *const WaitBlock;
+    let block = WaitBlock::of(value);
     // SAFETY: the waiter stays in its frame until the last of its references, one of which is the caller's, is released.
     let count = unsafe { &(*block).count };
     // AcqRel: the last releaser has seen what the others did.

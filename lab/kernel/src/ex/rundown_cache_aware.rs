@@ -70,7 +70,7 @@ impl CacheAware {
         block
             .wake
             .initialize(crate::ke::object::Kind::SynchronizationEvent, 6, 0);
-        let named = (&raw const block) as u64 | ACTIVE;
+        let named = block.word();
         // AcqRel: publishes the block; acquires what was released on the slot.
         let sum = self
             .slots()

@@ -3,7 +3,7 @@
 //!
 //! The handler takes no lock and runs on its own stack, so it may interrupt anything.
 
-use super::{apic, cpu, pcr, serial, trap::TrapFrame};
+use super::{apic, cpu, pcr, pcr::Pcr, serial, trap::TrapFrame};
 use crate::{judge, step};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use lab_wire::dump::HOST_ASKS;
@@ -13,7 +13,8 @@ static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// freeze it as well.
 static FREEZER: AtomicU32 = AtomicU32::new(0);
 
-/// Drops cached translations on every processor, and returns when all have done so.
+/// Drops cached translations on every processor, and returns when all have done so, or will before they do anything: one that
+/// [dozes](doze) is left alone.
 pub fn flush_all_tlbs() {
     let enabled = cpu::disable_interrupts();
     // SeqCst: the page tables were written before; a handler that sees this generation flushes after.
@@ -22,16 +23,50 @@ pub fn flush_all_tlbs() {
     // Release: as in `interrupt`; nobody waits for it here.
     pcr::this().flushed.fetch_max(generation, Ordering::Release);
     let this = pcr::current_number();
-    for other in pcr::online().filter(|other| other.number() != this) {
+    // SeqCst: a processor that dozes here looks at the generation after this, and finds the new one.
+    let behind = |other: &Pcr| {
+        // Acquire: pairs with the Release in `catch_up`.
+        other.flushed.load(Ordering::Acquire) < generation && !other.dozing.load(Ordering::SeqCst)
+    };
+    for other in pcr::online().filter(|other| other.number() != this && behind(other)) {
         apic::send_nmi(other.number());
     }
     for other in pcr::online().filter(|other| other.number() != this) {
-        // Acquire: pairs with the Release in `interrupt`.
-        while other.flushed.load(Ordering::Acquire) < generation && !frozen() {
+        while behind(other) && !frozen() {
             core::hint::spin_loop();
         }
     }
     cpu::restore_interrupts(enabled);
+}
+
+/// This processor is about to sleep, and until its next interrupt nobody waits for it. For the idle threads, which touch nothing
+/// that is ever unmapped.
+pub fn doze() {
+    // SeqCst: pairs with the look in `flush_all_tlbs`.
+    pcr::this().dozing.store(true, Ordering::SeqCst);
+}
+
+/// An interrupt has come: what was missed while the processor dozed is done before anything else.
+pub(super) fn wake() {
+    let this = pcr::this();
+    // Relaxed: nobody else writes it.
+    if this.dozing.load(Ordering::Relaxed) {
+        // SeqCst: whoever does not see this any more has a generation that `catch_up` sees.
+        this.dozing.store(false, Ordering::SeqCst);
+        catch_up(this);
+    }
+}
+
+/// Drops cached translations and reloads the breakpoints, if somebody has asked for it since this was done last.
+fn catch_up(this: &Pcr) {
+    // SeqCst: pairs with the addition in `flush_all_tlbs`.
+    let generation = GENERATION.load(Ordering::SeqCst);
+    if this.flushed.load(Ordering::Relaxed) < generation {
+        cpu::flush_tlb();
+        step::load_breakpoints();
+        // Release: the flush above happened before a sender sees this.
+        this.flushed.fetch_max(generation, Ordering::Release);
+    }
 }
 
 /// Freezes every other processor; false if another one has done that already.
@@ -73,10 +108,7 @@ pub(super) fn interrupt(frame: &TrapFrame) {
         stand_at(frame);
         judge::watchdog::host_asks(frame);
     }
-    cpu::flush_tlb();
-    step::load_breakpoints();
-    // Release: the flush above happened before a sender sees this.
-    this.flushed.fetch_max(generation, Ordering::Release);
+    catch_up(this);
 }
 
 /// Notes where this processor stands, for the report.

@@ -35,6 +35,8 @@ pub struct Pcr {
     pub random: AtomicU64,
     /// The flush generation that this processor has reached (`nmi`).
     pub flushed: AtomicU64,
+    /// Whether it sleeps, and does what it is asked for before it does anything else (`nmi`).
+    pub dozing: AtomicBool,
     /// Whether the processor is up.
     pub online: AtomicBool,
     /// RSP, RIP and RBP when the machine was frozen.
@@ -60,6 +62,7 @@ impl Pcr {
             reschedule: AtomicBool::new(false),
             random: AtomicU64::new(1),
             flushed: AtomicU64::new(0),
+            dozing: AtomicBool::new(false),
             online: AtomicBool::new(false),
             frozen: [const { AtomicU64::new(0) }; 3],
             ticks: AtomicU64::new(0),

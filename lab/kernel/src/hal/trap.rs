@@ -105,6 +105,7 @@ unsafe extern "C" fn common() {
 
 /// Takes every vector where it belongs; runs with interrupts disabled.
 extern "C" fn dispatch(frame: &mut TrapFrame) {
+    super::nmi::wake();
     match frame.vector as u8 {
         1 => step::debug_trap(frame),
         2 => super::nmi::interrupt(frame),

@@ -1,6 +1,8 @@
 //! A script of the boot container, carried out by the machine itself: nothing from outside decides when what happens.
 
 use super::{control, status};
+use crate::ke::event::Event;
+use crate::ke::object::Kind;
 use crate::ke::{thread, wait};
 use crate::lock::IrqLock;
 use crate::{judge, log};
@@ -12,8 +14,13 @@ use lab_wire::script::{Patch, Step};
 /// NTSTATUS and output by the id of the request, which is the step's number from 1.
 type Answers = BTreeMap<u32, (i32, Vec<u8>)>;
 
+/// How long the script's thread sleeps at most before it looks for an answer again, in milliseconds.
+const NAP: u64 = 20;
+
 /// `None` if no script is carried out.
 static ANSWERS: IrqLock<Option<Answers>> = IrqLock::new(None);
+/// Set with each answer.
+static ANSWERED: Event = Event::new(Kind::SynchronizationEvent);
 
 /// Has a thread carry the steps out, and then say quit.
 pub fn start(steps: Vec<Step>) {
@@ -23,14 +30,12 @@ pub fn start(steps: Vec<Step>) {
 
 /// Takes an answer, if it is one of a script's.
 pub fn answered(id: u32, status: i32, output: &[u8]) -> bool {
-    let mut answers = ANSWERS.lock();
-    match answers.as_mut() {
-        Some(answers) if id != 0 => {
-            answers.insert(id, (status, output.to_vec()));
-            true
-        }
-        _ => false,
-    }
+    match ANSWERS.lock().as_mut() {
+        Some(answers) if id != 0 => answers.insert(id, (status, output.to_vec())),
+        _ => return false,
+    };
+    ANSWERED.set();
+    true
 }
 
 fn has_answer(id: u32) -> bool {
@@ -70,7 +75,7 @@ fn run(steps: Vec<Step>) {
 /// Waits for an answer and logs it.
 fn wait_for(id: u32) {
     while !has_answer(id) {
-        wait::sleep(1);
+        ANSWERED.wait_for(NAP);
     }
     let answers = ANSWERS.lock();
     if let Some((status, output)) = answers.as_ref().and_then(|answers| answers.get(&id)) {

@@ -8,7 +8,7 @@ use super::thread::{self, State, Thread};
 use super::wait::Waiter;
 use super::{dpc, timer};
 use crate::config::{self, Mode};
-use crate::hal::{apic, cpu, pcr, trap::DISPATCH_VECTOR};
+use crate::hal::{apic, cpu, nmi, pcr, trap::DISPATCH_VECTOR};
 use crate::lock::{IrqGuard, IrqLock};
 use crate::{replay, rng};
 use alloc::collections::VecDeque;
@@ -249,6 +249,7 @@ pub(crate) fn idle() -> ! {
     DISPATCHER.lock().idle |= 1 << pcr::current_number();
     request(pcr::current_number());
     loop {
+        nmi::doze();
         cpu::wait_for_interrupt();
     }
 }

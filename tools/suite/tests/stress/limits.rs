@@ -1,9 +1,7 @@
 //! What a run may not ask for: the machine's own refusals, and the administrator's.
 
-use std::{fs, path::Path};
-
 use rundown_abi::{Arm, Limits, Refusal, StressStart, Waiter, Workload, flags, marks};
-use rundown_suite::{Machine, artefact};
+use rundown_suite::{Machine, inf_with};
 
 use crate::common::{Stress as _, start};
 
@@ -105,24 +103,6 @@ fn info_tells_what_the_machine_is() {
     );
     assert!(info.cycle_frequency > 100_000_000, "{info:?}");
     machine.quit().assert_passed();
-}
-
-/// The driver's INF with other parameters.
-fn inf_with(parameters: &[(&str, u32)], folder: &Path) -> String {
-    let mut inf = fs::read_to_string(artefact("rundown.inf")).unwrap();
-    for (name, value) in parameters {
-        let place = inf
-            .lines()
-            .find(|line| line.contains(&format!("HKR,Parameters,{name},")))
-            .unwrap_or_else(|| panic!("the INF has no {name}"))
-            .to_owned();
-        // Behind the comment's sign there are commas as well.
-        let (before, _) = place.split(';').next().unwrap().rsplit_once(',').unwrap();
-        inf = inf.replace(&place, &format!("{before},{value}"));
-    }
-    let path = folder.join("rundown.inf");
-    fs::write(&path, inf).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -14,17 +14,14 @@ use super::{
 };
 use crate::{
     build,
-    lab::Settings,
     mutate, process,
     progress::Progress,
     setup::{self, Consent},
     tree::Tree,
 };
 
-/// How many seeds `--deep` adds to the verdict's first.
-const SOAK_SEEDS: u64 = 20;
-/// Boots count up from a seed; soak seeds keep their distance.
-const SOAK_STRIDE: u64 = 1000;
+/// How long libFuzzer runs.
+const FUZZ_SECONDS: u32 = 300;
 
 /// What Miri runs with. Provenance: the word is an integer that C code shares. Leaks: misuse ends a test's thread while it
 /// holds an event, where the kernel stops altogether.
@@ -49,6 +46,14 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         setup::ensure_miri()?;
         steps::tests(&mut miri(tree), progress)
     });
+    gate.step("requests, a million spoilt", |progress| {
+        let mut command = steps::suite_tests(tree, "fuzz");
+        steps::tests(command.env("RUNDOWN_FUZZ_REQUESTS", "1000000"), progress)
+    });
+    gate.step("cargo fuzz, validation of requests", |progress| {
+        setup::ensure_cargo_fuzz()?;
+        fuzz(tree, progress)
+    });
     gate.step("mutants of the primitive", |progress| {
         primitive_mutants::judge(tree, progress)
     });
@@ -69,17 +74,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
         smp_runs(tree, progress)
     });
-    for seed in (1..=SOAK_SEEDS).map(|index| index * SOAK_STRIDE) {
-        gate.group(format!("soak, seed {seed}"), || {
-            steps::verdict(
-                tree,
-                &Settings {
-                    seed,
-                    ..Settings::default()
-                },
-            )
-        });
-    }
+    gate.step("an hour of stress, each way out a million times", |progress| {
+        steps::tests(&mut steps::suite_tests(tree, "hour"), progress)
+    });
     for route in [Route::Installed, Route::Debian] {
         gate.group(format!("driver by route {route:?}"), || {
             let toolchain = setup::ensure(Some(route), consent, &[])?;
@@ -95,6 +92,37 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.group("driver, the same bytes from elsewhere", || {
         reproducible::driver(tree, toolchain)
     });
+}
+
+/// libFuzzer on the protocol's validation, from a corpus of valid requests.
+fn fuzz(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let folder = tree.root().join(steps::FUZZ);
+    let target = tree.target().join("fuzz");
+    let corpus = target.join("corpus");
+    let nightly = |arguments: &[&str]| {
+        let mut command = Command::new("rustup");
+        command.args(["run", "nightly", "cargo"]).args(arguments);
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", &target);
+        without_toolchain(&mut command);
+        command
+    };
+    process::succeed(
+        nightly(&["run", "--locked", "--bin", "seeds", "--"]).arg(&corpus),
+        progress,
+    )?;
+    let seconds = format!("-max_total_time={FUZZ_SECONDS}");
+    let mut fuzz = nightly(&["fuzz", "run", "requests"]);
+    fuzz.arg(&corpus).args(["--", &seconds, "-print_final_stats=1"]);
+    let finished = process::watch(&mut fuzz, progress)?;
+    let executions = finished
+        .text
+        .lines()
+        .find(|line| line.starts_with("stat::number_of_executed_units"));
+    eprintln!(
+        "  {}",
+        executions.unwrap_or("libFuzzer did not say how much it executed")
+    );
+    Ok(Tally::of_program(&finished))
 }
 
 /// The sweeps' script, with nothing happening to it, on 1, 2 and 4 processors in turns. The driver is sound: an alarm is a false one.
@@ -126,9 +154,13 @@ fn miri(tree: &Tree) -> Command {
     command.args(["--package", "ex-rundown", "--lib", "--tests"]);
     build::in_workspace(&mut command, tree.root(), &tree.target().join("miri"));
     command.env("MIRIFLAGS", MIRI_FLAGS);
-    // The cargo around this program points to its own toolchain.
+    without_toolchain(&mut command);
+    command
+}
+
+/// The cargo around this program points to its own toolchain.
+fn without_toolchain(command: &mut Command) {
     for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
         command.env_remove(variable);
     }
-    command
 }

@@ -19,9 +19,12 @@ use crate::{
     tree::Tree,
 };
 
+/// cargo-fuzz' workspace beside the protocol.
+pub(super) const FUZZ: &str = "crates/rundown-abi/fuzz";
+
 /// What needs neither the driver nor the lab.
 pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
-    for workspace in ["", "tools", "lab"] {
+    for workspace in ["", "tools", "lab", FUZZ] {
         let name = if workspace.is_empty() { "root" } else { workspace };
         gate.step(format!("fmt, {name}"), |progress| {
             let mut command = Command::new(cargo());
@@ -249,19 +252,24 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
         tests(&mut command, progress)
     });
     gate.step("driver's suite", |progress| {
-        let mut command = Command::new(cargo());
-        command.args([
-            "test",
-            "--package",
-            "rundown-suite",
-            "--test",
-            "*",
-            "--no-fail-fast",
-        ]);
-        build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
-        command.env("RUNDOWN_LAB_DIR", tree.lab());
-        tests(&mut command, progress)
+        tests(&mut suite_tests(tree, "*"), progress)
     });
+}
+
+/// Test programs of the driver's suite, by a pattern of their names.
+pub(super) fn suite_tests(tree: &Tree, pattern: &str) -> Command {
+    let mut command = Command::new(cargo());
+    command.args([
+        "test",
+        "--package",
+        "rundown-suite",
+        "--test",
+        pattern,
+        "--no-fail-fast",
+    ]);
+    build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
+    command.env("RUNDOWN_LAB_DIR", tree.lab());
+    command
 }
 
 /// One verdict, each fault a failure.

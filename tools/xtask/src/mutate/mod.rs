@@ -1,14 +1,20 @@
-//! `cargo xtask mutate`: planted defects, and whether the lab finds each for the right reason.
+//! `cargo xtask mutate`: planted defects, and whether each is found by what has to find it, for the right reason.
 //!
-//! A mutant is a patch file. It is applied to a copy of the tree, the kit builds that copy's driver, and the lab runs it
-//! with the settings that the patch names, once per seed. The sound driver runs with the same settings and seeds: it has
-//! to pass them all, and a mutant has to fail nine of ten for its stated reason.
+//! A mutant is a patch file. It is applied to a copy of the tree; the models run there, the kit builds that copy's driver,
+//! and the lab runs it under stress and against its reference, with the settings that the patch names, once per seed. The
+//! sound sources go through the same: they have to pass it all, and a mutant has to fail nine of ten for its stated reason.
 
+mod boots;
 pub(crate) mod copy;
+mod loom;
 mod outcome;
 mod patch;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 use rundown_kit::{
@@ -18,43 +24,28 @@ use rundown_kit::{
 
 pub(crate) use self::outcome::Outcome;
 use self::{
-    outcome::{Failure, Subject},
-    patch::Mutant,
+    boots::Subject,
+    outcome::{Cause, Runs},
+    patch::{Column, Mutant, Trial},
 };
-use crate::{
-    lab::{boot::Boot, judge},
-    process,
-    progress::Progress,
-    tree::Tree,
-};
+use crate::{process, progress::Progress, tree::Tree};
 
 /// Runs the original and the mutants called `names`, or all of them. The original's artefacts are in `target/lab`.
 pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, seeds: u64, names: &[String]) -> Result<Outcome> {
     let mutants = chosen(&Mutant::all(&tree.mutants())?, names)?;
-    let folder = tree.target().join("mutants");
-    let original = artefacts_in(&tree.lab());
-    let mut outcome = Outcome::new(seeds);
+    let bench = Bench {
+        tree,
+        toolchain,
+        seeds,
+        folder: tree.target().join("mutants"),
+    };
+    let mut outcome = Outcome::default();
+    bench.originals(&mutants, &mut outcome)?;
     for mutant in &mutants {
-        let home = folder.join(&mutant.name);
-        fs::create_dir_all(&home).with_context(|| format!("{} cannot be made", home.display()))?;
-        outcome.add(subject(
-            tree,
-            mutant,
-            None,
-            &original,
-            &home.join("original"),
-            seeds,
-        )?);
-        let mutated = build(tree, toolchain, mutant, &folder.join("tree"), &home)?;
-        outcome.add(subject(
-            tree,
-            mutant,
-            Some(&mutant.name),
-            &mutated,
-            &home.join("mutant"),
-            seeds,
-        )?);
+        outcome.add(mutant.name.clone(), bench.mutant(mutant)?);
     }
+    // It was patched; whoever looks at it next is not to wonder.
+    copy::refresh(tree.root(), &bench.copy())?;
     Ok(outcome)
 }
 
@@ -76,78 +67,133 @@ fn chosen(all: &[Mutant], names: &[String]) -> Result<Vec<Mutant>> {
     Ok(chosen)
 }
 
-fn artefacts_in(folder: &Path) -> Artefacts {
-    Artefacts {
-        sys: folder.join("rundown.sys"),
-        pdb: folder.join("rundown.pdb"),
-        inf: folder.join("rundown.inf"),
-    }
+/// Where mutants are made and tried.
+struct Bench<'a> {
+    tree: &'a Tree,
+    toolchain: &'a Toolchain,
+    seeds: u64,
+    folder: PathBuf,
 }
 
-/// Applies the patch to a fresh copy of the tree and builds its driver.
-fn build(tree: &Tree, toolchain: &Toolchain, mutant: &Mutant, copy: &Path, to: &Path) -> Result<Artefacts> {
-    let progress = Progress::begin_group(format!("building the mutant {}", mutant.name));
-    let built = copy::refresh(tree.root(), copy).and_then(|()| {
+impl Bench<'_> {
+    fn copy(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+
+    /// The sound sources, once with each setting that a mutant names.
+    fn originals(&self, mutants: &[Mutant], outcome: &mut Outcome) -> Result<()> {
+        copy::refresh(self.tree.root(), &self.copy())?;
+        let lab = self.tree.lab();
+        let sound = Artefacts {
+            sys: lab.join("rundown.sys"),
+            pdb: lab.join("rundown.pdb"),
+            inf: lab.join("rundown.inf"),
+        };
+        let reports = self.folder.join("original");
+        let mut done: Vec<&Trial> = Vec::new();
+        for (detector, column) in mutants.iter().flat_map(|mutant| (0..).zip(&mutant.columns)) {
+            let Column::Found { by, .. } = column else {
+                continue;
+            };
+            if done.contains(&by) {
+                continue;
+            }
+            let settings = settings(by);
+            let runs = self.tried(&format!("the original, {settings}"), by, Some(&sound), &reports)?;
+            outcome.add_original(detector, settings, runs);
+            done.push(by);
+        }
+        Ok(())
+    }
+
+    /// Plants one defect, and tries each detector that has to find it.
+    fn mutant(&self, mutant: &Mutant) -> Result<[Cause; 3]> {
+        let home = self.folder.join(&mutant.name);
+        let in_lab =
+            |column: &Column| matches!(column, Column::Found { by, .. } if !matches!(by, Trial::Loom { .. }));
+        self.plant(mutant)?;
+        let driver = if mutant.columns.iter().any(in_lab) {
+            Some(self.build(mutant, &home)?)
+        } else {
+            None
+        };
+        let mut causes = Vec::new();
+        for column in &mutant.columns {
+            causes.push(match column {
+                Column::Unseen(reason) => Cause::Unseen(reason.clone()),
+                Column::Found { by, expect } => {
+                    let name = format!("{}, {}", mutant.name, settings(by));
+                    let runs = self.tried(&name, by, driver.as_ref(), &home)?;
+                    Cause::Tried(runs, expect.clone())
+                }
+            });
+        }
+        causes.try_into().ok().context("there are three detectors")
+    }
+
+    /// Applies the patch to a fresh copy of the tree.
+    fn plant(&self, mutant: &Mutant) -> Result<()> {
+        let copy = self.copy();
+        copy::refresh(self.tree.root(), &copy)?;
+        let progress = Progress::begin(format!("planting {}", mutant.name));
         let mut patch = Command::new("patch");
         patch
             .args(["--strip=1", "--fuzz=0", "--no-backup-if-mismatch", "--input"])
             .arg(&mutant.file);
         process::succeed(patch.current_dir(copy), &progress)
             .with_context(|| format!("{} does not apply to these sources", mutant.file.display()))?;
-        let workspace = Workspace::copy(tree.root(), copy, to);
-        Ok(driver::build(&workspace, toolchain, Profile::Release)?)
-    });
-    match &built {
-        Ok(_) => progress.done(""),
-        Err(_) => progress.failed(""),
+        progress.done("");
+        Ok(())
     }
-    built
-}
 
-/// Runs one driver with the mutant's settings, once per seed.
-fn subject(
-    tree: &Tree,
-    mutant: &Mutant,
-    defect: Option<&str>,
-    driver: &Artefacts,
-    reports: &Path,
-    seeds: u64,
-) -> Result<Subject> {
-    let name = match defect {
-        Some(name) => name.to_owned(),
-        None => format!("the original, as for {}", mutant.name),
-    };
-    fs::create_dir_all(reports).with_context(|| format!("{} cannot be made", reports.display()))?;
-    let progress = Progress::begin(&name);
-    let Artefacts { sys, pdb, inf } = driver;
-    let target = format!(
-        "{},driver={},pdb={},inf={}",
-        mutant.target(),
-        sys.display(),
-        pdb.display(),
-        inf.display()
-    );
-    let mut subject = Subject::new(name, defect.map(|_| mutant.expect.clone()));
-    for seed in 1..=seeds {
-        let mut boot = Boot::new(tree, &target, seed, &reports.join(format!("{seed}.json")));
-        boot.stress(&mutant.stress, Duration::from_millis(mutant.milliseconds), seed);
-        let ran = match boot.run(&progress) {
-            Ok(ran) => ran,
-            Err(error) => {
-                progress.failed("");
-                return Err(error);
+    fn build(&self, mutant: &Mutant, to: &Path) -> Result<Artefacts> {
+        fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
+        let progress = Progress::begin_group(format!("building the driver with {}", mutant.name));
+        let workspace = Workspace::copy(self.tree.root(), &self.copy(), to);
+        let built = driver::build(&workspace, self.toolchain, Profile::Release);
+        match &built {
+            Ok(_) => progress.done(""),
+            Err(_) => progress.failed(""),
+        }
+        Ok(built?)
+    }
+
+    /// Runs one detector on what is planted.
+    fn tried(&self, name: &str, by: &Trial, driver: Option<&Artefacts>, reports: &Path) -> Result<Runs> {
+        fs::create_dir_all(reports).with_context(|| format!("{} cannot be made", reports.display()))?;
+        let progress = Progress::begin(name);
+        let subject = || {
+            Ok::<_, anyhow::Error>(Subject {
+                tree: self.tree,
+                driver: driver.context("no driver was built for the lab")?,
+                reports,
+                seeds: self.seeds,
+            })
+        };
+        let runs = match by {
+            Trial::Loom { scenes } => loom::run(scenes, &self.copy(), &self.folder.join("loom"), &progress),
+            Trial::Stress {
+                lab,
+                options,
+                milliseconds,
+            } => subject().and_then(|subject| subject.stress(lab, options, *milliseconds, &progress)),
+            Trial::Conform { lab, pair } => {
+                subject().and_then(|subject| subject.conform(lab, pair, &progress))
             }
         };
-        let faults = judge::faults(None, &ran.client, &ran.lab);
-        if !faults.is_empty() {
-            subject.failures.push(Failure {
-                seed,
-                faults,
-                seconds: ran.lab.seconds,
-                repeat: boot.line(),
-            });
+        match &runs {
+            Ok(runs) => progress.done(&format!("failed {} of {}", runs.failures.len(), runs.count)),
+            Err(_) => progress.failed(""),
         }
+        runs
     }
-    progress.done(&format!("failed {} of {seeds}", subject.failures.len()));
-    Ok(subject)
+}
+
+/// A detector and its settings in a few words.
+fn settings(by: &Trial) -> String {
+    match by {
+        Trial::Loom { scenes } => format!("loom: {}", scenes.join(" ")),
+        Trial::Stress { lab, options, .. } => format!("stress: {lab} {}", options.join(" ")),
+        Trial::Conform { lab, pair } => format!("conform: {lab} {pair}"),
+    }
 }

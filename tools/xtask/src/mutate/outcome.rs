@@ -1,179 +1,225 @@
-//! What the originals and the mutants came to.
+//! What the original and the mutants came to: one row each, one column for each detector.
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use std::fmt::Write as _;
+
+use comfy_table::{Cell, Table, presets::ASCII_MARKDOWN};
+
+use super::patch::NAMES;
 
 /// A run that failed.
 pub(super) struct Failure {
     pub(super) seed: u64,
     pub(super) faults: Vec<String>,
-    /// From the lab's start to its end.
-    pub(super) seconds: f64,
+    /// Until it was found: the lab's wall-clock time from its start, the model's from its first execution, if it told.
+    pub(super) seconds: Option<f64>,
     /// The command that repeats it.
     pub(super) repeat: String,
 }
 
-/// A driver and its runs, one per seed.
-pub(super) struct Subject {
-    name: String,
-    /// What a mutant's failures must contain; the original has to pass.
-    expect: Option<Vec<String>>,
+/// What a detector's runs came to.
+pub(super) struct Runs {
+    pub(super) count: u64,
     pub(super) failures: Vec<Failure>,
 }
 
+/// A detector's verdict on a mutant.
+pub(super) enum Cause {
+    /// Its runs, and what the failures must contain.
+    Tried(Runs, Vec<String>),
+    /// It cannot see the defect, for this reason.
+    Unseen(String),
+}
+
+/// The original under the settings of one or more mutants.
+struct Original {
+    detector: usize,
+    settings: String,
+    runs: Runs,
+}
+
+struct Row {
+    name: String,
+    causes: [Cause; 3],
+}
+
 /// All of them.
+#[derive(Default)]
 pub(crate) struct Outcome {
-    seeds: u64,
-    subjects: Vec<Subject>,
+    originals: Vec<Original>,
+    rows: Vec<Row>,
 }
 
 impl Failure {
-    fn is_for(&self, reasons: &[String]) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| reasons.iter().any(|reason| fault.contains(reason.as_str())))
+    /// The expectation that it meets.
+    fn met<'a>(&self, expect: &'a [String]) -> Option<&'a str> {
+        let met = |text: &&String| self.faults.iter().any(|fault| fault.contains(text.as_str()));
+        expect.iter().find(met).map(String::as_str)
     }
 }
 
-impl Subject {
-    pub(super) const fn new(name: String, expect: Option<Vec<String>>) -> Self {
+impl Runs {
+    pub(super) const fn new(count: u64) -> Self {
         Self {
-            name,
-            expect,
+            count,
             failures: Vec::new(),
         }
     }
 
-    /// What is wrong: an original that failed, a mutant that was not found.
-    fn fault(&self, seeds: u64) -> Option<String> {
-        let name = &self.name;
-        match (&self.expect, self.failures.first()) {
-            (None, None) => None,
-            (None, Some(first)) => Some(format!(
-                "{name}: failed with seed {}: {}; repeat it with: {}",
-                first.seed, first.faults[0], first.repeat
-            )),
-            (Some(reasons), _) => {
-                let right = self
-                    .failures
-                    .iter()
-                    .filter(|failure| failure.is_for(reasons))
-                    .count() as u64;
-                let wrong = self.failures.iter().find(|failure| !failure.is_for(reasons));
-                // Nine of ten: chance decides which interleavings a seed meets.
-                let needed = (seeds * 9).div_ceil(10);
-                let strange = wrong.map_or_else(String::new, |wrong| {
-                    format!("; seed {} says: {}", wrong.seed, wrong.faults[0])
-                });
-                (right < needed).then(|| {
-                    format!(
-                        "{name}: found {right} of {seeds} times for {}, {needed} are demanded{strange}",
-                        reasons.join(" or ")
-                    )
-                })
-            }
-        }
-    }
-
-    /// The different reasons of its failures, most frequent first.
-    fn reasons(&self) -> String {
-        let mut counted: Vec<(&str, usize)> = Vec::new();
-        for failure in &self.failures {
-            let fault = failure.faults[0].as_str();
-            // The addresses behind a bugcheck's name differ from run to run.
-            let reason = fault.split_once(": ").map_or(fault, |(reason, _)| reason);
-            match counted.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, count)) => *count += 1,
-                None => counted.push((reason, 1)),
-            }
-        }
-        counted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        counted
-            .iter()
-            .map(|(reason, count)| format!("{count} x {reason}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-
-    /// How long it took to be found, and with each seed: five in a line.
+    /// How long it took to be found, from seed to seed.
     fn times(&self) -> String {
-        let times = self.failures.iter().map(|failure| failure.seconds);
-        let (Some(least), Some(most)) = (times.clone().reduce(f64::min), times.reduce(f64::max)) else {
-            return String::new();
+        let times = self.failures.iter().filter_map(|failure| failure.seconds);
+        match (times.clone().reduce(f64::min), times.reduce(f64::max)) {
+            (Some(least), Some(most)) if self.failures.len() > 1 => format!(", {least:.1} to {most:.1} s"),
+            (Some(only), _) => format!(", {only:.1} s"),
+            _ => String::new(),
+        }
+    }
+
+    /// What is wrong with a mutant's runs: too few failed, or one for another reason.
+    fn fault(&self, expect: &[String]) -> Option<String> {
+        if let Some(strange) = self.failures.iter().find(|failure| failure.met(expect).is_none()) {
+            return Some(format!(
+                "not found for {}, but with seed {}: {}; repeat it with: {}",
+                expect.join(" or "),
+                strange.seed,
+                strange.faults.join("; "),
+                strange.repeat
+            ));
+        }
+        // Nine of ten: chance decides which interleavings a seed meets.
+        let needed = (self.count * 9).div_ceil(10);
+        let found = self.failures.len() as u64;
+        (found < needed).then(|| format!("found {found} of {} times, {needed} are demanded", self.count))
+    }
+
+    fn cell(&self, expect: &[String]) -> String {
+        let mut reasons: Vec<&str> = Vec::new();
+        for failure in &self.failures {
+            let reason = failure.met(expect).unwrap_or("ANOTHER REASON");
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        let (found, count) = (self.failures.len(), self.count);
+        let often = if count == 1 && found == 1 {
+            String::new()
+        } else {
+            format!("{found} of {count}: ")
         };
-        let each: Vec<String> = self
-            .failures
-            .iter()
-            .map(|failure| format!("{}: {:.1}", failure.seed, failure.seconds))
-            .collect();
-        let lines: Vec<String> = each.chunks(5).map(|five| five.join(", ")).collect();
-        format!("{least:.1} to {most:.1} s; by seed\n{}", lines.join(",\n"))
+        format!("{often}{}{}", reasons.join(" or "), self.times())
     }
 }
 
 impl Outcome {
-    pub(super) const fn new(seeds: u64) -> Self {
-        Self {
-            seeds,
-            subjects: Vec::new(),
-        }
+    /// The original's runs with the settings of a mutant.
+    pub(super) fn add_original(&mut self, detector: usize, settings: String, runs: Runs) {
+        self.originals.push(Original {
+            detector,
+            settings,
+            runs,
+        });
     }
 
-    pub(super) fn add(&mut self, subject: Subject) {
-        self.subjects.push(subject);
+    pub(super) fn add(&mut self, name: String, causes: [Cause; 3]) {
+        self.rows.push(Row { name, causes });
     }
 
-    /// How many drivers were judged.
+    /// How many verdicts there are: the original's, one for each setting, and the mutants'.
     pub(crate) fn subjects(&self) -> usize {
-        self.subjects.len()
+        self.originals.len() + self.rows.len()
     }
 
     /// What is wrong, one line each.
     pub(crate) fn faults(&self) -> Vec<String> {
-        self.subjects
-            .iter()
-            .filter_map(|subject| subject.fault(self.seeds))
-            .collect()
+        let originals = self.originals.iter().filter_map(|original| {
+            let first = original.runs.failures.first()?;
+            Some(format!(
+                "the original, {}: failed with seed {}: {}; repeat it with: {}",
+                original.settings,
+                first.seed,
+                first.faults.join("; "),
+                first.repeat
+            ))
+        });
+        let mutants = self.rows.iter().filter_map(|row| {
+            let faults: Vec<String> = NAMES
+                .iter()
+                .zip(&row.causes)
+                .filter_map(|(detector, cause)| match cause {
+                    Cause::Tried(runs, expect) => Some(format!("{detector}: {}", runs.fault(expect)?)),
+                    Cause::Unseen(_) => None,
+                })
+                .collect();
+            (!faults.is_empty()).then(|| format!("{}: {}", row.name, faults.join("; ")))
+        });
+        originals.chain(mutants).collect()
     }
 
-    /// Whether the originals passed and the mutants were found.
+    /// Whether the original passed and each mutant was found by each detector that has to.
     pub(crate) fn passed(&self) -> bool {
-        !self.subjects.is_empty() && self.faults().is_empty()
+        !self.originals.is_empty() && !self.rows.is_empty() && self.faults().is_empty()
     }
 
-    /// A row for each driver, and the verdict.
+    /// A row for the original and for each mutant, why a detector cannot see what it cannot see, and the verdict.
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
-        table
-            .load_style(UTF8_FULL_CONDENSED)
-            .set_header(["driver", "failed", "reasons", "found after"]);
-        for subject in &self.subjects {
-            table.add_row([
-                Cell::new(&subject.name),
-                Cell::new(format!("{} of {}", subject.failures.len(), self.seeds))
-                    .set_alignment(CellAlignment::Right),
-                Cell::new(subject.reasons()),
-                Cell::new(subject.times()),
-            ]);
+        table.load_style(ASCII_MARKDOWN).set_header([
+            "defect",
+            "loom",
+            "lab, under stress",
+            "lab, conformance",
+        ]);
+        let mut cells = vec![Cell::new("none: the original")];
+        cells.extend((0..NAMES.len()).map(|detector| Cell::new(self.original(detector))));
+        table.add_row(cells);
+        let mut reasons: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            let mut cells = vec![Cell::new(format!("`{}`", row.name))];
+            for cause in &row.causes {
+                cells.push(Cell::new(match cause {
+                    Cause::Tried(runs, expect) => runs.cell(expect),
+                    Cause::Unseen(reason) => {
+                        let known = reasons.iter().position(|known| known == reason);
+                        let index = known.unwrap_or_else(|| {
+                            reasons.push(reason);
+                            reasons.len() - 1
+                        });
+                        format!("- ({})", index + 1)
+                    }
+                }));
+            }
+            table.add_row(cells);
+        }
+        let mut text = format!("{table}\n");
+        for (number, reason) in (1..).zip(reasons) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "({number}) {reason}");
         }
         let faults = self.faults();
         if self.passed() {
-            let mutants = self
-                .subjects
-                .iter()
-                .filter(|subject| subject.expect.is_some())
-                .count();
-            format!(
-                "{table}\nPASSED the original passed, and {mutants} mutant(s) were found, each for its stated reason"
+            let mutants = self.rows.len();
+            text + &format!(
+                "PASSED the original passed, and {mutants} mutant(s) were found, each by every detector that has to, for its stated reason"
             )
+        } else if faults.is_empty() {
+            text + "FAILED nothing was run"
         } else {
-            format!(
-                "{table}\nFAILED {}",
-                if faults.is_empty() {
-                    "nothing was run".into()
-                } else {
-                    faults.join("\nFAILED ")
-                }
-            )
+            text + "FAILED " + &faults.join("\nFAILED ")
+        }
+    }
+
+    /// The original's runs under one detector.
+    fn original(&self, detector: usize) -> String {
+        let trials = || {
+            self.originals
+                .iter()
+                .filter(|original| original.detector == detector)
+        };
+        let runs: u64 = trials().map(|original| original.runs.count).sum();
+        let failed: usize = trials().map(|original| original.runs.failures.len()).sum();
+        match trials().count() {
+            0 => String::new(),
+            settings => format!("{failed} of {runs}, with {settings} setting(s)"),
         }
     }
 }
@@ -182,68 +228,65 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    fn subject(expect: Option<&str>, failures: &[&str]) -> Outcome {
-        let mut subject = Subject::new("it".into(), expect.map(|text| vec![text.to_owned()]));
-        for (seed, fault) in (1..).zip(failures) {
-            let faults = vec![(*fault).to_owned()];
-            subject.failures.push(Failure {
+    fn runs(faults: &[&str]) -> Runs {
+        let mut runs = Runs::new(10);
+        for (seed, fault) in (1..).zip(faults) {
+            runs.failures.push(Failure {
                 seed,
-                faults,
-                seconds: 1.5,
+                faults: vec![(*fault).to_owned()],
+                seconds: Some(1.5),
                 repeat: "again".into(),
             });
         }
-        let mut outcome = Outcome::new(10);
-        outcome.add(subject);
+        runs
+    }
+
+    fn outcome(original: &[&str], faults: &[&str]) -> Outcome {
+        let mut outcome = Outcome::default();
+        outcome.add_original(1, "cpus=2".into(), runs(original));
+        let unseen = || Cause::Unseen("x86 orders it".into());
+        let tried = Cause::Tried(runs(faults), vec!["LOST".into(), "HANG".into()]);
+        outcome.add("it".into(), [unseen(), tried, unseen()]);
         outcome
     }
 
     #[test]
     fn the_original_has_to_pass_every_time() {
-        assert!(subject(None, &[]).passed());
-        let outcome = subject(None, &["bugcheck"]);
-        assert!(!outcome.passed());
-        assert!(
-            outcome
-                .table()
-                .ends_with("FAILED it: failed with seed 1: bugcheck; repeat it with: again")
-        );
+        assert!(outcome(&[], &["LOST"; 10]).passed());
+        let failed = outcome(&["bugcheck"], &["LOST"; 10]);
+        assert!(!failed.passed());
+        let last = "FAILED the original, cpus=2: failed with seed 1: bugcheck; repeat it with: again";
+        assert!(failed.table().ends_with(last), "{}", failed.table());
     }
 
     #[test]
-    fn a_mutant_has_to_fail_nine_times_for_its_reason() {
-        assert!(subject(Some("LOST"), &["bugcheck LOST_WAKEUP"; 9]).passed());
-        assert!(!subject(Some("LOST"), &["bugcheck LOST_WAKEUP"; 8]).passed());
-        assert!(!subject(Some("LOST"), &["timed out"; 10]).passed());
-        let mut mixed = vec!["bugcheck LOST_WAKEUP"; 8];
+    fn a_mutant_has_to_fail_nine_times_and_for_no_other_reason() {
+        assert!(outcome(&[], &["bugcheck LOST_WAKEUP"; 9]).passed());
+        let eight = outcome(&[], &["bugcheck LOST_WAKEUP"; 8]);
+        assert!(eight.table().contains("lab: found 8 of 10 times, 9 are demanded"));
+        let mut mixed = vec!["bugcheck LOST_WAKEUP"; 9];
         mixed.push("timed out");
-        let table = subject(Some("LOST"), &mixed).table();
+        let table = outcome(&[], &mixed).table();
+        assert!(table.contains("with seed 10: timed out"), "{table}");
+        assert!(!outcome(&[], &mixed).passed());
+    }
+
+    #[test]
+    fn a_cell_tells_how_often_why_and_when() {
+        let table = outcome(&[], &["a LOST", "HANG", "LOST"]).table();
+        assert!(table.contains("3 of 10: LOST or HANG, 1.5 to 1.5 s"), "{table}");
         assert!(
-            table.contains("found 8 of 10 times") && table.contains("seed 9 says: timed out"),
+            table.contains("- (1)") && table.contains("\n(1) x86 orders it\n"),
             "{table}"
         );
-        assert!(table.contains("8 x bugcheck LOST_WAKEUP"), "{table}");
-        let outcome = subject(
-            Some("LOST"),
-            &["bugcheck LOST_WAKEUP: at 1", "bugcheck LOST_WAKEUP: at 2"],
-        );
-        assert!(
-            outcome.table().contains("2 x bugcheck LOST_WAKEUP "),
-            "{}",
-            outcome.table()
-        );
-    }
-
-    #[test]
-    fn each_seed_has_its_time() {
-        let table = subject(Some("LOST"), &["bugcheck LOST_WAKEUP"; 10]).table();
-        for text in ["1.5 to 1.5 s; by seed", "1: 1.5, 2: 1.5", "6: 1.5, 7: 1.5"] {
-            assert!(table.contains(text), "{table}");
-        }
+        assert!(!table.contains("(2)"), "the same reason is told once: {table}");
     }
 
     #[test]
     fn nothing_run_is_nothing_passed() {
-        assert!(!Outcome::new(10).passed());
+        assert!(!Outcome::default().passed());
+        let mut no_original = Outcome::default();
+        no_original.add("it".into(), std::array::from_fn(|_| Cause::Unseen("x".into())));
+        assert!(!no_original.passed());
     }
 }

@@ -178,37 +178,50 @@ pub(crate) fn ensure_cargo_mutants() -> Result<()> {
 
 /// Miri is a component of nightly Rust, which only rustup brings.
 pub(crate) fn ensure_miri() -> Result<()> {
+    ensure_nightly(
+        &["cargo", "miri", "--version"],
+        &["--component", "miri", "--component", "rust-src"],
+    )
+}
+
+/// cargo-fuzz instruments with nightly Rust.
+pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
+    ensure_nightly(&["rustc", "--version"], &[])?;
+    let succeeds = |arguments: &[&str]| {
+        let output = std::process::Command::new(cargo()).args(arguments).output();
+        output.context("cargo cannot be started")
+    };
+    if succeeds(&["fuzz", "--version"])?.status.success() {
+        return Ok(());
+    }
+    let installed = succeeds(&["install", "--locked", "cargo-fuzz"])?;
+    if !installed.status.success() {
+        let why = String::from_utf8_lossy(&installed.stderr);
+        bail!("cargo install --locked cargo-fuzz failed: {}", why.trim());
+    }
+    Ok(())
+}
+
+/// Nightly Rust with these components, if `probe` does not run in it.
+fn ensure_nightly(probe: &[&str], components: &[&str]) -> Result<()> {
     let rustup = |arguments: &[&str]| {
         std::process::Command::new("rustup")
             .args(arguments)
             .output()
-            .context("rustup, which brings Miri, cannot be started; see https://rustup.rs")
+            .context("rustup, which brings nightly Rust, cannot be started; see https://rustup.rs")
     };
-    if rustup(&["run", "nightly", "cargo", "miri", "--version"])?
-        .status
-        .success()
-    {
+    if rustup(&[&["run", "nightly"], probe].concat())?.status.success() {
         return Ok(());
     }
     let install = [
-        "toolchain",
-        "install",
-        "nightly",
-        "--profile",
-        "minimal",
-        "--component",
-        "miri",
-        "--component",
-        "rust-src",
-    ];
+        &["toolchain", "install", "nightly", "--profile", "minimal"],
+        components,
+    ]
+    .concat();
     let installed = rustup(&install)?;
     if !installed.status.success() {
         let why = String::from_utf8_lossy(&installed.stderr);
-        bail!(
-            "Miri cannot be installed by rustup {}: {}",
-            install.join(" "),
-            why.trim()
-        );
+        bail!("rustup {} failed: {}", install.join(" "), why.trim());
     }
     Ok(())
 }

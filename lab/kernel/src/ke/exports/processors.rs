@@ -1,6 +1,7 @@
 //! Processors, affinity, priority.
 
 use super::{ANY, APC, DISPATCH, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
+use crate::config;
 use crate::hal::pcr;
 use crate::judge::{self, code};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -32,6 +33,15 @@ const INVALID_PROCESSOR_INDEX: u32 = u32::MAX;
 unsafe extern "win64" fn ke_query_active_processor_count_ex(group: u16) -> u32 {
     if group == 0 || group == ALL_PROCESSOR_GROUPS {
         processor::count() as u32
+    } else {
+        0
+    }
+}
+
+/// More than there are on a machine to which some can be added while it runs.
+unsafe extern "win64" fn ke_query_maximum_processor_count_ex(group: u16) -> u32 {
+    if group == 0 || group == ALL_PROCESSOR_GROUPS {
+        config::get().maximum_cpus()
     } else {
         0
     }
@@ -180,7 +190,7 @@ pub(super) static EXPORTS: &[Export] = &[
     Export::function(
         "KeQueryMaximumProcessorCountEx",
         ANY,
-        ke_query_active_processor_count_ex as *const (),
+        ke_query_maximum_processor_count_ex as *const (),
     )
     .quiet(),
     Export::function(
