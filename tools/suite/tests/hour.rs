@@ -128,6 +128,7 @@ fn run(part: &Part, seconds: u64, seed: u64) -> Sum {
 }
 
 #[test]
+#[ignore = "it takes an hour; `cargo xtask test --deep` runs it"]
 fn every_way_out_a_million_times() {
     let seconds =
         env::var("RUNDOWN_SOAK_SECONDS").map_or(HOUR, |text| text.parse().expect("a number of seconds"));

@@ -13,8 +13,7 @@ use super::{
     tally::{Gate, Tally},
 };
 use crate::{
-    build,
-    mutate, process,
+    build, mutate, process,
     progress::Progress,
     setup::{self, Consent},
     tree::Tree,
@@ -75,7 +74,10 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         smp_runs(tree, progress)
     });
     gate.step("an hour of stress, each way out a million times", |progress| {
-        steps::tests(&mut steps::suite_tests(tree, "hour"), progress)
+        steps::tests(
+            steps::suite_tests(tree, "hour").args(["--", "--ignored"]),
+            progress,
+        )
     });
     for route in [Route::Installed, Route::Debian] {
         gate.group(format!("driver by route {route:?}"), || {
