@@ -121,7 +121,7 @@ impl Script {
         }
         self.structured += 1;
         let sound = self.spoil(&mut input);
-        self.tame(code, &mut input);
+        Self::tame(code, &mut input);
         let room = *self.random.pick(&[
             capacity,
             capacity,
@@ -192,7 +192,7 @@ impl Script {
     }
 
     /// Where a number in a structure only costs time, it is made small: other tests spend that time better.
-    fn tame(&mut self, code: u32, input: &mut [u8]) {
+    fn tame(code: u32, input: &mut [u8]) {
         let caps: &[(usize, u32, u32)] = match code {
             ioctl::CONFORMANCE_RUN | ioctl::INTEROP_RUN => &[(12, 8, limits::STEPS)],
             // Threads and milliseconds.

@@ -60,7 +60,7 @@ fn every_refusal_of_the_document_is_provoked() {
     );
 }
 
-/// `| 0xC0000010 | `STATUS_INVALID_DEVICE_REQUEST` | ... |`
+/// `| 0xC0000010 | ``STATUS_INVALID_DEVICE_REQUEST`` | ... |`
 fn row(line: &str) -> Option<(u32, &str)> {
     let (status, rest) = line.strip_prefix("| 0x")?.split_once(" | `STATUS_")?;
     let status = u32::from_str_radix(status, 16).ok()?;
@@ -110,31 +110,34 @@ fn bytes(provoked: &mut Provoked) {
     machine.quit().assert_passed();
 }
 
+/// What makes a sound stress run wrong.
+type Change = fn(&mut StressStart);
+
 /// What is wrong with a stress run.
 fn runs(provoked: &mut Provoked) {
     let mut machine = Machine::boot(&["--cpus", "2"]);
     let handle = machine.open();
-    let wrong: [(Refusal, &str, fn(&mut StressStart)); 15] = [
+    let wrong: [(Refusal, &str, Change); 15] = [
         (Refusal::Arm, "no arm", |s| s.arms = 0),
         (Refusal::Workload, "workload 0", |s| s.workload = 0),
         (Refusal::Threads, "no threads", |s| s.threads = 0),
         (Refusal::Milliseconds, "no time", |s| s.milliseconds = 0),
         (Refusal::Rounds, "no rounds", |s| s.rounds = 0),
         (Refusal::WarmUp, "a warm-up as long as a turn", |s| {
-            s.warm_up_milliseconds = 50
+            s.warm_up_milliseconds = 50;
         }),
         (Refusal::Waiter, "waiter 0", |s| s.waiter = 0),
         (Refusal::Hold, "a hold of 2^32 cycles", |s| {
-            s.hold_cycles = u32::MAX
+            s.hold_cycles = u32::MAX;
         }),
         (Refusal::Gap, "a gap of 2^32 cycles", |s| s.gap_cycles = u32::MAX),
         (Refusal::Spin, "a spin of 2^32 cycles", |s| {
-            s.spin_cycles = u32::MAX
+            s.spin_cycles = u32::MAX;
         }),
         (Refusal::Batch, "an empty batch", |s| s.batch = 0),
         (Refusal::Reserved, "a reserved field", |s| s.reserved = 1),
         (Refusal::FloorWorkload, "a floor in a storm", |s| {
-            s.arms = Arm::LockXadd.bit()
+            s.arms = Arm::LockXadd.bit();
         }),
         (
             Refusal::CacheAwareAtDispatch,

@@ -176,27 +176,31 @@ fn a_grant_after_run_down_is_found() {
 
 #[test]
 fn arms_take_turns_and_each_has_figures() {
+    // A busy machine may leave the holders without a processor for most of a turn; then longer ones.
+    let most = [10, 100, 1_000].into_iter().any(most_operations_are_measured);
+    assert!(most, "half of the operations are outside of the turns");
+}
+
+/// Whether more than half of each arm's operations lie in what its turns measured; what the turns say beyond that is asserted.
+fn most_operations_are_measured(milliseconds: u64) -> bool {
     let plan = plan(Workload::Contended);
     let arms = vec![arm(plan, LockXadd::new), arm(plan, LockXadd::new)];
-    let run = run(plan, arms, 3, Duration::from_millis(10));
+    let run = run(plan, arms, 3, Duration::from_millis(milliseconds));
     assert_eq!(run.turns_done(), 12);
+    assert_eq!(run.turn(12), None);
     let turns: Vec<_> = (0..12).map(|turn| run.turn(turn).expect("it is over")).collect();
     for turn in &turns {
-        assert!(turn.operations > 0 && turn.nanoseconds > 5_000_000 && turn.cycles > 5_000_000);
+        assert!(turn.nanoseconds > 5_000_000 && turn.cycles > 5_000_000);
         assert_eq!(turn.generations, 0);
     }
-    for (index, arm) in run.arms().iter().enumerate() {
+    run.arms().iter().enumerate().all(|(index, arm)| {
         let counted = arm.tally().operations();
-        let measured: u64 = (0..12)
-            .filter(|&turn| run.schedule().arm(turn) == index)
-            .map(|turn| turns[turn as usize].operations)
-            .sum();
-        assert!(
-            measured <= counted && measured > counted / 2,
-            "{measured} of {counted}"
-        );
-    }
-    assert_eq!(run.turn(12), None);
+        let own = || (0..12).filter(|&turn| run.schedule().arm(turn) == index);
+        let operations = |turn: u32| turns[turn as usize].operations;
+        let measured: u64 = own().map(operations).sum();
+        assert!(measured <= counted, "{measured} of {counted}");
+        measured > counted / 2 && own().all(|turn| operations(turn) > 0)
+    })
 }
 
 #[test]
