@@ -26,6 +26,7 @@ pub struct Line {
 }
 
 /// What can be done with objects.
+#[allow(rustdoc::broken_intra_doc_links, reason = "brackets of a help text")]
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Step {
     /// create KIND [disabled]: make an object; its number is told

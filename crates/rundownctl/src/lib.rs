@@ -3,7 +3,7 @@
 //! The layers, from the bottom: a [`target::Target`] opens a device and carries requests as bytes ([`lab`] to a
 //! machine in the lab, `device` to the driver of the running Windows); [`client`] gives the requests of
 //! [`rundown_abi`] their types; [`commands`] has a file for each thing that the user can ask for; [`show`] says
-//! outcomes to people or to programs; [`cli`] is what the user types. [`run`] ties them together.
+//! outcomes to people or to programs; [`cli`] is what the user types. [`run()`] ties them together.
 #![deny(unsafe_code)]
 
 use std::{process::ExitCode, sync::atomic::AtomicBool};
