@@ -74,6 +74,13 @@ fn command() -> Command {
                         .long("deep")
                         .action(ArgAction::SetTrue)
                         .help("Also what takes hours"),
+                )
+                .arg(
+                    Arg::new("only")
+                        .long("only")
+                        .value_name("WORDS")
+                        .action(ArgAction::Append)
+                        .help("Only the steps whose name has these words, on what was built before"),
                 ),
         )
         .subcommand(
@@ -201,7 +208,8 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             let toolchain = setup::ensure(route, consent, &tools)?;
             let for_client = setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
-            Ok(gate::run(&tree, &toolchain, &for_client, consent, deep))
+            let only = matches.get_many("only").into_iter().flatten().cloned().collect();
+            Ok(gate::run(&tree, &toolchain, &for_client, consent, deep, only))
         }
         "mutate" => {
             let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;

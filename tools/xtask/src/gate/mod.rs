@@ -17,15 +17,16 @@ use rundown_kit::toolchain::Toolchain;
 use self::tally::Gate;
 use crate::{setup::Consent, tree::Tree};
 
-/// Runs all steps and prints the count; whether all passed.
+/// Runs all steps, or those whose name has one of the words in `only`, and prints the count; whether all passed.
 pub(crate) fn run(
     tree: &Tree,
     toolchain: &Toolchain,
     for_client: &Toolchain,
     consent: Consent,
     all: bool,
+    only: Vec<String>,
 ) -> bool {
-    let mut gate = Gate::default();
+    let mut gate = Gate::of(only);
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
