@@ -7,7 +7,7 @@ use core::{
 
 use crate::{
     AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
-    sync::Frame,
+    sync::{Frame, fence},
     wait_block::WaitBlock,
     word::{self, ACTIVE},
 };
@@ -231,16 +231,25 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         self.release_once()
     }
 
-    /// One exchange; what the word was, or is instead. Under a checking policy a word without a reference is left alone.
+    /// One exchange at most; what the word was, or is instead. A checking policy exchanges no word without a reference.
     #[inline]
     fn release_once(&self) -> Result<usize, usize> {
         let seen = self.word.load(Relaxed);
-        let live = word::assume_live(seen);
-        if C::CHECKED && live == 0 {
-            return Err(seen);
-        }
+        let live = if C::CHECKED {
+            // The one branch tells run-down as well, so what was read is expected as it is: the exchange waits for
+            // the load alone, and not for an `and` behind it.
+            if !word::is_held(seen) {
+                // The pointer that may be in it is dereferenced: pairs with the waiter's exchange, which published
+                // what it points to.
+                fence(Acquire);
+                return Err(seen);
+            }
+            seen
+        } else {
+            word::assume_live(seen)
+        };
         // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns. Failure is
-        // Acquire: the pointer that may come out is dereferenced, and the waiter's exchange published what it points to.
+        // Acquire for the same pointer's sake.
         self.word
             .compare_exchange(live, word::released(live), Release, Acquire)
     }

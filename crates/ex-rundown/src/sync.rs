@@ -2,15 +2,15 @@
 //! `--cfg shuttle`.
 
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use core::sync::atomic::AtomicPtr;
+pub(crate) use core::sync::atomic::{AtomicPtr, fence};
 #[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic::{AtomicU32, AtomicUsize};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicPtr;
+pub(crate) use loom::sync::atomic::{AtomicPtr, fence};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicUsize};
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::atomic::AtomicPtr;
+pub(crate) use shuttle::sync::atomic::{AtomicPtr, fence};
 #[cfg(shuttle)]
 pub use shuttle::sync::atomic::{AtomicU32, AtomicUsize};
 

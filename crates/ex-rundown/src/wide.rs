@@ -200,7 +200,12 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         // Release pairs with the waiter's exchange: what this holder did happens before `wait` returns. Acquire
         // pairs with the same exchange when the old value is odd: the waiter's block is then visible.
         let old = self.state.fetch_sub(COUNT_INC, AcqRel);
-        if old & ACTIVE != 0 || (C::CHECKED && old == 0) {
+        let given_back = if C::CHECKED {
+            word::is_held(old)
+        } else {
+            old & ACTIVE == 0
+        };
+        if !given_back {
             // SAFETY: the caller's promise, handed on; the reference was not released in `state`.
             unsafe { self.release_slow(old, 1) };
         }

@@ -77,6 +77,13 @@ pub(crate) const fn assume_live(word: usize) -> usize {
     word & !ACTIVE
 }
 
+/// Whether a word is live with a reference outstanding. Rotated by one it is the number of references, with the active
+/// bit for its sign; so this is one comparison.
+#[inline]
+pub(crate) const fn is_held(word: usize) -> bool {
+    word.rotate_right(1).cast_signed() > 0
+}
+
 /// One reference more; `None` when run-down has begun.
 #[inline]
 pub(crate) const fn acquired(word: usize) -> Option<usize> {
@@ -149,6 +156,17 @@ mod tests {
         for word in (1..1 << 16).step_by(2) {
             assert_eq!(acquired(word), None);
             assert_ne!(assume_live(word), word, "the fast path's exchange must fail");
+        }
+    }
+
+    #[test]
+    fn a_word_is_held_while_it_is_live_and_counts() {
+        for word in (0..1 << 16).chain(usize::MAX - 0xFFFF..=usize::MAX) {
+            let held = matches!(State::of(word), State::Live(references) if references != 0);
+            assert_eq!(is_held(word), held, "{word:#x}");
+        }
+        for bit in 0..usize::BITS {
+            assert_eq!(is_held(1 << bit), bit != 0, "bit {bit} alone");
         }
     }
 
