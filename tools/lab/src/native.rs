@@ -2,13 +2,14 @@
 
 use crate::watch;
 use lab_wire::native::{Name, Native, Segment};
-use rundown_uf::protection::{self, Origin};
+use rundown_uf::protection::{self, Origin, StandIn};
 use rundown_uf::{Error, Image, Listing};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The routines that drivers import and whose place NT's code can take.
-const IMPORTED: [&str; 8] = [
+/// The routines that drivers import and whose place NT's code can take. What measures, makes, lays out and frees a cache-aware
+/// reference is the lab's, all four: they have to agree, and the memory is its pool's.
+const IMPORTED: [&str; 15] = [
     "ExInitializeRundownProtection",
     "ExReInitializeRundownProtection",
     "ExRundownCompleted",
@@ -17,6 +18,13 @@ const IMPORTED: [&str; 8] = [
     "ExReleaseRundownProtection",
     "ExReleaseRundownProtectionEx",
     "ExWaitForRundownProtectionRelease",
+    "ExReInitializeRundownProtectionCacheAware",
+    "ExRundownCompletedCacheAware",
+    "ExAcquireRundownProtectionCacheAware",
+    "ExAcquireRundownProtectionCacheAwareEx",
+    "ExReleaseRundownProtectionCacheAware",
+    "ExReleaseRundownProtectionCacheAwareEx",
+    "ExWaitForRundownProtectionReleaseCacheAware",
 ];
 
 /// A listing that has passed every check that can be made before the boot.
@@ -25,10 +33,10 @@ pub struct NativeCode {
     /// Where it was read from.
     pub path: PathBuf,
     image: Image,
-    /// The listed routines, without a module, and their addresses.
+    /// The routines that are run, without a module, and their addresses.
     routines: Vec<(String, u64)>,
     cr8_reads: Vec<u64>,
-    origins: Vec<(String, Origin)>,
+    origins: Vec<(String, String)>,
 }
 
 impl NativeCode {
@@ -46,17 +54,41 @@ impl NativeCode {
         let listing = Listing::read_bytes(bytes)?;
         let image = Image::new(&listing)?;
         protection::entries(&listing, &image)?;
+        let mut routines = Vec::new();
+        let mut run = BTreeSet::new();
+        let mut unbound = BTreeMap::new();
+        for routine in listing.routines().iter().filter(|routine| routine.has_entry) {
+            let symbol = protection::symbol(&routine.name);
+            if !IMPORTED.contains(&symbol) {
+                continue;
+            }
+            if let Some(reference) = protection::unbound(&listing, &image, routine.address) {
+                unbound.insert(&routine.name, &reference.name);
+            } else {
+                run.extend(listing.reached(routine.address));
+                routines.push((symbol.to_owned(), routine.address));
+            }
+        }
         let mut cr8_reads = Vec::new();
         for segment in &image.segments {
-            cr8_reads.extend(watch::reads_in(&segment.bytes, segment.address, watch::Read::Cr8));
+            let reads = watch::reads_in(&segment.bytes, segment.address, watch::Read::Cr8);
+            cr8_reads.extend(reads.into_iter().filter(|read| run.contains(read)));
         }
-        let listed = listing.routines().iter().filter(|routine| routine.has_entry);
-        let routines = listed.map(|routine| (protection::symbol(&routine.name).to_owned(), routine.address));
+        let mut origins = Vec::new();
+        for (name, origin) in protection::origins(&listing, &image, &run) {
+            let text = match (origin, unbound.get(&name)) {
+                (Origin::Reference, _) => "reference".to_owned(),
+                (Origin::Host, _) => "lab".to_owned(),
+                (Origin::Nt { .. }, Some(missing)) => format!("{origin}: it refers to {missing}"),
+                (Origin::Nt { .. }, None) => origin.to_string(),
+            };
+            origins.push((protection::symbol(&name).to_owned(), text));
+        }
         Ok(Self {
             path: path.to_owned(),
-            routines: routines.collect(),
+            routines,
             cr8_reads,
-            origins: protection::origins(&listing, &image),
+            origins,
             image,
         })
     }
@@ -80,7 +112,9 @@ impl NativeCode {
             symbol,
             offset: offset(*address),
         });
-        let missing = self.image.unlisted().map(|name| Name {
+        // The rest is what keeps routines from being run.
+        let bound = |name: &&str| StandIn::of(protection::symbol(name)).is_some();
+        let missing = self.image.unlisted().filter(bound).map(|name| Name {
             symbol: protection::symbol(name),
             offset: offset(self.image.symbols[name]),
         });
@@ -99,17 +133,7 @@ impl NativeCode {
 pub fn origins(code: Option<&NativeCode>) -> BTreeMap<String, String> {
     let imported = IMPORTED.map(|name| (name.to_owned(), "reference".to_owned()));
     let mut origins = BTreeMap::from(imported);
-    for (name, origin) in code.iter().flat_map(|code| &code.origins) {
-        let symbol = protection::symbol(name);
-        let runs = IMPORTED.contains(&symbol) || symbol.starts_with("Exf");
-        let text = match origin {
-            Origin::Nt { .. } if runs => origin.to_string(),
-            Origin::Nt { .. } => format!("{origin}, which is not run"),
-            Origin::Reference => "reference".to_owned(),
-            Origin::Host => "lab".to_owned(),
-        };
-        origins.insert(symbol.to_owned(), text);
-    }
+    origins.extend(code.iter().flat_map(|code| code.origins.iter().cloned()));
     origins
 }
 
@@ -130,7 +154,15 @@ mod tests {
             "fffff802`10001024 e8d70f0000      call    nt!KeSetEvent (fffff802`10002000)\n",
             "fffff802`10001029 c3              ret\n",
             "nt!ExAcquireRundownProtectionCacheAware:\n",
-            "fffff802`10001030 c3              ret\n",
+            "fffff802`10001030 658b0425a4010000 mov     eax,dword ptr gs:[1A4h]\n",
+            "fffff802`10001038 ebc6            jmp     nt!ExAcquireRundownProtection (fffff802`10001000)\n",
+            "nt!ExReleaseRundownProtectionCacheAware:\n",
+            "fffff802`10001040 eb0e            jmp     nt!ExpRelease (fffff802`10001050)\n",
+            "nt!ExpRelease:\n",
+            "fffff802`10001050 440f20c0        mov     rax,cr8\n",
+            "fffff802`10001054 e9a71f0000      jmp     nt!KeOther (fffff802`10003000)\n",
+            "nt!ExSizeOfRundownProtectionCacheAware:\n",
+            "fffff802`10001060 c3              ret\n",
         ]
         .concat()
     }
@@ -140,8 +172,9 @@ mod tests {
         let code = NativeCode::parse(Path::new("a.txt"), listing().as_bytes()).unwrap();
         let layout = code.layout();
         let name = |symbol, offset| Name { symbol, offset };
-        assert_eq!((layout.size, &layout.cr8_reads[..]), (0x2000, &[0x20][..]));
-        assert_eq!(layout.segments.len(), 4);
+        // Only the read of what is run.
+        assert_eq!((layout.size, &layout.cr8_reads[..]), (0x3000, &[0x20][..]));
+        assert_eq!(layout.segments.len(), 7);
         assert_eq!(
             layout.segments[0],
             Segment {
@@ -150,8 +183,11 @@ mod tests {
             }
         );
         assert_eq!(
-            layout.routines[2],
-            name("ExWaitForRundownProtectionRelease", 0x20)
+            layout.routines[2..],
+            [
+                name("ExWaitForRundownProtectionRelease", 0x20),
+                name("ExAcquireRundownProtectionCacheAware", 0x30)
+            ]
         );
         assert_eq!(layout.missing, [name("KeSetEvent", 0x1000)]);
     }
@@ -164,7 +200,18 @@ mod tests {
         assert_eq!(with["ExRundownCompleted"], "reference");
         assert_eq!(
             with["ExAcquireRundownProtectionCacheAware"],
-            "NT code (lines 11-11), which is not run"
+            "NT code (lines 11-12)"
+        );
+        assert_eq!(
+            with["ExReleaseRundownProtectionCacheAware"],
+            "NT code (lines 14-14), which is not run: it refers to nt!KeOther"
+        );
+        assert_eq!(with["ExpRelease"], "NT code (lines 16-17), which is not run");
+        assert!(!with.contains_key("KeOther"));
+        assert_eq!(with["ExWaitForRundownProtectionReleaseCacheAware"], "reference");
+        assert_eq!(
+            with["ExSizeOfRundownProtectionCacheAware"],
+            "NT code (lines 19-19), which is not run"
         );
         assert_eq!(with["KeSetEvent"], "lab");
         assert!(origins(None).values().all(|origin| origin == "reference"));

@@ -101,9 +101,9 @@ fn main() -> ExitCode {
         println!("{report:#}");
     } else {
         for (name, origin) in native.origins() {
-            println!("{name:<42} {origin}");
+            println!("{name:<46} {origin}");
         }
-        println!("{:<42} {monitorx}\n", "MONITORX and MWAITX");
+        println!("{:<46} {monitorx}\n", "MONITORX and MWAITX");
         print!("{text}");
     }
     if passed {

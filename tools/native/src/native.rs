@@ -66,6 +66,7 @@ impl Native {
         let listing = Listing::read_bytes(listing)?;
         let mut image = Image::new(&listing)?;
         let entries = protection::entries(&listing, &image)?;
+        let run = entries.iter().flat_map(|entry| listing.reached(*entry)).collect();
         // A page of room: a stand-in may be longer than the last page.
         image.end += PAGE as u64;
         let map = Plan::new(&image)?.build(&image)?;
@@ -91,7 +92,7 @@ impl Native {
             wait,
             faults,
             spin_cycles: spin_cycles.map(|name| offset(image.symbols[name])),
-            origins: protection::origins(&listing, &image),
+            origins: protection::origins(&listing, &image, &run),
             map,
         })
     }
@@ -197,8 +198,9 @@ impl Plan {
         }
         for name in image.unlisted() {
             let address = image.symbols[name];
-            match exports::address(protection::symbol(name)) {
-                Some(function) => {
+            let symbol = protection::symbol(name);
+            match (exports::address(symbol), StandIn::of(symbol)) {
+                (Some(function), _) => {
                     let overlaps = |segment: &rundown_uf::Segment| {
                         segment.address < address + STUB as u64 && address < segment.end()
                     };
@@ -210,8 +212,11 @@ impl Plan {
                     add_pages(&mut plan.code, offset(image, address), STUB);
                     plan.stubs.push((offset(image, address), stub));
                 }
-                // `protection::entries` lets nothing else through than the one variable.
-                None => add_pages(&mut plan.data, offset(image, address), size_of::<u32>()),
+                (None, Some(StandIn::SpinCycles)) => {
+                    add_pages(&mut plan.data, offset(image, address), size_of::<u32>());
+                }
+                // `protection::entries` knows that nothing refers to it that is run here.
+                (None, _) => (),
             }
         }
         if let Some(page) = plan.code.intersection(&plan.data).next() {

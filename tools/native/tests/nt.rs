@@ -87,6 +87,7 @@ fn main() {
         add("nt", nt.clone(), "no listing");
     }
     trials.push(Trial::test("unusable_listings_are_refused_in_one_line", unusable));
+    trials.push(Trial::test("what_is_not_run_here_refuses_nothing", not_run_here));
     trials.push(Trial::test(
         "a_fault_of_somebody_else_still_kills",
         somebody_elses_fault,
@@ -410,6 +411,20 @@ fn unusable() -> Result<(), Failed> {
             "{what}: {error}"
         );
     }
+    Ok(())
+}
+
+/// Only the cache-aware routines set the event themselves.
+fn not_run_here() -> Result<(), Failed> {
+    let native = Native::load(OWN.replace("nt!KeSetEvent", "nt!KeSomehow").as_bytes())?;
+    let origin = |name: &str| {
+        let origins = native.origins();
+        let origin = origins.iter().find(|(symbol, _)| symbol == name);
+        origin.map(|(_, origin)| origin.to_string())
+    };
+    let release = origin("nt!ExReleaseRundownProtectionCacheAwareEx").ok_or("it is not told of")?;
+    assert!(release.ends_with(", which is not run"), "{release}");
+    assert_eq!(origin("nt!KeSomehow"), None);
     Ok(())
 }
 

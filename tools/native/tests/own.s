@@ -1,8 +1,8 @@
-# The three routines, written for these tests from the contract: what own.uf lists, so that the tests of the mapping, of
+# Run-down routines, written for these tests from the contract: what own.uf lists, so that the tests of the mapping, of
 # the fault handler and of the stand-ins need nobody's Windows. Where there is a choice it differs from ours and from
 # NT's: other registers, no fast paths apart, displacements in the reads of the shared data.
 #
-# GNU as; own.uf is its disassembly in uf's format, with addresses from 0xfffff80220000000 on.
+# GNU as; own.uf is its disassembly in uf's format, with addresses from 0xfffff80220000000 on. own.rs makes it.
         .intel_syntax noprefix
         .org 0x1000
 ExAcquireRundownProtection:
@@ -115,6 +115,117 @@ done:   add     rsp, 0x68
         pop     rsi
         ret
 
+# The cache-aware routines. RCX is the structure: the slots at 0, from one to the next at 0x10, their number at 0x14.
+
+# RCX becomes the slot of the current processor: KPCR.Prcb.Number, reduced.
+        .macro  slot
+        mov     eax, gs:[0x1a4]
+        xor     edx, edx
+        div     dword ptr [rcx+0x14]
+        mov     eax, [rcx+0x10]
+        imul    rax, rdx
+        add     rax, [rcx]
+        mov     rcx, rax
+        .endm
+
+        .org 0x1400
+ExAcquireRundownProtectionCacheAware:
+        slot
+        jmp     ExAcquireRundownProtection
+
+        .org 0x1480
+ExReleaseRundownProtectionCacheAware:
+        slot
+        jmp     ExReleaseRundownProtection
+
+        .org 0x1500
+ExAcquireRundownProtectionCacheAwareEx:
+        lea     r8d, [rdx+rdx]
+        slot
+        mov     rax, [rcx]
+0:      test    al, 1
+        jne     1f
+        lea     rdx, [rax+r8]
+        lock cmpxchg [rcx], rdx
+        jne     0b
+        mov     al, 1
+        ret
+1:      xor     eax, eax
+        ret
+
+        .org 0x1600
+ExReleaseRundownProtectionCacheAwareEx:
+        mov     r8d, edx
+        slot
+        mov     rax, [rcx]
+        lea     r9, [r8+r8]
+0:      test    al, 1
+        jne     1f
+        mov     rdx, rax
+        sub     rdx, r9
+        lock cmpxchg [rcx], rdx
+        jne     0b
+        ret
+1:      mov     rdx, r8
+        neg     rdx
+        lock xadd [rax-1], rdx                  # Count of the block
+        cmp     rdx, r8
+        jne     2f
+        lea     rcx, [rax+7]                    # its event
+        lock btr dword ptr [rax+0x1f], 0
+        jb      2f
+        xor     edx, edx
+        xor     r8d, r8d
+        jmp     KeSetEvent
+2:      ret
+
+        .org 0x1700
+ExWaitForRundownProtectionReleaseCacheAware:
+        sub     rsp, 0x58
+        lea     r8, [rsp+0x28]                  # the block; nobody spins, so its flag is clear
+        mov     qword ptr [r8], 0
+        mov     dword ptr [r8+8], 0x60001
+        mov     dword ptr [r8+0xc], 0
+        lea     rax, [r8+0x10]
+        mov     [r8+0x10], rax
+        mov     [r8+0x18], rax
+        mov     qword ptr [r8+0x20], 0
+        lea     r9, [r8+1]
+        mov     r10, [rcx]
+        mov     r11d, [rcx+0x14]
+        xor     edx, edx
+0:      mov     rax, r9
+        xchg    [r10], rax
+        add     rdx, rax
+        mov     eax, [rcx+0x10]
+        add     r10, rax
+        dec     r11d
+        jne     0b
+        shr     rdx, 1
+        je      1f
+        mov     rax, rdx
+        lock xadd [r8], rdx
+        add     rdx, rax
+        je      1f
+        lea     rcx, [r8+8]
+        xor     edx, edx
+        xor     r8d, r8d
+        xor     r9d, r9d
+        mov     qword ptr [rsp+0x20], 0
+        call    KeWaitForSingleObject
+1:      add     rsp, 0x58
+        ret
+
+        .org 0x1800
+ExRundownCompletedCacheAware:
+        mov     r8d, 1
+        jmp     every
+
+        .org 0x1880
+ExReInitializeRundownProtectionCacheAware:
+        xor     r8d, r8d
+        jmp     every
+
         .org 0x9000
 spin:   test    byte ptr [rsi+0x20], 1
         je      done
@@ -122,6 +233,18 @@ spin:   test    byte ptr [rsi+0x20], 1
         jb      sleep
         pause
         jmp     spin
+
+# Both of the routines that come here are listed with it, as code that a linker shares is.
+        .org 0x9100
+every:  mov     r10, [rcx]
+        mov     r11d, [rcx+0x14]
+0:      mov     rax, r8
+        xchg    [r10], rax
+        mov     eax, [rcx+0x10]
+        add     r10, rax
+        dec     r11d
+        jne     0b
+        ret
 
         .org 0x20000
 ExpSpinCycleCount:
@@ -131,4 +254,6 @@ KeWaitForSingleObject:
 KeYieldProcessorEx:
         .org 0x30200
 ExfReleaseRundownProtection:
-        .org 0x30210
+        .org 0x30300
+KeSetEvent:
+        .org 0x30310

@@ -61,6 +61,30 @@ pub(crate) fn check(rows: &BTreeMap<u64, Decoded>, routines: &[Routine]) -> Resu
     }
 }
 
+/// The listed instructions that the code at `entry` comes to or refers to, by address. Where an indirect branch goes is
+/// not known.
+pub(crate) fn reached(rows: &BTreeMap<u64, Decoded>, entry: u64) -> BTreeSet<u64> {
+    let mut reached = BTreeSet::new();
+    let mut work = vec![entry];
+    while let Some(address) = work.pop() {
+        let Some(decoded) = rows.get(&address) else {
+            continue;
+        };
+        if !reached.insert(address) {
+            continue;
+        }
+        let instruction = &decoded.instruction;
+        work.extend(branch_target(instruction));
+        if instruction.is_ip_rel_memory_operand() {
+            work.push(instruction.ip_rel_memory_address());
+        }
+        if falls_through(decoded) {
+            work.push(decoded.row.end());
+        }
+    }
+    reached
+}
+
 /// Where a direct branch or call goes.
 pub(crate) fn branch_target(instruction: &Instruction) -> Option<u64> {
     match instruction.flow_control() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::FlowControl;
+use iced_x86::{FlowControl, Instruction, OpKind, Register};
 
 use crate::{Error, Listing, flow, place::Address};
 
@@ -48,7 +48,8 @@ pub struct Reference {
     pub line: usize,
     /// Its address.
     pub at: u64,
-    /// The name that it refers to, a key of [`Image::symbols`].
+    /// The name that it refers to, a key of [`Image::symbols`]; of a [field of the processor's](Kind::Processor) how the
+    /// debugger spells it.
     pub name: String,
     /// How.
     pub kind: Kind,
@@ -63,6 +64,8 @@ pub enum Kind {
     Jump,
     /// It reads, writes or points to so many bytes of memory; 0 when it only computes the address.
     Data(usize),
+    /// It reads or writes a field of the processor's own region, through GS: `dword ptr gs:[1A4h]`.
+    Processor,
 }
 
 impl Image {
@@ -92,6 +95,15 @@ impl Image {
                 }),
             }
             let instruction = &decoded.instruction;
+            if let Some(name) = segmented(instruction) {
+                image.references.push(Reference {
+                    line: row.line,
+                    at: row.address,
+                    name,
+                    kind: Kind::Processor,
+                });
+                continue;
+            }
             let (address, kind) = if let Some(target) = flow::branch_target(instruction) {
                 let call = instruction.flow_control() == FlowControl::Call;
                 (target, if call { Kind::Call } else { Kind::Jump })
@@ -157,4 +169,35 @@ impl Image {
             .filter(|(_, address)| !self.is_code(**address))
             .map(|(name, _)| name.as_str())
     }
+}
+
+/// Memory in GS or FS, as the debugger spells it, but for registers.
+fn segmented(instruction: &Instruction) -> Option<String> {
+    let segment = match instruction.segment_prefix() {
+        Register::GS => "gs",
+        Register::FS => "fs",
+        _ => return None,
+    };
+    let size = match instruction.memory_size().size() {
+        0 => return None,
+        1 => "byte ptr ",
+        2 => "word ptr ",
+        4 => "dword ptr ",
+        8 => "qword ptr ",
+        _ => "",
+    };
+    // Not so for string instructions, whose registers are implied.
+    let is_fixed = instruction.op_kinds().any(|kind| kind == OpKind::Memory)
+        && instruction.memory_base() == Register::None
+        && instruction.memory_index() == Register::None;
+    if !is_fixed {
+        return Some(format!("{size}{segment}:[...]"));
+    }
+    let digits = format!("{:X}h", instruction.memory_displacement64());
+    let zero = if digits.starts_with(|c: char| c.is_ascii_digit()) {
+        ""
+    } else {
+        "0"
+    };
+    Some(format!("{size}{segment}:[{zero}{digits}]"))
 }

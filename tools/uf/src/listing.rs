@@ -1,6 +1,6 @@
 //! A whole listing.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use crate::{
     Error, Place, Row,
@@ -85,6 +85,13 @@ impl Listing {
                         .split_once('!')
                         .is_some_and(|(_, symbol)| symbol == name))
         })
+    }
+
+    /// The addresses of the listed instructions that the code at `entry` comes to or refers to. Where an indirect branch
+    /// goes is not known.
+    #[must_use]
+    pub fn reached(&self, entry: u64) -> BTreeSet<u64> {
+        flow::reached(&self.rows, entry)
     }
 
     /// The rows, by address.

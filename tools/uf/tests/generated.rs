@@ -215,6 +215,8 @@ fn windbgs_own_spellings_are_understood() {
         "f3a4            rep movs byte ptr [rdi],byte ptr [rsi]",
         "cc              int     3",
         "65488b042588010000 mov   rax,qword ptr gs:[188h]",
+        "658b0425a4010000 mov     eax,dword ptr gs:[1A4h]",
+        "658b0c25a4010000 mov     ecx,dword ptr gs:[000001A4h]",
         "660f1f440000    nop     word ptr [rax+rax]",
         "4883e1fe        and     rcx,0FFFFFFFFFFFFFFFEh",
         "b9ffffffff      mov     ecx,0FFFFFFFFh",
@@ -244,6 +246,9 @@ fn windbgs_own_spellings_are_understood() {
         "480f44c1        cmovnz  rax,rcx",
         "488b05f90f0000  mov     rax,qword ptr [nt!Word (fffff802`10002008)]",
         "65488b042588010000 mov   rax,qword ptr fs:[188h]",
+        "658b0425a4010000 mov     eax,dword ptr [1A4h]",
+        "658b0425a4010000 mov     eax,dword ptr gs:[184h]",
+        "658b0425a4010000 mov     eax,word ptr gs:[1A4h]",
     ] {
         let text = format!(
             "nt!X:\nfffff802`10001000 {row}\nfffff802`{:08x} c3 ret\n",

@@ -33,12 +33,13 @@ impl Routine {
         }
     }
 
-    /// Calls NT's code, if there is some; what it leaves in RAX.
-    pub(super) fn call(&self, word: *const AtomicU64, count: u32) -> Option<u64> {
+    /// Calls NT's code, if there is some; what it leaves in RAX. `reference` is what the routine works on, a word or the
+    /// cache-aware structure.
+    pub(super) fn call<T>(&self, reference: *const T, count: u32) -> Option<u64> {
         match self.address.load(Relaxed) {
             0 => None,
-            // SAFETY: listed and checked code of this routine, which takes a word and perhaps a count.
-            address => Some(unsafe { ldr::call(address, [word as u64, count.into(), 0, 0]) }),
+            // SAFETY: listed and checked code of this routine, which takes a reference and perhaps a count.
+            address => Some(unsafe { ldr::call(address, [reference as u64, count.into(), 0, 0]) }),
         }
     }
 }
@@ -52,7 +53,16 @@ pub(super) static RELEASE: Routine = Routine::new("ExReleaseRundownProtection");
 pub(super) static RELEASE_EX: Routine = Routine::new("ExReleaseRundownProtectionEx");
 pub(super) static WAIT: Routine = Routine::new("ExWaitForRundownProtectionRelease");
 
-static ROUTINES: [&Routine; 8] = [
+pub(super) static REINITIALIZE_CACHE_AWARE: Routine =
+    Routine::new("ExReInitializeRundownProtectionCacheAware");
+pub(super) static COMPLETED_CACHE_AWARE: Routine = Routine::new("ExRundownCompletedCacheAware");
+pub(super) static ACQUIRE_CACHE_AWARE: Routine = Routine::new("ExAcquireRundownProtectionCacheAware");
+pub(super) static ACQUIRE_CACHE_AWARE_EX: Routine = Routine::new("ExAcquireRundownProtectionCacheAwareEx");
+pub(super) static RELEASE_CACHE_AWARE: Routine = Routine::new("ExReleaseRundownProtectionCacheAware");
+pub(super) static RELEASE_CACHE_AWARE_EX: Routine = Routine::new("ExReleaseRundownProtectionCacheAwareEx");
+pub(super) static WAIT_CACHE_AWARE: Routine = Routine::new("ExWaitForRundownProtectionReleaseCacheAware");
+
+static ROUTINES: [&Routine; 15] = [
     &INITIALIZE,
     &REINITIALIZE,
     &COMPLETED,
@@ -61,6 +71,13 @@ static ROUTINES: [&Routine; 8] = [
     &RELEASE,
     &RELEASE_EX,
     &WAIT,
+    &REINITIALIZE_CACHE_AWARE,
+    &COMPLETED_CACHE_AWARE,
+    &ACQUIRE_CACHE_AWARE,
+    &ACQUIRE_CACHE_AWARE_EX,
+    &RELEASE_CACHE_AWARE,
+    &RELEASE_CACHE_AWARE_EX,
+    &WAIT_CACHE_AWARE,
 ];
 
 /// The name of the spin budget.
@@ -75,6 +92,8 @@ static CR8_READS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 pub enum NativeError<'a> {
     /// It refers to something that the kernel does not have.
     Missing(&'a str),
+    /// It is to be run and cannot be: the host knows routines that the kernel does not.
+    Routine(&'a str),
     /// Code and data share a page.
     Mixed,
     /// More reads of CR8 than can be watched.
@@ -92,6 +111,7 @@ impl fmt::Display for NativeError<'_> {
                     "the native code refers to {symbol}, which the lab does not have"
                 )
             }
+            Self::Routine(symbol) => write!(f, "the lab's own {symbol} cannot be replaced by native code"),
             Self::Mixed => write!(
                 f,
                 "the native code and its data share a page; these are not addresses of one kernel"
@@ -182,9 +202,9 @@ pub fn install<'a>(native: &Native<'a>) -> Result<(), NativeError<'a>> {
         install_spin_cycles(offset, &code)?;
     }
     for routine in &native.routines {
-        if let Some(known) = ROUTINES.iter().find(|known| known.name == routine.symbol) {
-            known.address.store(NATIVE + u64::from(routine.offset), Relaxed);
-        }
+        let known = ROUTINES.iter().find(|known| known.name == routine.symbol);
+        let known = known.ok_or(NativeError::Routine(routine.symbol))?;
+        known.address.store(NATIVE + u64::from(routine.offset), Relaxed);
     }
     for (slot, offset) in CR8_READS.iter().zip(&native.cr8_reads) {
         slot.store(NATIVE + u64::from(*offset), Relaxed);
@@ -236,14 +256,19 @@ pub(super) enum WayOut {
     Late,
 }
 
+/// Calls a wait of NT's, if there is one; the questions that it asked, bits of [`Question`].
+fn ask<T>(wait: &Routine, reference: *const T) -> Option<u32> {
+    let thread = pcr::current_thread();
+    thread.asked.store(0, Relaxed);
+    wait.call(reference, 0)?;
+    Some(thread.asked.swap(0, Relaxed))
+}
+
 /// Calls NT's wait, if there is one, and finds out how it ended. What cannot be told from outside is a hand-over between the
 /// end of a spin and the sleep: it counts as one during the spin. `Late` is one of a wait that did not spin.
 pub(super) fn wait(word: *const AtomicU64) -> Option<WayOut> {
-    let thread = pcr::current_thread();
     let irql = irql::current();
-    thread.asked.store(0, Relaxed);
-    WAIT.call(word, 0)?;
-    let asked = thread.asked.swap(0, Relaxed);
+    let asked = ask(&WAIT, word)?;
     let has = |question: Question| asked & question as u32 != 0;
     Some(if !has(Question::Irql) {
         WayOut::Drained
@@ -257,5 +282,17 @@ pub(super) fn wait(word: *const AtomicU64) -> Option<WayOut> {
         WayOut::Late
     } else {
         WayOut::Pause
+    })
+}
+
+/// Calls NT's cache-aware wait, if there is one, and finds out how it ended. It asks nothing before it sleeps. So what cannot
+/// be told from outside is whether all references were back when it began or came back while it added the slots up: both
+/// count as drained.
+pub(super) fn wait_cache_aware<T>(reference: *const T) -> Option<WayOut> {
+    let asked = ask(&WAIT_CACHE_AWARE, reference)?;
+    Some(if asked & Question::Sleep as u32 != 0 {
+        WayOut::Event
+    } else {
+        WayOut::Drained
     })
 }

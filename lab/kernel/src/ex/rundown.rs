@@ -12,7 +12,7 @@
 //! | `1` | run down |
 //! | `B \| 1` | run-down has begun, `B` is the waiter's block |
 
-use super::native;
+use super::native::{self, WayOut};
 use crate::config;
 use crate::hal::cpu;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -60,6 +60,18 @@ pub static COUNTERS: Counters = Counters {
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Counts how a wait of NT's code ended.
+pub(super) fn count_way_out(way_out: WayOut) {
+    count(match way_out {
+        WayOut::Drained => &COUNTERS.drained,
+        WayOut::Mwaitx => &COUNTERS.mwaitx,
+        WayOut::Pause => &COUNTERS.pause,
+        WayOut::Dispatch => &COUNTERS.dispatch,
+        WayOut::Event => &COUNTERS.event,
+        WayOut::Late => &COUNTERS.late,
+    });
 }
 
 /// The wait block, 0x28 bytes, on the waiter's stack.
@@ -130,7 +142,7 @@ pub(super) unsafe fn word<'a>(address: *const AtomicU64) -> &'a AtomicU64 {
 }
 
 /// Counts what an acquire of `references` came to, and gives it back.
-fn counted(granted: bool, references: u64) -> bool {
+pub(super) fn counted(granted: bool, references: u64) -> bool {
     if granted {
         COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
     } else {
@@ -315,14 +327,7 @@ export!(ex_release_ex(word, count: u32) {
 export!(ex_wait(word) {
     match native::wait(word) {
         None => wait_for_release(word),
-        Some(way_out) => count(match way_out {
-            native::WayOut::Drained => &COUNTERS.drained,
-            native::WayOut::Mwaitx => &COUNTERS.mwaitx,
-            native::WayOut::Pause => &COUNTERS.pause,
-            native::WayOut::Dispatch => &COUNTERS.dispatch,
-            native::WayOut::Event => &COUNTERS.event,
-            native::WayOut::Late => &COUNTERS.late,
-        }),
+        Some(way_out) => count_way_out(way_out),
     }
 });
 

@@ -1,5 +1,8 @@
 //! The native cache-aware run-down protection: one word per processor, `EX_RUNDOWN_REF_CACHE_AWARE`.
+//!
+//! Where the user has brought NT's code ([`native`]), that is called instead, on structures that are laid out here.
 
+use super::native;
 use super::rundown::{self, CACHE_LINE, WaitBlock};
 use crate::hal::pcr;
 use crate::ke::processor;
@@ -129,13 +132,46 @@ export!(ex_free(this) {
             format_args!("ExFreeCacheAwareRundownProtection of what ExAllocateCacheAwareRundownProtection did not give, or was overrun"));
     }
 });
-export!(ex_acquire(this) -> u8 { u8::from(rundown::acquire(this.current(), 1)) });
-export!(ex_acquire_ex(this, count: u32) -> u8 { u8::from(rundown::acquire(this.current(), u64::from(count & 0x7FFF_FFFF))) });
-export!(ex_release(this) { rundown::release(this.current(), 1); });
-export!(ex_release_ex(this, count: u32) { rundown::release(this.current(), u64::from(count)); });
-export!(ex_wait(this) { this.wait(); });
-export!(ex_completed(this) { this.slots().for_each(|slot| { slot.swap(ACTIVE, Ordering::Release); }); });
-export!(ex_reinitialize(this) { this.slots().for_each(|slot| { slot.swap(0, Ordering::Release); }); });
+export!(ex_acquire(this) -> u8 {
+    u8::from(match native::ACQUIRE_CACHE_AWARE.call(this, 0) {
+        Some(answer) => rundown::counted(answer as u8 != 0, 1),
+        None => rundown::acquire(this.current(), 1),
+    })
+});
+export!(ex_acquire_ex(this, count: u32) -> u8 {
+    // NT doubles the count in 32 bits.
+    let references = u64::from(count & 0x7FFF_FFFF);
+    u8::from(match native::ACQUIRE_CACHE_AWARE_EX.call(this, count) {
+        Some(answer) => rundown::counted(answer as u8 != 0, references),
+        None => rundown::acquire(this.current(), references),
+    })
+});
+export!(ex_release(this) {
+    if native::RELEASE_CACHE_AWARE.call(this, 0).is_none() {
+        rundown::release(this.current(), 1);
+    }
+});
+export!(ex_release_ex(this, count: u32) {
+    if native::RELEASE_CACHE_AWARE_EX.call(this, count).is_none() {
+        rundown::release(this.current(), u64::from(count));
+    }
+});
+export!(ex_wait(this) {
+    match native::wait_cache_aware(this) {
+        None => this.wait(),
+        Some(way_out) => rundown::count_way_out(way_out),
+    }
+});
+export!(ex_completed(this) {
+    if native::COMPLETED_CACHE_AWARE.call(this, 0).is_none() {
+        this.slots().for_each(|slot| { slot.swap(ACTIVE, Ordering::Release); });
+    }
+});
+export!(ex_reinitialize(this) {
+    if native::REINITIALIZE_CACHE_AWARE.call(this, 0).is_none() {
+        this.slots().for_each(|slot| { slot.swap(0, Ordering::Release); });
+    }
+});
 
 /// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[

@@ -10,12 +10,17 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 /// The most processors that the lab starts.
 pub const MAX_PROCESSORS: usize = 8;
 
+/// Where NT's code on x64 reads the number of its processor, `gs:[1A4h]`: `KPCR.Prcb` is at 0x180 and `KPRCB.Number` at 0x24 in
+/// that, as `dt nt!_KPCR` and `dt nt!_KPRCB` print with Microsoft's public symbols. It is the one field of NT's that is here.
+const NUMBER: usize = 0x1A4;
+
 /// What a processor keeps for itself. Others read the counters; only the DPC queue and the requests are written by others.
 #[repr(C)]
 pub struct Pcr {
     this: AtomicPtr<Pcr>,
     /// The running thread. It is kept alive by the thread table until it has been switched away from for good.
     pub current: AtomicPtr<Thread>,
+    before_number: [u8; NUMBER - 2 * size_of::<usize>()],
     number: AtomicU32,
     /// The thread that runs when no other can.
     pub idle: AtomicPtr<Thread>,
@@ -47,11 +52,14 @@ pub struct Pcr {
     pub breakpoints: AtomicU32,
 }
 
+const _: () = assert!(offset_of!(Pcr, number) == NUMBER);
+
 impl Pcr {
     const fn new() -> Self {
         Self {
             this: AtomicPtr::new(core::ptr::null_mut()),
             current: AtomicPtr::new(core::ptr::null_mut()),
+            before_number: [0; _],
             number: AtomicU32::new(0),
             idle: AtomicPtr::new(core::ptr::null_mut()),
             dead: AtomicPtr::new(core::ptr::null_mut()),

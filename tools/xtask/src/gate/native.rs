@@ -18,6 +18,7 @@ use crate::{
         Settings,
         boot::Boot,
         judge,
+        report::Lab,
         scenario::{Arm, Scenario},
     },
     process,
@@ -29,11 +30,27 @@ use crate::{
 const LISTING: &str = "RUNDOWN_NATIVE_LISTING";
 /// `rundown-lab`'s exit code for bad input.
 const BAD_INPUT: i32 = 2;
+/// For each kind of reference.
+const CONFORMANCE_STEPS: &str = "100000";
+
+/// Both kinds of NT's routines.
+const ARMS: [Arm; 2] = [Arm::Nt, Arm::NtCacheAware];
 
 /// The steps, those of NT's own code only with a listing of it.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
     let own = own_listing(tree);
-    gate.group("lab, a listing of our own", || verdict(tree, &settings(4, &own)));
+    gate.group("lab, a listing of our own", || {
+        let tally = verdict(tree, &settings(4, &own))?;
+        // One that lacks routines would have fewer.
+        let scenarios: usize = ARMS.map(|arm| arm.ways().len()).iter().sum();
+        if tally.failures.is_empty() && tally.passed != scenarios as u64 {
+            bail!("{} of {scenarios} scenarios were run", tally.passed);
+        }
+        Ok(tally)
+    });
+    gate.step("conformance, a listing of our own", |progress| {
+        conformance(tree, &own, progress)
+    });
     gate.step("lab, wrong listings", |progress| wrong_listings(tree, progress));
     let Some(listing) = env::var_os(LISTING).map(PathBuf::from) else {
         let why = format!("{LISTING} names no listing of it (docs/native.md)");
@@ -54,30 +71,68 @@ fn own_listing(tree: &Tree) -> PathBuf {
 fn settings(cpus: u32, listing: &Path) -> Settings {
     Settings {
         cpus: vec![cpus],
-        arms: vec![Arm::Nt],
+        arms: ARMS.into(),
         native: Some(listing.into()),
         ..Settings::default()
     }
 }
 
+/// Ours and the listing's, step by step: what the stress does not call, the counted forms, re-initialise and completed,
+/// is called here.
+fn conformance(tree: &Tree, listing: &Path, progress: &Progress) -> Result<Tally> {
+    let report = tree.lab().join("reports/conformance-NT.json");
+    if report.exists() {
+        fs::remove_file(&report).with_context(|| format!("{} cannot be removed", report.display()))?;
+    }
+    let target = format!(
+        "lab:cpus=4,seed=1,timeout=60,native={},report={}",
+        listing.display(),
+        report.display()
+    );
+    let mut command = Command::new(tree.lab().join("rundownctl"));
+    command.args([
+        "--target",
+        &target,
+        "conform",
+        "--json",
+        "--steps",
+        CONFORMANCE_STEPS,
+    ]);
+    command.args(["--pair", "plain,cache-aware"]);
+    // It fails when it finds a difference.
+    let mut tally = Tally::of_program(&process::watch(&mut command, progress)?);
+    let lab = Lab::read(&report)?;
+    let others: Vec<&str> = ARMS
+        .into_iter()
+        .flat_map(|arm| judge::not_nt(arm, &lab.routines))
+        .collect();
+    tally.count((!lab.passed).then(|| format!("the lab failed `{}`", process::line(&command))));
+    tally.count((!others.is_empty()).then(|| format!("not the listing's: {}", others.join(", "))));
+    Ok(tally)
+}
+
 /// A row that is changed, and what has to come of it.
 struct Wrong {
     name: &'static str,
+    /// Whose run shows it, where it is the code that is wrong.
+    arm: Arm,
     row: &'static str,
     instead: &'static str,
     /// What the refusal has to say; `None` for a listing that is one, and whose code is wrong.
     refusal: Option<&'static str>,
 }
 
-const WRONG: [Wrong; 3] = [
+const WRONG: [Wrong; 5] = [
     Wrong {
         name: "damaged.uf",
+        arm: Arm::Nt,
         row: "pause",
         instead: "nop",
         refusal: Some("the bytes mean `pause`"),
     },
     Wrong {
         name: "foreign.uf",
+        arm: Arm::Nt,
         row: "nt!KeYieldProcessorEx",
         instead: "nt!KeStallSomehow",
         refusal: Some("`uf nt!KeStallSomehow`"),
@@ -85,8 +140,25 @@ const WRONG: [Wrong; 3] = [
     // Acquires whatever bit 0 of the word says.
     Wrong {
         name: "grants-always.uf",
+        arm: Arm::Nt,
         row: "a801            test    al,1",
         instead: "a800            test    al,0",
+        refusal: None,
+    },
+    // Acquires in a slot of its own making: the number of slots is not how far they are apart.
+    Wrong {
+        name: "takes-the-number-for-the-stride.uf",
+        arm: Arm::NtCacheAware,
+        row: "8b4110          mov     eax,dword ptr [rcx+10h]",
+        instead: "8b4114          mov     eax,dword ptr [rcx+14h]",
+        refusal: None,
+    },
+    // Waits only if a releaser was faster than its sum.
+    Wrong {
+        name: "does-not-sleep.uf",
+        arm: Arm::NtCacheAware,
+        row: "741a            je      nt!ExWaitForRundownProtectionReleaseCacheAware",
+        instead: "731a            jae     nt!ExWaitForRundownProtectionReleaseCacheAware",
         refusal: None,
     },
 ];
@@ -98,7 +170,7 @@ fn wrong_listings(tree: &Tree, progress: &Progress) -> Result<Tally> {
     let own = fs::read_to_string(&own).with_context(|| format!("{} cannot be read", own.display()))?;
     let mut tally = Tally::default();
     for wrong in &WRONG {
-        // The first: that is acquire's.
+        // The first: where there are several, that is acquire's.
         let changed = own.replacen(wrong.row, wrong.instead, 1);
         if changed == own {
             bail!("own.uf has no `{}`", wrong.row);
@@ -107,7 +179,7 @@ fn wrong_listings(tree: &Tree, progress: &Progress) -> Result<Tally> {
         fs::write(&file, changed).with_context(|| format!("{} cannot be written", file.display()))?;
         tally.count(match wrong.refusal {
             Some(words) => is_refused(tree, &file, words, progress)?,
-            None => is_found(tree, &file, progress)?,
+            None => is_found(tree, wrong.arm, &file, progress)?,
         });
     }
     Ok(tally)
@@ -131,8 +203,8 @@ fn is_refused(tree: &Tree, listing: &Path, words: &str, progress: &Progress) -> 
     }))
 }
 
-fn is_found(tree: &Tree, listing: &Path, progress: &Progress) -> Result<Option<String>> {
-    let scenario = Scenario::all(2, Arm::Nt)[0];
+fn is_found(tree: &Tree, arm: Arm, listing: &Path, progress: &Progress) -> Result<Option<String>> {
+    let scenario = Scenario::all(2, arm)[0];
     let report = tree.lab().join("reports/wrong-listing.json");
     let mut boot = Boot::new(tree, &scenario.target(Some(listing)), 1, &report);
     boot.stress(&scenario.stress(), Duration::from_secs(2), 1);

@@ -1,5 +1,7 @@
 //! The judgement: the driver's counters against the lab's, and the sums against what is demanded.
 
+use std::collections::BTreeMap;
+
 use super::{
     report::{Client, Counters, Lab, LabCounters, WaysOut},
     scenario::{Arm, DEMAND, Goal, Scenario, Way},
@@ -32,7 +34,7 @@ impl Sum {
             self.ways_out.add(match arm {
                 Arm::Ours => &counters.ways_out,
                 // The system's routines do not tell the driver how a wait ended.
-                Arm::Native | Arm::Nt => &lab.counters.native.waits,
+                Arm::Native | Arm::Nt | Arm::NtCacheAware => &lab.counters.native.waits,
             });
         }
         self.leaks += lab.leaks;
@@ -109,7 +111,7 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
                 ),
             ]
         }
-        Arm::Native | Arm::Nt => {
+        Arm::Native | Arm::Nt | Arm::NtCacheAware => {
             let native = &counted.native;
             let mut pairs = vec![
                 (
@@ -131,7 +133,7 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
                     native.waits.sum(),
                 ),
             ];
-            if scenario.arm == Arm::Nt {
+            if scenario.arm.is_nt() {
                 pairs.extend(nt_pairs(scenario, counted));
             }
             pairs
@@ -176,22 +178,26 @@ fn nt_pairs(scenario: Scenario, counted: &LabCounters) -> [(&'static str, u64, &
     ]
 }
 
-/// The routines that are the reference although NT's code was asked for.
-fn not_nt(lab: &Lab) -> Vec<String> {
-    let wanted = [
-        "ExAcquireRundownProtection",
-        "ExReleaseRundownProtection",
-        "ExWaitForRundownProtectionRelease",
-    ];
-    let is_nt = |name: &&str| {
-        lab.routines
-            .get(*name)
-            .is_some_and(|code| code.starts_with("NT code"))
+/// The routines of an arm of NT's code whose code is not NT's, or is not run.
+pub(crate) fn not_nt(arm: Arm, routines: &BTreeMap<String, String>) -> Vec<&'static str> {
+    let wanted: &[&str] = match arm {
+        Arm::Ours | Arm::Native => &[],
+        Arm::Nt => &[
+            "ExAcquireRundownProtection",
+            "ExReleaseRundownProtection",
+            "ExWaitForRundownProtectionRelease",
+        ],
+        Arm::NtCacheAware => &[
+            "ExAcquireRundownProtectionCacheAware",
+            "ExReleaseRundownProtectionCacheAware",
+            "ExWaitForRundownProtectionReleaseCacheAware",
+        ],
     };
-    let others = wanted.iter().filter(|name| !is_nt(name));
-    others
-        .map(|name| format!("NT's code was asked for, and {name} was not"))
-        .collect()
+    let is_nt = |name: &str| {
+        let code = routines.get(name);
+        code.is_some_and(|code| code.starts_with("NT code") && !code.contains("not run"))
+    };
+    wanted.iter().copied().filter(|name| !is_nt(name)).collect()
 }
 
 /// What one boot did wrong. Without a scenario the two sides' counters are not compared.
@@ -222,9 +228,8 @@ pub(crate) fn faults(scenario: Option<Scenario>, client: &Client, lab: &Lab) -> 
         // The counters of a run that died are not final, and its boot has failed already.
         if let (Some(scenario), None) = (scenario, &client.error) {
             faults.extend(differences(scenario, counters, lab));
-            if scenario.arm == Arm::Nt {
-                faults.extend(not_nt(lab));
-            }
+            let others = not_nt(scenario.arm, &lab.routines).into_iter();
+            faults.extend(others.map(|name| format!("NT's code was asked for, and {name} was not")));
         }
     }
     if let Some(error) = &client.error
@@ -253,14 +258,12 @@ pub(crate) fn shortfalls(arm: Arm, sum: &Sum) -> Vec<String> {
     at_least("generations", sum.generations, DEMAND.generations);
     at_least("acquires refused", sum.refused, 1);
     at_least("generations with a holder inside", sum.contested, 1);
-    if arm != Arm::Native {
-        for way in Way::ALL {
-            at_least(
-                &format!("waits out by {}", way.name()),
-                way.of(&sum.ways_out),
-                DEMAND.by_way,
-            );
-        }
+    for way in arm.ways() {
+        at_least(
+            &format!("waits out by {}", way.name()),
+            way.of(&sum.ways_out),
+            DEMAND.by_way,
+        );
     }
     shortfalls
 }
@@ -393,17 +396,33 @@ mod tests {
         let client = client(&ways("drained", 0), 40);
         let mut lab = lab(0, 0, 30, 0);
         assert_eq!(faults(Some(nt), &client, &lab).len(), 3, "nothing of it is NT's");
-        for name in ["ExAcquire", "ExRelease", "ExWaitFor"] {
-            let name = match name {
-                "ExWaitFor" => "ExWaitForRundownProtectionRelease".to_owned(),
-                start => format!("{start}RundownProtection"),
-            };
-            lab.routines.insert(name, "NT code (lines 1-2)".into());
+        for name in not_nt(Arm::Nt, &BTreeMap::new()) {
+            lab.routines.insert(name.into(), "NT code (lines 1-2)".into());
         }
         assert_eq!(faults(Some(nt), &client, &lab), [""; 0]);
         lab.counters.stack_event_waits -= 1;
         lab.counters.monitorx_series += 1;
         assert_eq!(faults(Some(nt), &client, &lab).len(), 2);
+    }
+
+    #[test]
+    fn code_that_is_not_run_is_not_nts_arm() {
+        let mut routines = BTreeMap::new();
+        for name in not_nt(Arm::NtCacheAware, &routines) {
+            let code = if name.contains("Release") {
+                "NT code (lines 1-2)"
+            } else {
+                "NT code (lines 3-4), which is not run"
+            };
+            routines.insert(name.to_owned(), code.to_owned());
+        }
+        assert_eq!(routines.len(), 3);
+        assert_eq!(
+            not_nt(Arm::NtCacheAware, &routines),
+            ["ExAcquireRundownProtectionCacheAware"]
+        );
+        assert_eq!(not_nt(Arm::Nt, &routines).len(), 3);
+        assert_eq!(not_nt(Arm::Native, &routines), [""; 0]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) enum Arm {
     Native,
     /// The native routines, NT's own code from the user's listing.
     Nt,
+    /// The native cache-aware routines, as that.
+    NtCacheAware,
 }
 
 impl Arm {
@@ -21,14 +23,16 @@ impl Arm {
             Self::Ours => "ours",
             Self::Native => "native",
             Self::Nt => "native (NT code)",
+            Self::NtCacheAware => "native-cache-aware (NT code)",
         }
     }
 
-    /// As the driver's client has it: there is one native arm.
+    /// As the driver's client has it: it does not know whose code the system's is.
     pub(crate) const fn option(self) -> &'static str {
         match self {
             Self::Ours => "ours",
             Self::Native | Self::Nt => "native",
+            Self::NtCacheAware => "native-cache-aware",
         }
     }
 
@@ -37,7 +41,21 @@ impl Arm {
         match self {
             Self::Ours => "ours",
             Self::Native => "reference",
-            Self::Nt => "NT",
+            Self::Nt | Self::NtCacheAware => "NT",
+        }
+    }
+
+    /// Whether it is NT's own code.
+    pub(crate) const fn is_nt(self) -> bool {
+        matches!(self, Self::Nt | Self::NtCacheAware)
+    }
+
+    /// The ways out that waits are led to: none of the reference's, which leave as they like, and a cache-aware wait only sleeps.
+    pub(crate) const fn ways(self) -> &'static [Way] {
+        match self {
+            Self::Ours | Self::Nt => &Way::ALL,
+            Self::Native => &[],
+            Self::NtCacheAware => &[Way::Event],
         }
     }
 }
@@ -79,7 +97,7 @@ impl Way {
 pub(crate) struct Scenario {
     pub(crate) cpus: u32,
     pub(crate) arm: Arm,
-    /// Not for the reference: its waits leave as they like.
+    /// One of the arm's, if it has any.
     pub(crate) way: Option<Way>,
 }
 
@@ -110,9 +128,9 @@ impl Scenario {
     /// An arm's scenarios for one number of processors.
     pub(crate) fn all(cpus: u32, arm: Arm) -> Vec<Self> {
         let scenario = |way| Self { cpus, arm, way };
-        match arm {
-            Arm::Native => vec![scenario(None)],
-            Arm::Ours | Arm::Nt => Way::ALL.map(|way| scenario(Some(way))).into(),
+        match arm.ways() {
+            [] => vec![scenario(None)],
+            ways => ways.iter().map(|way| scenario(Some(*way))).collect(),
         }
     }
 
@@ -129,21 +147,23 @@ impl Scenario {
         let way = self
             .way
             .map_or_else(String::new, |way| format!("-{}", way.name()));
-        format!("{}-{}{way}", self.cpus, self.arm.code())
+        let nt = if self.arm.is_nt() { "-NT" } else { "" };
+        format!("{}-{}{nt}{way}", self.cpus, self.arm.option())
     }
 
     /// Its share of [`DEMAND`]. Long holds make few acquires, so those come from the other scenarios.
     pub(crate) const fn goal(self) -> Goal {
         let share = match self.way {
-            None => 1,
             Some(Way::Mwaitx | Way::Pause) => 2,
-            Some(Way::Dispatch | Way::Event) => {
+            Some(Way::Dispatch | Way::Event) if self.arm.ways().len() > 1 => {
                 return Goal {
                     acquires: 0,
                     generations: 0,
                     by_way: DEMAND.by_way,
                 };
             }
+            // The arm has no other.
+            Some(Way::Dispatch | Way::Event) | None => 1,
         };
         Goal {
             acquires: DEMAND.acquires.div_ceil(share),
@@ -156,6 +176,8 @@ impl Scenario {
     /// emulated instructions than a short hold leaves time for.
     const fn hold_cycles(self) -> u32 {
         match self.way {
+            // A cache-aware waiter sleeps after any.
+            Some(Way::Event) if matches!(self.arm, Arm::NtCacheAware) => 2_000,
             Some(Way::Event | Way::Dispatch) => 60_000,
             Some(Way::Mwaitx | Way::Pause) | None => 2_000,
         }
@@ -176,8 +198,8 @@ impl Scenario {
 
     /// `rundownctl --target`, but for the seed and the report. `listing` is NT's code, for its arm.
     pub(crate) fn target(self, listing: Option<&Path>) -> String {
-        let listing = match (self.arm, listing) {
-            (Arm::Nt, Some(listing)) => format!(",native={}", listing.display()),
+        let listing = match listing {
+            Some(listing) if self.arm.is_nt() => format!(",native={}", listing.display()),
             _ => String::new(),
         };
         let spin = match (self.arm, self.way) {
@@ -218,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_shares_add_up_to_the_demand() {
-        for arm in [Arm::Ours, Arm::Native, Arm::Nt] {
+        for arm in [Arm::Ours, Arm::Native, Arm::Nt, Arm::NtCacheAware] {
             let goals: Vec<Goal> = Scenario::all(2, arm).into_iter().map(Scenario::goal).collect();
             assert!(goals.iter().map(|goal| goal.acquires).sum::<u64>() >= DEMAND.acquires);
             assert!(goals.iter().map(|goal| goal.generations).sum::<u64>() >= DEMAND.generations);
@@ -270,7 +292,15 @@ mod tests {
             "lab:cpus=4,monitorx=0,unparked=4,watch-cr8=wait_slow,timeout=60,native=nt.txt,spin-cycles=100000000"
         );
         assert!(!nt.stress().contains(&"--spin-cycles".into()));
-        // The driver's client knows one native arm.
+        // The driver's client knows one native arm of each kind.
         assert_eq!(nt.stress()[..2], ["--arm", "native"]);
+        let cache_aware = Scenario::all(4, Arm::NtCacheAware)[0];
+        assert_eq!(cache_aware.stress()[..2], ["--arm", "native-cache-aware"]);
+        assert_eq!(cache_aware.slug(), "4-native-cache-aware-NT-event");
+        assert!(
+            cache_aware
+                .target(Some(Path::new("nt.txt")))
+                .ends_with(",native=nt.txt")
+        );
     }
 }

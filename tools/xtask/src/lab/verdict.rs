@@ -113,7 +113,7 @@ impl Verdict {
         let mut text = format!("{table}\n");
         for (name, code) in &self.routines {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name:<38} {code}");
+            let _ = writeln!(text, "{name:<43} {code}");
         }
         text + &self.last_lines()
     }
