@@ -7,9 +7,9 @@ use rundown_uf::{Error, Image, Listing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The routines that drivers import and whose place NT's code can take. What measures, makes, lays out and frees a cache-aware
-/// reference is the lab's, all four: they have to agree, and the memory is its pool's.
-const IMPORTED: [&str; 15] = [
+/// The routines that drivers import and whose place NT's code can take. What allocates and frees a cache-aware reference is the
+/// lab's: the memory is its pool's.
+const IMPORTED: [&str; 17] = [
     "ExInitializeRundownProtection",
     "ExReInitializeRundownProtection",
     "ExRundownCompleted",
@@ -18,6 +18,8 @@ const IMPORTED: [&str; 15] = [
     "ExReleaseRundownProtection",
     "ExReleaseRundownProtectionEx",
     "ExWaitForRundownProtectionRelease",
+    LAYOUT[0],
+    LAYOUT[1],
     "ExReInitializeRundownProtectionCacheAware",
     "ExRundownCompletedCacheAware",
     "ExAcquireRundownProtectionCacheAware",
@@ -25,6 +27,12 @@ const IMPORTED: [&str; 15] = [
     "ExReleaseRundownProtectionCacheAware",
     "ExReleaseRundownProtectionCacheAwareEx",
     "ExWaitForRundownProtectionReleaseCacheAware",
+];
+
+/// What the one measures the other lays out, so NT's run together or not at all.
+const LAYOUT: [&str; 2] = [
+    "ExSizeOfRundownProtectionCacheAware",
+    "ExInitializeRundownProtectionCacheAware",
 ];
 
 /// A listing that has passed every check that can be made before the boot.
@@ -54,17 +62,12 @@ impl NativeCode {
         let listing = Listing::read_bytes(bytes)?;
         let image = Image::new(&listing)?;
         protection::entries(&listing, &image)?;
+        let idle = idle(&listing, &image);
         let mut routines = Vec::new();
         let mut run = BTreeSet::new();
-        let mut unbound = BTreeMap::new();
         for routine in listing.routines().iter().filter(|routine| routine.has_entry) {
             let symbol = protection::symbol(&routine.name);
-            if !IMPORTED.contains(&symbol) {
-                continue;
-            }
-            if let Some(reference) = protection::unbound(&listing, &image, routine.address) {
-                unbound.insert(&routine.name, &reference.name);
-            } else {
+            if IMPORTED.contains(&symbol) && !idle.contains_key(symbol) {
                 run.extend(listing.reached(routine.address));
                 routines.push((symbol.to_owned(), routine.address));
             }
@@ -76,13 +79,14 @@ impl NativeCode {
         }
         let mut origins = Vec::new();
         for (name, origin) in protection::origins(&listing, &image, &run) {
-            let text = match (origin, unbound.get(&name)) {
+            let symbol = protection::symbol(&name);
+            let text = match (origin, idle.get(symbol)) {
                 (Origin::Reference, _) => "reference".to_owned(),
                 (Origin::Host, _) => "lab".to_owned(),
-                (Origin::Nt { .. }, Some(missing)) => format!("{origin}: it refers to {missing}"),
+                (Origin::Nt { .. }, Some(why)) => format!("{origin}: {why}"),
                 (Origin::Nt { .. }, None) => origin.to_string(),
             };
-            origins.push((protection::symbol(&name).to_owned(), text));
+            origins.push((symbol.to_owned(), text));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -126,6 +130,25 @@ impl NativeCode {
             cr8_reads: self.cr8_reads.iter().map(|read| offset(*read)).collect(),
         }
     }
+}
+
+/// The imported routines whose place the listing's code cannot take, without a module, and why not.
+fn idle(listing: &Listing, image: &Image) -> BTreeMap<&'static str, String> {
+    let mut idle = BTreeMap::new();
+    for symbol in IMPORTED {
+        let routine = listing.routine(symbol);
+        let unbound = routine.and_then(|routine| protection::unbound(listing, image, routine.address));
+        if let Some(reference) = unbound {
+            idle.insert(symbol, format!("it refers to {}", reference.name));
+        }
+    }
+    let runs = |symbol| listing.routine(symbol).is_some() && !idle.contains_key(symbol);
+    if !LAYOUT.into_iter().all(runs) {
+        for (symbol, other) in [(LAYOUT[0], LAYOUT[1]), (LAYOUT[1], LAYOUT[0])] {
+            idle.entry(symbol).or_insert_with(|| format!("{other} is not"));
+        }
+    }
+    idle
 }
 
 /// Whose code each native routine is: `NT code (lines a-b)` or `reference`, and `lab` for what the kernel plays.
@@ -211,7 +234,14 @@ mod tests {
         assert_eq!(with["ExWaitForRundownProtectionReleaseCacheAware"], "reference");
         assert_eq!(
             with["ExSizeOfRundownProtectionCacheAware"],
-            "NT code (lines 19-19), which is not run"
+            "NT code (lines 19-19), which is not run: ExInitializeRundownProtectionCacheAware is not"
+        );
+        let initialize = "nt!ExInitializeRundownProtectionCacheAware:\nfffff802`10001070 c3 ret\n";
+        let both = NativeCode::parse(Path::new("a.txt"), (listing() + initialize).as_bytes()).unwrap();
+        assert!(
+            LAYOUT
+                .iter()
+                .all(|name| !origins(Some(&both))[*name].contains("not run"))
         );
         assert_eq!(with["KeSetEvent"], "lab");
         assert!(origins(None).values().all(|origin| origin == "reference"));

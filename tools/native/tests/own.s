@@ -116,6 +116,7 @@ done:   add     rsp, 0x68
         ret
 
 # The cache-aware routines. RCX is the structure: the slots at 0, from one to the next at 0x10, their number at 0x14.
+# They are laid out twice as far apart as anybody else's.
 
 # RCX becomes the slot of the current processor: KPCR.Prcb.Number, reduced.
         .macro  slot
@@ -226,6 +227,35 @@ ExReInitializeRundownProtectionCacheAware:
         xor     r8d, r8d
         jmp     every
 
+        .org 0x1900
+ExSizeOfRundownProtectionCacheAware:
+        sub     rsp, 0x28
+        mov     ecx, 0xffff                     # ALL_PROCESSOR_GROUPS
+        call    KeQueryMaximumProcessorCountEx
+        inc     eax                             # room to align
+        shl     eax, 7
+        add     eax, 0x18
+        add     rsp, 0x28
+        ret
+
+        .org 0x1980
+ExInitializeRundownProtectionCacheAware:
+        push    rbx
+        sub     rsp, 0x20
+        mov     rbx, rcx
+        mov     ecx, 0xffff
+        call    KeQueryMaximumProcessorCountEx
+        lea     rdx, [rbx+0x18+0x7f]
+        and     rdx, -0x80
+        mov     [rbx], rdx
+        mov     qword ptr [rbx+8], 0            # ExAllocate... says what to free
+        mov     dword ptr [rbx+0x10], 0x80
+        mov     [rbx+0x14], eax
+        mov     rcx, rbx
+        add     rsp, 0x20
+        pop     rbx
+        jmp     ExReInitializeRundownProtectionCacheAware
+
         .org 0x9000
 spin:   test    byte ptr [rsi+0x20], 1
         je      done
@@ -256,4 +286,6 @@ KeYieldProcessorEx:
 ExfReleaseRundownProtection:
         .org 0x30300
 KeSetEvent:
-        .org 0x30310
+        .org 0x30400
+KeQueryMaximumProcessorCountEx:
+        .org 0x30410

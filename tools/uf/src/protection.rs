@@ -16,7 +16,7 @@ pub const ROUTINES: [&str; 3] = [
 pub enum StandIn {
     /// A function of the kernel: whoever runs the code plays it.
     Kernel,
-    /// Only the lab's kernel has it: the processor's number, and what else the three [`ROUTINES`] do without.
+    /// Only the lab's kernel has it: the processors' numbers, and what else the three [`ROUTINES`] do without.
     Lab,
     /// A slow path of the routines themselves: a reference.
     SlowPath,
@@ -32,8 +32,12 @@ impl StandIn {
             "KeWaitForSingleObject" | "KeSetEvent" | "KeYieldProcessorEx" => Self::Kernel,
             "ExfAcquireRundownProtection" | "ExfReleaseRundownProtection" => Self::SlowPath,
             "ExpSpinCycleCount" => Self::SpinCycles,
-            // KPCR.Prcb.Number, and two ways of asking for it or of making an event ready.
-            "dword ptr gs:[1A4h]" | "KeGetCurrentProcessorNumberEx" | "KeInitializeEvent" => Self::Lab,
+            // KPCR.Prcb.Number, `dt nt!_KPCR` and `dt nt!_KPRCB` say.
+            "dword ptr gs:[1A4h]"
+            | "KeGetCurrentProcessorNumberEx"
+            | "KeQueryActiveProcessorCountEx"
+            | "KeQueryMaximumProcessorCountEx"
+            | "KeInitializeEvent" => Self::Lab,
             _ => return None,
         })
     }

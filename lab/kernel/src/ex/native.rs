@@ -34,12 +34,12 @@ impl Routine {
     }
 
     /// Calls NT's code, if there is some; what it leaves in RAX. `reference` is what the routine works on, a word or the
-    /// cache-aware structure.
-    pub(super) fn call<T>(&self, reference: *const T, count: u32) -> Option<u64> {
+    /// cache-aware structure; `number` is a count, or that one's size.
+    pub(super) fn call<T>(&self, reference: *const T, number: u64) -> Option<u64> {
         match self.address.load(Relaxed) {
             0 => None,
-            // SAFETY: listed and checked code of this routine, which takes a reference and perhaps a count.
-            address => Some(unsafe { ldr::call(address, [reference as u64, count.into(), 0, 0]) }),
+            // SAFETY: listed and checked code of this routine, which takes no more than a reference and a number.
+            address => Some(unsafe { ldr::call(address, [reference as u64, number, 0, 0]) }),
         }
     }
 }
@@ -53,6 +53,8 @@ pub(super) static RELEASE: Routine = Routine::new("ExReleaseRundownProtection");
 pub(super) static RELEASE_EX: Routine = Routine::new("ExReleaseRundownProtectionEx");
 pub(super) static WAIT: Routine = Routine::new("ExWaitForRundownProtectionRelease");
 
+pub(super) static SIZE_OF_CACHE_AWARE: Routine = Routine::new("ExSizeOfRundownProtectionCacheAware");
+pub(super) static INITIALIZE_CACHE_AWARE: Routine = Routine::new("ExInitializeRundownProtectionCacheAware");
 pub(super) static REINITIALIZE_CACHE_AWARE: Routine =
     Routine::new("ExReInitializeRundownProtectionCacheAware");
 pub(super) static COMPLETED_CACHE_AWARE: Routine = Routine::new("ExRundownCompletedCacheAware");
@@ -62,7 +64,7 @@ pub(super) static RELEASE_CACHE_AWARE: Routine = Routine::new("ExReleaseRundownP
 pub(super) static RELEASE_CACHE_AWARE_EX: Routine = Routine::new("ExReleaseRundownProtectionCacheAwareEx");
 pub(super) static WAIT_CACHE_AWARE: Routine = Routine::new("ExWaitForRundownProtectionReleaseCacheAware");
 
-static ROUTINES: [&Routine; 15] = [
+static ROUTINES: [&Routine; 17] = [
     &INITIALIZE,
     &REINITIALIZE,
     &COMPLETED,
@@ -71,6 +73,8 @@ static ROUTINES: [&Routine; 15] = [
     &RELEASE,
     &RELEASE_EX,
     &WAIT,
+    &SIZE_OF_CACHE_AWARE,
+    &INITIALIZE_CACHE_AWARE,
     &REINITIALIZE_CACHE_AWARE,
     &COMPLETED_CACHE_AWARE,
     &ACQUIRE_CACHE_AWARE,

@@ -309,7 +309,7 @@ export!(ex_acquire(word) -> u8 {
 export!(ex_acquire_ex(word, count: u32) -> u8 {
     // NT doubles the count in 32 bits.
     let references = u64::from(count & 0x7FFF_FFFF);
-    u8::from(match native::ACQUIRE_EX.call(word, count) {
+    u8::from(match native::ACQUIRE_EX.call(word, count.into()) {
         Some(answer) => counted(answer as u8 != 0, references),
         None => acquire(word, references),
     })
@@ -320,7 +320,7 @@ export!(ex_release(word) {
     }
 });
 export!(ex_release_ex(word, count: u32) {
-    if native::RELEASE_EX.call(word, count).is_none() {
+    if native::RELEASE_EX.call(word, count.into()).is_none() {
         release(word, u64::from(count));
     }
 });

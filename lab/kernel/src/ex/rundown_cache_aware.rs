@@ -1,6 +1,6 @@
 //! The native cache-aware run-down protection: one word per processor, `EX_RUNDOWN_REF_CACHE_AWARE`.
 //!
-//! Where the user has brought NT's code ([`native`]), that is called instead, on structures that are laid out here.
+//! Where the user has brought NT's code ([`native`]), that is called instead, but for what allocates and frees: this is the pool's.
 
 use super::native;
 use super::rundown::{self, CACHE_LINE, WaitBlock};
@@ -110,7 +110,9 @@ macro_rules! export {
 }
 
 unsafe extern "win64" fn ex_size_of() -> u64 {
-    size()
+    native::SIZE_OF_CACHE_AWARE
+        .call::<CacheAware>(core::ptr::null(), 0)
+        .unwrap_or_else(size)
 }
 
 unsafe extern "win64" fn ex_allocate(_pool_type: u32, tag: u32) -> *const CacheAware {
@@ -124,7 +126,11 @@ unsafe extern "win64" fn ex_allocate(_pool_type: u32, tag: u32) -> *const CacheA
     this
 }
 
-export!(ex_initialize(this, _size: u64) { this.initialize(0); });
+export!(ex_initialize(this, size: u64) {
+    if native::INITIALIZE_CACHE_AWARE.call(this, size).is_none() {
+        this.initialize(0);
+    }
+});
 export!(ex_free(this) {
     let memory = this.pool_to_free.load(Ordering::Relaxed);
     if pool::free(memory, None, pcr::current_thread().caller()).is_err() {
@@ -141,7 +147,7 @@ export!(ex_acquire(this) -> u8 {
 export!(ex_acquire_ex(this, count: u32) -> u8 {
     // NT doubles the count in 32 bits.
     let references = u64::from(count & 0x7FFF_FFFF);
-    u8::from(match native::ACQUIRE_CACHE_AWARE_EX.call(this, count) {
+    u8::from(match native::ACQUIRE_CACHE_AWARE_EX.call(this, count.into()) {
         Some(answer) => rundown::counted(answer as u8 != 0, references),
         None => rundown::acquire(this.current(), references),
     })
@@ -152,7 +158,7 @@ export!(ex_release(this) {
     }
 });
 export!(ex_release_ex(this, count: u32) {
-    if native::RELEASE_CACHE_AWARE_EX.call(this, count).is_none() {
+    if native::RELEASE_CACHE_AWARE_EX.call(this, count.into()).is_none() {
         rundown::release(this.current(), u64::from(count));
     }
 });
