@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_word_is_held_while_it_is_live_and_counts() {
-        for word in (0..1 << 16).chain(usize::MAX - 0xFFFF..=usize::MAX) {
+        for word in (0..1 << 12).chain(usize::MAX - 0xFFF..=usize::MAX) {
             let held = matches!(State::of(word), State::Live(references) if references != 0);
             assert_eq!(is_held(word), held, "{word:#x}");
         }

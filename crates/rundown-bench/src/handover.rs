@@ -61,24 +61,44 @@ fn pin(cores: &[CoreId], number: usize) {
 /// # Panics
 /// When `make` does not make a live reference.
 pub fn latency<R: Protection + Sync>(cores: &[CoreId], make: impl Fn() -> R, way_out: WayOut) -> Slice {
+    let held = || {
+        let reference = make();
+        assert!(reference.acquire(), "it is new");
+        reference
+    };
+    between(
+        cores,
+        way_out,
+        held,
+        |reference| settings(way_out).with(|| reference.wait()),
+        |reference| {
+            // SAFETY: `held` acquired it.
+            #[allow(unsafe_code, reason = "the release that is measured")]
+            unsafe {
+                reference.release();
+            }
+        },
+    )
+}
+
+/// As [`latency`], by whatever waits and releases: `held` makes a reference that is acquired once.
+///
+/// # Panics
+/// When `wait` does.
+pub fn between<R: Sync>(
+    cores: &[CoreId],
+    way_out: WayOut,
+    held: impl Fn() -> R,
+    wait: impl Fn(&R) -> WayOut + Sync,
+    release: impl Fn(&R),
+) -> Slice {
     let mut last = Slice {
         nanoseconds: f64::NAN,
         clean: false,
     };
     for _ in 0..TRIES {
-        let reference = make();
-        assert!(reference.acquire(), "it is new");
-        let (seen, nanoseconds) = one(
-            cores,
-            || settings(way_out).with(|| reference.wait()),
-            || {
-                // SAFETY: acquired above.
-                #[allow(unsafe_code, reason = "the release that is measured")]
-                unsafe {
-                    reference.release();
-                }
-            },
-        );
+        let reference = held();
+        let (seen, nanoseconds) = one(cores, || wait(&reference), || release(&reference));
         if seen == way_out {
             last = Slice {
                 nanoseconds,

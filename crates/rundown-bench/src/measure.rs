@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_affinity::CoreId;
+/// A processor to pin a thread to.
+pub use core_affinity::CoreId;
 
 use crate::subjects::number_thread;
 

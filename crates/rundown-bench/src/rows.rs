@@ -136,6 +136,18 @@ pub fn pairs<'a, S: Subject>(
     }
 }
 
+/// The row of a hand-over.
+#[must_use]
+pub fn handover<'a>(name: String, measure: impl Fn(&[CoreId]) -> Slice + 'a) -> Plan<'a> {
+    Plan {
+        name,
+        form: Form::Call,
+        case: Case::Handover,
+        threads: 2,
+        measure: Box::new(measure),
+    }
+}
+
 /// The name of the floor in every case.
 pub const FLOOR: &str = "floor (lock xadd)";
 /// The name of the two counters that share nothing.
@@ -166,34 +178,20 @@ pub fn plans<'a>() -> Vec<Plan<'a>> {
     pairs(&mut plans, "Arc clone and drop", BOTH, ArcClone::default);
     pairs(&mut plans, "arc-swap load", BOTH, ArcSwapLoad::default);
     pairs(&mut plans, "crossbeam-epoch pin", BOTH, EpochPin::default);
-    let mut push = |name: String, measure: Measure<'a>| {
-        plans.push(Plan {
-            name,
-            form: Form::Call,
-            case: Case::Handover,
-            threads: 2,
-            measure,
-        });
-    };
-    push(FLOOR.into(), Box::new(handover::floor));
+    plans.push(handover(FLOOR.into(), handover::floor));
     // std plays MONITORX by polling, so its figure would be a fiction.
     for way_out in [WayOut::Pause, WayOut::Dispatch, WayOut::Event] {
-        push(
-            format!("RundownRef, {way_out:?}"),
-            Box::new(move |cores| handover::latency(cores, RundownRef::<Std>::new, way_out)),
-        );
-        push(
-            format!("WideRundownRef, {way_out:?}"),
-            Box::new(move |cores| handover::latency(cores, WideRundownRef::<Std>::new, way_out)),
-        );
+        plans.push(handover(format!("RundownRef, {way_out:?}"), move |cores| {
+            handover::latency(cores, RundownRef::<Std>::new, way_out)
+        }));
+        plans.push(handover(format!("WideRundownRef, {way_out:?}"), move |cores| {
+            handover::latency(cores, WideRundownRef::<Std>::new, way_out)
+        }));
     }
-    push(
-        "CacheAwareRundownRef, Event".into(),
-        Box::new(|cores| {
-            let make = || AllocatedCacheAwareRundownRef::<Std>::new().expect("memory");
-            handover::latency(cores, make, WayOut::Event)
-        }),
-    );
+    plans.push(handover("CacheAwareRundownRef, Event".into(), |cores| {
+        let make = || AllocatedCacheAwareRundownRef::<Std>::new().expect("memory");
+        handover::latency(cores, make, WayOut::Event)
+    }));
     plans
 }
 

@@ -1,14 +1,17 @@
-//! NT's pair as rows of the benchmark, measured in the same rounds as ours, the floor and the peers.
+//! NT's pair and NT's wait as rows of the benchmark, measured in the same rounds as ours, the floor and the peers.
 
 use std::hint::black_box;
 
+use ex_rundown::{Strict, WayOut};
 use rundown_bench::{
+    handover,
+    measure::{CoreId, Slice},
     report::NT,
     rows::{self, Form, Plan},
     subjects::Subject,
 };
 
-use crate::{Arm, Native, Word};
+use crate::{Arm, Native, Ours, Word, interop, probe::Monitorx};
 
 /// A word that NT's code works on.
 #[derive(Debug)]
@@ -46,6 +49,9 @@ impl Subject for Nt<'_> {
     }
 }
 
+/// Ours on the event and the `MONITORX` that NT's code has here; the other rows of ours are on std's.
+static OURS: Ours<Strict> = Ours::new();
+
 /// The rows of the benchmark, and NT's among them.
 #[must_use]
 pub fn plans(native: &Native) -> Vec<Plan<'_>> {
@@ -55,5 +61,36 @@ pub fn plans(native: &Native) -> Vec<Plan<'_>> {
         word: Word::new(),
     };
     rows::pairs(&mut plans, NT, &[Form::Call], make);
+    // Of those measured only `Pause` and `Monitorx` spin for a time, and their hand-over has to come before its end.
+    native.set_spin_cycles(interop::settings(WayOut::Pause).spin_cycles);
+    let ways_out = [WayOut::Monitorx, WayOut::Pause, WayOut::Dispatch, WayOut::Event];
+    for way_out in ways_out {
+        if way_out == WayOut::Monitorx && !Monitorx::probe().executes {
+            continue;
+        }
+        let arms: [(&str, &dyn Arm); 2] = [(NT, native), ("RundownRef on NT's event", &OURS)];
+        for (name, arm) in arms {
+            plans.push(rows::handover(format!("{name}, {way_out:?}"), move |cores| {
+                handed_over(cores, arm, way_out)
+            }));
+        }
+    }
     plans
+}
+
+/// Nanoseconds of one hand-over.
+fn handed_over(cores: &[CoreId], arm: &dyn Arm, way_out: WayOut) -> Slice {
+    let held = || {
+        let word = Word::new();
+        assert!(arm.acquire(&word), "it is new");
+        word
+    };
+    handover::between(
+        cores,
+        way_out,
+        held,
+        |word| interop::settings(way_out).with(|| arm.wait(word)),
+        // SAFETY: `held` acquired it.
+        |word| unsafe { arm.release(word) },
+    )
 }

@@ -254,7 +254,7 @@ fn three_holders() {
 #[test]
 #[ignore = "deep: minutes"]
 fn deep_three_holders_plain() {
-    holds("plain, 3 holders, event", Some(3), || {
+    holds("plain, 3 holders, event", Some(4), || {
         holders_release::<Plain<Asleep>>(3);
     });
 }
@@ -262,7 +262,7 @@ fn deep_three_holders_plain() {
 #[test]
 #[ignore = "deep: minutes"]
 fn deep_three_holders_wide() {
-    holds("wide, 3 holders, event", Some(3), || {
+    holds("wide, 3 holders, event", Some(4), || {
         holders_release::<Wide<Asleep>>(3);
     });
 }
@@ -270,7 +270,7 @@ fn deep_three_holders_wide() {
 #[test]
 #[ignore = "deep: minutes"]
 fn deep_three_holders_cache_aware() {
-    holds("cache-aware, 3 holders", Some(3), || {
+    holds("cache-aware, 3 holders", Some(4), || {
         holders_release::<CacheAware>(3);
     });
 }

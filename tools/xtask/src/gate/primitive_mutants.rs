@@ -26,7 +26,7 @@ pub(super) fn judge(tree: &Tree, progress: &Progress) -> Result<Tally> {
     let by_tests = run(tree, progress, "tests", |command| {
         // Long sequences of the oracle's find nothing more in one mutant than short ones in many.
         command
-            .args(["--minimum-test-timeout", "60", "--", "--lib", "--tests"])
+            .args(["--minimum-test-timeout", "30", "--", "--lib", "--tests"])
             .env("PROPTEST_CASES", "64");
     })?;
     let by_loom = if by_tests.missed.is_empty() {
@@ -59,6 +59,8 @@ fn run(tree: &Tree, progress: &Progress, stage: &str, options: impl FnOnce(&mut 
         "--no-shuffle",
     ]);
     command.args(["--cargo-arg", "--locked", "--output"]).arg(&output);
+    // Many a mutant hangs until its time-out; another has the processor meanwhile.
+    command.args(["--jobs", "2"]);
     // Nobody debugs a mutant.
     command
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
