@@ -103,7 +103,10 @@ fn conformance(tree: &Tree, listing: &Path, progress: &Progress) -> Result<Tally
     let mut tally = Tally::of_program(&process::watch(&mut command, progress)?);
     let lab = Lab::read(&report)?;
     // It lists them all.
-    let cache_aware = lab.routines.iter().filter(|(name, _)| name.contains("CacheAware"));
+    let cache_aware = lab
+        .routines
+        .iter()
+        .filter(|(name, _)| name.contains("CacheAware"));
     let (nt, others): (Vec<_>, Vec<_>) = cache_aware.partition(|(_, code)| judge::ran_nt(code));
     tally.count((!lab.passed).then(|| format!("the lab failed `{}`", process::line(&command))));
     tally.count((nt.is_empty() || !others.is_empty()).then(|| format!("not the listing's: {others:?}")));
