@@ -83,8 +83,8 @@ impl NativeCode {
             let text = match (origin, idle.get(symbol)) {
                 (Origin::Reference, _) => "reference".to_owned(),
                 (Origin::Host, _) => "lab".to_owned(),
-                (Origin::Nt { .. }, Some(why)) => format!("{origin}: {why}"),
-                (Origin::Nt { .. }, None) => origin.to_string(),
+                (Origin::Nt { runs: false, .. }, Some(why)) => format!("{origin}: {why}"),
+                (Origin::Nt { .. }, _) => origin.to_string(),
             };
             origins.push((symbol.to_owned(), text));
         }
