@@ -246,6 +246,12 @@ impl Gate {
 
     /// A row for each step, the failures again, and `N passed, N failed`.
     pub(super) fn summary(&self) -> String {
+        if self.steps.is_empty() {
+            return format!(
+                "no step's name has `{}`: a whole run's table shows the names; those of --deep need that too",
+                self.only.join("`, or `")
+            );
+        }
         let mut table = Table::new();
         table
             .load_style(UTF8_FULL_CONDENSED)
@@ -415,6 +421,10 @@ mod tests {
         assert!(gate.step("build", |_| bail!("is not run")));
         gate.not_run("Wine", "no such program");
         assert!(!gate.passed(), "nothing ran");
+        assert!(
+            gate.summary()
+                .starts_with("no step's name has `loom`, or `Miri`: ")
+        );
         assert!(gate.group("loom, deep models", || Ok(Tally::one(None))));
         assert!(gate.passed());
         assert!(!gate.step("Miri", |_| bail!("fails")));
