@@ -70,8 +70,8 @@ impl State {
     }
 }
 
-/// The word that the fast paths expect: what was read, taken for live. When it is not, the exchange fails by
-/// itself, so no separate test is needed.
+/// The word that an exchange without a test before it expects: what was read, taken for live. When it is not, the
+/// exchange fails by itself.
 #[inline]
 pub(crate) const fn assume_live(word: usize) -> usize {
     word & !ACTIVE

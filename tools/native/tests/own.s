@@ -4,6 +4,24 @@
 #
 # GNU as; own.uf is its disassembly in uf's format, with addresses from 0xfffff80220000000 on. own.rs makes it.
         .intel_syntax noprefix
+
+        .macro  make_event block
+        mov     dword ptr [\block+8], 0x60001  # Type and Size
+        mov     dword ptr [\block+0xc], 0
+        lea     rax, [\block+0x10]
+        mov     [\block+0x10], rax
+        mov     [\block+0x18], rax
+        .endm
+
+        .macro  sleep_on block
+        lea     rcx, [\block+8]
+        xor     edx, edx
+        xor     r8d, r8d
+        xor     r9d, r9d
+        mov     qword ptr [rsp+0x20], 0
+        call    KeWaitForSingleObject
+        .endm
+
         .org 0x1000
 ExAcquireRundownProtection:
         mov     rax, [rcx]
@@ -97,19 +115,10 @@ poll:   test    byte ptr [rsi+0x20], 1
         lea     rcx, [rsp+0x28]
         call    KeYieldProcessorEx
         jmp     poll
-sleep:  mov     dword ptr [rsi+8], 0x60001      # Type and Size
-        mov     dword ptr [rsi+0xc], 0
-        lea     rax, [rsi+0x10]
-        mov     [rsi+0x10], rax
-        mov     [rsi+0x18], rax
+sleep:  make_event rsi
         lock btr dword ptr [rsi+0x20], 0
         jae     done
-        lea     rcx, [rsi+8]
-        xor     edx, edx
-        xor     r8d, r8d
-        xor     r9d, r9d
-        mov     qword ptr [rsp+0x20], 0
-        call    KeWaitForSingleObject
+        sleep_on rsi
 done:   add     rsp, 0x68
         pop     rbx
         pop     rsi
@@ -185,11 +194,7 @@ ExWaitForRundownProtectionReleaseCacheAware:
         sub     rsp, 0x58
         lea     r8, [rsp+0x28]                  # the block; nobody spins, so its flag is clear
         mov     qword ptr [r8], 0
-        mov     dword ptr [r8+8], 0x60001
-        mov     dword ptr [r8+0xc], 0
-        lea     rax, [r8+0x10]
-        mov     [r8+0x10], rax
-        mov     [r8+0x18], rax
+        make_event r8
         mov     qword ptr [r8+0x20], 0
         lea     r9, [r8+1]
         mov     r10, [rcx]
@@ -208,12 +213,7 @@ ExWaitForRundownProtectionReleaseCacheAware:
         lock xadd [r8], rdx
         add     rdx, rax
         je      1f
-        lea     rcx, [r8+8]
-        xor     edx, edx
-        xor     r8d, r8d
-        xor     r9d, r9d
-        mov     qword ptr [rsp+0x20], 0
-        call    KeWaitForSingleObject
+        sleep_on r8
 1:      add     rsp, 0x58
         ret
 

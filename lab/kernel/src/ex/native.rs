@@ -44,45 +44,33 @@ impl Routine {
     }
 }
 
-pub(super) static INITIALIZE: Routine = Routine::new("ExInitializeRundownProtection");
-pub(super) static REINITIALIZE: Routine = Routine::new("ExReInitializeRundownProtection");
-pub(super) static COMPLETED: Routine = Routine::new("ExRundownCompleted");
-pub(super) static ACQUIRE: Routine = Routine::new("ExAcquireRundownProtection");
-pub(super) static ACQUIRE_EX: Routine = Routine::new("ExAcquireRundownProtectionEx");
-pub(super) static RELEASE: Routine = Routine::new("ExReleaseRundownProtection");
-pub(super) static RELEASE_EX: Routine = Routine::new("ExReleaseRundownProtectionEx");
-pub(super) static WAIT: Routine = Routine::new("ExWaitForRundownProtectionRelease");
+/// One static for each routine, and all of them.
+macro_rules! routines {
+    ($($routine:ident = $name:literal,)*) => {
+        $(pub(super) static $routine: Routine = Routine::new($name);)*
+        static ROUTINES: &[&Routine] = &[$(&$routine),*];
+    };
+}
 
-pub(super) static SIZE_OF_CACHE_AWARE: Routine = Routine::new("ExSizeOfRundownProtectionCacheAware");
-pub(super) static INITIALIZE_CACHE_AWARE: Routine = Routine::new("ExInitializeRundownProtectionCacheAware");
-pub(super) static REINITIALIZE_CACHE_AWARE: Routine =
-    Routine::new("ExReInitializeRundownProtectionCacheAware");
-pub(super) static COMPLETED_CACHE_AWARE: Routine = Routine::new("ExRundownCompletedCacheAware");
-pub(super) static ACQUIRE_CACHE_AWARE: Routine = Routine::new("ExAcquireRundownProtectionCacheAware");
-pub(super) static ACQUIRE_CACHE_AWARE_EX: Routine = Routine::new("ExAcquireRundownProtectionCacheAwareEx");
-pub(super) static RELEASE_CACHE_AWARE: Routine = Routine::new("ExReleaseRundownProtectionCacheAware");
-pub(super) static RELEASE_CACHE_AWARE_EX: Routine = Routine::new("ExReleaseRundownProtectionCacheAwareEx");
-pub(super) static WAIT_CACHE_AWARE: Routine = Routine::new("ExWaitForRundownProtectionReleaseCacheAware");
-
-static ROUTINES: [&Routine; 17] = [
-    &INITIALIZE,
-    &REINITIALIZE,
-    &COMPLETED,
-    &ACQUIRE,
-    &ACQUIRE_EX,
-    &RELEASE,
-    &RELEASE_EX,
-    &WAIT,
-    &SIZE_OF_CACHE_AWARE,
-    &INITIALIZE_CACHE_AWARE,
-    &REINITIALIZE_CACHE_AWARE,
-    &COMPLETED_CACHE_AWARE,
-    &ACQUIRE_CACHE_AWARE,
-    &ACQUIRE_CACHE_AWARE_EX,
-    &RELEASE_CACHE_AWARE,
-    &RELEASE_CACHE_AWARE_EX,
-    &WAIT_CACHE_AWARE,
-];
+routines! {
+    INITIALIZE = "ExInitializeRundownProtection",
+    REINITIALIZE = "ExReInitializeRundownProtection",
+    COMPLETED = "ExRundownCompleted",
+    ACQUIRE = "ExAcquireRundownProtection",
+    ACQUIRE_EX = "ExAcquireRundownProtectionEx",
+    RELEASE = "ExReleaseRundownProtection",
+    RELEASE_EX = "ExReleaseRundownProtectionEx",
+    WAIT = "ExWaitForRundownProtectionRelease",
+    SIZE_OF_CACHE_AWARE = "ExSizeOfRundownProtectionCacheAware",
+    INITIALIZE_CACHE_AWARE = "ExInitializeRundownProtectionCacheAware",
+    REINITIALIZE_CACHE_AWARE = "ExReInitializeRundownProtectionCacheAware",
+    COMPLETED_CACHE_AWARE = "ExRundownCompletedCacheAware",
+    ACQUIRE_CACHE_AWARE = "ExAcquireRundownProtectionCacheAware",
+    ACQUIRE_CACHE_AWARE_EX = "ExAcquireRundownProtectionCacheAwareEx",
+    RELEASE_CACHE_AWARE = "ExReleaseRundownProtectionCacheAware",
+    RELEASE_CACHE_AWARE_EX = "ExReleaseRundownProtectionCacheAwareEx",
+    WAIT_CACHE_AWARE = "ExWaitForRundownProtectionReleaseCacheAware",
+}
 
 /// The name of the spin budget.
 const SPIN_CYCLES: &str = "ExpSpinCycleCount";
