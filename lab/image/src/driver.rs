@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use rundown_lab_kernel::callout;
 use rundown_lab_kernel::hal::power::{self, Exit};
 use rundown_lab_kernel::ldr::{self, image::Image};
 use rundown_lab_kernel::rtl::UnicodeString;
@@ -71,7 +72,7 @@ pub(crate) fn run(image: &Image, case: &str) {
         buffer: path.as_mut_ptr(),
     };
     let object: *mut DriverObject = object;
-    let status = judge::call_driver("DriverEntry", || {
+    let status = callout::call_driver("DriverEntry", || {
         // SAFETY: a driver's entry point takes its object and its registry path.
         unsafe { ldr::call(image.entry, [object as u64, (&raw const registry) as u64, 0, 0]) as u32 as i32 }
     });
@@ -83,7 +84,7 @@ pub(crate) fn run(image: &Image, case: &str) {
     // SAFETY: the object was made above; the driver has returned.
     let unload = unsafe { (*object).unload };
     if unload != 0 {
-        judge::call_driver("unload routine", || {
+        callout::call_driver("unload routine", || {
             // SAFETY: a DRIVER_UNLOAD takes the driver's object.
             unsafe { ldr::call(unload, [object as u64, 0, 0, 0]) };
         });

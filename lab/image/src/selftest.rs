@@ -6,10 +6,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::{apic, clock, hpet, pcr};
-use rundown_lab_kernel::ke::dpc::{self, Dpc};
+use rundown_lab_kernel::interrupt;
+use rundown_lab_kernel::ke::dpc::Dpc;
 use rundown_lab_kernel::ke::event::{self, Event};
 use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, Raised};
 use rundown_lab_kernel::ke::object::{Header, Kind, Semaphore, Timer};
+use rundown_lab_kernel::ke::spawn;
 use rundown_lab_kernel::ke::{irql, processor, sched, thread, timer, wait};
 use rundown_lab_kernel::ldr::{export, image::Image, pe::Headers};
 use rundown_lab_kernel::mm::pool::{self, FreeError, Placement, Tag};
@@ -86,7 +88,7 @@ fn threads(_: &Config) -> Outcome {
     let count = shared(AtomicU64::new(0));
     let threads: Vec<_> = (0..24)
         .map(|_| {
-            thread::spawn("count", move || {
+            spawn::spawn("count", move || {
                 for turn in 0..EACH {
                     count.fetch_add(1, SeqCst);
                     if turn % 50 == 0 {
@@ -105,7 +107,7 @@ fn threads(_: &Config) -> Outcome {
 fn thread_memory(_: &Config) -> Outcome {
     let run = || {
         (0..8)
-            .map(|_| thread::spawn("short", || {}))
+            .map(|_| spawn::spawn("short", || {}))
             .collect::<Vec<_>>()
             .iter()
             .for_each(join);
@@ -125,7 +127,7 @@ fn events(_: &Config) -> Outcome {
         let event = shared(Event::new(kind));
         let passed = shared(AtomicU32::new(0));
         let threads = [0, 1, 2, 3].map(|_| {
-            thread::spawn("waiter", move || {
+            spawn::spawn("waiter", move || {
                 event.wait();
                 passed.fetch_add(1, SeqCst);
             })
@@ -148,7 +150,7 @@ fn ping_pong(_: &Config) -> Outcome {
     const TURNS: u32 = 3_000;
     let there = shared(Event::new(Kind::SynchronizationEvent));
     let back = shared(Event::new(Kind::SynchronizationEvent));
-    let other = thread::spawn("pong", move || {
+    let other = spawn::spawn("pong", move || {
         for _ in 0..TURNS {
             there.wait();
             back.set();
@@ -211,7 +213,7 @@ fn wait_for_all(_: &Config) -> Outcome {
     let first = header(Kind::SynchronizationEvent, 1);
     let second = header(Kind::SynchronizationEvent, 0);
     let done = shared(AtomicBool::new(false));
-    let waiter = thread::spawn("all", move || {
+    let waiter = spawn::spawn("all", move || {
         wait::wait(&[first, second], true, None, false);
         done.store(true, SeqCst);
     });
@@ -248,7 +250,7 @@ fn preemption(config: &Config) -> Outcome {
     let spinners: Vec<_> = turns
         .iter()
         .map(|&turn| {
-            thread::spawn("spinner", move || {
+            spawn::spawn("spinner", move || {
                 while !stop.load(SeqCst) {
                     turn.fetch_add(1, SeqCst);
                     core::hint::spin_loop();
@@ -271,7 +273,7 @@ fn priorities(_: &Config) -> Outcome {
     let raised = Raised::to(DISPATCH_LEVEL);
     let number = pcr::current_number();
     let [low, high] = [6, 12].map(|priority| {
-        let thread = thread::spawn("urgent", move || {
+        let thread = spawn::spawn("urgent", move || {
             // The digits of `order` are who came when.
             let _ = order.fetch_update(SeqCst, SeqCst, |order| Some(order * 100 + priority));
         });
@@ -341,7 +343,7 @@ fn dpcs(config: &Config) -> Outcome {
         log.expected.store(number as u32, SeqCst);
         dpc.set_target(number);
         ensure!(dpc.queue([3, 4]));
-        dpc::flush();
+        interrupt::flush();
         ensure!(log.runs.load(SeqCst) == turn as u32 + 1);
     }
     ensure!(log.wrong.load(SeqCst) == 0);

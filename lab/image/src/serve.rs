@@ -4,19 +4,22 @@ use alloc::boxed::Box;
 use lab_wire::boot::Boot;
 use lab_wire::frame::Reply;
 use lab_wire::script;
+use rundown_lab_kernel::bug;
 use rundown_lab_kernel::config::Config;
+use rundown_lab_kernel::ddi::ex::rundown::SLOW_PATHS;
 use rundown_lab_kernel::ex::native;
 use rundown_lab_kernel::hal::power::Exit;
-use rundown_lab_kernel::io::service::{self, Refused, Service};
-use rundown_lab_kernel::io::{control, registry};
-use rundown_lab_kernel::{judge, log};
+use rundown_lab_kernel::io::registry;
+use rundown_lab_kernel::log;
+use rundown_lab_kernel::serve::control;
+use rundown_lab_kernel::serve::service::{self, Refused, Service};
 
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     let boot: &'static Boot<'static> = Box::leak(Box::new(boot));
     registry::install(boot);
     if let Some(code) = &boot.native
-        && let Err(error) = native::install(code)
+        && let Err(error) = native::install(code, SLOW_PATHS)
     {
         refuse("native code", &error);
     }
@@ -26,7 +29,7 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     match Service::start(boot) {
         Ok(service) => match script::decode(boot.script) {
             Ok(steps) => control::serve(service, config.cpus as u32, steps),
-            Err(error) => judge::lab_failure(format_args!("the boot container: {error}")),
+            Err(error) => bug::lab_failure(format_args!("the boot container: {error}")),
         },
         Err(Refused::Image(error)) => refuse(boot.driver_name, &error),
         Err(Refused::Driver(error)) => {

@@ -1,6 +1,6 @@
 //! What the command line asks for: `key=value` words. An unknown word is refused, for a typing error must not pass as a test.
 
-use crate::hal::{pcr::MAX_PROCESSORS, power};
+use crate::hal::{MAX_PROCESSORS, power};
 use crate::log;
 use core::cell::UnsafeCell;
 

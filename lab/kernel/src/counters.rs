@@ -1,15 +1,16 @@
 //! What the kernel counts by itself while the driver runs.
 
-use crate::{ex, judge, monitor, replay, step};
+use crate::ex::counters::COUNTERS as native;
+use crate::judge::lost_wakeup;
+use crate::{monitor, replay, step};
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::counters::Counters;
 
 /// All counters, as they are now.
 pub fn all() -> Counters {
-    let native = &ex::rundown::COUNTERS;
     Counters {
-        stack_event_waits: judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
-        stack_event_sets: judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
+        stack_event_waits: lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
+        stack_event_sets: lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
         monitorx: monitor::MONITORX.load(Relaxed),
         monitorx_series: monitor::MONITORX_SERIES.load(Relaxed),
         mwaitx: monitor::MWAITX.load(Relaxed),

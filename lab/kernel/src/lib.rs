@@ -2,12 +2,18 @@
 //! CPL 0 on 1 to 8 processors of a QEMU machine, and judges it as Driver Verifier would.
 //!
 //! Where to look:
-//! - [`hal`]: boot, processors, traps, the local APIC, clocks, ports
-//! - [`mm`]: frames, page tables, the heap, the driver's pool, `KUSER_SHARED_DATA`
+//! - [`boot`] and [`vectors`]: from QEMU's entry to the first thread, and where each interrupt goes
+//! - [`serve`]: the host's requests over COM1
+//! - [`ddi`]: what of ntoskrnl.exe and HAL.dll a driver can import, the native run-down routines included
+//! - [`judge`]: the report, faults, watchdogs, what an unload leaves; called through [`bug`], which everybody may call
+//! - [`io`]: the I/O manager and Plug and Play
+//! - [`ldr`]: the image loader, and the shim through which every call from the driver goes; [`callout`]: every call into it
 //! - [`ke`]: IRQLs, threads and the dispatcher, waits, DPCs, timers, spin locks
-//! - [`ps`], [`ob`], [`rtl`], [`ex`], [`etw`]: what else a driver imports from ntoskrnl.exe, the native run-down routines included
-//! - [`ldr`]: the image loader and the table of exports, through whose shim every call from the driver goes
-//! - [`judge`]: bug checks, faults, watchdogs; [`chaos`], [`step`] and [`points`]: provocation; [`monitor`]: MONITORX and MWAITX
+//! - [`mm`]: frames, page tables, the heap, the driver's pool, `KUSER_SHARED_DATA`
+//! - [`hal`]: processors, traps, the local APIC, clocks, ports
+//! - [`chaos`], [`burst`], [`step`], [`points`] and [`creations`]: provocation; [`monitor`]: MONITORX and MWAITX
+//!
+//! Each imports only what stands below it in `ARCHITECTURE.md`, and a test holds that.
 //!
 //! The library boots and then calls what the image named with [`entry!`], in the first thread, at `PASSIVE_LEVEL`.
 //!
@@ -26,12 +32,19 @@
 
 extern crate alloc;
 
+mod boot;
+pub mod bug;
+pub mod burst;
+pub mod callout;
 pub mod chaos;
 pub mod config;
 pub mod counters;
-pub mod etw;
+pub mod creations;
+pub mod ddi;
 pub mod ex;
+pub mod export;
 pub mod hal;
+pub mod interrupt;
 pub mod io;
 pub mod judge;
 pub mod ke;
@@ -40,33 +53,19 @@ pub mod lock;
 pub mod log;
 pub mod mm;
 pub mod monitor;
-pub mod ob;
 pub mod points;
-pub mod ps;
+mod probe;
 pub mod replay;
 pub mod rng;
 pub mod rtl;
-pub mod se;
+pub mod serve;
+pub mod status;
 pub mod step;
+mod vectors;
 
 /// Registers every export of ntoskrnl.exe and HAL.dll that the kernel itself has.
 pub fn register_exports() {
-    let tables = [
-        ob::EXPORTS,
-        ps::EXPORTS,
-        se::EXPORTS,
-        etw::EXPORTS,
-        rtl::EXPORTS,
-        mm::verifier::EXPORTS,
-        ex::pool::EXPORTS,
-        ex::rundown::EXPORTS,
-        ex::rundown_cache_aware::EXPORTS,
-        io::EXPORTS,
-    ];
-    ke::exports::TABLES
-        .into_iter()
-        .chain(tables)
-        .for_each(ldr::export::register);
+    ddi::tables().for_each(ldr::export::register);
 }
 
 /// Names the function that the kernel calls once it is up, in the first thread: `fn(&'static Config)`.
@@ -85,7 +84,7 @@ macro_rules! entry {
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // In one line: the report is read line by line.
     match info.location() {
-        Some(place) => judge::lab_failure(format_args!("panicked at {place}: {}", info.message())),
-        None => judge::lab_failure(format_args!("panicked: {}", info.message())),
+        Some(place) => bug::lab_failure(format_args!("panicked at {place}: {}", info.message())),
+        None => bug::lab_failure(format_args!("panicked: {}", info.message())),
     }
 }

@@ -7,8 +7,8 @@
 
 use crate::ex::native::{self, Question};
 use crate::hal::cpu;
-use crate::hal::pcr;
 use crate::hal::trap::{RESUME_FLAG, TrapFrame};
+use crate::ke::thread;
 use crate::ldr::image;
 use crate::mm;
 use crate::rng;
@@ -36,7 +36,7 @@ fn double_word(address: u64) -> u32 {
 pub fn is_emulated() -> bool {
     let word = 0;
     cpu::monitorx(&raw const word);
-    pcr::current_thread().monitor.swap(0, Relaxed) == (&raw const word) as u64
+    thread::current().monitor.swap(0, Relaxed) == (&raw const word) as u64
 }
 
 /// Emulates the instruction at RIP, if it is one of the two.
@@ -48,7 +48,7 @@ pub fn emulate(frame: &mut TrapFrame) -> bool {
     }
     // SAFETY: the processor has just fetched these bytes, which lie in a mapped image, in NT's code, or in the kernel's.
     let opcode = unsafe { (frame.rip as *const [u8; LENGTH as usize]).read_volatile() };
-    let thread = pcr::current_thread();
+    let thread = thread::current();
     match opcode {
         [0x0F, 0x01, 0xFA] => {
             let begins = !thread.waited.swap(false, Relaxed);

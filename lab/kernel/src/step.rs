@@ -10,21 +10,18 @@ use crate::chaos::LONGEST_DELAY;
 use crate::config::{self, Mode};
 use crate::ex::native::{self, Question};
 use crate::hal::trap::{RESUME_FLAG, TRAP_FLAG, TrapFrame};
-use crate::hal::{cpu, nmi, pcr};
+use crate::hal::{breakpoints, cpu, nmi};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::sched;
-use crate::ke::thread::Thread;
+use crate::ke::thread;
 use crate::ldr::{export, image};
 use crate::rng;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One tick in so many that hit the driver begins a burst.
 const BURST_TICKS: u64 = 2;
 const LONGEST_BURST: u64 = 4_000;
-/// One return from an export in so many begins a short burst.
-const BURST_RETURNS: u64 = 12;
-const LONGEST_SHORT_BURST: u64 = 200;
 /// One step in so many delays.
 const DELAY_STEPS: u64 = 24;
 /// One delay in so many is long.
@@ -49,9 +46,6 @@ const RDTSC: [u8; 2] = [0x0F, 0x31];
 /// DR6.BS: a single step.
 const SINGLE_STEP: u64 = 1 << 14;
 
-static WATCH_GENERATION: AtomicU32 = AtomicU32::new(0);
-static WATCHED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-
 /// Whether `rip` lies in what is tried out: the driver, and NT's routines that it is compared with.
 fn is_judged(rip: u64) -> bool {
     image::in_driver(rip) || native::contains(rip)
@@ -62,55 +56,19 @@ pub fn provoke(frame: &mut TrapFrame) {
     if config::get().mode == Mode::Smp || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
         return;
     }
-    pcr::current_thread()
+    thread::current()
         .burst
         .store(1 + rng::below(LONGEST_BURST) as u32, Relaxed);
     frame.rflags |= TRAP_FLAG;
 }
 
-/// The export shim's part in chaos mode: whether the driver is stepped through behind this return.
-pub fn provoke_return(thread: &Thread) -> bool {
-    if config::get().mode == Mode::Smp {
-        return false;
-    }
-    if thread.burst.load(Relaxed) == 0 && rng::one_in(BURST_RETURNS) {
-        thread
-            .burst
-            .store(1 + rng::below(LONGEST_SHORT_BURST) as u32, Relaxed);
-    }
-    thread.burst.load(Relaxed) != 0
-}
-
 /// Watches `mov r64, cr8` or `rdtsc` at these addresses of the driver, four at most, on every processor.
 pub fn watch(addresses: &[u64]) {
-    for (slot, &address) in WATCHED.iter().zip(addresses) {
-        slot.store(address, Relaxed);
-    }
-    WATCH_GENERATION.fetch_add(1, Relaxed);
+    breakpoints::set(addresses);
     let enabled = cpu::disable_interrupts();
-    load_breakpoints();
+    breakpoints::load();
     nmi::flush_all_tlbs();
     cpu::restore_interrupts(enabled);
-}
-
-/// Brings this processor's debug registers up to date; takes no lock, for NMI's handler calls it.
-pub(crate) fn load_breakpoints() {
-    let generation = WATCH_GENERATION.load(Relaxed);
-    if pcr::this().breakpoints.swap(generation, Relaxed) == generation {
-        return;
-    }
-    let [first, second, third, fourth] = [0, 1, 2, 3].map(|index: usize| WATCHED[index].load(Relaxed));
-    let addresses = [first, second, third, fourth].into_iter().enumerate();
-    let enable: u64 = addresses
-        .filter(|(_, address)| *address != 0)
-        .map(|(index, _)| 2 << (index * 2))
-        .sum();
-    // SAFETY: breakpoints on execution (R/W and LEN 0) only trap, and `debug_trap` takes them.
-    unsafe {
-        asm!("mov dr0, {0}", "mov dr1, {1}", "mov dr2, {2}", "mov dr3, {3}", "mov dr7, {4}",
-            in(reg) first, in(reg) second, in(reg) third, in(reg) fourth, in(reg) enable | 0x400,
-            options(nostack, preserves_flags));
-    }
 }
 
 /// `#DB`.
@@ -120,7 +78,7 @@ pub fn debug_trap(frame: &mut TrapFrame) {
     unsafe { asm!("mov {}, dr6", out(reg) status, options(nomem, nostack, preserves_flags)) };
     // SAFETY: clears what was read; the processor never does.
     unsafe { asm!("mov dr6, {}", in(reg) 0xFFFF_0FF0_u64, options(nomem, nostack, preserves_flags)) };
-    if status & 15 != 0 && WATCHED.iter().any(|watched| watched.load(Relaxed) == frame.rip) {
+    if status & 15 != 0 && breakpoints::is_watched(frame.rip) {
         // SAFETY: a breakpoint on execution: these bytes are mapped, and were about to be executed.
         if unsafe { (frame.rip as *const [u8; 2]).read() } == RDTSC {
             return read_tsc(frame);
@@ -153,7 +111,7 @@ fn read_tsc(frame: &mut TrapFrame) {
 }
 
 fn step(frame: &mut TrapFrame) {
-    let thread = pcr::current_thread();
+    let thread = thread::current();
     if export::is_way_back(frame.rip) || export::is_thunk(frame.rip) {
         return;
     }

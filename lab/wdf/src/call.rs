@@ -1,6 +1,5 @@
 //! Calling a driver's callbacks.
-
-use rundown_lab_kernel::judge;
+use rundown_lab_kernel::callout;
 
 /// A callback that a driver may leave out: its address, or 0.
 pub type Callback = u64;
@@ -15,7 +14,7 @@ pub fn invoke(name: &str, callback: Callback, arguments: [u64; 5]) -> Option<u64
     // SAFETY: the driver gave this address for a callback of that name; the win64 convention lets a callee take fewer arguments.
     let routine = unsafe { core::mem::transmute::<u64, Routine>(callback) };
     let [first, second, third, fourth, fifth] = arguments;
-    Some(judge::call_driver(name, || {
+    Some(callout::call_driver(name, || {
         // SAFETY: the arguments are the callback's, by its declaration in the framework's headers.
         unsafe { routine(first, second, third, fourth, fifth) }
     }))

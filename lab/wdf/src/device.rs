@@ -12,11 +12,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use rundown_lab_kernel::io::interface::{self, Guid};
+use rundown_lab_kernel::io::device as wdm;
+use rundown_lab_kernel::io::interface;
 use rundown_lab_kernel::io::object::{DeviceObject, device_flag};
-use rundown_lab_kernel::io::{device as wdm, status};
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::rtl::guid::Guid;
+use rundown_lab_kernel::status;
 
 /// A function driver's device.
 pub struct Device {

@@ -1,8 +1,9 @@
 //! The dispatch routine of every major function: from an IRP to the framework's part of it.
 
 use crate::{device, file, pnp, queue};
+use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
-use rundown_lab_kernel::io::{irp, status};
+use rundown_lab_kernel::status;
 
 /// `IRP_MJ_READ`, `IRP_MJ_WRITE`.
 const READ: u8 = 3;

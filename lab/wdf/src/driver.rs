@@ -10,12 +10,13 @@ use crate::{device, dispatch, loader, pnp};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use rundown_lab_kernel::hal::pcr;
+use rundown_lab_kernel::bug::code;
 use rundown_lab_kernel::io::object::DriverObject;
-use rundown_lab_kernel::io::{registry, status};
-use rundown_lab_kernel::judge::code;
+use rundown_lab_kernel::io::registry;
+use rundown_lab_kernel::ke::thread;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::status;
 
 /// What a driver said about itself.
 pub struct Driver {
@@ -142,7 +143,7 @@ unsafe extern "win64" fn add_device(_driver: u64, physical: u64) -> i32 {
         Some(device) if !status::is_success(status) => pnp::delete(&device),
         Some(device) => device::finish_initializing(&device),
         None if status::is_success(status) => {
-            rundown_lab_kernel::judge::bugcheck(
+            rundown_lab_kernel::bug::bugcheck(
                 code::WDF_VIOLATION,
                 [code::wdf::RULE, driver.handle(), 0, 0],
                 format_args!("EvtDriverDeviceAdd returned {status:#010x} and has created no device"),
@@ -181,7 +182,7 @@ unsafe extern "win64" fn get_driver_handle(_globals: u64, wdm: u64) -> u64 {
 
 /// The driver's address that called, for objects that a callback of the framework makes on its behalf.
 pub fn caller() -> u64 {
-    pcr::current_thread().caller()
+    thread::current().caller()
 }
 
 /// `wdfdriver.h`; opening its parameters key is with the other keys.

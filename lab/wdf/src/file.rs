@@ -7,8 +7,9 @@ use crate::object::{self, Body, Kind, Object};
 use crate::table::Slot;
 use crate::{queue, request};
 use alloc::sync::Arc;
+use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{FileObject, Irp};
-use rundown_lab_kernel::io::{irp, status};
+use rundown_lab_kernel::status;
 
 /// A file object of a device whose driver wants them.
 pub struct File {

@@ -9,9 +9,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
-use rundown_lab_kernel::io::status;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::status;
 
 /// Values of a structure that are filled in one by one.
 #[derive(Clone, Copy)]

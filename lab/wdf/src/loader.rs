@@ -2,11 +2,11 @@
 
 use crate::layout::{BIND_INFO_1, BIND_INFO_2, BindInfo, DriverGlobals};
 use crate::{driver, object, table};
+use rundown_lab_kernel::export::{Export, WDFLDR};
 use rundown_lab_kernel::io::object::{DriverObject, Field};
-use rundown_lab_kernel::io::status;
-use rundown_lab_kernel::ldr::export::{Export, WDFLDR};
 use rundown_lab_kernel::log;
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::status;
 
 /// The framework's version.
 const VERSION: (u32, u32) = (1, 31);

@@ -6,13 +6,14 @@ use crate::object::{self, Body, Kind};
 use crate::table::Slot;
 use crate::violation::{self, violation};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use rundown_lab_kernel::hal::{clock, cpu, pcr};
-use rundown_lab_kernel::io::status;
-use rundown_lab_kernel::judge::{bugcheck, code};
+use rundown_lab_kernel::bug::{bugcheck, code};
+use rundown_lab_kernel::hal::{clock, cpu};
 use rundown_lab_kernel::ke::event::Event;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::ke::object::Kind as DispatcherKind;
 use rundown_lab_kernel::ke::spinlock;
+use rundown_lab_kernel::ke::thread;
+use rundown_lab_kernel::status;
 
 /// A wait lock: one thread at a time, waited for below `DISPATCH_LEVEL`.
 pub struct WaitLock {
@@ -40,7 +41,7 @@ impl WaitLock {
 
     /// Takes it; false if the time (milliseconds; `None`: no limit) was too short.
     fn acquire(&self, milliseconds: Option<u64>) -> bool {
-        let thread = pcr::current_thread().address();
+        let thread = thread::current().address();
         // Relaxed: only the thread itself can have stored its own address.
         if self.owner.load(Ordering::Relaxed) == thread && milliseconds != Some(0) {
             violation(
@@ -66,7 +67,7 @@ impl WaitLock {
     }
 
     fn release(&self, handle: u64) {
-        let thread = pcr::current_thread().address();
+        let thread = thread::current().address();
         if self.owner.swap(0, Ordering::Relaxed) != thread {
             violation(
                 violation::LOCK_NOT_HELD,
@@ -125,7 +126,7 @@ impl Serial {
     /// Runs a callback under the lock; a thread that is inside one already has it.
     pub fn run<R>(&self, passive: bool, callback: impl FnOnce() -> R) -> R {
         if passive {
-            let nested = self.passive.owner.load(Ordering::Relaxed) == pcr::current_thread().address();
+            let nested = self.passive.owner.load(Ordering::Relaxed) == thread::current().address();
             if !nested {
                 self.passive.acquire(None);
             }

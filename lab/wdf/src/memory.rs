@@ -6,10 +6,10 @@ use crate::object::{self, Body, Kind};
 use crate::table::Slot;
 use crate::violation::require;
 use alloc::vec::Vec;
-use rundown_lab_kernel::hal::pcr;
-use rundown_lab_kernel::io::status;
+use rundown_lab_kernel::ke::thread;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::status;
 
 /// A memory object's buffer, in pool.
 pub struct Memory {
@@ -47,8 +47,7 @@ unsafe extern "win64" fn create_memory(
         Err(status) => return status,
     };
     let tag = if tag == 0 { object::tag() } else { Tag(tag) };
-    let Some(memory) = pool::allocate(size, tag, false, Placement::Block, pcr::current_thread().caller())
-    else {
+    let Some(memory) = pool::allocate(size, tag, false, Placement::Block, thread::current().caller()) else {
         return status::INSUFFICIENT_RESOURCES;
     };
     let body = Body::Memory(Memory {

@@ -6,8 +6,9 @@ use crate::queue;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rundown_lab_kernel::io::object::{Irp, pnp_minor};
-use rundown_lab_kernel::io::{device as wdm, irp, status};
+use rundown_lab_kernel::io::{device as wdm, irp};
 use rundown_lab_kernel::log;
+use rundown_lab_kernel::status;
 
 /// `WdfPowerDeviceD3Final`: the state before the first start and after the last stop.
 const D3_FINAL: u64 = 5;

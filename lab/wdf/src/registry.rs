@@ -7,8 +7,8 @@ use crate::table::Slot;
 use crate::violation::require;
 use alloc::string::String;
 use rundown_lab_kernel::io::registry::{self, Data};
-use rundown_lab_kernel::io::status;
 use rundown_lab_kernel::rtl::UnicodeString;
+use rundown_lab_kernel::status;
 
 /// An open key: its whole path.
 pub struct Key {

@@ -4,7 +4,8 @@ use crate::{device, driver, file, init, lock, memory, object, queue, registry, r
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use rundown_lab_kernel::ldr::export::{self, Export};
+use rundown_lab_kernel::export::Export;
+use rundown_lab_kernel::ldr::export;
 
 /// `WdfFunctionTableNumEntries` of KMDF 1.31.
 pub const LENGTH: usize = 458;

@@ -7,9 +7,11 @@ use crate::table::Slot;
 use crate::violation::{self, require, routine, violation};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use rundown_lab_kernel::io::{status, worker};
+use rundown_lab_kernel::interrupt;
 use rundown_lab_kernel::ke::object as dispatcher;
+use rundown_lab_kernel::ke::worker;
 use rundown_lab_kernel::ke::{dpc, irql, timer, wait};
+use rundown_lab_kernel::status;
 
 /// Room for a KDPC or a KTIMER. It lies inside its object, which does not move and disposes of it before it goes.
 type Memory = [AtomicU64; 8];
@@ -109,7 +111,7 @@ impl Timer {
     pub fn dispose(&self) {
         timer::cancel(ktimer(&self.ktimer));
         kdpc(&self.kdpc).remove();
-        dpc::flush();
+        interrupt::flush();
         wait_until_idle(&self.running);
     }
 }
@@ -184,7 +186,7 @@ unsafe extern "win64" fn timer_stop(_globals: u64, handle: u64, wait: u8) -> u8 
     if wait != 0 {
         require_passive();
         kdpc(&body.kdpc).remove();
-        dpc::flush();
+        interrupt::flush();
         wait_until_idle(&body.running);
     }
     u8::from(was_set)
@@ -223,7 +225,7 @@ impl Dpc {
     /// Takes it off its queue; its callback does not run any more afterwards.
     pub fn dispose(&self) {
         kdpc(&self.kdpc).remove();
-        dpc::flush();
+        interrupt::flush();
     }
 }
 
@@ -281,7 +283,7 @@ unsafe extern "win64" fn dpc_cancel(_globals: u64, handle: u64, wait: u8) -> u8 
     let removed = kdpc(&object.dpc().kdpc).remove();
     if wait != 0 {
         require_passive();
-        dpc::flush();
+        interrupt::flush();
     }
     u8::from(removed)
 }

@@ -1,9 +1,9 @@
 //! `WDF_VIOLATION`: a driver broke a rule of the framework.
 
-use rundown_lab_kernel::hal::pcr;
-use rundown_lab_kernel::judge::{bugcheck, code};
+use rundown_lab_kernel::bug::{bugcheck, code};
+use rundown_lab_kernel::ke::thread;
 
-pub use rundown_lab_kernel::judge::code::wdf::*;
+pub use rundown_lab_kernel::bug::code::wdf::*;
 
 /// More bytes written than the request has room for: second parameter of [`REQUEST`].
 pub const REQUEST_INFORMATION: u64 = 0x4;
@@ -12,14 +12,14 @@ pub const REQUEST_INFORMATION: u64 = 0x4;
 pub fn violation(what: u64, second: u64, third: u64, text: core::fmt::Arguments<'_>) -> ! {
     bugcheck(
         code::WDF_VIOLATION,
-        [what, second, third, pcr::current_thread().caller()],
+        [what, second, third, thread::current().caller()],
         text,
     )
 }
 
 /// The routine that the driver is in, for messages.
 pub fn routine() -> &'static str {
-    pcr::current_thread()
+    thread::current()
         .inside()
         .map_or("the framework", |export| export.name)
 }
@@ -30,7 +30,7 @@ pub fn require<T>(pointer: *const T, name: &str) -> *const T {
         violation(
             NULL_PARAMETER,
             0,
-            pcr::current_thread().caller(),
+            thread::current().caller(),
             format_args!("{} was given NULL for {name}", routine()),
         );
     }

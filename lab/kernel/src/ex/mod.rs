@@ -1,6 +1,4 @@
-//! The executive: pool, and the native run-down protection.
+//! The executive: NT's own run-down routines, where the user has brought some, and what is counted of theirs or the reference's.
 
+pub mod counters;
 pub mod native;
-pub mod pool;
-pub mod rundown;
-pub mod rundown_cache_aware;

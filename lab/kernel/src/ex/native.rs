@@ -5,10 +5,10 @@
 //! counted and delayed as the driver's are. The driver's imports still name the kernel's functions, and those call the code
 //! and count what comes back: what the routine answered, and by the questions that its wait asked the machine, how that ended.
 
-use super::rundown::SLOW_PATHS;
 use crate::config;
-use crate::hal::pcr;
+use crate::export::Export;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ke::thread;
 use crate::ldr;
 use crate::ldr::export;
 use crate::mm::paging::{self, Protection};
@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use lab_wire::native::Native;
 
 /// A routine that may be NT's.
-pub(super) struct Routine {
+pub(crate) struct Routine {
     name: &'static str,
     address: AtomicU64,
 }
@@ -35,7 +35,7 @@ impl Routine {
 
     /// Calls NT's code, if there is some; what it leaves in RAX. `reference` is what the routine works on, a word or the
     /// cache-aware structure; `number` is a count, or that one's size.
-    pub(super) fn call<T>(&self, reference: *const T, number: u64) -> Option<u64> {
+    pub(crate) fn call<T>(&self, reference: *const T, number: u64) -> Option<u64> {
         match self.address.load(Relaxed) {
             0 => None,
             // SAFETY: listed and checked code of this routine, which takes no more than a reference and a number.
@@ -47,7 +47,7 @@ impl Routine {
 /// One static for each routine, and all of them.
 macro_rules! routines {
     ($($routine:ident = $name:literal,)*) => {
-        $(pub(super) static $routine: Routine = Routine::new($name);)*
+        $(pub(crate) static $routine: Routine = Routine::new($name);)*
         static ROUTINES: &[&Routine] = &[$(&$routine),*];
     };
 }
@@ -138,19 +138,20 @@ fn jump(to: u64) -> [u8; 14] {
 }
 
 /// The thunk of a function that the code calls.
-fn thunk(symbol: &str) -> Result<u64, NativeError<'_>> {
-    let slow = SLOW_PATHS.iter().find(|export| export.name == symbol);
+fn thunk<'a>(symbol: &'a str, slow_paths: &'static [Export]) -> Result<u64, NativeError<'a>> {
+    let slow = slow_paths.iter().find(|export| export.name == symbol);
     let export = slow
         .or_else(|| export::find_routine(symbol))
         .ok_or(NativeError::Missing(symbol))?;
     export::bind(export).ok_or(NativeError::NoMemory)
 }
 
-/// Maps the code and puts it in the reference's place. For boot, before the driver is loaded.
+/// Maps the code and puts it in the reference's place. For boot, before the driver is loaded. `slow_paths` are what NT's fast
+/// paths go on in when the code lacks it.
 ///
 /// # Errors
 /// See [`NativeError`]; the run is then over.
-pub fn install<'a>(native: &Native<'a>) -> Result<(), NativeError<'a>> {
+pub fn install<'a>(native: &Native<'a>, slow_paths: &'static [Export]) -> Result<(), NativeError<'a>> {
     if native.cr8_reads.len() > CR8_READS.len() {
         return Err(NativeError::Reads(native.cr8_reads.len()));
     }
@@ -165,7 +166,7 @@ pub fn install<'a>(native: &Native<'a>) -> Result<(), NativeError<'a>> {
         if name.symbol == SPIN_CYCLES {
             spin = Some(u64::from(name.offset));
         } else {
-            jumps.push((u64::from(name.offset), jump(thunk(name.symbol)?)));
+            jumps.push((u64::from(name.offset), jump(thunk(name.symbol, slow_paths)?)));
         }
     }
     writes.extend(jumps.iter().map(|(offset, jump)| (*offset, &jump[..])));
@@ -234,12 +235,12 @@ pub enum Question {
 
 /// Notes a question of the current thread's.
 pub fn note(question: Question) {
-    pcr::current_thread().asked.fetch_or(question as u32, Relaxed);
+    thread::current().asked.fetch_or(question as u32, Relaxed);
 }
 
 /// How a wait of NT's code ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WayOut {
+pub(crate) enum WayOut {
     Drained,
     Mwaitx,
     Pause,
@@ -250,7 +251,7 @@ pub(super) enum WayOut {
 
 /// Calls a wait of NT's, if there is one; the questions that it asked, bits of [`Question`].
 fn ask<T>(wait: &Routine, reference: *const T) -> Option<u32> {
-    let thread = pcr::current_thread();
+    let thread = thread::current();
     thread.asked.store(0, Relaxed);
     wait.call(reference, 0)?;
     Some(thread.asked.swap(0, Relaxed))
@@ -258,7 +259,7 @@ fn ask<T>(wait: &Routine, reference: *const T) -> Option<u32> {
 
 /// Calls NT's wait, if there is one, and finds out how it ended. What cannot be told from outside is a hand-over between the
 /// end of a spin and the sleep: it counts as one during the spin. `Late` is one of a wait that did not spin.
-pub(super) fn wait(word: *const AtomicU64) -> Option<WayOut> {
+pub(crate) fn wait(word: *const AtomicU64) -> Option<WayOut> {
     let irql = irql::current();
     let asked = ask(&WAIT, word)?;
     let has = |question: Question| asked & question as u32 != 0;
@@ -280,7 +281,7 @@ pub(super) fn wait(word: *const AtomicU64) -> Option<WayOut> {
 /// Calls NT's cache-aware wait, if there is one, and finds out how it ended. It asks nothing before it sleeps. So what cannot
 /// be told from outside is whether all references were back when it began or came back while it added the slots up: both
 /// count as drained.
-pub(super) fn wait_cache_aware<T>(reference: *const T) -> Option<WayOut> {
+pub(crate) fn wait_cache_aware<T>(reference: *const T) -> Option<WayOut> {
     let asked = ask(&WAIT_CACHE_AWARE, reference)?;
     Some(if asked & Question::Sleep as u32 != 0 {
         WayOut::Event

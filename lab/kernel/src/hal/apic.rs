@@ -1,7 +1,7 @@
 //! The local APIC, by its registers in memory: QEMU 7.2's TCG has no x2APIC.
 
+use super::direct_map::physical;
 use super::{clock, cpu, trap};
-use crate::mm;
 
 const BASE: u64 = 0xFEE0_0000;
 const EOI: u64 = 0xB0;
@@ -24,7 +24,7 @@ const INIT: u32 = 5 << 8;
 const STARTUP: u32 = 6 << 8;
 
 fn register(offset: u64) -> *mut u32 {
-    mm::physical(BASE + offset).cast()
+    physical(BASE + offset).cast()
 }
 
 fn read(offset: u64) -> u32 {

@@ -1,6 +1,6 @@
 //! GDT, TSS and IDT: one GDT and TSS per processor, one IDT for all.
 
-use super::pcr::MAX_PROCESSORS;
+use super::MAX_PROCESSORS;
 use super::trap;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;

@@ -3,7 +3,7 @@
 //! It is one that a host cannot distort: its 32 low bits go round in 42 s, while the PIT's 16 go round in 55 ms, and a busy host may stop a
 //! processor for longer than that.
 
-use crate::mm;
+use super::direct_map::physical;
 
 const BASE: u64 = 0xFED0_0000;
 const CAPABILITIES: u64 = 0x00;
@@ -17,7 +17,7 @@ const ENABLE: u32 = 1;
 const LONGEST_PERIOD: u32 = 100_000_000;
 
 fn register(offset: u64) -> *mut u32 {
-    mm::physical(BASE + offset).cast()
+    physical(BASE + offset).cast()
 }
 
 fn read(offset: u64) -> u32 {

@@ -1,7 +1,7 @@
 //! The I/O APIC: which processor gets a device's interrupt, and as which vector. Source: Intel's 82093AA data sheet.
 
+use super::direct_map::physical;
 use super::trap;
-use crate::mm;
 
 const BASE: u64 = 0xFEC0_0000;
 const SELECT: u64 = 0x00;
@@ -12,7 +12,7 @@ const REDIRECTION: u32 = 0x10;
 const COM1: u32 = 4;
 
 fn write(index: u32, value: u32) {
-    let register = |offset: u64| mm::physical(BASE + offset).cast::<u32>();
+    let register = |offset: u64| physical(BASE + offset).cast::<u32>();
     // SAFETY: the direct map covers the I/O APIC's page; the register is 32 bits wide and aligned.
     unsafe { register(SELECT).write_volatile(index) };
     // SAFETY: as above; only boot writes here, so nobody selects another register in between.

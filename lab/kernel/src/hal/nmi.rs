@@ -3,8 +3,7 @@
 //!
 //! The handler takes no lock and runs on its own stack, so it may interrupt anything.
 
-use super::{apic, cpu, pcr, pcr::Pcr, serial, trap::TrapFrame};
-use crate::{judge, step};
+use super::{apic, breakpoints, cpu, pcr, pcr::Pcr, serial, trap::TrapFrame};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use lab_wire::dump::HOST_ASKS;
 
@@ -47,7 +46,7 @@ pub fn doze() {
 }
 
 /// An interrupt has come: what was missed while the processor dozed is done before anything else.
-pub(super) fn wake() {
+pub fn wake() {
     let this = pcr::this();
     // Relaxed: nobody else writes it.
     if this.dozing.load(Ordering::Relaxed) {
@@ -63,7 +62,7 @@ fn catch_up(this: &Pcr) {
     let generation = GENERATION.load(Ordering::SeqCst);
     if this.flushed.load(Ordering::Relaxed) < generation {
         cpu::flush_tlb();
-        step::load_breakpoints();
+        breakpoints::load();
         // Release: the flush above happened before a sender sees this.
         this.flushed.fetch_max(generation, Ordering::Release);
     }
@@ -93,8 +92,9 @@ pub fn frozen() -> bool {
     FREEZER.load(Ordering::Relaxed) != 0
 }
 
-/// The NMI handler.
-pub(super) fn interrupt(frame: &TrapFrame) {
+/// The NMI handler; whether the host asks where everybody is, and the answer is the caller's.
+#[must_use]
+pub fn interrupt(frame: &TrapFrame) -> bool {
     let this = pcr::this();
     // SeqCst: pairs with the exchange in `freeze_others`.
     let freezer = FREEZER.load(Ordering::SeqCst);
@@ -106,9 +106,10 @@ pub(super) fn interrupt(frame: &TrapFrame) {
     // With nothing to flush, nobody in here has sent it; unless two had sent one each, and this is the second.
     if this.flushed.load(Ordering::Relaxed) >= generation && serial::scratch() == HOST_ASKS {
         stand_at(frame);
-        judge::watchdog::host_asks(frame);
+        return true;
     }
     catch_up(this);
+    false
 }
 
 /// Notes where this processor stands, for the report.

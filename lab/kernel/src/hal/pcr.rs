@@ -1,33 +1,27 @@
 //! The processor control region: one per processor, found through GS.
 
-use crate::ke::dpc::DpcQueue;
-use crate::ke::thread::Thread;
-use crate::lock::IrqLock;
+use super::MAX_PROCESSORS;
 use core::arch::asm;
+use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-
-/// The most processors that the lab starts.
-pub const MAX_PROCESSORS: usize = 8;
 
 /// Where NT's code on x64 reads the number of its processor, `gs:[1A4h]`: `KPCR.Prcb` is at 0x180 and `KPRCB.Number` at 0x24 in
 /// that, as `dt nt!_KPCR` and `dt nt!_KPRCB` print with Microsoft's public symbols. It is the one field of NT's that is here.
 const NUMBER: usize = 0x1A4;
 
-/// What a processor keeps for itself. Others read the counters; only the DPC queue and the requests are written by others.
+/// What a processor keeps for itself. Others read the counters; only the requests are written by others.
 #[repr(C)]
 pub struct Pcr {
     this: AtomicPtr<Pcr>,
-    /// The running thread. It is kept alive by the thread table until it has been switched away from for good.
-    pub current: AtomicPtr<Thread>,
+    /// The running thread: what that is is the dispatcher's business. It stays until it has been switched away from for good.
+    pub current: AtomicPtr<c_void>,
     before_number: [u8; NUMBER - 2 * size_of::<usize>()],
     number: AtomicU32,
     /// The thread that runs when no other can.
-    pub idle: AtomicPtr<Thread>,
+    pub idle: AtomicPtr<c_void>,
     /// A thread that ended here and is still to be taken from the thread table.
-    pub dead: AtomicPtr<Thread>,
-    /// Deferred procedure calls to be made here.
-    pub dpcs: IrqLock<DpcQueue>,
+    pub dead: AtomicPtr<c_void>,
     /// Whether a DPC routine runs here.
     pub in_dpc: AtomicBool,
     /// Clock ticks in a row that interrupted code at `DISPATCH_LEVEL` or above.
@@ -48,7 +42,7 @@ pub struct Pcr {
     pub frozen: [AtomicU64; 3],
     /// Clock ticks so far.
     pub ticks: AtomicU64,
-    /// The breakpoint generation that its debug registers hold (`step`).
+    /// The breakpoint generation that its debug registers hold (`breakpoints`).
     pub breakpoints: AtomicU32,
 }
 
@@ -63,7 +57,6 @@ impl Pcr {
             number: AtomicU32::new(0),
             idle: AtomicPtr::new(core::ptr::null_mut()),
             dead: AtomicPtr::new(core::ptr::null_mut()),
-            dpcs: IrqLock::new(DpcQueue::new()),
             in_dpc: AtomicBool::new(false),
             raised_ticks: AtomicU32::new(0),
             quantum: AtomicU32::new(0),
@@ -114,15 +107,14 @@ pub fn this() -> &'static Pcr {
 }
 
 /// The running thread: one instruction, so right even where the caller may be moved to another processor.
-pub fn current_thread() -> &'static Thread {
-    let thread: *const Thread;
+pub fn current() -> *const c_void {
+    let thread: *const c_void;
     // SAFETY: as in `this`; `current` lies where `offset_of` says.
     unsafe {
         asm!("mov {}, gs:[{offset}]", out(reg) thread, offset = const offset_of!(Pcr, current),
             options(nostack, readonly, preserves_flags));
     };
-    // SAFETY: a running thread is in the thread table, which keeps it alive until it has been switched away from.
-    unsafe { &*thread }
+    thread
 }
 
 /// The number of the processor that the caller runs on, or ran on a moment ago.

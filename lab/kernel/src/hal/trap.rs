@@ -1,8 +1,5 @@
-//! Traps and interrupts: the stubs, the frame that they save, and where each vector goes.
+//! Traps and interrupts: the stubs, and the frame that they save. Where each vector goes is [`crate::vectors`]'s business.
 
-use super::{apic, cpu};
-use crate::judge::fault;
-use crate::{io, ke, monitor, step};
 use core::arch::{global_asm, naked_asm};
 use x86_64::VirtAddr;
 
@@ -78,6 +75,8 @@ global_asm!(
 
 unsafe extern "C" {
     static interrupt_stubs: u8;
+    /// Takes every vector where it belongs; runs with interrupts disabled ([`crate::vectors`]).
+    fn rundown_lab_dispatch(frame: &mut TrapFrame);
 }
 
 /// The address of a vector's stub.
@@ -99,34 +98,6 @@ unsafe extern "C" fn common() {
         "pop rbp; pop rdi; pop rsi; pop rdx; pop rcx; pop rbx; pop rax",
         "add rsp, 16",
         "iretq",
-        dispatch = sym dispatch,
+        dispatch = sym rundown_lab_dispatch,
     )
-}
-
-/// Takes every vector where it belongs; runs with interrupts disabled.
-extern "C" fn dispatch(frame: &mut TrapFrame) {
-    super::nmi::wake();
-    match frame.vector as u8 {
-        1 => step::debug_trap(frame),
-        2 => super::nmi::interrupt(frame),
-        3 if super::probe::takes(frame) => {}
-        6 => {
-            if !monitor::emulate(frame) {
-                fault::invalid_opcode(frame);
-            }
-        }
-        8 => fault::double_fault(frame),
-        14 => fault::page_fault(frame, cpu::read_cr2()),
-        DISPATCH_VECTOR => ke::sched::dispatch_interrupt(),
-        CLOCK_VECTOR => {
-            apic::end_of_interrupt();
-            ke::clock::interrupt(frame);
-        }
-        SERIAL_VECTOR => {
-            apic::end_of_interrupt();
-            io::control::interrupt();
-        }
-        SPURIOUS_VECTOR => {}
-        _ => fault::other(frame),
-    }
 }

@@ -1,10 +1,10 @@
 //! Device objects, and the stacks that they form.
 
 use super::object::{DeviceObject, DriverObject, TYPE_DEVICE, device_flag};
-use super::status;
-use crate::judge::{self, code};
+use crate::bug::{self, code};
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
+use crate::status;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use lab_wire::sddl::{SddlError, SecurityDescriptor};
@@ -30,7 +30,7 @@ fn address(device: &'static DeviceObject) -> u64 {
 /// The device at `address`, which `routine` was given; anything else is a bug check.
 pub fn check(address: u64, routine: &str) -> &'static DeviceObject {
     if !DEVICES.lock().contains_key(&address) {
-        judge::bugcheck(
+        bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
             [code::io::NO_DEVICE, address, 0, 0],
             format_args!("{routine} was given {address:#x}, which is no device object"),
@@ -91,7 +91,7 @@ pub fn create(
 /// `IoDeleteDevice`: the device must be detached, and no handle may be open to it.
 pub fn delete(device: &'static DeviceObject) {
     let refuse = |why: &str| {
-        judge::bugcheck(
+        bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
             [code::io::BAD_DEVICE_DELETION, address(device), 0, 0],
             format_args!("IoDeleteDevice: the device {:#x} {why}", address(device)),
@@ -128,7 +128,7 @@ pub fn delete(device: &'static DeviceObject) {
     }
     DEVICES.lock().remove(&address(device));
     if pool::free(address(device), Some(TAG), 0).is_err() {
-        judge::bugcheck(
+        bug::bugcheck(
             code::BAD_POOL_HEADER,
             [0x20, address(device), 0, 0],
             format_args!(

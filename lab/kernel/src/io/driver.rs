@@ -1,10 +1,12 @@
 //! A driver from its entry point to its unload routine.
 
 use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, major};
-use super::{device, interface, irp, registry, status};
-use crate::judge::{self, code};
+use super::{device, interface, irp, registry};
+use crate::bug::{self, code};
+use crate::callout;
 use crate::ldr::{self, image::Image};
 use crate::rtl::UnicodeString;
+use crate::status;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -80,7 +82,7 @@ pub fn enter(image: &Image, service: &str) -> Result<&'static DriverObject, i32>
     object.initialize.set(image.entry);
     let path = Box::leak(Box::new(leak_string(&registry::service_key(service))));
     let arguments = [(&raw const *object) as u64, (&raw const *path) as u64, 0, 0];
-    let returned = judge::call_driver("DriverEntry", || {
+    let returned = callout::call_driver("DriverEntry", || {
         // SAFETY: an image's entry point takes the driver's object and its registry path.
         unsafe { ldr::call(image.entry, arguments) as i32 }
     });
@@ -98,7 +100,7 @@ pub fn unload(object: &'static DriverObject) {
     if routine == 0 {
         crate::log!("log: the driver has no unload routine, so NT would never unload it");
     } else {
-        judge::call_driver("DriverUnload", || {
+        callout::call_driver("DriverUnload", || {
             // SAFETY: a DRIVER_UNLOAD takes the driver's object.
             unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
         });
@@ -110,7 +112,7 @@ pub fn unload(object: &'static DriverObject) {
         (3, irp::live_count(), "IRP"),
     ] {
         if count != 0 {
-            judge::bugcheck(
+            bug::bugcheck(
                 code::DRIVER_VERIFIER_DETECTED_VIOLATION,
                 [code::sub::IO_OBJECT_LEAKED, what, count as u64, 0],
                 format_args!("the driver unloads and leaves {count} {name}(s) behind"),

@@ -1,15 +1,14 @@
 //! Device interfaces, through which a client finds the device, and symbolic links to names.
 
+use super::device;
 use super::object::DeviceObject;
-use super::{device, status};
 use crate::lock::IrqLock;
+use crate::rtl::guid::{Guid, guid_text};
+use crate::status;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-/// A GUID as it lies in memory.
-pub type Guid = [u8; 16];
 
 struct Interface {
     class: Guid,
@@ -21,27 +20,6 @@ struct Interface {
 
 static INTERFACES: IrqLock<Vec<Interface>> = IrqLock::new(Vec::new());
 static LINKS: IrqLock<BTreeMap<String, String>> = IrqLock::new(BTreeMap::new());
-
-/// A GUID in text, in braces: the first three groups are little-endian numbers.
-pub fn guid_text(guid: &Guid) -> String {
-    let group = |bytes: &[u8], little_endian: bool| -> String {
-        let hex = |byte: &u8| format!("{byte:02x}");
-        if little_endian {
-            bytes.iter().rev().map(hex).collect()
-        } else {
-            bytes.iter().map(hex).collect()
-        }
-    };
-    let groups = [
-        (0..4, true),
-        (4..6, true),
-        (6..8, true),
-        (8..10, false),
-        (10..16, false),
-    ]
-    .map(|(range, order)| group(&guid[range], order));
-    format!("{{{}}}", groups.join("-"))
-}
 
 /// `IoRegisterDeviceInterface` for a physical device object; the symbolic link's name. Registering again gives the same one.
 pub fn register(physical: &'static DeviceObject, class: Guid, reference: Option<&str>) -> String {

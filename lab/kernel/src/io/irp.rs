@@ -5,16 +5,18 @@
 //! requests cannot vanish while it cancels them.
 
 use super::object::{DeviceObject, DriverObject, Irp, StackLocation, TYPE_IRP, control, major};
-use super::status;
-use crate::hal::{cpu, pcr};
-use crate::judge::{self, code};
+use crate::bug::{self, code};
+use crate::callout;
+use crate::hal::cpu;
 use crate::ke::event::Event;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::Kind;
 use crate::ke::spinlock::SpinLock;
+use crate::ke::thread;
 use crate::ldr;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
+use crate::status;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -71,7 +73,7 @@ fn allocate_entry(stack_size: i8, done: Option<Done>, caller: u64) -> Option<(&'
     irp.current_location.set(stack_size + 1);
     irp.current_stack_location
         .set(location(irp, stack_size as usize).cast_mut());
-    irp.thread.set(pcr::current_thread().address());
+    irp.thread.set(thread::current().address());
     let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
     LIVE.lock().insert(
         address(irp),
@@ -126,7 +128,7 @@ pub fn next(irp: &'static Irp) -> &'static StackLocation {
 pub fn check(address: u64, routine: &str) -> &'static Irp {
     let live = LIVE.lock().get(&address).is_some_and(|entry| !entry.completed);
     if !live {
-        judge::bugcheck(
+        bug::bugcheck(
             code::MULTIPLE_IRP_COMPLETE_REQUESTS,
             [address, 0, 0, 0],
             format_args!(
@@ -158,7 +160,7 @@ pub fn free(irp: &'static Irp) {
 
 fn release(irp: &'static Irp) {
     if pool::free(address(irp), Some(TAG), 0).is_err() {
-        judge::bugcheck(
+        bug::bugcheck(
             code::BAD_POOL_HEADER,
             [0x20, address(irp), 0, 0],
             format_args!("the memory behind the IRP {:#x} was overwritten", address(irp)),
@@ -173,7 +175,7 @@ fn release(irp: &'static Irp) {
 pub fn call_driver(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
     let location = irp.current_location.get() - 1;
     if location <= 0 {
-        judge::bugcheck(
+        bug::bugcheck(
             code::NO_MORE_IRP_STACK_LOCATIONS,
             [address(irp), 0, 0, 0],
             format_args!(
@@ -192,7 +194,7 @@ pub fn call_driver(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
     let function = stack.major_function.get();
     let routine = driver.major_function[usize::from(function).min(major::COUNT - 1)].get();
     let arguments = [(&raw const *device) as u64, address(irp), 0, 0];
-    judge::call_driver(major::name(function), || {
+    callout::call_driver(major::name(function), || {
         // SAFETY: dispatch routines are set by the driver, or by `driver::create`; they take a device and an IRP.
         unsafe { ldr::call(routine, arguments) as i32 }
     })
@@ -205,14 +207,14 @@ pub fn call_driver(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
 pub fn complete(irp: &'static Irp) {
     let (status, information) = (irp.io_status.status.get(), irp.io_status.information.get());
     if irp.cancel_routine.load(Ordering::Relaxed) != 0 {
-        judge::bugcheck(
+        bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
             [code::io::CANCEL_ROUTINE_SET, address(irp), information, 0],
             format_args!("an IRP is completed while its cancel routine is still set"),
         );
     }
     if status == status::PENDING || status == -1 {
-        judge::bugcheck(
+        bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
             [code::io::COMPLETED_AS_PENDING, status as u64, address(irp), 0],
             format_args!("an IRP is completed with status {status:#010x}"),
@@ -238,7 +240,7 @@ pub fn complete(irp: &'static Irp) {
             } else {
                 0
             };
-            let result = judge::call_driver("completion routine", || {
+            let result = callout::call_driver("completion routine", || {
                 // SAFETY: IoSetCompletionRoutine put it there; it takes a device, the IRP and its context.
                 unsafe { ldr::call(routine, [device, address(irp), context, 0]) as i32 }
             });
@@ -264,7 +266,7 @@ fn finish(irp: &'static Irp) {
         entry.done.take()
     };
     let Some(done) = done else {
-        judge::bugcheck(
+        bug::bugcheck(
             code::MULTIPLE_IRP_COMPLETE_REQUESTS,
             [address(irp), 0, 0, 0],
             format_args!(
@@ -320,7 +322,7 @@ pub fn cancel_serial(serial: u64) -> bool {
 
 /// `IoCancelIrp`: marks the IRP cancelled and calls its cancel routine, with the cancel spin lock held; whether it had one.
 pub fn cancel(irp: &'static Irp) -> bool {
-    judge::call_driver("cancel routine", || {
+    callout::call_driver("cancel routine", || {
         let old = acquire_cancel_lock();
         irp.cancel.set(1);
         // AcqRel: pairs with `set_cancel_routine`; exactly one side finds the routine.
@@ -447,7 +449,7 @@ unsafe extern "win64" fn forwarded(_device: u64, _irp: u64, context: u64) -> i32
 /// A dispatch routine that does not return `STATUS_PENDING` has completed its IRP.
 pub fn check_dispatch(function: u8, returned: i32, serial: u64) {
     if returned != status::PENDING && is_live(serial) {
-        judge::bugcheck(
+        bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
             [code::io::NOT_COMPLETED, returned as u64, 0, 0],
             format_args!(

@@ -1,10 +1,12 @@
 //! The Plug and Play manager, for one root-enumerated device: added, started, removed.
 
 use super::object::{DeviceObject, DriverObject, device_flag, major, pnp_minor};
-use super::{client, device, driver, interface, irp, status};
-use crate::judge::{self, code};
+use super::{client, device, driver, interface, irp};
+use crate::bug::{self, code};
+use crate::callout;
 use crate::ldr;
 use crate::log;
+use crate::status;
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,7 +86,7 @@ impl Root {
             0,
             0,
         ];
-        let status = judge::call_driver("AddDevice", || {
+        let status = callout::call_driver("AddDevice", || {
             // SAFETY: a DRIVER_ADD_DEVICE takes the driver's object and the physical device object.
             unsafe { ldr::call(add_device, arguments) as i32 }
         });
@@ -160,7 +162,7 @@ impl Root {
 
     fn delete(&self) {
         if !self.physical.attached_device.get().is_null() {
-            judge::bugcheck(
+            bug::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
                 [
                     code::io::BAD_DEVICE_DELETION,

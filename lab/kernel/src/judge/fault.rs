@@ -1,9 +1,9 @@
 //! Faults of the driver, or of the kernel on the driver's behalf.
 
-use super::{bugcheck_at, code, lab_failure};
-use crate::hal::pcr;
+use crate::bug::{bugcheck_at, code, lab_failure};
 use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ke::thread;
 use crate::ldr::{image, pageable};
 use crate::mm::{self, pool};
 
@@ -16,7 +16,7 @@ const STATUS_FLOAT_INVALID_OPERATION: u64 = 0xFFFF_FFFF_C000_0090;
 
 /// A fault in the kernel's own code, outside any export, is the lab's fault.
 fn blame(frame: &TrapFrame, what: &str) {
-    if frame.rip >= mm::KERNEL && pcr::current_thread().inside().is_none() {
+    if frame.rip >= mm::KERNEL && thread::current().inside().is_none() {
         lab_failure(format_args!(
             "{what} at rip={:#x} rsp={:#x} cr2={:#x}",
             frame.rip,
@@ -45,7 +45,7 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
         "the kernel, for the driver,"
     };
     let present = frame.error & 1 != 0;
-    if let Some((low, _)) = pcr::current_thread().stack()
+    if let Some((low, _)) = thread::current().stack()
         && (low - mm::PAGE..low).contains(&address)
     {
         stack_overflow(frame);
@@ -140,7 +140,7 @@ pub fn invalid_opcode(frame: &TrapFrame) {
 
 /// `#DF`: the stack ran into its guard page, or worse.
 pub fn double_fault(frame: &TrapFrame) {
-    let thread = pcr::current_thread();
+    let thread = thread::current();
     let overflow = thread
         .stack()
         .is_some_and(|(low, high)| !(low..=high).contains(&frame.rsp) || frame.rsp - low < 512);

@@ -3,35 +3,18 @@
 //! Whoever takes `b` while it holds `a` makes the edge `a -> b`. A cycle of edges is the offence; Driver Verifier's deadlock
 //! detection calls it 0xC4 with 0x1001. A lock's edges go when it is initialised again or its memory is freed.
 
-use super::{bugcheck, code};
-use crate::hal::pcr;
+use crate::bug::{bugcheck, code};
+use crate::ke::thread;
 use crate::lock::IrqLock;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// How many locks are followed at once; deeper ones are not.
-const DEEPEST: usize = 8;
-
-/// The locks that a thread holds, in the order taken, 0 for none. Only the thread itself, or a DPC above it, reads or writes.
-#[derive(Default)]
-pub struct Held([AtomicU64; DEEPEST]);
-
-impl Held {
-    fn locks(&self) -> impl Iterator<Item = u64> {
-        self.0
-            .iter()
-            .map(|slot| slot.load(Relaxed))
-            .filter(|&lock| lock != 0)
-    }
-}
 
 static EDGES: IrqLock<BTreeSet<(u64, u64)>> = IrqLock::new(BTreeSet::new());
 
 /// The driver is about to take `lock`: checks the order before it can deadlock.
 pub fn acquire(lock: u64) {
-    let held = &pcr::current_thread().held;
+    let held = &thread::current().held;
     for above in held.locks() {
         if above == lock {
             // Taken twice, which the lock itself finds.
@@ -51,17 +34,12 @@ pub fn acquire(lock: u64) {
             ),
         );
     }
-    if let Some(slot) = held.0.iter().find(|slot| slot.load(Relaxed) == 0) {
-        slot.store(lock, Relaxed);
-    }
+    held.push(lock);
 }
 
 /// The driver gives `lock` back, in whatever order.
 pub fn release(lock: u64) {
-    let held = &pcr::current_thread().held;
-    if let Some(slot) = held.0.iter().find(|slot| slot.load(Relaxed) == lock) {
-        slot.store(0, Relaxed);
-    }
+    thread::current().held.remove(lock);
 }
 
 /// The locks in this memory are no more.

@@ -7,7 +7,7 @@
 //! the run-down word is looked for in the driver's memory: while the wait lasts it holds the block's address with bit 0 set.
 //! A word on the waiter's own stack is not looked for, since copies of it lie there.
 
-use super::{bugcheck, code};
+use crate::bug::{bugcheck, code};
 use crate::config;
 use crate::hal::clock;
 use crate::ke::sched::DISPATCHER;

@@ -22,14 +22,12 @@ pub mod lost_wakeup;
 pub mod unload;
 pub mod watchdog;
 
-pub use lab_wire::code;
-
-use crate::hal::power::{Exit, power_off};
-use crate::hal::trap::TrapFrame;
+use crate::bug::{BugCheck, code};
+use crate::hal::power::power_off;
 use crate::hal::{cpu, nmi, pcr};
 use crate::ke::thread::{self, Origin, State, Thread};
-use crate::ke::{irql, wait};
-use crate::ldr::{export::Export, image};
+use crate::ke::wait;
+use crate::ldr::image;
 use crate::mm::paging;
 use crate::{counters, log};
 use core::arch::asm;
@@ -39,92 +37,18 @@ use lab_wire::counters::Counters;
 
 static REPORTING: AtomicU32 = AtomicU32::new(0);
 
-/// Ends the run: freezes the machine, reports, and switches off as "the driver failed".
-pub fn bugcheck(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! {
-    report(code, parameters, text, None, Exit::DriverFailed, || {})
-}
+crate::bug::reporter!(report);
 
-/// The same, with lines of its own in the report; `details` runs on the frozen machine and takes no lock.
-pub fn bugcheck_with(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>, details: impl FnOnce()) -> ! {
-    report(code, parameters, text, None, Exit::DriverFailed, details)
-}
-
-/// The same, for what a trap interrupted.
-pub fn bugcheck_at(frame: &TrapFrame, code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! {
-    report(code, parameters, text, Some(frame), Exit::DriverFailed, || {})
-}
-
-/// Ends the run because the lab itself failed, which is no verdict about the driver.
-pub fn lab_failure(text: fmt::Arguments<'_>) -> ! {
-    report(code::LAB_FAILURE, [0; 4], text, None, Exit::LabFailed, || {})
-}
-
-/// An export was called at an IRQL that its DDI page does not allow.
-pub fn irql_violation(export: &Export, irql: u8, caller: u64) -> ! {
-    let (least, most) = (*export.irql.start(), *export.irql.end());
-    if irql < least {
-        bugcheck(
-            code::IRQL_NOT_GREATER_OR_EQUAL,
-            [caller, u64::from(irql), u64::from(least), 0],
-            format_args!(
-                "{} called at IRQL {irql}; it needs IRQL {least} or above",
-                export.name
-            ),
-        );
-    }
-    let rule = if most < irql::DISPATCH_LEVEL {
-        code::sub::IRQL_APC_LTE
-    } else {
-        code::sub::IRQL_DISPATCH
-    };
-    bugcheck(
-        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
-        [rule, u64::from(irql), u64::from(most), caller],
-        format_args!(
-            "{} called at IRQL {irql}; it may be called at IRQL {most} or below",
-            export.name
-        ),
-    )
-}
-
-/// Calls into the driver, and checks that it comes back at the same IRQL and without a spin lock.
-pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
-    let irql = irql::current();
-    let locks = pcr::current_thread().spin_locks.load(Ordering::Relaxed);
-    let result = call();
-    check_return(what, irql, locks);
-    result
-}
-
-fn check_return(what: &str, irql: u8, locks: u32) {
-    let (irql_now, locks_now) = (
-        irql::current(),
-        pcr::current_thread().spin_locks.load(Ordering::Relaxed),
-    );
-    if irql_now != irql {
-        bugcheck(
-            code::IRQL_UNEXPECTED_VALUE,
-            [u64::from(irql_now) << 16 | u64::from(irql) << 8, 0, 0, 0],
-            format_args!("the driver's {what} was called at IRQL {irql} and returned at IRQL {irql_now}"),
-        );
-    }
-    if locks_now != locks {
-        bugcheck(
-            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
-            [code::sub::SPIN_LOCK_HELD, u64::from(locks_now), 0, 0],
-            format_args!("the driver's {what} returned with {locks_now} spin locks held"),
-        );
-    }
-}
-
-fn report(
-    code: u32,
-    [first, second, third, fourth]: [u64; 4],
-    text: fmt::Arguments<'_>,
-    frame: Option<&TrapFrame>,
-    exit: Exit,
-    details: impl FnOnce(),
-) -> ! {
+/// Freezes the machine, reports, and switches off.
+fn report(bug: BugCheck<'_>) -> ! {
+    let BugCheck {
+        code,
+        parameters: [first, second, third, fourth],
+        text,
+        frame,
+        exit,
+        details,
+    } = bug;
     cpu::disable_interrupts();
     let irql = cpu::read_cr8();
     let this = pcr::current_number() as u32 + 1;
@@ -178,13 +102,13 @@ fn report(
         unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
         log!(
             "reg: rip={:#x} rsp={rsp:#x} cr8={irql:#x}",
-            pcr::current_thread().caller()
+            thread::current().caller()
         );
         rsp
     };
     details();
     log!("counters:{}", Words(&counters::all()));
-    let guilty = pcr::current_thread();
+    let guilty = thread::current();
     report_thread(guilty, rsp, None);
     let whole = thread::try_for_each(|thread| {
         if core::ptr::eq(&raw const **thread, guilty) {

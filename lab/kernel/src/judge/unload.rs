@@ -1,12 +1,13 @@
 //! What an unloaded driver may not leave behind.
 
-use super::{bugcheck, bugcheck_with, code};
+use crate::bug::{bugcheck, bugcheck_with, code};
+use crate::ddi::{etw, ob};
 use crate::hal::pcr;
 use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
 use crate::mm::pool;
-use crate::{etw, log, ob};
+use crate::{interrupt, log};
 
 /// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, ETW providers, then pool.
 pub fn check() {
@@ -36,13 +37,13 @@ pub fn check() {
             ),
         }
     }
-    dpc::flush();
+    interrupt::flush();
     let base = image::driver().0;
     if let Some(&timer) = timer::addresses().first() {
         leaked(2, timer, format_args!("the driver unloads with a timer set"));
     }
     for pcr in pcr::online() {
-        let queued = pcr.dpcs.lock().addresses().next();
+        let queued = dpc::queue_of(pcr.number()).addresses().next();
         if let Some(dpc) = queued {
             leaked(1, dpc, format_args!("the driver unloads with a DPC queued"));
         }

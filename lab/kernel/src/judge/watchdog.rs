@@ -1,20 +1,11 @@
 //! Watchdogs: too long in a DPC or at a raised IRQL, too long asleep on a stack event, too long a run.
 
-use super::{bugcheck, bugcheck_at, check_return, code, lost_wakeup};
+use super::lost_wakeup;
+use crate::bug::{bugcheck, bugcheck_at, code};
 use crate::config;
 use crate::hal::{clock, pcr, trap::TrapFrame};
-use crate::ke::irql::DISPATCH_LEVEL;
-use crate::ldr;
+use crate::ke::thread;
 use core::sync::atomic::Ordering::Relaxed;
-
-/// Runs one DPC routine and checks how it comes back.
-pub fn call_dpc(dpc: u64, routine: u64, [context, first, second]: [u64; 3]) {
-    let locks = pcr::current_thread().spin_locks.load(Relaxed);
-    ldr::pageable::page_out();
-    // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
-    unsafe { ldr::call(routine, [dpc, context, first, second]) };
-    check_return("DPC routine", DISPATCH_LEVEL, locks);
-}
 
 /// The host's NMI: the run is over its limit, and the clock has not noticed. Never returns.
 pub fn host_asks(frame: &TrapFrame) -> ! {
@@ -39,7 +30,7 @@ pub fn tick(frame: &TrapFrame, raised: bool) {
         if ticks > limit {
             let in_dpc = this.in_dpc.load(Relaxed);
             let what = if in_dpc { "a DPC routine" } else { "the driver" };
-            let locks = match pcr::current_thread().spin_locks.load(Relaxed) {
+            let locks = match thread::current().spin_locks.load(Relaxed) {
                 0 => "",
                 1 => ", with 1 spin lock held",
                 _ => ", with spin locks held",

@@ -1,8 +1,7 @@
 //! Deferred procedure calls.
 
-use super::sched;
-use crate::hal::{cpu, pcr};
-use crate::judge::watchdog;
+use crate::hal::{MAX_PROCESSORS, apic, cpu, pcr, trap};
+use crate::lock::{IrqGuard, IrqLock};
 use alloc::collections::VecDeque;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
@@ -30,12 +29,47 @@ const DPC_OBJECT: u8 = 19;
 /// `HighImportance`: goes to the front of the queue.
 const HIGH_IMPORTANCE: u8 = 2;
 
+/// The call of one DPC routine.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// The DPC's address.
+    pub dpc: u64,
+    /// Its routine's.
+    pub routine: u64,
+    /// The context that it was initialised with.
+    pub context: u64,
+    /// What it was queued with.
+    pub arguments: [u64; 2],
+}
+
+static QUEUES: [IrqLock<DpcQueue>; MAX_PROCESSORS] =
+    [const { IrqLock::new(DpcQueue::new()) }; MAX_PROCESSORS];
+
+/// The queue of processor `number`.
+pub fn queue_of(number: usize) -> IrqGuard<'static, DpcQueue> {
+    QUEUES[number].lock()
+}
+
 /// Queued DPCs of one processor.
 pub struct DpcQueue(VecDeque<&'static Dpc>);
 
 impl DpcQueue {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self(VecDeque::new())
+    }
+
+    /// Takes the first DPC: its address, its routine, and what the routine is called with. From then on the driver may queue
+    /// it again, or free it.
+    pub fn take(&mut self) -> Option<Call> {
+        let dpc = self.0.pop_front()?;
+        let call = Call {
+            dpc: (&raw const *dpc) as u64,
+            routine: dpc.routine.load(Relaxed),
+            context: dpc.context.load(Relaxed),
+            arguments: [0, 1].map(|index| dpc.arguments[index].load(Relaxed)),
+        };
+        dpc.data.store(0, Relaxed);
+        Some(call)
     }
 
     /// Whether nothing is queued.
@@ -92,7 +126,7 @@ impl Dpc {
             number => usize::from(number) - 1,
         };
         let queued = {
-            let mut queue = pcr::of(target).dpcs.lock();
+            let mut queue = queue_of(target);
             // The exchange decides between two processors that queue it on different queues.
             let fresh = self
                 .data
@@ -112,7 +146,7 @@ impl Dpc {
             fresh
         };
         if queued {
-            crate::hal::apic::interrupt(target, crate::hal::trap::DISPATCH_VECTOR);
+            apic::interrupt(target, trap::DISPATCH_VECTOR);
         }
         cpu::restore_interrupts(enabled);
         queued
@@ -123,53 +157,12 @@ impl Dpc {
         let Some(target) = (self.data.load(Relaxed) as usize).checked_sub(1) else {
             return false;
         };
-        let mut queue = pcr::of(target).dpcs.lock();
+        let mut queue = queue_of(target);
         let Some(index) = queue.0.iter().position(|queued| core::ptr::eq(*queued, self)) else {
             return false;
         };
         queue.0.remove(index);
         self.data.store(0, Relaxed);
         true
-    }
-}
-
-/// Runs this processor's DPCs at `DISPATCH_LEVEL`, with interrupts enabled. Called with interrupts disabled, returns so.
-pub(super) fn retire() {
-    let this = pcr::this();
-    if this.dpcs.lock().is_empty() {
-        return;
-    }
-    // The interrupted code's vector state; the routines are the driver's.
-    let vectors = cpu::FxArea::save();
-    loop {
-        let mut queue = this.dpcs.lock();
-        let Some(dpc) = queue.0.pop_front() else { break };
-        let routine = dpc.routine.load(Relaxed);
-        let context = dpc.context.load(Relaxed);
-        let [first, second] = [0, 1].map(|index| dpc.arguments[index].load(Relaxed));
-        this.in_dpc.store(true, Relaxed);
-        // From here on the driver may queue it again, or free it.
-        dpc.data.store(0, Relaxed);
-        drop(queue);
-        cpu::restore_interrupts(true);
-        watchdog::call_dpc((&raw const *dpc) as u64, routine, [context, first, second]);
-        cpu::disable_interrupts();
-        this.in_dpc.store(false, Relaxed);
-    }
-    vectors.restore();
-}
-
-/// Waits until every DPC that is queued now has run.
-pub fn flush() {
-    for pcr in pcr::online() {
-        // Both are looked at under the lock under which a DPC leaves the queue and `in_dpc` is set.
-        let busy = || {
-            let queue = pcr.dpcs.lock();
-            pcr.in_dpc.load(Relaxed) || !queue.is_empty()
-        };
-        while busy() {
-            sched::yield_now();
-            super::wait::sleep(1);
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! Events, semaphores and mutexes: what changes a dispatcher object's state. Also for the lab's own Rust code.
 
-use super::object::{Header, Kind, Mutant, Semaphore, current_address};
+use super::object::{Header, Kind, Mutant, Semaphore};
 use super::sched::DISPATCHER;
+use super::thread::current_address;
 use super::wait;
 use core::sync::atomic::Ordering::Relaxed;
 

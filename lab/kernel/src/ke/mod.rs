@@ -1,15 +1,17 @@
 //! The kernel layer: IRQLs, threads, the dispatcher and its objects, DPCs, timers, spin locks.
 
-pub mod clock;
 pub mod dpc;
 pub mod event;
-pub mod exports;
+pub mod held;
 pub mod irql;
 pub mod object;
 pub mod processor;
 pub mod sched;
+pub mod spawn;
 pub mod spinlock;
 pub mod thread;
 pub mod timer;
 pub mod wait;
 pub mod wait_list;
+pub mod waiter;
+pub mod worker;

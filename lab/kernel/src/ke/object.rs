@@ -1,7 +1,6 @@
 //! Dispatcher objects, as they lie in the driver's memory.
 
 use super::wait_list::ListEntry;
-use crate::hal::pcr;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// `DISPATCHER_HEADER` (wdm.h), 0x18 bytes on x64. All fields are guarded by the dispatcher lock once initialised.
@@ -211,8 +210,3 @@ const _: () = {
     assert!(size_of::<Mutant>() == 0x38);
     assert!(size_of::<Timer>() == 0x40);
 };
-
-/// The running thread's address, as dispatcher objects name it.
-pub fn current_address() -> u64 {
-    (&raw const *pcr::current_thread()) as u64
-}

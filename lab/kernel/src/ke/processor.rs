@@ -2,7 +2,7 @@
 
 use super::sched::{DISPATCHER, Reason, reschedule};
 use crate::config;
-use crate::hal::pcr;
+use crate::ke::thread;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// How many processors run.
@@ -18,7 +18,7 @@ pub fn all() -> u64 {
 /// Restricts the running thread to `affinity`, moving it if need be; the affinity before.
 pub fn set_affinity(affinity: u64) -> u64 {
     let dispatcher = DISPATCHER.lock();
-    let old = pcr::current_thread().affinity.swap(affinity, Relaxed);
+    let old = thread::current().affinity.swap(affinity, Relaxed);
     reschedule(dispatcher, Reason::Preempt);
     old
 }

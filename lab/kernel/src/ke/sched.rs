@@ -3,10 +3,8 @@
 //! A thread is switched away from with the dispatcher lock held, and the thread that is switched to frees it
 //! (`finish_switch`), so nobody can run a thread whose registers are not saved yet.
 
-use super::irql::DISPATCH_LEVEL;
 use super::thread::{self, State, Thread};
-use super::wait::Waiter;
-use super::{dpc, timer};
+use super::waiter::Waiter;
 use crate::config::{self, Mode};
 use crate::hal::{apic, cpu, nmi, pcr, trap::DISPATCH_VECTOR};
 use crate::lock::{IrqGuard, IrqLock};
@@ -23,8 +21,8 @@ pub struct Dispatcher {
     ready: [VecDeque<Arc<Thread>>; PRIORITIES],
     /// Processors that run their idle thread, and have not been told otherwise.
     idle: u64,
-    pub(super) waiters: Vec<Waiter>,
-    pub(super) timers: Vec<&'static super::object::Timer>,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) timers: Vec<&'static super::object::Timer>,
 }
 
 /// The dispatcher.
@@ -74,7 +72,7 @@ impl Dispatcher {
             .filter(|pcr| affinity >> pcr.number() & 1 != 0)
             .find(|pcr| {
                 // SAFETY: a running thread is in the thread table; it leaves that only after a switch, under this lock.
-                unsafe { pcr.current.load(Relaxed).as_ref() }
+                unsafe { thread::running_on(pcr) }
                     .is_some_and(|thread| thread.priority.load(Relaxed) < priority)
             });
         if let Some(pcr) = lower {
@@ -114,8 +112,8 @@ pub fn request(number: usize) {
 pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
     let this = pcr::this();
     let number = this.number();
-    let current = pcr::current_thread();
-    let idle = this.idle.load(Relaxed);
+    let current = thread::current();
+    let idle = this.idle.load(Relaxed).cast::<Thread>();
     let is_idle = core::ptr::eq(current, idle);
     let allowed = current.affinity.load(Relaxed) >> number & 1 != 0;
     let least = match reason {
@@ -147,7 +145,7 @@ pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
     replay::note(u64::from(next.id));
     next.set_state(State::Running);
     next.processor.store(number as u32, Relaxed);
-    this.current.store((&raw const *next).cast_mut(), Relaxed);
+    this.current.store((&raw const *next).cast_mut().cast(), Relaxed);
     this.quantum.store(quantum(), Relaxed);
     let irql = cpu::read_cr8();
     let interrupts = dispatcher.interrupts();
@@ -165,7 +163,7 @@ pub(super) fn finish_switch() {
     unsafe { DISPATCHER.release() };
     let dead = pcr::this().dead.swap(core::ptr::null_mut(), Relaxed);
     if !dead.is_null() {
-        thread::reap(dead);
+        thread::reap(dead.cast());
     }
 }
 
@@ -183,52 +181,6 @@ pub fn yield_now() {
     reschedule(DISPATCHER.lock(), Reason::Yield);
 }
 
-/// Ends the running thread.
-pub fn terminate(status: i32) -> ! {
-    let current = pcr::current_thread();
-    let mut dispatcher = DISPATCHER.lock();
-    current.exit_status.store(status, Relaxed);
-    current.set_state(State::Dead);
-    current.header.set_signal(1);
-    dispatcher.satisfy(&current.header);
-    pcr::this().dead.store((&raw const *current).cast_mut(), Relaxed);
-    reschedule(dispatcher, Reason::Block);
-    unreachable!("a dead thread was switched to")
-}
-
-/// The dispatch interrupt: runs DPCs, then reschedules if asked to. Interrupts are disabled, the IRQL is below `DISPATCH_LEVEL`.
-pub fn dispatch_interrupt() {
-    let irql = cpu::read_cr8();
-    cpu::write_cr8(DISPATCH_LEVEL);
-    apic::end_of_interrupt();
-    dpc::retire();
-    let this = pcr::this();
-    if this.reschedule.swap(false, Relaxed) {
-        let reason = if this.quantum.load(Relaxed) == 0 {
-            Reason::Yield
-        } else {
-            Reason::Preempt
-        };
-        reschedule(DISPATCHER.lock(), reason);
-    }
-    cpu::write_cr8(irql);
-}
-
-/// The clock's part: counts the quantum down, and on the boot processor ends waits and timers that are due.
-pub(super) fn tick() {
-    let this = pcr::this();
-    if this.number() == 0 {
-        let mut dispatcher = DISPATCHER.lock();
-        dispatcher.expire_waits();
-        timer::expire(&mut dispatcher);
-    }
-    let quantum = this.quantum.load(Relaxed);
-    this.quantum.store(quantum.saturating_sub(1), Relaxed);
-    if quantum <= 1 {
-        request(this.number());
-    }
-}
-
 /// Makes what runs now this processor's idle thread.
 pub(crate) fn adopt_idle_thread() {
     let thread = Thread::new("Idle", thread::Origin::Kernel, None, None);
@@ -239,7 +191,7 @@ pub(crate) fn adopt_idle_thread() {
     thread.processor.store(number as u32, Relaxed);
     thread.set_state(State::Running);
     // The thread table keeps it for ever: idle threads are never reaped.
-    let thread = Arc::as_ptr(&thread).cast_mut();
+    let thread = Arc::as_ptr(&thread).cast_mut().cast();
     this.idle.store(thread, Relaxed);
     this.current.store(thread, Relaxed);
 }

@@ -1,8 +1,7 @@
 //! The driver's spin locks: a word that holds its owner's thread while it is held, as NT's checked kernel keeps it.
 
-use super::object::current_address;
-use crate::hal::pcr;
-use crate::judge::{self, code};
+use super::thread::{self, current_address};
+use crate::bug::{self, code};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// `KSPIN_LOCK`.
@@ -39,7 +38,7 @@ impl SpinLock {
             .compare_exchange_weak(0, owner, Ordering::Acquire, Ordering::Relaxed)
         {
             if held == owner {
-                judge::bugcheck(
+                bug::bugcheck(
                     code::SPIN_LOCK_ALREADY_OWNED,
                     [(&raw const *self) as u64, 0, 0, 0],
                     format_args!("the driver takes a spin lock that it already holds on this processor"),
@@ -47,7 +46,7 @@ impl SpinLock {
             }
             core::hint::spin_loop();
         }
-        pcr::current_thread().spin_locks.fetch_add(1, Ordering::Relaxed);
+        thread::current().spin_locks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Gives it back.
@@ -55,13 +54,13 @@ impl SpinLock {
         let owner = current_address() | 1;
         let held = self.0.load(Ordering::Relaxed);
         if held != owner {
-            judge::bugcheck(
+            bug::bugcheck(
                 code::SPIN_LOCK_NOT_OWNED,
                 [(&raw const *self) as u64, held, 0, 0],
                 format_args!("the driver releases a spin lock that this processor does not hold"),
             );
         }
-        pcr::current_thread().spin_locks.fetch_sub(1, Ordering::Relaxed);
+        thread::current().spin_locks.fetch_sub(1, Ordering::Relaxed);
         // Release: what was written under the lock reaches its next owner.
         self.0.store(0, Ordering::Release);
     }

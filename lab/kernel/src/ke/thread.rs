@@ -1,10 +1,10 @@
 //! Threads and their stacks.
 
+use super::held::Held;
 use super::object::{Header, Kind};
-use super::sched;
+use crate::export::Export;
+use crate::hal::pcr::Pcr;
 use crate::hal::{cpu, pcr};
-use crate::judge::lock_order;
-use crate::ldr::export::Export;
 use crate::lock::IrqLock;
 use crate::mm::paging::{self, Protection};
 use crate::mm::{self, PAGE, region::Region};
@@ -125,7 +125,7 @@ pub struct Thread {
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
     /// Those of them that lie in the driver's own memory, for the check of their order.
-    pub held: lock_order::Held,
+    pub held: Held,
     /// Exports that it is inside, outermost first.
     exports: [AtomicPtr<Export>; MAX_NESTING],
     callers: [AtomicU64; MAX_NESTING],
@@ -141,13 +141,15 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 static THREADS: IrqLock<Vec<Arc<Thread>>> = IrqLock::new(Vec::new());
 
 impl Thread {
-    /// A thread that has not been started; without a stack it is to adopt the present one.
+    /// A thread that has not been started, on its stack and with the function that it begins in; without them it is to adopt
+    /// the present stack.
     pub(super) fn new(
         name: &'static str,
         origin: Origin,
-        stack: Option<Stack>,
+        begin: Option<(Stack, extern "C" fn() -> !)>,
         start: Option<Box<dyn FnOnce() + Send>>,
     ) -> Arc<Self> {
+        let (stack, first) = begin.unzip();
         let thread = Arc::new(Self {
             header: Header::new(Kind::Thread),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -169,14 +171,14 @@ impl Thread {
             waited: AtomicBool::new(false),
             asked: AtomicU32::new(0),
             spin_locks: AtomicU32::new(0),
-            held: lock_order::Held::default(),
+            held: Held::default(),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],
             callers: [const { AtomicU64::new(0) }; MAX_NESTING],
             depth: AtomicU32::new(0),
         });
         thread.header.initialize(Kind::Thread, 6, 0);
-        if let Some(stack) = &thread.stack {
-            let rsp = first_frame(stack);
+        if let (Some(stack), Some(first)) = (&thread.stack, first) {
+            let rsp = first_frame(stack, first);
             // SAFETY: nobody else knows the thread yet.
             unsafe { thread.rsp.get().write(rsp) };
         }
@@ -208,6 +210,11 @@ impl Thread {
             2 => State::Waiting,
             _ => State::Dead,
         }
+    }
+
+    /// What it is given to run, once.
+    pub(super) fn take_start(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        self.start.lock().take()
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -248,8 +255,8 @@ impl Thread {
     }
 }
 
-/// Writes the frame that the first switch to a thread returns through; the RSP to switch to.
-fn first_frame(stack: &Stack) -> u64 {
+/// Writes the frame that the first switch to a thread returns through, into `first`; the RSP to switch to.
+fn first_frame(stack: &Stack, first: extern "C" fn() -> !) -> u64 {
     // Six callee-saved registers, the return address, and one more word: a function begins with RSP 8 below a multiple of 16.
     let rsp = stack.top() - HEADROOM - 8 - 7 * 8;
     let return_address = (rsp + 6 * 8) as *mut u64;
@@ -258,28 +265,26 @@ fn first_frame(stack: &Stack) -> u64 {
     rsp
 }
 
-/// Where every thread begins: inside the switch that started it.
-extern "C" fn first() -> ! {
-    sched::finish_switch();
-    cpu::write_cr8(super::irql::PASSIVE_LEVEL);
-    cpu::restore_interrupts(true);
-    let start = pcr::current_thread().start.lock().take();
-    if let Some(start) = start {
-        start();
-    }
-    sched::terminate(0)
+/// The running thread.
+pub fn current() -> &'static Thread {
+    let thread = pcr::current().cast::<Thread>();
+    // SAFETY: a running thread is in the thread table, which keeps it alive until it has been switched away from.
+    unsafe { &*thread }
 }
 
-/// Starts a kernel thread that runs `start` at `PASSIVE_LEVEL`.
-pub fn spawn(name: &'static str, start: impl FnOnce() + Send + 'static) -> Arc<Thread> {
-    try_spawn(name, Origin::Kernel, Box::new(start)).expect("memory for a kernel thread")
+/// The running thread's address, as dispatcher objects name it.
+pub fn current_address() -> u64 {
+    (&raw const *current()) as u64
 }
 
-/// The same for anybody; `None` when memory is short.
-pub fn try_spawn(name: &'static str, origin: Origin, start: Box<dyn FnOnce() + Send>) -> Option<Arc<Thread>> {
-    let thread = Thread::new(name, origin, Some(Stack::new()?), Some(start));
-    sched::DISPATCHER.lock().ready(thread.clone(), false);
-    Some(thread)
+/// The thread that runs on a processor, if it has begun to run threads.
+///
+/// # Safety
+/// The caller holds the dispatcher lock: a running thread is in the thread table, and leaves it only after a switch, under
+/// that lock.
+pub(super) unsafe fn running_on(pcr: &Pcr) -> Option<&Thread> {
+    // SAFETY: the caller promises that the thread stays.
+    unsafe { pcr.current.load(Ordering::Relaxed).cast::<Thread>().as_ref() }
 }
 
 /// Calls `f` for every thread, for a report on a frozen machine; false if the table was being changed.

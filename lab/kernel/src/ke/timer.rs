@@ -38,7 +38,7 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
 }
 
 /// Signals every timer that is due, and queues their DPCs.
-pub(super) fn expire(dispatcher: &mut Dispatcher) {
+pub(crate) fn expire(dispatcher: &mut Dispatcher) {
     let now = clock::interrupt_time();
     let mut index = 0;
     while index < dispatcher.timers.len() {

@@ -1,47 +1,19 @@
 //! Waits. The dispatcher keeps the waiters; objects carry their state, and a list of who waits.
 
-use super::object::{Header, Kind, current_address};
+use super::object::{Header, Kind};
 use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
 use super::thread::{self, State, Thread};
-use super::wait_list::{self, WaitBlock};
-use crate::hal::{clock, pcr};
+use super::wait_list;
+use super::waiter::Waiter;
+use crate::hal::clock;
 use crate::mm::paging;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// `STATUS_SUCCESS`, which is also `STATUS_WAIT_0`.
 pub const STATUS_SUCCESS: i32 = 0;
 /// `STATUS_TIMEOUT`.
 pub const STATUS_TIMEOUT: i32 = 0x102;
-
-/// One waiting thread.
-pub struct Waiter {
-    /// Who waits.
-    pub thread: Arc<Thread>,
-    /// On what.
-    pub objects: Vec<&'static Header>,
-    /// A block for each of them, in its list.
-    blocks: Box<[WaitBlock]>,
-    all: bool,
-    deadline: Option<u64>,
-    /// Since when, units of 100 ns since boot.
-    pub since: u64,
-    /// Whether the driver called for this wait itself.
-    pub by_driver: bool,
-    /// For how many clock ticks the watchdog has found it a run-down wait that nobody seems to end.
-    pub forsaken: u32,
-    /// Whether the watchdog has looked closer, and found no run-down word.
-    pub examined: bool,
-}
-
-impl Waiter {
-    /// Whether the wait ends by itself.
-    pub fn has_timeout(&self) -> bool {
-        self.deadline.is_some()
-    }
-}
 
 /// What a thread waits for, for a report.
 pub struct Waiting {
@@ -96,12 +68,12 @@ pub fn deadline(timeout: i64) -> u64 {
 /// # IRQL
 /// Below `DISPATCH_LEVEL`, or any with a timeout of 0.
 pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_driver: bool) -> i32 {
-    let current = pcr::current_thread();
+    let current = thread::current();
     let owned = objects.to_vec();
     let addresses = objects.iter().map(|object| object.address());
     let blocks = wait_list::blocks(current.address(), addresses, all);
     let mut dispatcher = DISPATCHER.lock();
-    if let Some(status) = satisfy(objects, all, current_address()) {
+    if let Some(status) = satisfy(objects, all, current.address()) {
         return status;
     }
     if timeout == Some(0) {
@@ -166,7 +138,7 @@ impl Dispatcher {
     }
 
     /// Ends every wait whose time is over.
-    pub(super) fn expire_waits(&mut self) {
+    pub(crate) fn expire_waits(&mut self) {
         let now = clock::interrupt_time();
         let mut index = 0;
         while index < self.waiters.len() {

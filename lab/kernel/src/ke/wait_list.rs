@@ -4,7 +4,7 @@
 //! The dispatcher does not need it: it keeps its waiters itself. It is for debuggers, which read a thread's fate out of memory, and
 //! for the judge: a driver that writes over an object while somebody waits for it has broken this list.
 
-use crate::judge::{self, code};
+use crate::bug::{self, code};
 use crate::mm::heap;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -115,7 +115,7 @@ impl ListEntry {
     }
 
     fn corrupt(&self, entry: u64) -> ! {
-        judge::bugcheck(
+        bug::bugcheck(
             code::KERNEL_SECURITY_CHECK_FAILURE,
             [CORRUPT_LIST_ENTRY, self.address(), entry, 0],
             format_args!(

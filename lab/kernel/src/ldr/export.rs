@@ -1,106 +1,30 @@
-//! Exports: one table entry each, and the shim that every call from the driver goes through.
+//! Binding imports to exports, and the shim that every call from the driver goes through.
 //!
 //! An import is bound to a thunk that loads its `Binding`'s address and jumps to the shim. The shim checks the IRQL, counts,
 //! lets chaos delay, calls the routine with up to [`STACK_WORDS`] words of the caller's stack arguments, and does the same on
 //! the way back. So the rules of the DDI pages are checked in one place.
 
-use crate::hal::pcr;
-use crate::judge::{self, code};
+use crate::bug::{self, code};
+use crate::burst;
+use crate::export::{Export, HAL, Kind, NTOSKRNL};
+use crate::hal::direct_map::physical;
+use crate::ke::{irql, thread};
 use crate::lock::IrqLock;
 use crate::mm::{self, PAGE, frames, paging};
-use crate::{chaos, ke::irql, points, replay, step};
+use crate::{chaos, points, replay};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::arch::naked_asm;
-use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Words above the return address that the shim hands on: the home area and twelve more arguments.
 pub const STACK_WORDS: usize = 16;
-/// The kernel's module.
-pub const NTOSKRNL: &str = "ntoskrnl.exe";
-/// The hardware abstraction layer's.
-pub const HAL: &str = "HAL.dll";
-/// The framework loader's.
-pub const WDFLDR: &str = "WDFLDR.SYS";
-
-/// What an export is.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// A win64 function.
-    Function(*const ()),
-    /// A variable.
-    Data(*const ()),
-    /// A function that the lab does not have: importing it is fine, calling it is a bug check with its name.
-    Trap,
-}
-
-/// One export.
-pub struct Export {
-    /// Its name.
-    pub name: &'static str,
-    /// The module that Windows exports it from.
-    pub module: &'static str,
-    /// What it is.
-    pub kind: Kind,
-    /// The IRQLs that its DDI page allows.
-    pub irql: RangeInclusive<u8>,
-    /// Whether chaos may delay or preempt here.
-    pub chaos: bool,
-}
-
-// SAFETY: the pointers name functions and statics.
-unsafe impl Sync for Export {}
-
 /// An export that an import was bound to.
 struct Binding {
     export: &'static Export,
     thunk: u64,
     calls: AtomicU64,
-}
-
-impl Export {
-    /// A function that may be called at these IRQLs.
-    pub const fn function(name: &'static str, irql: RangeInclusive<u8>, function: *const ()) -> Self {
-        Self {
-            name,
-            module: NTOSKRNL,
-            kind: Kind::Function(function),
-            irql,
-            chaos: true,
-        }
-    }
-
-    /// A variable.
-    pub const fn data(name: &'static str, data: *const ()) -> Self {
-        Self {
-            kind: Kind::Data(data),
-            ..Self::function(name, 0..=15, data)
-        }
-    }
-
-    /// A function that traps when called.
-    pub const fn trap(name: &'static str) -> Self {
-        Self {
-            kind: Kind::Trap,
-            ..Self::function(name, 0..=15, core::ptr::null())
-        }
-    }
-
-    /// The same, from another module.
-    #[must_use]
-    pub const fn of(mut self, module: &'static str) -> Self {
-        self.module = module;
-        self
-    }
-
-    /// The same, never delayed by chaos: for routines that are called very often or that cannot race.
-    #[must_use]
-    pub const fn quiet(mut self) -> Self {
-        self.chaos = false;
-        self
-    }
 }
 
 static TABLES: IrqLock<Vec<&'static [Export]>> = IrqLock::new(Vec::new());
@@ -185,7 +109,7 @@ pub fn bind(export: &'static Export) -> Option<u64> {
     bytes[10..12].copy_from_slice(&[0x49, 0xBB]);
     bytes[12..20].copy_from_slice(&(shim as *const () as u64).to_le_bytes());
     bytes[20..23].copy_from_slice(&[0x41, 0xFF, 0xE3]);
-    let target = mm::physical(thunks.frame + thunks.used);
+    let target = physical(thunks.frame + thunks.used);
     // SAFETY: inside the frame that was taken for thunks, through the direct map; nobody runs this one yet.
     unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     thunks.used += THUNK_SIZE;
@@ -279,10 +203,10 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
     let irql = irql::current();
     binding.calls.fetch_add(1, Ordering::Relaxed);
     if !export.irql.contains(&irql) {
-        judge::irql_violation(export, irql, caller);
+        irql_violation(export, irql, caller);
     }
     let Kind::Function(function) = export.kind else {
-        judge::bugcheck(
+        bug::bugcheck(
             code::LAB_MISSING_EXPORT,
             [caller, 0, 0, 0],
             format_args!(
@@ -291,7 +215,7 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
             ),
         );
     };
-    pcr::current_thread().enter(export, caller);
+    thread::current().enter(export, caller);
     points::call();
     replay::note(caller);
     if export.chaos {
@@ -300,14 +224,42 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
     function
 }
 
+/// An export was called at an IRQL that its DDI page does not allow.
+fn irql_violation(export: &Export, irql: u8, caller: u64) -> ! {
+    let (least, most) = (*export.irql.start(), *export.irql.end());
+    if irql < least {
+        bug::bugcheck(
+            code::IRQL_NOT_GREATER_OR_EQUAL,
+            [caller, u64::from(irql), u64::from(least), 0],
+            format_args!(
+                "{} called at IRQL {irql}; it needs IRQL {least} or above",
+                export.name
+            ),
+        );
+    }
+    let rule = if most < irql::DISPATCH_LEVEL {
+        code::sub::IRQL_APC_LTE
+    } else {
+        code::sub::IRQL_DISPATCH
+    };
+    bug::bugcheck(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [rule, u64::from(irql), u64::from(most), caller],
+        format_args!(
+            "{} called at IRQL {irql}; it may be called at IRQL {most} or below",
+            export.name
+        ),
+    )
+}
+
 /// The way back: whether the driver is to be stepped through further.
 extern "C" fn leave(binding: &'static Binding) -> bool {
     let export = binding.export;
-    let thread = pcr::current_thread();
+    let thread = thread::current();
     if export.chaos {
         chaos::delay_point();
     }
     super::pageable::page_out();
     thread.leave();
-    step::provoke_return(thread)
+    burst::provoke_return(thread)
 }

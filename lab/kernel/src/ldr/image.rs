@@ -1,8 +1,9 @@
 //! The driver's image in memory.
 
-use super::export::{self, Export};
+use super::export;
 use super::pageable;
 use super::pe::{self, Headers, PeError, Read, Section};
+use crate::export::Export;
 use crate::lock::IrqLock;
 use crate::log;
 use crate::mm::{IMAGES, PAGE, paging, paging::Protection};

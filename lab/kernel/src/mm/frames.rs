@@ -1,7 +1,8 @@
 //! Physical pages.
 
-use super::{PAGE, physical};
-use crate::hal::boot::MemoryRange;
+use super::PAGE;
+use crate::hal::direct_map::physical;
+use crate::hal::memory_map::MemoryRange;
 use crate::lock::IrqLock;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, PhysFrame, Size4KiB};
@@ -29,7 +30,7 @@ unsafe extern "C" {
 }
 
 /// Takes the RAM of the map, without the first MiB, the kernel's image and the module.
-pub(super) fn initialize(map: &[MemoryRange], module: (u64, u64)) {
+pub(crate) fn initialize(map: &[MemoryRange], module: (u64, u64)) {
     let kernel = (FIRST, (&raw const kernel_end) as u64);
     let mut frames = FRAMES.lock();
     let mut count = 0;

@@ -1,6 +1,7 @@
 //! The kernel's own heap, apart from the driver's pool.
 
-use super::{PAGE, frames, physical};
+use super::{PAGE, frames};
+use crate::hal::direct_map::physical;
 use crate::lock::IrqLock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -29,7 +30,7 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 /// Gives the heap a quarter of memory, 64 MiB at most.
-pub(super) fn initialize() {
+pub(crate) fn initialize() {
     let bytes = (frames::free_pages() * PAGE / 4).min(MAX_HEAP) & !(PAGE - 1);
     let start = frames::allocate_contiguous(bytes).expect("a quarter of memory is contiguous at boot");
     // SAFETY: the range was taken from the page allocator for good.

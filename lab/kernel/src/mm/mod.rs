@@ -18,14 +18,9 @@ pub mod paging;
 pub mod pool;
 pub mod region;
 pub mod shared;
-pub mod verifier;
-
-use crate::hal::boot::MemoryRange;
 
 /// Size of a page, bytes.
 pub const PAGE: u64 = 4096;
-/// Where the direct map begins.
-pub const DIRECT_MAP: u64 = 0xFFFF_8000_0000_0000;
 /// First address of kernel stacks.
 pub const STACKS: u64 = 0xFFFF_9000_0000_0000;
 /// First address of pool.
@@ -37,20 +32,3 @@ pub const NATIVE: u64 = 0xFFFF_F900_0000_0000;
 
 /// Where the kernel's own code begins.
 pub const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;
-
-/// The direct map's pointer to a physical address below 4 GiB.
-pub fn physical(address: u64) -> *mut u8 {
-    (DIRECT_MAP + address) as *mut u8
-}
-
-/// Takes over the memory that the map calls RAM, except the first MiB, the kernel and the module.
-pub(crate) fn initialize(ranges: &[MemoryRange], module: &[u8]) {
-    paging::initialize();
-    let module_start = if module.is_empty() {
-        0
-    } else {
-        module.as_ptr() as u64 - DIRECT_MAP
-    };
-    frames::initialize(ranges, (module_start, module_start + module.len() as u64));
-    heap::initialize();
-}

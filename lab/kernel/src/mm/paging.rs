@@ -1,7 +1,8 @@
 //! Page tables: one address space, for all processors.
 
+use super::PAGE;
 use super::frames::{self, TableFrames};
-use super::{DIRECT_MAP, PAGE, physical};
+use crate::hal::direct_map::{DIRECT_MAP, physical};
 use crate::hal::nmi;
 use crate::lock::IrqLock;
 use x86_64::structures::paging::mapper::TranslateResult;
@@ -43,7 +44,7 @@ pub fn root() -> u64 {
 }
 
 /// Takes over the tables that `boot.s` made.
-pub(super) fn initialize() {
+pub(crate) fn initialize() {
     // SAFETY: the tables are boot's, covered by the direct map, and from now on only used through `TABLES`.
     let top = unsafe { &mut *physical(root()).cast::<PageTable>() };
     // SAFETY: the direct map covers all memory that tables are allocated from.

@@ -5,9 +5,9 @@
 
 use super::paging::{self, Protection};
 use super::{PAGE, POOL, frames, region::Region};
+use crate::creations;
 use crate::hal::clock;
 use crate::lock::IrqLock;
-use crate::points;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -100,7 +100,7 @@ pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 ///
 /// What is allocated on the driver's behalf (`caller` is not 0) can be made to fail.
 pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
-    if caller != 0 && points::creation_fails() {
+    if caller != 0 && creations::fails() {
         return None;
     }
     let alignment = match placement {

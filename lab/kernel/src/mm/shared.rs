@@ -1,9 +1,10 @@
 //! `KUSER_SHARED_DATA`: the page that the kernel writes and everybody reads. Offsets as in the WDK's ntddk.h.
 
 use super::paging::{self, Protection};
-use super::{PAGE, frames, physical};
+use super::{PAGE, frames};
 use crate::config::Config;
 use crate::hal::clock;
+use crate::hal::direct_map::physical;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Where drivers read it, on x64.

@@ -5,7 +5,7 @@ use crate::driver;
 use crate::layout::{ContextType, ObjectAttributes};
 use crate::table::Slot;
 use crate::violation::{self, violation};
-use rundown_lab_kernel::io::status;
+use rundown_lab_kernel::status;
 
 unsafe extern "win64" fn get_typed_context(
     _globals: u64,

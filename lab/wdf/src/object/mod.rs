@@ -30,13 +30,14 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use rundown_lab_kernel::hal::pcr;
-use rundown_lab_kernel::io::{status, worker};
-use rundown_lab_kernel::judge::{bugcheck, code};
+use rundown_lab_kernel::bug::{bugcheck, code};
+use rundown_lab_kernel::creations;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
+use rundown_lab_kernel::ke::thread;
+use rundown_lab_kernel::ke::worker;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
-use rundown_lab_kernel::points;
+use rundown_lab_kernel::status;
 
 /// What an object is besides being one.
 #[allow(missing_docs, reason = "each is described where its type is")]
@@ -135,7 +136,7 @@ pub fn create(
     default_parent: Option<&Arc<Object>>,
     body: Body,
 ) -> Result<Arc<Object>, i32> {
-    if pcr::current_thread().caller() != 0 && points::creation_fails() {
+    if thread::current().caller() != 0 && creations::fails() {
         return Err(status::INSUFFICIENT_RESOURCES);
     }
     let parent = match attributes.map_or(0, |a| a.parent) {
@@ -170,7 +171,7 @@ pub fn create(
         deleted: AtomicBool::new(false),
         execution_level: AtomicU32::new(level),
         scope: AtomicU32::new(scope),
-        caller: pcr::current_thread().caller(),
+        caller: thread::current().caller(),
     });
     if let Some(attributes) = attributes {
         object.add_context(attributes)?;
@@ -271,13 +272,7 @@ impl Object {
                 if self.context(context.unique_type).is_some() {
                     return Err(status::OBJECT_NAME_COLLISION);
                 }
-                let memory = pool::allocate(
-                    size,
-                    tag(),
-                    true,
-                    Placement::Block,
-                    pcr::current_thread().caller(),
-                );
+                let memory = pool::allocate(size, tag(), true, Placement::Block, thread::current().caller());
                 context.memory = memory.ok_or(status::INSUFFICIENT_RESOURCES)? as u64;
                 CONTEXTS.lock().insert(context.memory, self.handle);
             }

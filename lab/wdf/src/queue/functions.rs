@@ -14,8 +14,9 @@ use crate::violation::{self, require, violation};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use rundown_lab_kernel::io::{status, worker};
+use rundown_lab_kernel::ke::worker;
 use rundown_lab_kernel::lock::IrqLock;
+use rundown_lab_kernel::status;
 
 unsafe extern "win64" fn create(
     _globals: u64,

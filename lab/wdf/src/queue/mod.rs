@@ -20,12 +20,14 @@ use crate::request;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use rundown_lab_kernel::bug::{bugcheck, code};
 use rundown_lab_kernel::config;
+use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
-use rundown_lab_kernel::io::{irp, status, worker};
-use rundown_lab_kernel::judge::{bugcheck, code};
+use rundown_lab_kernel::ke::worker;
 use rundown_lab_kernel::ke::{irql, wait};
 use rundown_lab_kernel::lock::IrqLock;
+use rundown_lab_kernel::status;
 
 /// `WDF_IO_QUEUE_DISPATCH_TYPE`.
 const SEQUENTIAL: u32 = 1;

@@ -7,8 +7,9 @@ use crate::object::{self, Kind, Object};
 use crate::table::Slot;
 use crate::violation::{self, require, routine, violation};
 use alloc::sync::Arc;
+use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::major;
-use rundown_lab_kernel::io::{irp, status};
+use rundown_lab_kernel::status;
 
 /// `MDL.MappedSystemVa`, as offset.
 const MDL_MAPPED_ADDRESS: u64 = 0x18;

@@ -18,9 +18,10 @@ use crate::violation::{self, routine, violation};
 use crate::{file, queue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
-use rundown_lab_kernel::io::{irp, status};
 use rundown_lab_kernel::lock::IrqLock;
+use rundown_lab_kernel::status;
 
 /// A request of a device.
 pub struct Request {

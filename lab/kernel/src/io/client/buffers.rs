@@ -1,8 +1,8 @@
 //! The buffers of a control request, by the method of its code.
 
-use crate::io::status;
-use crate::judge::{self, code};
+use crate::bug::{self, code};
 use crate::mm::pool::{self, Placement, Tag};
+use crate::status;
 use alloc::vec::Vec;
 
 const BUFFER_TAG: Tag = Tag(u32::from_le_bytes(*b"IoSB"));
@@ -133,7 +133,7 @@ impl Buffers {
             return Vec::new();
         }
         if information > self.capacity as u64 {
-            judge::bugcheck(
+            bug::bugcheck(
                 code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,
                 [
                     code::io::INFORMATION_TOO_LARGE,
@@ -158,7 +158,7 @@ impl Buffers {
             .filter(|&block| block != 0)
         {
             if pool::free(block, Some(BUFFER_TAG), 0).is_err() {
-                judge::bugcheck(
+                bug::bugcheck(
                     code::BAD_POOL_HEADER,
                     [0x20, block, 0, 0],
                     format_args!("the memory behind the buffer of a control request was overwritten"),

@@ -5,16 +5,19 @@
 
 mod buffers;
 
-use super::interface::{self, Guid};
+use super::device;
+use super::interface;
 use super::irp::{self, Done};
 use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, device_flag, major};
-use super::{device, status, worker};
+use crate::bug::{self, code};
 use crate::config;
-use crate::judge::{self, code};
-use crate::ke::object::current_address;
+use crate::ke::thread::current_address;
 use crate::ke::wait;
+use crate::ke::worker;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
+use crate::rtl::guid::Guid;
+use crate::status;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -177,7 +180,7 @@ fn send(
 
 fn free_file(object: &'static FileObject) {
     if pool::free((&raw const *object) as u64, Some(FILE_TAG), 0).is_err() {
-        judge::bugcheck(
+        bug::bugcheck(
             code::BAD_POOL_HEADER,
             [0x20, (&raw const *object) as u64, 0, 0],
             format_args!("the memory behind a file object was overwritten"),
@@ -282,7 +285,7 @@ fn start_control(
     });
     let device = file.device;
     let Some((irp, serial)) = irp::allocate(device.stack_size.get(), done) else {
-        judge::lab_failure(format_args!("no memory for an IRP"));
+        bug::lab_failure(format_args!("no memory for an IRP"));
     };
     irp.requestor_mode.set(USER_MODE);
     irp.original_file_object.set((&raw const *file.object).cast_mut());
@@ -398,7 +401,7 @@ fn wait_for_requests(why: &str) {
             return;
         };
         if waited > limit {
-            judge::bugcheck(
+            bug::bugcheck(
                 code::REQUEST_NOT_COMPLETED,
                 [u64::from(code), waited, 0, 0],
                 format_args!(

@@ -1,0 +1,48 @@
+//! Calls into the driver, and what is checked when they come back.
+
+use crate::bug::{bugcheck, code};
+use crate::ke::dpc::Call;
+use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ke::thread;
+use crate::ldr::{self, pageable};
+use core::sync::atomic::Ordering;
+
+/// Calls into the driver, and checks that it comes back at the same IRQL and without a spin lock.
+pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
+    let irql = irql::current();
+    let locks = thread::current().spin_locks.load(Ordering::Relaxed);
+    let result = call();
+    check_return(what, irql, locks);
+    result
+}
+
+fn check_return(what: &str, irql: u8, locks: u32) {
+    let (irql_now, locks_now) = (
+        irql::current(),
+        thread::current().spin_locks.load(Ordering::Relaxed),
+    );
+    if irql_now != irql {
+        bugcheck(
+            code::IRQL_UNEXPECTED_VALUE,
+            [u64::from(irql_now) << 16 | u64::from(irql) << 8, 0, 0, 0],
+            format_args!("the driver's {what} was called at IRQL {irql} and returned at IRQL {irql_now}"),
+        );
+    }
+    if locks_now != locks {
+        bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::SPIN_LOCK_HELD, u64::from(locks_now), 0, 0],
+            format_args!("the driver's {what} returned with {locks_now} spin locks held"),
+        );
+    }
+}
+
+/// Calls one DPC routine and checks how it comes back.
+pub fn call_dpc(call: Call) {
+    let [first, second] = call.arguments;
+    let locks = thread::current().spin_locks.load(Ordering::Relaxed);
+    pageable::page_out();
+    // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
+    unsafe { ldr::call(call.routine, [call.dpc, call.context, first, second]) };
+    check_return("DPC routine", DISPATCH_LEVEL, locks);
+}

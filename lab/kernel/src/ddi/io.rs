@@ -1,0 +1,222 @@
+//! What ntoskrnl.exe exports of the I/O manager.
+
+use super::irql_ranges::{APC, AT_DISPATCH, DISPATCH, PASSIVE};
+use crate::export::Export;
+use crate::io::object::DriverObject;
+use crate::io::{device, interface, irp};
+use crate::ke::thread;
+use crate::rtl::UnicodeString;
+use crate::rtl::guid::Guid;
+use crate::status;
+
+/// A string parameter's text.
+///
+/// # Safety
+/// `string` is null or a valid `UNICODE_STRING`.
+unsafe fn text(string: *const UnicodeString) -> Option<alloc::string::String> {
+    // SAFETY: the caller promises it.
+    let string = unsafe { string.as_ref() }?;
+    // SAFETY: a valid UNICODE_STRING's buffer holds its length.
+    Some(unsafe { string.to_text() })
+}
+
+unsafe extern "win64" fn io_create_device(
+    driver: *const DriverObject,
+    extension_size: u32,
+    name: *const UnicodeString,
+    device_type: u32,
+    characteristics: u32,
+    exclusive: u8,
+    result: *mut u64,
+) -> i32 {
+    // SAFETY: the DDI: a valid name or none.
+    let name = unsafe { text(name) };
+    // SAFETY: the DDI: the driver's own object, which stays.
+    let driver = unsafe { &*driver };
+    let caller = thread::current().caller();
+    match device::create(
+        driver,
+        extension_size,
+        name,
+        device_type,
+        characteristics,
+        exclusive != 0,
+        caller,
+    ) {
+        Ok(device) => {
+            // SAFETY: the DDI: room for a pointer.
+            unsafe { result.write((&raw const *device) as u64) };
+            status::SUCCESS
+        }
+        Err(status) => status,
+    }
+}
+
+unsafe extern "win64" fn io_delete_device(device: u64) {
+    device::delete(device::check(device, "IoDeleteDevice"));
+}
+
+unsafe extern "win64" fn io_attach_device_to_device_stack(source: u64, target: u64) -> u64 {
+    let source = device::check(source, "IoAttachDeviceToDeviceStack");
+    let target = device::check(target, "IoAttachDeviceToDeviceStack");
+    (&raw const *device::attach(source, target)) as u64
+}
+
+unsafe extern "win64" fn io_detach_device(target: u64) {
+    device::detach(device::check(target, "IoDetachDevice"));
+}
+
+unsafe extern "win64" fn iof_call_driver(device: u64, irp: u64) -> i32 {
+    irp::call_driver(
+        device::check(device, "IofCallDriver"),
+        irp::check(irp, "IofCallDriver"),
+    )
+}
+
+unsafe extern "win64" fn iof_complete_request(irp: u64, _boost: i8) {
+    irp::complete(irp::check(irp, "IofCompleteRequest"));
+}
+
+unsafe extern "win64" fn io_allocate_irp(stack_size: i8, _charge_quota: u8) -> u64 {
+    let caller = thread::current().caller();
+    irp::allocate_for_driver(stack_size, caller).map_or(0, |irp| (&raw const *irp) as u64)
+}
+
+unsafe extern "win64" fn io_free_irp(irp: u64) {
+    irp::free(irp::check(irp, "IoFreeIrp"));
+}
+
+unsafe extern "win64" fn io_cancel_irp(irp: u64) -> u8 {
+    u8::from(irp::cancel(irp::check(irp, "IoCancelIrp")))
+}
+
+unsafe extern "win64" fn io_acquire_cancel_spin_lock(old: *mut u8) {
+    let before = irp::acquire_cancel_lock();
+    // SAFETY: the DDI: room for an IRQL.
+    unsafe { old.write(before) };
+}
+
+unsafe extern "win64" fn io_release_cancel_spin_lock(old: u8) {
+    irp::release_cancel_lock(old);
+}
+
+unsafe extern "win64" fn io_register_device_interface(
+    physical: u64,
+    class: *const Guid,
+    reference: *const UnicodeString,
+    link: *mut UnicodeString,
+) -> i32 {
+    // SAFETY: the DDI: a GUID.
+    let class = unsafe { class.read() };
+    // SAFETY: the DDI: a valid string or none.
+    let reference = unsafe { text(reference) };
+    let physical = device::check(physical, "IoRegisterDeviceInterface");
+    let name = interface::register(physical, class, reference.as_deref());
+    let Some(string) = pool_string(&name) else {
+        return status::INSUFFICIENT_RESOURCES;
+    };
+    // SAFETY: the DDI: room for a UNICODE_STRING, which the driver frees with RtlFreeUnicodeString.
+    unsafe { link.write(string) };
+    status::SUCCESS
+}
+
+/// A string in pool, for the driver to free.
+fn pool_string(name: &str) -> Option<UnicodeString> {
+    use crate::mm::pool::{self, Placement, Tag};
+    let length = name.encode_utf16().count();
+    let size = (length as u64 + 1) * 2;
+    let tag = Tag(u32::from_le_bytes(*b"Ustr"));
+    let buffer = pool::allocate(size, tag, true, Placement::Block, thread::current().caller())?.cast::<u16>();
+    // SAFETY: the fresh, zeroed block has room for the terminating zero as well.
+    let units = unsafe { core::slice::from_raw_parts_mut(buffer, length) };
+    units
+        .iter_mut()
+        .zip(name.encode_utf16())
+        .for_each(|(place, unit)| *place = unit);
+    Some(UnicodeString {
+        length: length as u16 * 2,
+        maximum_length: length as u16 * 2 + 2,
+        buffer,
+    })
+}
+
+unsafe extern "win64" fn io_set_device_interface_state(link: *const UnicodeString, enable: u8) -> i32 {
+    // SAFETY: the DDI: a valid string.
+    let Some(link) = (unsafe { text(link) }) else {
+        return status::INVALID_PARAMETER;
+    };
+    interface::set_state(&link, enable != 0)
+        .err()
+        .unwrap_or(status::SUCCESS)
+}
+
+unsafe extern "win64" fn io_create_symbolic_link(
+    name: *const UnicodeString,
+    target: *const UnicodeString,
+) -> i32 {
+    // SAFETY: the DDI: a valid string.
+    let name = unsafe { text(name) };
+    // SAFETY: as above.
+    let target = unsafe { text(target) };
+    let Some((name, target)) = name.zip(target) else {
+        return status::INVALID_PARAMETER;
+    };
+    interface::create_link(&name, &target)
+        .err()
+        .unwrap_or(status::SUCCESS)
+}
+
+unsafe extern "win64" fn io_delete_symbolic_link(name: *const UnicodeString) -> i32 {
+    // SAFETY: the DDI: a valid string.
+    let Some(name) = (unsafe { text(name) }) else {
+        return status::INVALID_PARAMETER;
+    };
+    interface::delete_link(&name).err().unwrap_or(status::SUCCESS)
+}
+
+/// The table.
+pub static EXPORTS: &[Export] = &[
+    Export::function("IoCreateDevice", APC, io_create_device as *const ()),
+    Export::function("IoDeleteDevice", APC, io_delete_device as *const ()),
+    Export::function(
+        "IoAttachDeviceToDeviceStack",
+        DISPATCH,
+        io_attach_device_to_device_stack as *const (),
+    ),
+    Export::function("IoDetachDevice", PASSIVE, io_detach_device as *const ()),
+    Export::function("IofCallDriver", DISPATCH, iof_call_driver as *const ()),
+    Export::function("IofCompleteRequest", DISPATCH, iof_complete_request as *const ()),
+    Export::function("IoAllocateIrp", DISPATCH, io_allocate_irp as *const ()),
+    Export::function("IoFreeIrp", DISPATCH, io_free_irp as *const ()),
+    Export::function("IoCancelIrp", DISPATCH, io_cancel_irp as *const ()),
+    Export::function(
+        "IoAcquireCancelSpinLock",
+        DISPATCH,
+        io_acquire_cancel_spin_lock as *const (),
+    ),
+    Export::function(
+        "IoReleaseCancelSpinLock",
+        AT_DISPATCH,
+        io_release_cancel_spin_lock as *const (),
+    ),
+    Export::function(
+        "IoRegisterDeviceInterface",
+        PASSIVE,
+        io_register_device_interface as *const (),
+    ),
+    Export::function(
+        "IoSetDeviceInterfaceState",
+        PASSIVE,
+        io_set_device_interface_state as *const (),
+    ),
+    Export::function(
+        "IoCreateSymbolicLink",
+        PASSIVE,
+        io_create_symbolic_link as *const (),
+    ),
+    Export::function(
+        "IoDeleteSymbolicLink",
+        PASSIVE,
+        io_delete_symbolic_link as *const (),
+    ),
+];

@@ -1,0 +1,114 @@
+//! Waits.
+
+use super::parameter::object;
+use crate::bug::{self, code};
+use crate::ddi::irql_ranges::{APC, DISPATCH};
+use crate::ex::native::{self, Question};
+use crate::export::Export;
+use crate::judge::lost_wakeup::STACK_EVENT_WAITS;
+use crate::ke::irql::{self, DISPATCH_LEVEL};
+use crate::ke::object::{Header, Kind};
+use crate::ke::thread::is_stack;
+use crate::ke::{sched, wait};
+use crate::status;
+use core::sync::atomic::Ordering::Relaxed;
+
+const WAITABLE: &[Kind] = &[
+    Kind::NotificationEvent,
+    Kind::SynchronizationEvent,
+    Kind::Mutant,
+    Kind::Semaphore,
+    Kind::Thread,
+    Kind::NotificationTimer,
+    Kind::SynchronizationTimer,
+];
+
+/// A timeout that the driver passed, or none.
+fn timeout(timeout: *const i64) -> Option<i64> {
+    // SAFETY: the DDI asks for a LARGE_INTEGER there, or null.
+    (!timeout.is_null()).then(|| unsafe { timeout.read() })
+}
+
+/// A wait needs an IRQL below `DISPATCH_LEVEL`, unless its timeout is zero.
+fn check_wait(object: u64, timeout: Option<i64>) {
+    let irql = irql::current();
+    if irql >= DISPATCH_LEVEL && timeout != Some(0) {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::WAIT_AT_DISPATCH, u64::from(irql), object, 0],
+            format_args!(
+                "a wait at IRQL {irql} that may block; at DISPATCH_LEVEL only a timeout of 0 is allowed"
+            ),
+        );
+    }
+}
+
+unsafe extern "win64" fn ke_wait_for_single_object(
+    waited: *const Header,
+    _reason: u32,
+    _mode: u8,
+    _alertable: u8,
+    limit: *const i64,
+) -> i32 {
+    let limit = timeout(limit);
+    check_wait(waited as u64, limit);
+    let header = object(waited, WAITABLE);
+    if is_stack(waited as u64) && limit.is_none() {
+        STACK_EVENT_WAITS.fetch_add(1, Relaxed);
+        native::note(Question::Sleep);
+    }
+    wait::wait(&[header], false, limit, true)
+}
+
+unsafe extern "win64" fn ke_wait_for_multiple_objects(
+    count: u32,
+    objects: *const *const Header,
+    wait_type: u32,
+    _reason: u32,
+    _mode: u8,
+    _alertable: u8,
+    limit: *const i64,
+    _blocks: u64,
+) -> i32 {
+    let limit = timeout(limit);
+    check_wait(objects as u64, limit);
+    // SAFETY: the DDI asks for an array of that many pointers.
+    let objects = unsafe { core::slice::from_raw_parts(objects, count.min(64) as usize) };
+    let headers: alloc::vec::Vec<_> = objects.iter().map(|&address| object(address, WAITABLE)).collect();
+    wait::wait(&headers, wait_type == 0, limit, true)
+}
+
+unsafe extern "win64" fn ke_delay_execution_thread(_mode: u8, _alertable: u8, interval: *const i64) -> i32 {
+    let interval = timeout(interval).unwrap_or(0);
+    if interval == 0 {
+        sched::yield_now();
+        return status::SUCCESS;
+    }
+    wait::delay(interval);
+    status::SUCCESS
+}
+
+unsafe extern "win64" fn zw_yield_execution() -> i32 {
+    sched::yield_now();
+    status::SUCCESS
+}
+
+/// This family's exports.
+pub(super) static EXPORTS: &[Export] = &[
+    Export::function(
+        "KeWaitForSingleObject",
+        DISPATCH,
+        ke_wait_for_single_object as *const (),
+    ),
+    Export::function(
+        "KeWaitForMultipleObjects",
+        DISPATCH,
+        ke_wait_for_multiple_objects as *const (),
+    ),
+    Export::function(
+        "KeDelayExecutionThread",
+        APC,
+        ke_delay_execution_thread as *const (),
+    ),
+    Export::function("ZwYieldExecution", APC, zw_yield_execution as *const ()),
+];

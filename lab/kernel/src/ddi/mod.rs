@@ -1,0 +1,33 @@
+//! What of NT the lab has: the routines and variables that `ntoskrnl.exe` and `HAL.dll` export to a driver, by family.
+//!
+//! A routine here takes what a driver gives it, checks it by its DDI page, and calls the mechanism below, which judges nobody. A
+//! new export is a function and a line in its family's table; its IRQLs are its page's. KMDF's functions are lab/wdf's.
+
+pub mod etw;
+pub mod ex;
+pub mod io;
+pub mod irql_ranges;
+pub mod ke;
+pub mod ob;
+pub mod ps;
+pub mod rtl;
+pub mod se;
+pub mod verifier;
+
+use crate::export::Export;
+
+/// Every table of exports.
+pub fn tables() -> impl Iterator<Item = &'static [Export]> {
+    ke::TABLES.into_iter().chain([
+        etw::EXPORTS,
+        ex::pool::EXPORTS,
+        ex::rundown::EXPORTS,
+        ex::rundown_cache_aware::EXPORTS,
+        io::EXPORTS,
+        ob::EXPORTS,
+        ps::EXPORTS,
+        rtl::EXPORTS,
+        se::EXPORTS,
+        verifier::EXPORTS,
+    ])
+}

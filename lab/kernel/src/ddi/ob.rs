@@ -1,0 +1,156 @@
+//! Objects and handles: threads are the only objects that a driver can have a handle to here.
+
+use crate::bug::{self, code};
+use crate::export::Export;
+use crate::ke::thread::{self, Thread};
+use crate::lock::IrqLock;
+use crate::status;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Kernel handles have the sign bit set.
+const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
+/// `NtCurrentThread()`.
+const CURRENT_THREAD: u64 = u64::MAX - 1;
+
+struct Handles {
+    open: BTreeMap<u64, (Arc<Thread>, u64)>,
+    next: u64,
+}
+
+static HANDLES: IrqLock<Handles> = IrqLock::new(Handles {
+    open: BTreeMap::new(),
+    next: FIRST_HANDLE,
+});
+/// Addresses of objects to which the driver holds counted references, and how many.
+static REFERENCES: IrqLock<BTreeMap<u64, (Arc<Thread>, usize)>> = IrqLock::new(BTreeMap::new());
+
+/// Opens a handle; `caller` is who asked for it.
+pub fn open_handle(thread: Arc<Thread>, caller: u64) -> u64 {
+    let mut handles = HANDLES.lock();
+    let handle = handles.next;
+    handles.next += 4;
+    handles.open.insert(handle, (thread, caller));
+    handle
+}
+
+/// Handles that are open, with the callers that opened them.
+pub fn open_handles() -> Vec<(u64, u64)> {
+    HANDLES
+        .lock()
+        .open
+        .iter()
+        .map(|(&handle, &(_, caller))| (handle, caller))
+        .collect()
+}
+
+/// Objects that the driver still holds references to.
+pub fn references() -> Vec<u64> {
+    REFERENCES.lock().keys().copied().collect()
+}
+
+fn reference(thread: Arc<Thread>) {
+    REFERENCES.lock().entry(thread.address()).or_insert((thread, 0)).1 += 1;
+}
+
+/// A pointer in a static.
+#[repr(transparent)]
+struct Pointer<T>(*const T);
+// SAFETY: names a static that nobody writes.
+unsafe impl<T> Sync for Pointer<T> {}
+
+/// The thread's object type: a driver only hands its address back.
+static THREAD_TYPE: [u8; 16] = *b"Lab.Thread.Type.";
+static THREAD_TYPE_POINTER: Pointer<[u8; 16]> = Pointer(&raw const THREAD_TYPE);
+/// The exported variable: `extern POBJECT_TYPE *PsThreadType`, so the type is two steps away.
+static PS_THREAD_TYPE: Pointer<Pointer<[u8; 16]>> = Pointer(&raw const THREAD_TYPE_POINTER);
+
+unsafe extern "win64" fn ob_reference_object_by_handle(
+    handle: u64,
+    _access: u32,
+    object_type: *const u8,
+    _mode: u8,
+    object: *mut u64,
+    _information: u64,
+) -> i32 {
+    if !object_type.is_null() && object_type != THREAD_TYPE_POINTER.0.cast() {
+        return status::OBJECT_TYPE_MISMATCH;
+    }
+    let thread = if handle == CURRENT_THREAD {
+        thread::by_address(thread::current().address())
+    } else {
+        HANDLES.lock().open.get(&handle).map(|(thread, _)| thread.clone())
+    };
+    let Some(thread) = thread else {
+        return status::INVALID_HANDLE;
+    };
+    let address = thread.address();
+    reference(thread);
+    // SAFETY: the DDI asks for room for a pointer; if it is bad, the fault is the driver's.
+    unsafe { object.write(address) };
+    status::SUCCESS
+}
+
+unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
+    let known = REFERENCES
+        .lock()
+        .get(&object)
+        .map(|(thread, _)| thread.clone())
+        .or_else(|| thread::by_address(object));
+    let Some(thread) = known else { bad_object(object) };
+    reference(thread);
+    1
+}
+
+unsafe extern "win64" fn obf_dereference_object(object: u64) -> i64 {
+    let mut references = REFERENCES.lock();
+    let Some(entry) = references.get_mut(&object) else {
+        drop(references);
+        bad_object(object)
+    };
+    entry.1 -= 1;
+    let left = entry.1;
+    let last = if left == 0 {
+        references.remove(&object)
+    } else {
+        None
+    };
+    drop(references);
+    // Without the lock: this may be the last reference, which frees the thread's stack.
+    drop(last);
+    left as i64
+}
+
+fn bad_object(object: u64) -> ! {
+    bug::bugcheck(
+        code::BAD_DISPATCHER_OBJECT,
+        [object, 0, 0, 0],
+        format_args!("the driver references or dereferences {object:#x}, to which it holds no reference"),
+    )
+}
+
+unsafe extern "win64" fn zw_close(handle: u64) -> i32 {
+    let closed = HANDLES.lock().open.remove(&handle);
+    if closed.is_none() {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::BAD_HANDLE, handle, 0, 0],
+            format_args!("the driver closes {handle:#x}, which is no open handle"),
+        );
+    }
+    status::SUCCESS
+}
+
+/// What `ntoskrnl.exe` exports of this.
+pub static EXPORTS: &[Export] = &[
+    Export::function(
+        "ObReferenceObjectByHandle",
+        0..=0,
+        ob_reference_object_by_handle as *const (),
+    ),
+    Export::function("ObfReferenceObject", 0..=2, obf_reference_object as *const ()),
+    Export::function("ObfDereferenceObject", 0..=2, obf_dereference_object as *const ()),
+    Export::function("ZwClose", 0..=0, zw_close as *const ()),
+    Export::data("PsThreadType", (&raw const PS_THREAD_TYPE).cast()),
+];

@@ -1,0 +1,77 @@
+//! The dispatch interrupt and the clock's part in scheduling: DPCs, quanta, waits and timers that are due.
+
+use crate::callout;
+use crate::hal::{apic, cpu, pcr};
+use crate::ke::irql::DISPATCH_LEVEL;
+use crate::ke::sched::{self, DISPATCHER, Reason, reschedule};
+use crate::ke::{dpc, timer, wait};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// The dispatch interrupt: runs DPCs, then reschedules if asked to. Interrupts are disabled, the IRQL is below `DISPATCH_LEVEL`.
+pub fn dispatch_interrupt() {
+    let irql = cpu::read_cr8();
+    cpu::write_cr8(DISPATCH_LEVEL);
+    apic::end_of_interrupt();
+    retire();
+    let this = pcr::this();
+    if this.reschedule.swap(false, Relaxed) {
+        let reason = if this.quantum.load(Relaxed) == 0 {
+            Reason::Yield
+        } else {
+            Reason::Preempt
+        };
+        reschedule(DISPATCHER.lock(), reason);
+    }
+    cpu::write_cr8(irql);
+}
+
+/// The clock's part: counts the quantum down, and on the boot processor ends waits and timers that are due.
+pub(crate) fn tick() {
+    let this = pcr::this();
+    if this.number() == 0 {
+        let mut dispatcher = DISPATCHER.lock();
+        dispatcher.expire_waits();
+        timer::expire(&mut dispatcher);
+    }
+    let quantum = this.quantum.load(Relaxed);
+    this.quantum.store(quantum.saturating_sub(1), Relaxed);
+    if quantum <= 1 {
+        sched::request(this.number());
+    }
+}
+
+/// Runs this processor's DPCs at `DISPATCH_LEVEL`, with interrupts enabled. Called with interrupts disabled, returns so.
+fn retire() {
+    let this = pcr::this();
+    if dpc::queue_of(this.number()).is_empty() {
+        return;
+    }
+    // The interrupted code's vector state; the routines are the driver's.
+    let vectors = cpu::FxArea::save();
+    loop {
+        let mut queue = dpc::queue_of(this.number());
+        let Some(call) = queue.take() else { break };
+        this.in_dpc.store(true, Relaxed);
+        drop(queue);
+        cpu::restore_interrupts(true);
+        callout::call_dpc(call);
+        cpu::disable_interrupts();
+        this.in_dpc.store(false, Relaxed);
+    }
+    vectors.restore();
+}
+
+/// Waits until every DPC that is queued now has run.
+pub fn flush() {
+    for pcr in pcr::online() {
+        // Both are looked at under the lock under which a DPC leaves the queue and `in_dpc` is set.
+        let busy = || {
+            let queue = dpc::queue_of(pcr.number());
+            pcr.in_dpc.load(Relaxed) || !queue.is_empty()
+        };
+        while busy() {
+            sched::yield_now();
+            wait::sleep(1);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the host asks for over COM1: the driver as a service, requests to it, a script of them.
+
+pub mod control;
+pub mod script;
+pub mod service;

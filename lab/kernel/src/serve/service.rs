@@ -1,0 +1,146 @@
+//! The driver as a service: loaded and its device started; the device removed and the driver unloaded; and both under load.
+
+use crate::config;
+use crate::ex::native;
+use crate::io::pnp::{self, NotStarted, Root};
+use crate::io::{client, driver};
+use crate::judge;
+use crate::ldr::image::{Image, LoadError};
+use crate::lock::IrqLock;
+use crate::points::{self, Point};
+use crate::{bug, log, status, step};
+use lab_wire::boot::Boot;
+use lab_wire::frame::{Action, Seen};
+
+/// A running driver.
+pub struct Service {
+    boot: &'static Boot<'static>,
+    root: Root,
+    image: Image,
+}
+
+/// Why there is none.
+pub enum Refused {
+    /// The file cannot be loaded.
+    Image(LoadError),
+    /// A routine of the driver failed; nothing of it is left.
+    Driver(NotStarted),
+}
+
+static RUNNING: IrqLock<Option<Service>> = IrqLock::new(None);
+
+impl Service {
+    /// Loads the driver, and adds and starts its device. What a driver that refuses leaves behind is a bug check.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn start(boot: &'static Boot<'static>) -> Result<Self, Refused> {
+        let image = Image::load(boot.driver).map_err(Refused::Image)?;
+        step::watch(&native::watched(config::get().watched(image.base)));
+        let refused = match driver::enter(&image, boot.service) {
+            Ok(object) => match pnp::start(object, boot.security) {
+                Ok(root) => return Ok(Self { boot, root, image }),
+                Err(error) => {
+                    driver::unload(object);
+                    error
+                }
+            },
+            Err(status) => NotStarted {
+                stage: "DriverEntry",
+                status,
+            },
+        };
+        judge::unload::check();
+        image.unload();
+        Err(Refused::Driver(refused))
+    }
+
+    /// Removes the device and unloads the driver; what stays behind is a bug check.
+    pub fn stop(self, by_surprise: bool) {
+        if by_surprise {
+            self.root.hide();
+            self.root.surprise_remove();
+            client::die();
+        }
+        self.root.remove();
+        judge::unload::check();
+        self.image.unload();
+    }
+
+    /// Makes it the one that serves the host.
+    pub fn run(self) {
+        *RUNNING.lock() = Some(self);
+    }
+}
+
+/// The root device of the running service.
+pub fn root() -> Option<Root> {
+    RUNNING.lock().as_ref().map(|service| service.root)
+}
+
+/// Takes the running service away from the host, once.
+pub fn take() -> Option<Service> {
+    RUNNING.lock().take()
+}
+
+/// The device goes by surprise, whatever is under way; its client's handles are closed, the driver is unloaded, loaded again, and started.
+pub fn restart() {
+    let Some(service) = take() else { return };
+    let boot = service.boot;
+    service.stop(true);
+    match Service::start(boot) {
+        Ok(service) => service.run(),
+        Err(Refused::Image(error)) => {
+            bug::lab_failure(format_args!("the driver was loaded before, and now: {error}"))
+        }
+        Err(Refused::Driver(error)) => {
+            log!(
+                "log: started again, {} returned {:#010x}",
+                error.stage,
+                error.status
+            );
+        }
+    }
+}
+
+/// Arms what is to happen at the `nth` creation or call of an export, 0 for now, and says what was seen since this was done
+/// last: first everything that is under way is waited for.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn arm(nth: u64, action: Action) -> Seen {
+    points::disarm();
+    client::wait_for_closes();
+    points::arm(match action {
+        Action::Nothing => Point::Never,
+        Action::Fail => Point::Fails(nth),
+        Action::Cancel => Point::Does(nth, client::cancel_all),
+        Action::Close => Point::Does(nth, client::close_all),
+        Action::Die => Point::Does(nth, client::die),
+        Action::Restart => Point::Does(nth, restart),
+    })
+}
+
+/// Starts and stops the driver again and again, with each of the creations that a start makes failing once; a line `point:` for each.
+pub fn sweep_start(boot: &'static Boot<'static>) {
+    for nth in 1.. {
+        arm(nth, Action::Fail);
+        let started = Service::start(boot);
+        let seen = arm(0, Action::Nothing);
+        let (stage, returned) = match started {
+            Ok(service) => {
+                service.stop(false);
+                ("start", status::SUCCESS)
+            }
+            Err(Refused::Driver(error)) => (error.stage, error.status),
+            Err(Refused::Image(error)) => {
+                bug::lab_failure(format_args!("the driver was loaded before, and now: {error}"))
+            }
+        };
+        if seen.creations < nth {
+            log!("log: a start makes {} creations", seen.creations);
+            return;
+        }
+        log!("point: {nth} {returned:#010x} {stage}");
+    }
+}
