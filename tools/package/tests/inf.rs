@@ -1,6 +1,6 @@
 //! The INF rules: a good file, and each rule broken alone.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, process::Command};
 
 use rundown_inf::Inf;
 use rundown_package::inf::{RULES, Resolved, lint};
@@ -196,4 +196,32 @@ fn our_own_inf_keeps_every_rule() {
     let resolved = Resolved::new(&inf);
     assert_eq!(resolved.hardware_ids(), [r"Root\Rundown"]);
     assert_eq!(resolved.source_files(), ["rundown.sys"]);
+}
+
+#[test]
+fn the_program_reads_what_windows_editors_write() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let marked = format!("\u{feff}{GOOD}");
+    let encodings = [
+        ("utf-8", marked.as_bytes().to_vec()),
+        (
+            "utf-16le",
+            marked.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        ),
+        (
+            "utf-16be",
+            marked.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        ),
+    ];
+    for (encoding, bytes) in encodings {
+        let file = folder.path().join(encoding);
+        fs::write(&file, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_rundown-package"))
+            .arg("lint")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{encoding}: {said}");
+    }
 }
