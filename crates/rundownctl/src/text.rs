@@ -6,8 +6,8 @@ use encoding_rs::UTF_8;
 
 use crate::error::Error;
 
-/// Reads a file as UTF-8, or as UTF-8 or UTF-16 behind a byte order mark: Windows PowerShell's `>` and WinDbg's
-/// `.logopen /u` write UTF-16. What is no such text becomes U+FFFD.
+/// Reads a file as UTF-8, or as UTF-8 or UTF-16 behind a byte order mark: Windows PowerShell's `>` and
+/// `WinDbg`'s `.logopen /u` write UTF-16. What is no such text becomes U+FFFD.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.

@@ -54,7 +54,7 @@ fn transcripts_of_the_program_by_its_name_on_windows() {
 }
 
 /// What Windows PowerShell 5.1 writes: `>` as UTF-16, `Out-File -Encoding utf8` as UTF-8, each behind a byte order mark
-/// and with lines that end in CRLF (about_Character_Encoding and about_Redirection, Microsoft Learn).
+/// and with lines that end in CRLF (*about Character Encoding* and *about Redirection*, Microsoft Learn).
 fn from_windows_powershell(text: &str) -> [(&'static str, Vec<u8>); 2] {
     let text = format!("\u{feff}{}", text.replace('\n', "\r\n"));
     let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
