@@ -25,6 +25,9 @@
 
 .PARAMETER Seconds
     How long each stress run lasts.
+
+.PARAMETER OutputFile
+    The record; walk-output.jsonl beside this script when not given.
 #>
 [CmdletBinding()]
 param(
@@ -37,12 +40,17 @@ param(
     [ValidateRange(1, 3600)]
     [int] $Seconds = 30,
 
-    [string] $OutputFile = (Join-Path $PSScriptRoot 'walk-output.jsonl')
+    [string] $OutputFile
 )
 
 Set-StrictMode -Version Latest
 # Programs that write to stderr are not errors of this script.
 $ErrorActionPreference = 'Continue'
+
+# Not in param(): Windows PowerShell leaves $PSScriptRoot empty there.
+if (-not $OutputFile) { $OutputFile = Join-Path $PSScriptRoot 'walk-output.jsonl' }
+# .NET would take a relative path from the folder of the process, which is not PowerShell's.
+$OutputFile = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($OutputFile)
 
 $HardwareId = 'Root\Rundown'
 $Inf = Join-Path $PSScriptRoot 'rundown.inf'
@@ -75,13 +83,13 @@ function Record([string] $Name, [string] $Output, [int] $Exit = 0, [string] $Com
 function Step([string] $Name, [string] $Program, [string[]] $Arguments) {
     $clock = [System.Diagnostics.Stopwatch]::StartNew()
     try {
-        $output = & $Program @Arguments 2>&1 | ForEach-Object { "$_" } | Out-String
-        $exit = $LASTEXITCODE
+        $said = & $Program @Arguments 2>&1 | ForEach-Object { "$_" } | Out-String
+        $code = $LASTEXITCODE
     } catch {
-        $output = "$_"
-        $exit = -1
+        $said = "$_"
+        $code = -1
     }
-    Record $Name $output $exit "$Program $($Arguments -join ' ')" $clock.Elapsed.TotalSeconds
+    Record $Name $said $code "$Program $($Arguments -join ' ')" $clock.Elapsed.TotalSeconds
 }
 
 function ConvertTo-JsonList([object[]] $Items) {
@@ -108,8 +116,10 @@ function Get-Devices {
     $devices = @(Get-CimInstance Win32_PnPEntity | Where-Object { $_.HardwareID -contains $HardwareId })
     ConvertTo-JsonList @($devices | ForEach-Object {
         $property = Get-PnpDeviceProperty -InstanceId $_.DeviceID -KeyName 'DEVPKEY_Device_DriverInfPath' -ErrorAction SilentlyContinue
-        $inf = if ($property) { $property.Data } else { $null }
-        [ordered]@{ instance = $_.DeviceID; problem = [int]$_.ConfigManagerErrorCode; inf = $inf }
+        # A device without a driver has the property without data, which must not be read then (StrictMode).
+        $data = if ($property) { $property.PSObject.Properties['Data'] } else { $null }
+        $published = if ($data) { $data.Value } else { $null }
+        [ordered]@{ instance = $_.DeviceID; problem = [int]$_.ConfigManagerErrorCode; inf = $published }
     })
 }
 
@@ -181,12 +191,12 @@ if (-not $identity.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrat
     exit 2
 }
 if (-not $Certificate) {
-    Write-Error "There is no rundown-test.cer here: run this script in the folder of a package."
+    Write-Error 'Neither rundown-test.cer nor WDRLocalTestCert.cer is here: run this script in the folder of a package.'
     exit 2
 }
 foreach ($file in $Inf, $Client) {
     if (-not (Test-Path $file)) {
-        Write-Error "$file is missing: run this script in the folder of a package."
+        Write-Error "$file is missing: run this script in the folder of a package (docs/windows.md, A package)."
         exit 2
     }
 }
@@ -220,7 +230,7 @@ switch ($Part) {
         Part 'restore'
         Step 'verifier-reset' 'verifier.exe' @('/reset')
         Step 'test-signing-off' 'bcdedit.exe' @('/set', 'testsigning', 'off')
-        Write-Host 'Reboot now. The certificate stays: certutil -delstore Root "rundown test signing (do not trust elsewhere)", and the same for TrustedPublisher.'
+        Write-Host 'Reboot now. The certificate stays: docs/windows.md, Remove, has the lines that delete it.'
     }
 }
 Write-Host "Recorded in $OutputFile"

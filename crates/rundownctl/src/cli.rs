@@ -31,8 +31,9 @@ Exit codes:
   130  the run was interrupted (Ctrl-C), and no violation was found until then";
 
 /// Talks to the rundown driver: what it is, and whether its run-down protection holds under stress.
+// `bin_name`: clap would take the name out of argv[0], which on Windows ends in `.exe`.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(version, bin_name = "rundownctl", after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// Where the driver runs: `device` (this Windows), `lab`, or `lab:key=value,...`, whose keys are the options of
     /// `rundown-lab serve` (cpus, seed, monitorx, ...) and `program`, the path of rundown-lab

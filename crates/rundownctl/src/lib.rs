@@ -39,6 +39,7 @@ pub mod session;
 pub mod show;
 pub mod statistics;
 pub mod target;
+pub mod text;
 
 /// The exit code of a client that found a violation.
 pub const EXIT_VIOLATION: u8 = 1;

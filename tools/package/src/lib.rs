@@ -22,6 +22,7 @@ pub mod sign;
 mod verify;
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -191,6 +192,11 @@ fn name(path: &Path) -> String {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| Error::io("cannot be read", path, error))
+}
+
+/// The text of a file, by its byte order mark: Windows' tools like to write UTF-16.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    encoding_rs::UTF_8.decode(bytes).0
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

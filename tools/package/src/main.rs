@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
-use rundown_inf::Inf;
+use rundown_inf::{Inf, decode};
 use rundown_package::{
     Inputs, build,
     inf::{RULES, Severity, lint},
@@ -138,9 +138,11 @@ fn made(package: &rundown_package::Package) -> String {
 }
 
 fn linted(file: &str) -> Result<String, Failure> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| Failure::NotGood(format!("{file}: cannot be read: {error}")))?;
-    let inf = Inf::parse(&text).map_err(|error| Failure::NotGood(format!("{file}: {error}")))?;
+    let failed = |error| Failure::NotGood(format!("{file}: {error}"));
+    let bytes =
+        fs::read(file).map_err(|error| Failure::NotGood(format!("{file}: cannot be read: {error}")))?;
+    let text = decode(&bytes).map_err(failed)?;
+    let inf = Inf::parse(&text).map_err(failed)?;
     let findings = lint(&text, &inf);
     let lines = findings.iter().map(|finding| {
         format!(

@@ -12,7 +12,7 @@ use std::{
 
 use pdb::{FallibleIterator, TypeData, TypeFinder, TypeIndex};
 
-use crate::Error;
+use crate::{Error, read, text};
 
 /// The structures of a PDB: names, and the names of their fields.
 type Structures = BTreeMap<String, BTreeSet<String>>;
@@ -22,13 +22,13 @@ type Structures = BTreeMap<String, BTreeSet<String>>;
 /// # Errors
 /// Files that cannot be read, and what does not fit.
 pub fn check(natvis: &Path, pdb: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(natvis).map_err(|error| Error::io("cannot be read", natvis, error))?;
+    let bytes = read(natvis)?;
     let file = fs::File::open(pdb).map_err(|error| Error::io("cannot be read", pdb, error))?;
     let structures = structures(file).map_err(|source| Error::Pdb {
         path: pdb.to_owned(),
         source,
     })?;
-    let misfits = misfits(&text, &structures);
+    let misfits = misfits(&text(&bytes), &structures);
     if misfits.is_empty() {
         Ok(())
     } else {

@@ -1,11 +1,13 @@
 //! What the documentation says about numbers that live in the code.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 const GUIDE: &str = include_str!("../../../docs/windows.md");
 const THREATS: &str = include_str!("../../../docs/threat-model.md");
 const CHECK: &str = include_str!("../../../crates/ex-rundown/src/check.rs");
 const IOCTL: &str = include_str!("../../../crates/rundown-abi/src/ioctl.rs");
+const MAKEFILE: &str = include_str!("../../../Makefile.toml");
+const XTASK: &str = include_str!("../../xtask/src/package.rs");
 const ABI: &str = include_str!("../../../crates/rundown-abi/src/lib.rs");
 
 #[test]
@@ -57,4 +59,40 @@ fn the_threat_model_has_every_request() {
         .unwrap()
         .0;
     assert!(THREATS.contains(guid));
+}
+
+#[test]
+fn a_package_from_windows_has_what_one_from_linux_has_beside() {
+    let body = XTASK
+        .split_once("const BESIDE: ")
+        .unwrap()
+        .1
+        .split_once("];")
+        .unwrap()
+        .0;
+    let mut beside: BTreeSet<&str> = body
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(text)
+                .is_file()
+        })
+        .collect();
+    assert!(beside.contains("scripts/walk.ps1"), "{beside:?}");
+    beside.insert("${CARGO_MAKE_CRATE_TARGET_DIRECTORY}/release/rundownctl.exe");
+    let task = MAKEFILE.split_once("[tasks.copy-beside-to-package]").unwrap().1;
+    let copied: BTreeSet<&str> = task
+        .lines()
+        .filter_map(|line| line.strip_prefix("cp ")?.split_once(" ${package}/"))
+        .map(|(from, to)| {
+            assert!(from.ends_with(&format!("/{to}")), "{from} becomes {to}");
+            from.trim_start_matches("./")
+        })
+        .collect();
+    assert_eq!(copied, beside);
+    let flow = "dependencies = [\"package-driver-flow\", \"copy-beside-to-package\"]";
+    assert!(MAKEFILE.contains(flow), "the package is made first");
 }

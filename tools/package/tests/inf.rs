@@ -1,6 +1,6 @@
 //! The INF rules: a good file, and each rule broken alone.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, process::Command};
 
 use rundown_inf::Inf;
 use rundown_package::inf::{RULES, Resolved, lint};
@@ -196,4 +196,21 @@ fn our_own_inf_keeps_every_rule() {
     let resolved = Resolved::new(&inf);
     assert_eq!(resolved.hardware_ids(), [r"Root\Rundown"]);
     assert_eq!(resolved.source_files(), ["rundown.sys"]);
+}
+
+/// An INF is ANSI or UTF-16 little-endian (`InfVerif`'s rule 1003).
+#[test]
+fn the_program_reads_an_inf_in_utf_16() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("wide.inf");
+    let wide = format!("\u{feff}{GOOD}");
+    let wide: Vec<u8> = wide.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(&file, wide).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rundown-package"))
+        .arg("lint")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }

@@ -48,24 +48,13 @@ impl Listing {
         reader.finish()
     }
 
-    /// Reads a file's contents: UTF-8, or UTF-16 with a byte order mark, as `.logopen /u` writes it.
+    /// Reads a file's contents: UTF-8, or what its byte order mark says, such as UTF-16 of `.logopen /u`. Prose may be in any
+    /// encoding; rows are ASCII.
     ///
     /// # Errors
     /// As [`Listing::read`].
     pub fn read_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let wide = |unit: fn([u8; 2]) -> u16| {
-            let units: Vec<u16> = bytes[2..]
-                .chunks_exact(2)
-                .map(|pair| unit([pair[0], pair[1]]))
-                .collect();
-            String::from_utf16_lossy(&units)
-        };
-        match bytes {
-            [0xff, 0xfe, ..] => Self::read(&wide(u16::from_le_bytes)),
-            [0xfe, 0xff, ..] => Self::read(&wide(u16::from_be_bytes)),
-            // Prose may be in any encoding; rows are ASCII.
-            _ => Self::read(&String::from_utf8_lossy(bytes)),
-        }
+        Self::read(&encoding_rs::UTF_8.decode(bytes).0)
     }
 
     /// The routines, by address.

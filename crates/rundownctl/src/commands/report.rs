@@ -1,15 +1,12 @@
 //! `rundownctl report`: the page about runs that were made before, or about a comparison that is made now.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
 
 use super::compare::{self, Comparison};
-use crate::{error::Error, record::Record, report, session::Session};
+use crate::{error::Error, record::Record, report, session::Session, text};
 
 /// What the page is about.
 #[derive(Args, Clone, Debug)]
@@ -63,12 +60,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
 }
 
 fn read(path: &Path) -> Result<Vec<Record>, Error> {
-    let failed = |source| Error::File {
-        path: path.into(),
-        source,
-    };
-    let text = fs::read_to_string(path).map_err(failed)?;
-    match serde_json::from_str(&text) {
+    match serde_json::from_str(&text::read(path)?) {
         Ok(File::Comparison(comparison)) => Ok(comparison.runs),
         Ok(File::Run(record)) => Ok(vec![*record]),
         Err(_) => Err(Error::Usage(format!(

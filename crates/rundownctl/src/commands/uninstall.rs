@@ -12,7 +12,8 @@ pub struct Options {
     pub show: bool,
 }
 
-/// Removes the devices, then the packages that they used.
+/// Removes the devices, then the packages that they used. With an open handle both wait for a restart of Windows, which is
+/// told; the exit code is 0 then too.
 ///
 /// # Errors
 /// [`Error::Windows`] when Windows refuses.
@@ -40,19 +41,7 @@ fn lines() -> String {
 fn uninstall() -> Result<u8, Error> {
     use crate::installation::setup;
 
-    let removed = setup::remove()?;
-    if removed.devices.is_empty() {
-        print::line("there is no device with our hardware ID; nothing was done")?;
-    }
-    for device in &removed.devices {
-        print::line(format!("removed: {}", device.instance))?;
-    }
-    for package in &removed.packages {
-        print::line(format!("deleted: {package}"))?;
-    }
-    if removed.restart {
-        print::line("restart Windows to finish; a handle to the device was open")?;
-    }
+    setup::remove()?.lines().into_iter().try_for_each(print::line)?;
     Ok(0)
 }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 mod explain;
+pub mod removal;
 // SetupAPI's routines can only be called through pointers.
 #[cfg(windows)]
 #[allow(unsafe_code)]
@@ -37,8 +38,10 @@ pub enum State {
     Stopped,
     /// It does not start; the number is Device Manager's.
     Problem(u32),
-    /// It was removed, and its registry entries are still there.
-    Gone,
+    /// It is removed when Windows restarts.
+    Leaving,
+    /// It is not present; its registry entries are still there.
+    Absent,
 }
 
 impl fmt::Display for State {
@@ -47,7 +50,27 @@ impl fmt::Display for State {
             Self::Started => f.write_str("started"),
             Self::Stopped => f.write_str("stopped"),
             Self::Problem(code) => write!(f, "code {code}: {}", problem(*code)),
-            Self::Gone => f.write_str("removed when Windows restarts"),
+            Self::Leaving => f.write_str("removed when Windows restarts"),
+            Self::Absent => f.write_str("not present; `rundownctl uninstall` clears it away"),
+        }
+    }
+}
+
+/// Bits of a device's status: `DN_STARTED`, `DN_HAS_PROBLEM` and `DN_WILL_BE_REMOVED` of `cfg.h`.
+const STARTED: u32 = 0x0000_0008;
+const HAS_PROBLEM: u32 = 0x0000_0400;
+const WILL_BE_REMOVED: u32 = 0x0004_0000;
+
+impl State {
+    /// What `CM_Get_DevNode_Status` tells: the status and the problem; none of a device that is not present.
+    #[must_use]
+    pub const fn of(told: Option<(u32, u32)>) -> Self {
+        match told {
+            None => Self::Absent,
+            Some((status, _)) if status & WILL_BE_REMOVED != 0 => Self::Leaving,
+            Some((status, problem)) if status & HAS_PROBLEM != 0 => Self::Problem(problem),
+            Some((status, _)) if status & STARTED != 0 => Self::Started,
+            Some(_) => Self::Stopped,
         }
     }
 }
@@ -82,5 +105,21 @@ mod tests {
         device.package = None;
         let line = device.line();
         assert!(line.contains("code 52: ") && line.contains("bcdedit"), "{line}");
+    }
+
+    #[test]
+    fn a_device_that_leaves_is_told_from_one_that_is_not_there() {
+        for (told, state) in [
+            (Some((STARTED, 0)), State::Started),
+            (Some((0, 0)), State::Stopped),
+            (Some((HAS_PROBLEM, 52)), State::Problem(52)),
+            (Some((STARTED | WILL_BE_REMOVED, 0)), State::Leaving),
+            (Some((HAS_PROBLEM | WILL_BE_REMOVED, 21)), State::Leaving),
+            (None, State::Absent),
+        ] {
+            assert_eq!(State::of(told), state, "{told:x?}");
+        }
+        assert!(State::Leaving.to_string().contains("restarts"));
+        assert!(!State::Absent.to_string().contains("restarts"));
     }
 }

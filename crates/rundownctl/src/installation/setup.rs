@@ -15,13 +15,13 @@ use windows_sys::{
         Devices::{
             DeviceAndDriverInstallation::{
                 CM_Get_DevNode_Status, CR_SUCCESS, DI_FUNCTION, DICD_GENERATE_ID, DIF_REGISTERDEVICE,
-                DIF_REMOVE, DIGCF_ALLCLASSES, DN_HAS_PROBLEM, DN_STARTED, DiUninstallDevice, HDEVINFO,
-                INSTALLFLAG_FORCE, MAX_CLASS_NAME_LEN, SP_DEVINFO_DATA, SPDRP_HARDWAREID,
-                SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList, SetupDiCreateDeviceInfoW,
-                SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo, SetupDiGetClassDevsW,
-                SetupDiGetDeviceInstanceIdW, SetupDiGetDevicePropertyW, SetupDiGetDeviceRegistryPropertyW,
-                SetupDiGetINFClassW, SetupDiSetDeviceRegistryPropertyW, SetupUninstallOEMInfW,
-                UpdateDriverForPlugAndPlayDevicesW,
+                DIF_REMOVE, DIGCF_ALLCLASSES, DN_HAS_PROBLEM, DN_STARTED, DN_WILL_BE_REMOVED,
+                DiUninstallDevice, HDEVINFO, INSTALLFLAG_FORCE, MAX_CLASS_NAME_LEN, SP_DEVINFO_DATA,
+                SPDRP_HARDWAREID, SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList,
+                SetupDiCreateDeviceInfoW, SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo,
+                SetupDiGetClassDevsW, SetupDiGetDeviceInstanceIdW, SetupDiGetDevicePropertyW,
+                SetupDiGetDeviceRegistryPropertyW, SetupDiGetINFClassW, SetupDiSetDeviceRegistryPropertyW,
+                SetupUninstallOEMInfW, UpdateDriverForPlugAndPlayDevicesW,
             },
             Properties::{DEVPKEY_Device_DriverInfPath, DEVPKEY_Device_DriverVersion},
         },
@@ -35,11 +35,18 @@ use windows_sys::{
     core::{BOOL, GUID},
 };
 
-use super::{Device, HARDWARE_ID, State};
+use super::{
+    Device, HARDWARE_ID, HAS_PROBLEM, STARTED, State, WILL_BE_REMOVED,
+    removal::{self, Removed, Remover},
+};
 use crate::error::Error;
 
 /// `CODEINTEGRITY_OPTION_TESTSIGN` (the documentation of `NtQuerySystemInformation`).
 const TEST_SIGNING: u32 = 0x02;
+const _: () = assert!(
+    STARTED == DN_STARTED && HAS_PROBLEM == DN_HAS_PROBLEM && WILL_BE_REMOVED == DN_WILL_BE_REMOVED,
+    "the bits are those of cfg.h"
+);
 /// Characters of an instance ID, a hardware ID or a property: `MAX_DEVICE_ID_LEN` of `cfgmgr32.h` is 200.
 const TEXT: u32 = 512;
 
@@ -49,17 +56,6 @@ pub struct Installed {
     /// There was no device, and there is one now.
     pub created: bool,
     /// Windows has to restart before the driver is used.
-    pub restart: bool,
-}
-
-/// What a removal came to.
-#[derive(Clone, Debug)]
-pub struct Removed {
-    /// The devices that are no more.
-    pub devices: Vec<Device>,
-    /// The packages that were taken out of the driver store.
-    pub packages: Vec<String>,
-    /// Windows has to restart before they are gone.
     pub restart: bool,
 }
 
@@ -246,12 +242,7 @@ fn state(device: u32) -> State {
     let (mut status, mut problem) = (0, 0);
     // SAFETY: both are valid for the call, and any number is allowed as the device.
     let result = unsafe { CM_Get_DevNode_Status(&raw mut status, &raw mut problem, device, 0) };
-    match result {
-        CR_SUCCESS if status & DN_HAS_PROBLEM != 0 => State::Problem(problem),
-        CR_SUCCESS if status & DN_STARTED != 0 => State::Started,
-        CR_SUCCESS => State::Stopped,
-        _ => State::Gone,
-    }
+    State::of((result == CR_SUCCESS).then_some((status, problem)))
 }
 
 /// The devices with our hardware ID.
@@ -274,7 +265,7 @@ pub fn install(inf: &Path) -> Result<Installed, Error> {
         source,
     })?;
     let full = wide(full);
-    let here = devices()?.iter().any(|device| device.state != State::Gone);
+    let here = devices()?.iter().any(|device| device.state != State::Absent);
     if here {
         let restart = update(&full)?;
         return Ok(Installed {
@@ -356,41 +347,42 @@ fn update(inf: &[u16]) -> Result<bool, Error> {
     Ok(restart != FALSE)
 }
 
-/// Removes every device with our hardware ID, then the packages that they used.
+/// Our devices in an information set, as `SetupAPI` removes them.
+struct Ours {
+    set: Set,
+    elements: Vec<SP_DEVINFO_DATA>,
+}
+
+impl Remover for Ours {
+    fn devices(&self) -> Result<Vec<Device>, Error> {
+        self.elements.iter().map(|data| self.set.describe(data)).collect()
+    }
+
+    fn remove(&mut self, index: usize) -> Result<bool, Error> {
+        let data = &raw const self.elements[index];
+        let mut restart = FALSE;
+        // SAFETY: `data` is an element of the set, `restart` outlives the call; there is no parent window.
+        let done = unsafe { DiUninstallDevice(ptr::null_mut(), self.set.0, data, 0, &raw mut restart) };
+        succeeded(done, "removing the device")?;
+        Ok(restart != FALSE)
+    }
+
+    fn delete(&mut self, package: &str) -> Result<(), Error> {
+        let name = wide(package);
+        // SAFETY: `name` is NUL-terminated and outlives the call; the last parameter is reserved.
+        let done = unsafe { SetupUninstallOEMInfW(name.as_ptr(), 0, ptr::null()) };
+        succeeded(done, "deleting the package")
+    }
+}
+
+/// Removes every device with our hardware ID, then the packages that they used, as far as no restart is needed.
 ///
 /// # Errors
 /// [`Error::Windows`], when what was removed until then is removed.
 pub fn remove() -> Result<Removed, Error> {
     let set = Set::of_root()?;
-    let mut removed = Removed {
-        devices: Vec::new(),
-        packages: Vec::new(),
-        restart: false,
-    };
-    for data in set.ours()? {
-        let device = set.describe(&data)?;
-        let mut restart = FALSE;
-        // SAFETY: `data` is an element of the set, `restart` outlives the call; there is no parent window.
-        let done = unsafe { DiUninstallDevice(ptr::null_mut(), set.0, &raw const data, 0, &raw mut restart) };
-        succeeded(done, "removing the device")?;
-        removed.restart |= restart != FALSE;
-        removed.devices.push(device);
-    }
-    let mut packages: Vec<String> = removed
-        .devices
-        .iter()
-        .filter_map(|device| device.package.clone())
-        .collect();
-    packages.sort();
-    packages.dedup();
-    for package in packages {
-        let name = wide(&package);
-        // SAFETY: `name` is NUL-terminated and outlives the call; the last parameter is reserved.
-        let done = unsafe { SetupUninstallOEMInfW(name.as_ptr(), 0, ptr::null()) };
-        succeeded(done, "deleting the package")?;
-        removed.packages.push(package);
-    }
-    Ok(removed)
+    let elements = set.ours()?;
+    removal::remove(&mut Ours { set, elements })
 }
 
 /// Whether the kernel accepts test signatures; `None` when it does not say.

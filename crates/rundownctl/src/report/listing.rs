@@ -1,14 +1,13 @@
 //! Whose code a page shows: `--listing ARM=FILE`, `--native-code`.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use clap::{Args, ValueEnum};
 
-use crate::{error::Error, names::Arm};
+use crate::{error::Error, names::Arm, text};
 
 /// What a page shows of the arms' machine code, beside ours as the driver tells it.
 #[derive(Args, Clone, Debug, Default)]
@@ -70,14 +69,9 @@ impl FromStr for Listing {
 
 impl Listing {
     fn read(&self) -> Result<Code, Error> {
-        // WinDbg's logs are in the system's code page: what is no UTF-8 is shown as such.
-        let bytes = fs::read(&self.file).map_err(|source| Error::File {
-            path: self.file.clone(),
-            source,
-        })?;
         Ok(Code {
             arm: self.arm,
-            text: String::from_utf8_lossy(&bytes).into_owned(),
+            text: text::read(&self.file)?,
         })
     }
 }

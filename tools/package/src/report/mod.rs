@@ -11,11 +11,11 @@
 
 mod judge;
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, path::Path};
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, read, text};
 
 /// The format's version.
 pub const VERSION: u32 = 1;
@@ -151,26 +151,10 @@ pub struct Report {
 /// # Errors
 /// A file that cannot be read, or is none of a walk.
 pub fn windows_report(path: &Path) -> Result<Report, Error> {
-    let bytes = fs::read(path).map_err(|error| Error::io("cannot be read", path, error))?;
-    parse(&text(&bytes)).map_err(|what| Error::Report {
+    parse(&text(&read(path)?)).map_err(|what| Error::Report {
         path: path.to_owned(),
         what,
     })
-}
-
-/// Windows' tools like to write UTF-16.
-fn text(bytes: &[u8]) -> String {
-    match bytes {
-        [0xff, 0xfe, rest @ ..] => {
-            let units: Vec<u16> = rest
-                .chunks_exact(2)
-                .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-                .collect();
-            String::from_utf16_lossy(&units)
-        }
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
-        _ => String::from_utf8_lossy(bytes).into_owned(),
-    }
 }
 
 fn parse(text: &str) -> Result<Report, String> {
