@@ -28,9 +28,16 @@ impl Checker {
 
     /// Compares a row's text with its bytes.
     pub(crate) fn decode(&mut self, row: Row) -> Result<Decoded, Error> {
-        const AGAIN: &str =
-            "this row is damaged or not x64 code: give that `uf` command again on an x64 target";
+        const AGAIN: &str = "this row is damaged or not x64 code: copy it anew from an x64 target; if it is the same again, the \
+             debugger spells it in a way that is not known here: please report the row";
         let wrong = |what: String| Error::at(row.line, what, AGAIN);
+        if row.text.contains("???") {
+            return Err(Error::at(
+                row.line,
+                "this debugger does not know the instruction",
+                "give the same `uf` commands in a newer WinDbg",
+            ));
+        }
 
         let mut decoder = Decoder::with_ip(64, &row.bytes, row.address, DecoderOptions::NONE);
         let instruction = decoder.decode();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::{FlowControl, Instruction, OpKind, Register};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use crate::{Error, Listing, flow, place::Address};
 
@@ -66,6 +66,8 @@ pub enum Kind {
     Data(usize),
     /// It reads or writes a field of the processor's own region, through GS: `dword ptr gs:[1A4h]`.
     Processor,
+    /// It reads or writes memory at a fixed address, other than reading `KUSER_SHARED_DATA`, which every kernel has there.
+    Absolute,
 }
 
 impl Image {
@@ -101,6 +103,15 @@ impl Image {
                     at: row.address,
                     name,
                     kind: Kind::Processor,
+                });
+                continue;
+            }
+            if let Some(name) = absolute(instruction) {
+                image.references.push(Reference {
+                    line: row.line,
+                    at: row.address,
+                    name,
+                    kind: Kind::Absolute,
                 });
                 continue;
             }
@@ -169,6 +180,29 @@ impl Image {
             .filter(|(_, address)| !self.is_code(**address))
             .map(|(name, _)| name.as_str())
     }
+}
+
+/// Where `KUSER_SHARED_DATA` lies in the kernel's half, and its page's end (ntddk.h, `KI_USER_SHARED_DATA`).
+const SHARED_DATA: std::ops::Range<u64> = 0xFFFF_F780_0000_0000..0xFFFF_F780_0000_1000;
+
+/// Memory at an address that the instruction has in itself, but for what everybody may read.
+fn absolute(instruction: &Instruction) -> Option<String> {
+    let is_fixed = instruction.op_kinds().any(|kind| kind == OpKind::Memory)
+        && instruction.memory_base() == Register::None
+        && instruction.memory_index() == Register::None;
+    // `lea`, and prefetches of nothing.
+    if !is_fixed || instruction.memory_size().size() == 0 || instruction.mnemonic() == Mnemonic::Lea {
+        return None;
+    }
+    let address = instruction.memory_displacement64();
+    let last = address.wrapping_add(instruction.memory_size().size() as u64 - 1);
+    let reads = InstructionInfoFactory::new()
+        .info(instruction)
+        .used_memory()
+        .iter()
+        .all(|memory| matches!(memory.access(), OpAccess::Read | OpAccess::CondRead));
+    let shared = SHARED_DATA.contains(&address) && SHARED_DATA.contains(&last);
+    (!shared || !reads).then(|| format!("the memory at {}", Address(address)))
 }
 
 /// Memory in GS or FS, as the debugger spells it, but for registers.

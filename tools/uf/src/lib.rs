@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod envelope;
 mod error;
 mod flow;
 mod image;

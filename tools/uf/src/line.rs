@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Place,
+    envelope::without_prompts,
     place::{is_hex, parse_address},
 };
 
@@ -33,6 +34,12 @@ pub(crate) enum Line {
     Header(Place),
     /// An instruction.
     Row(Row),
+    /// `uf nt!ExSomething`, what somebody typed: the name.
+    Command(String),
+    /// ``fffff802`10001000 nt!ExSomething (void)``, what `x nt!ExSomething` printed: where a name is.
+    Symbol(u64, Place),
+    /// The debugger has no symbols, and names everything by what lies before it.
+    NoSymbols,
     /// Anything else: prose, prompts, blank lines.
     Prose,
 }
@@ -47,8 +54,22 @@ pub(crate) fn parse(number: usize, text: &str) -> Result<Line, Error> {
     let text = text
         .trim_start_matches(|c: char| c.is_whitespace() || c == '>')
         .trim_end();
+    let text = without_prompts(text);
     if let Some(place) = header(text) {
         return Ok(Line::Header(place));
+    }
+    if let Some(name) = command(text) {
+        return Ok(Line::Command(name));
+    }
+    if is_without_symbols(text) {
+        return Ok(Line::NoSymbols);
+    }
+    if is_32_bit_row(text) {
+        return Err(Error::at(
+            number,
+            "this row has a 32-bit address",
+            "give the same `uf` commands on an x64 target",
+        ));
     }
     let Some(row) = after_source_line(text) else {
         return Ok(Line::Prose);
@@ -60,6 +81,9 @@ pub(crate) fn parse(number: usize, text: &str) -> Result<Line, Error> {
         return bad("the address is damaged (a 64-bit one is 8 digits, a backtick, 8 digits)");
     };
     let (digits, text) = first_word(rest);
+    if let Some(place) = Place::parse(digits) {
+        return Ok(Line::Symbol(address, place));
+    }
     if !is_hex(digits) {
         return if digits.is_empty() {
             bad("the row ends after its address")
@@ -108,6 +132,42 @@ fn header(text: &str) -> Option<Place> {
         _ => name,
     };
     Place::parse(name)
+}
+
+/// The name after `uf` and its options.
+fn command(text: &str) -> Option<String> {
+    let mut words = text.strip_prefix("uf ")?.split_whitespace();
+    let name = words.find(|word| !word.starts_with('/'))?;
+    let is_last = words.next().is_none();
+    is_last.then(|| name.to_owned())
+}
+
+/// What says that a module's symbols are missing: the debugger's own warning, or a header that is a distance into a module.
+fn is_without_symbols(text: &str) -> bool {
+    let distance = |name: &str| {
+        let (module, offset) = name.split_once("+0x")?;
+        let is_module = matches!(module, "nt" | "ntoskrnl" | "ntkrnlmp");
+        (is_module && is_hex(offset)).then_some(())
+    };
+    text.contains("Defaulted to export symbols") || text.strip_suffix(':').and_then(distance).is_some()
+}
+
+/// An instruction at an address of eight digits. Bytes and a mnemonic follow, so that prose is not taken for it.
+fn is_32_bit_row(text: &str) -> bool {
+    let (first, rest) = first_word(text);
+    let row = if first.len() < 8 && first.bytes().all(|byte| byte.is_ascii_digit()) {
+        rest
+    } else {
+        text
+    };
+    let (address, rest) = first_word(row);
+    let (digits, text) = first_word(rest);
+    address.len() == 8
+        && is_hex(address)
+        && is_hex(digits)
+        && digits.len().is_multiple_of(2)
+        && digits.len() <= 2 * LONGEST
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// The row without its source line's number; `None` when the line is no row.
@@ -182,8 +242,9 @@ mod tests {
         for text in [
             "",
             "```jsx",
-            "0: kd> uf fffff802`10001000",
-            "lkd> uf nt!X",
+            "0: kd> uf nt!X and more",
+            "82846c6c 8bff",
+            "deadbeef cafe Something",
             "date: 2024-10-21T12:00:00Z",
             "So it goes on:",
             "Look at nt!X:",
@@ -196,11 +257,35 @@ mod tests {
     }
 
     #[test]
+    fn commands_and_missing_symbols_are_known() {
+        let command = |name: &str| Ok(Line::Command(name.to_owned()));
+        assert_eq!(
+            parse(1, "0: kd> uf fffff802`10001000"),
+            command("fffff802`10001000")
+        );
+        assert_eq!(parse(1, "lkd> uf /c nt!X"), command("nt!X"));
+        for row in ["nt!X (void)", "nt!X = <no type information>", "nt!X"] {
+            let place = Place::parse("nt!X").unwrap();
+            assert_eq!(
+                parse(1, &format!("fffff802`10001000          {row}")),
+                Ok(Line::Symbol(0xffff_f802_1000_1000, place))
+            );
+        }
+        for text in [
+            "*** ERROR: Symbol file could not be found.  Defaulted to export symbols for ntkrnlmp.exe - ",
+            "nt+0x2c8d80:",
+        ] {
+            assert_eq!(parse(1, text), Ok(Line::NoSymbols));
+        }
+    }
+
+    #[test]
     fn headers_come_with_or_without_a_file() {
         for text in [
             "nt!X+0x19:",
             "nt!X+0x19 [src\\x.c @ 346]:",
             "  nt!X+0x19 [C:\\a b\\x.c @ 1]:",
+            "0: kd> nt!X+0x19:",
         ] {
             let Ok(Line::Header(place)) = parse(1, text) else {
                 panic!("{text}")
@@ -212,6 +297,8 @@ mod tests {
     #[test]
     fn a_damaged_row_says_what_is_damaged() {
         for (text, what) in [
+            ("82846c6c 8bff            mov     edi,edi", "32-bit address"),
+            ("  12 82846c6c 8bff            mov     edi,edi", "32-bit address"),
             ("fffff802`1000100 c3 ret", "the address is damaged"),
             ("  12 fffff80210`001000 c3 ret", "the address is damaged"),
             ("fffff802`10001000", "ends after its address"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use crate::{
     Error, Place, Row,
     decode::{Checker, Decoded},
+    envelope::opened,
     flow,
     line::{self, Line},
     place::Address,
@@ -15,6 +16,9 @@ use crate::{
 pub struct Listing {
     pub(crate) rows: BTreeMap<u64, Decoded>,
     routines: Vec<Routine>,
+    /// The line that says that symbols are missing, if one does.
+    pub(crate) without_symbols: Option<usize>,
+    printed_for: BTreeMap<String, String>,
 }
 
 /// A routine of a listing.
@@ -42,7 +46,7 @@ impl Listing {
     /// The first [`Error`] found: a damaged row, a row whose bytes and text disagree, a branch into nowhere, a hole.
     pub fn read(text: &str) -> Result<Self, Error> {
         let mut reader = Reader::default();
-        for (index, text) in text.lines().enumerate() {
+        for (index, text) in opened(text).lines().enumerate() {
             reader.line(index + 1, text)?;
         }
         reader.finish()
@@ -76,6 +80,11 @@ impl Listing {
         })
     }
 
+    /// What the debugger printed when it was asked for the symbol `name`, if that was something else.
+    pub(crate) fn printed_for(&self, name: &str) -> Option<&str> {
+        self.printed_for.get(name).map(String::as_str)
+    }
+
     /// The addresses of the listed instructions that the code at `entry` comes to or refers to. Where an indirect branch
     /// goes is not known.
     #[must_use]
@@ -100,19 +109,63 @@ struct Reader {
     /// Each symbol's address, and the line that says so.
     symbols: BTreeMap<String, (u64, usize)>,
     routines: BTreeMap<String, Routine>,
+    /// What was asked for last, and the routines that have begun since.
+    asked: Option<(String, Vec<String>)>,
+    /// By what was asked for, without its module, the routine that was printed instead.
+    printed_for: BTreeMap<String, String>,
+    /// Names that the debugger said are at these addresses.
+    proven: Vec<(u64, String)>,
+    without_symbols: Option<usize>,
 }
 
 impl Reader {
     fn line(&mut self, number: usize, text: &str) -> Result<(), Error> {
         match line::parse(number, text)? {
-            Line::Prose => Ok(()),
+            Line::Prose => {
+                // Whatever the debugger said instead, what follows is no answer to the command.
+                if !text.trim().is_empty() {
+                    self.asked.take_if(|(_, begun)| begun.is_empty());
+                }
+                Ok(())
+            }
+            Line::Command(name) => {
+                self.answered();
+                self.asked = Some((name, Vec::new()));
+                Ok(())
+            }
+            Line::Symbol(address, place) => {
+                self.symbol(&place, address, number)?;
+                if place.offset == 0 {
+                    self.proven.push((address, place.symbol));
+                }
+                Ok(())
+            }
+            Line::NoSymbols => {
+                self.without_symbols.get_or_insert(number);
+                Ok(())
+            }
             Line::Header(place) => {
                 self.no_pending()?;
+                if let Some((_, begun)) = self.asked.as_mut().filter(|_| place.offset == 0) {
+                    begun.push(place.symbol.clone());
+                }
                 self.current = Some(place.symbol.clone());
                 self.pending = Some((number, place));
                 Ok(())
             }
             Line::Row(row) => self.row(row),
+        }
+    }
+
+    /// The answer to the last command is whole. If one routine began, under another name, that may be a second name of its address.
+    fn answered(&mut self) {
+        let Some((name, begun)) = self.asked.take() else {
+            return;
+        };
+        if let [only] = &begun[..]
+            && !same_symbol(only, &name)
+        {
+            self.printed_for.insert(symbol_of(&name).to_owned(), only.clone());
         }
     }
 
@@ -128,6 +181,9 @@ impl Reader {
     }
 
     fn row(&mut self, row: Row) -> Result<(), Error> {
+        if let (None, Some(line)) = (&self.current, self.without_symbols) {
+            return Err(no_symbols(line));
+        }
         let Some(name) = self.current.clone() else {
             return Err(Error::at(
                 row.line,
@@ -204,6 +260,7 @@ impl Reader {
 
     fn finish(mut self) -> Result<Listing, Error> {
         self.no_pending()?;
+        self.answered();
         if self.rows.is_empty() {
             return Err(Error::whole(
                 "there is no row of WinDbg's `uf` in this file",
@@ -217,12 +274,45 @@ impl Reader {
                 routine.has_entry = self.rows.contains_key(address);
             }
         }
+        for (address, name) in std::mem::take(&mut self.proven) {
+            let listed = self
+                .routines
+                .values()
+                .any(|routine| same_symbol(&routine.name, &name));
+            let routine = self
+                .routines
+                .values_mut()
+                .find(|routine| routine.has_entry && routine.address == address);
+            if let Some(routine) = routine.filter(|_| !listed) {
+                routine.name = name;
+            }
+        }
         let mut routines: Vec<Routine> = self.routines.into_values().collect();
         routines.sort_by_key(|routine| routine.address);
         flow::check(&self.rows, &routines)?;
         Ok(Listing {
             rows: self.rows,
             routines,
+            without_symbols: self.without_symbols,
+            printed_for: self.printed_for,
         })
     }
+}
+
+/// Whether two names are one symbol, whatever the module is called: `nt`, `ntkrnlmp`, `ntoskrnl`.
+fn same_symbol(a: &str, b: &str) -> bool {
+    symbol_of(a) == symbol_of(b)
+}
+
+fn symbol_of(name: &str) -> &str {
+    name.split_once('!').map_or(name, |(_, symbol)| symbol)
+}
+
+/// Without symbols nothing in a listing can be trusted to be what its name says.
+pub(crate) fn no_symbols(line: usize) -> Error {
+    Error::at(
+        line,
+        "the debugger has no symbols for the kernel, only what it exports",
+        "give `.symfix`, `.reload /f nt`, and the same `uf` commands again",
+    )
 }

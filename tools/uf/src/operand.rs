@@ -1,6 +1,9 @@
 //! Operands, read from assembly text into a form that can be compared.
 
-use crate::{Place, place::parse_address};
+use crate::{
+    Place,
+    place::{is_hex, parse_address},
+};
 
 /// One operand. What Microsoft's debugger and iced-x86 spell differently is the same here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +91,23 @@ fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(digits.unwrap_or(text), if digits.is_some() { 16 } else { 10 }).ok()
 }
 
-/// A name with its address in parentheses, `nt!X+0x21 (...)`, or the address alone.
+/// `FFFFF78000000008h`: of an absolute address the debugger prints no leading zero. No register ends like this.
+fn bare_number(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix(['h', 'H'])?;
+    (digits.len() > 1 && is_hex(digits)).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// A name with its address in parentheses, `nt!X+0x21 (...)`, or the address alone. The debugger has names of its own, without a
+/// module, `SharedUserData+0x308`; what they mean is the address.
 fn target(text: &str) -> Option<(u64, Option<Place>)> {
     if let Some((name, address)) = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")) {
-        return Some((parse_address(address)?, Some(Place::parse(name)?)));
+        let place = Place::parse(name);
+        let is_name = place.is_some()
+            || !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_+".contains(c));
+        return is_name.then_some((parse_address(address)?, place));
     }
     Some((parse_address(text)?, None))
 }
@@ -122,7 +138,7 @@ fn memory(text: &str) -> Option<Memory> {
         return Some(memory);
     }
     for (negative, term) in terms(inside) {
-        if let Some(number) = number(term) {
+        if let Some(number) = number(term).or_else(|| bare_number(term)) {
             let number = if negative { number.wrapping_neg() } else { number };
             memory.displacement = memory.displacement.wrapping_add(number);
         } else if negative || term.is_empty() {

@@ -12,14 +12,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// Reads a name. It has a module, `!`, a symbol without blanks, and perhaps `+0x` and an offset.
+    /// Reads a name. It has a module, `!`, a symbol without blanks, and perhaps `+0x` and an offset. A cold block that the linker
+    /// moved away has a symbol with blanks, of one form: ``nt! ?? ::FNODOBFM::`string'``.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (module, name) = text.split_once('!')?;
         let is_module = !module.is_empty()
             && module
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-        if !is_module || name.is_empty() || name.contains(char::is_whitespace) {
+        let symbol_may_have_blanks = name.starts_with(" ?? ::") || name.starts_with("?? ::");
+        if !is_module || name.is_empty() || name.contains(char::is_whitespace) && !symbol_may_have_blanks {
             return None;
         }
         let (symbol, offset) = match text.rsplit_once("+0x") {
@@ -81,6 +83,10 @@ mod tests {
         assert_eq!(Place::parse("nt!KeWait"), place("nt!KeWait", 0));
         assert_eq!(Place::parse("nt!KeWait+0x1c7"), place("nt!KeWait", 0x1c7));
         assert_eq!(Place::parse("a_b.c-d!f"), place("a_b.c-d!f", 0));
+        assert_eq!(
+            Place::parse("nt! ?? ::NNGAKEGL::`string'+0x49631"),
+            place("nt! ?? ::NNGAKEGL::`string'", 0x49631)
+        );
         for no in [
             "",
             "KeWait",

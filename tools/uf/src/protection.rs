@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{Error, Image, Kind, Listing, Reference};
+use crate::{Error, Image, Kind, Listing, Reference, listing::no_symbols};
 
 /// The routines that a listing has to have: acquire, release and wait.
 pub const ROUTINES: [&str; 3] = [
@@ -91,23 +91,27 @@ impl fmt::Display for Origin {
 pub fn entries(listing: &Listing, image: &Image) -> Result<[u64; 3], Error> {
     let mut entries = [0; 3];
     for (entry, name) in entries.iter_mut().zip(ROUTINES) {
-        let routine = listing.routine(name).ok_or_else(|| {
-            Error::whole(
-                format!("{name} is not listed"),
-                format!("dump it too: `uf nt!{name}`"),
-            )
-        })?;
+        let routine = listing.routine(name).ok_or_else(|| not_listed(listing, name))?;
         *entry = routine.address;
         let everywhere = |stand_in| stand_in != StandIn::Lab;
         if let Some(Reference { line, name, kind, .. }) = beyond(listing, image, *entry, everywhere) {
+            if let Some(line) = listing.without_symbols {
+                return Err(no_symbols(line));
+            }
             return Err(Error::at(
                 *line,
                 format!(
                     "the code refers to {name}, which is not listed and which nothing here stands in for"
                 ),
                 match kind {
-                    Kind::Processor => "please report it, and the number of the build".to_owned(),
-                    _ => format!("dump it too: `uf {name}`"),
+                    Kind::Call | Kind::Jump => format!("dump it too: `uf {name}`"),
+                    // A distance from a name that is far away is what a debugger without symbols prints.
+                    Kind::Data(_) if name.contains("+0x") => {
+                        "give `.symfix`, `.reload /f nt`, and the same `uf` commands again".to_owned()
+                    }
+                    Kind::Data(_) | Kind::Processor | Kind::Absolute => {
+                        "please report it, and the number of the build".to_owned()
+                    }
                 },
             ));
         }
@@ -120,6 +124,20 @@ pub fn entries(listing: &Listing, image: &Image) -> Result<[u64; 3], Error> {
 #[must_use]
 pub fn unbound<'a>(listing: &Listing, image: &'a Image, entry: u64) -> Option<&'a Reference> {
     beyond(listing, image, entry, |_| true)
+}
+
+fn not_listed(listing: &Listing, name: &str) -> Error {
+    match (listing.without_symbols, listing.printed_for(name)) {
+        (Some(line), _) => no_symbols(line),
+        (None, Some(printed)) => Error::whole(
+            format!("where {name} was asked for, the debugger printed {printed}"),
+            format!("if both are one routine, add what `x nt!{name}` prints, which says so"),
+        ),
+        (None, None) => Error::whole(
+            format!("{name} is not listed"),
+            format!("dump it too: `uf nt!{name}`"),
+        ),
+    }
 }
 
 fn beyond<'a>(

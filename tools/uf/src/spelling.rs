@@ -75,6 +75,10 @@ impl Spelling {
                     self.operands.remove(0);
                 }
             }
+            // With equal registers there are two spellings.
+            Mnemonic::Imul if self.operands.len() == 3 && self.operands[0] == self.operands[1] => {
+                self.operands.remove(1);
+            }
             Mnemonic::Int3 => {
                 self.mnemonic = if self.mnemonic == "int" && self.operands == [Operand::Number(3)] {
                     "int3".to_owned()

@@ -29,6 +29,63 @@ pub(crate) struct Variant {
     pub(crate) crlf: bool,
     /// The second half of each routine, from where no instruction falls into it, lies so far away.
     pub(crate) far: Option<u64>,
+    /// What a tool made of the text.
+    pub(crate) envelope: Envelope,
+}
+
+/// What people's tools make of the debugger's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Envelope {
+    #[default]
+    None,
+    /// A byte order mark in front of the first header: PowerShell's `Out-File -Encoding utf8`.
+    Mark,
+    /// The prompt before each header: commands piped into `kd`.
+    Prompts,
+    /// A typewriter's apostrophe instead of the backtick, and a word processor's.
+    Apostrophe,
+    Curly,
+    /// HTML's escapes.
+    Html,
+    /// A terminal's colours.
+    Colours,
+}
+
+impl Envelope {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::None,
+        Self::Mark,
+        Self::Prompts,
+        Self::Apostrophe,
+        Self::Curly,
+        Self::Html,
+        Self::Colours,
+    ];
+
+    fn around(self, text: &str) -> String {
+        let each_line = |change: &dyn Fn(&str) -> String| {
+            text.lines().map(|line| change(line) + "\n").collect::<String>()
+        };
+        match self {
+            Self::None => text.to_owned(),
+            Self::Mark => format!("\u{feff}{text}"),
+            Self::Prompts => each_line(&|line| {
+                if line.ends_with(':') && line.contains('!') {
+                    format!("0: kd> {line}")
+                } else {
+                    line.to_owned()
+                }
+            }),
+            Self::Apostrophe => text.replace('`', "'"),
+            Self::Curly => text.replace('`', "\u{2019}"),
+            Self::Html => text
+                .replace('&', "&amp;")
+                .replace('`', "&#96;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;"),
+            Self::Colours => each_line(&|line| format!("\u{1b}[33m{line}\u{1b}[0m")),
+        }
+    }
 }
 
 /// Bytes as `uf` prints them.
@@ -41,12 +98,18 @@ pub(crate) fn digits(bytes: &[u8]) -> String {
 
 /// All combinations.
 pub(crate) fn variants() -> impl Iterator<Item = Variant> {
-    (0..32).map(|bits: u32| Variant {
-        sources: bits & 1 != 0,
-        prose: bits & 2 != 0,
-        plain_addresses: bits & 4 != 0,
-        crlf: bits & 8 != 0,
-        far: (bits & 16 != 0).then_some(0x31_0000),
+    Envelope::ALL.into_iter().flat_map(|envelope| {
+        // What an envelope meets are sentences and cold blocks.
+        let all = 0..32;
+        all.filter(move |bits| envelope == Envelope::None || bits & !(2 | 16) == 0)
+            .map(move |bits: u32| Variant {
+                sources: bits & 1 != 0,
+                prose: bits & 2 != 0,
+                plain_addresses: bits & 4 != 0,
+                crlf: bits & 8 != 0,
+                far: (bits & 16 != 0).then_some(0x31_0000),
+                envelope,
+            })
     })
 }
 
@@ -75,6 +138,7 @@ pub(crate) fn write(program: &Program, names: &[&str], variant: Variant) -> Writ
             written.text.push_str("```\n");
         }
     }
+    written.text = variant.envelope.around(&written.text);
     if variant.crlf {
         written.text = written.text.replace('\n', "\r\n");
     }
