@@ -32,6 +32,8 @@ pub enum Kind {
     Function(*const ()),
     /// A variable.
     Data(*const ()),
+    /// Code with a calling convention of its own, which the shim would not keep: neither checked nor counted.
+    Direct(*const ()),
     /// A function that the lab does not have: importing it is fine, calling it is a bug check with its name.
     Trap,
 }
@@ -77,6 +79,14 @@ impl Export {
         Self {
             kind: Kind::Data(data),
             ..Self::function(name, 0..=15, data)
+        }
+    }
+
+    /// Code with a calling convention of its own.
+    pub const fn direct(name: &'static str, code: *const ()) -> Self {
+        Self {
+            kind: Kind::Direct(code),
+            ..Self::function(name, 0..=15, code)
         }
     }
 
@@ -150,11 +160,11 @@ struct Thunks {
     used: u64,
 }
 
-/// What the driver's import slot is to hold for this export: a thunk for a function, the address of a variable.
+/// What the driver's import slot is to hold for this export: a thunk for a function, the address of anything else.
 /// `None` when memory is short.
 pub fn bind(export: &'static Export) -> Option<u64> {
-    if let Kind::Data(data) = export.kind {
-        return Some(data as u64);
+    if let Kind::Data(address) | Kind::Direct(address) = export.kind {
+        return Some(address as u64);
     }
     let key = (&raw const *export) as u64;
     let mut thunks = THUNKS.lock();
