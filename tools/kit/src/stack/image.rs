@@ -86,10 +86,11 @@ impl Image {
         image
             .entries
             .extend(exports.filter(|&address| is_code(&sections, address)));
-        image
-            .entries
-            .insert(file.nt_headers().optional_header.address_of_entry_point.get(LE));
         image.entries.extend(&image.taken);
+        // The linker has it in the table for Windows' sake: nothing in the image takes its address.
+        let entry = file.nt_headers().optional_header.address_of_entry_point.get(LE);
+        image.entries.insert(entry);
+        image.taken.remove(&entry);
 
         let mut open: BTreeSet<u32> = regions.keys().chain(&image.entries).copied().collect();
         while let Some(begin) = open.pop_first() {

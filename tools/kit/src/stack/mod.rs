@@ -104,6 +104,26 @@ pub fn chains_of(image: &[u8], symbols: &[u8], assumptions: &Assumptions<'_>) ->
     Ok(chains)
 }
 
+/// The names of the functions that call the one called `name`, if there is one.
+///
+/// # Errors
+///
+/// If a file cannot be read, or has what cannot be followed.
+pub fn callers(sys: &Path, pdb: &Path, name: &str) -> Result<Vec<String>, Error> {
+    let image = fs::read(sys).map_err(Error::file("read", sys))?;
+    let symbols = fs::read(pdb).map_err(Error::file("read", pdb))?;
+    let image =
+        Image::read(&image, &symbols).map_err(|what| Error::new(format!("{}: {what}", sys.display())))?;
+    let Ok(called) = image.named(name) else {
+        return Ok(Vec::new());
+    };
+    let callers = image.functions.values().filter(|function| {
+        let behaviour = &function.behaviour;
+        behaviour.calls.contains(&Target::At(called)) || behaviour.jumps.contains(&Target::At(called))
+    });
+    Ok(callers.map(|function| function.name.clone()).collect())
+}
+
 /// Who calls whom, by the functions' addresses.
 struct Graph<'a> {
     nodes: BTreeMap<u32, Node<'a>>,
