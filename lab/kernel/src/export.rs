@@ -17,6 +17,8 @@ pub enum Kind {
     Function(*const ()),
     /// A variable.
     Data(*const ()),
+    /// Code with a calling convention of its own, which the shim would not keep: neither checked nor counted.
+    Direct(*const ()),
     /// A function that the lab does not have: importing it is fine, calling it is a bug check with its name.
     Trap,
 }
@@ -55,6 +57,14 @@ impl Export {
         Self {
             kind: Kind::Data(data),
             ..Self::function(name, 0..=15, data)
+        }
+    }
+
+    /// Code with a calling convention of its own.
+    pub const fn direct(name: &'static str, code: *const ()) -> Self {
+        Self {
+            kind: Kind::Direct(code),
+            ..Self::function(name, 0..=15, code)
         }
     }
 

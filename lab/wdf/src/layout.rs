@@ -162,7 +162,7 @@ pub struct BindInfo {
     pub function_count: u32,
     pub function_table: *mut *const u64,
     pub module: u64,
-    pub minimum_version: u32,
+    pub minimum_version: *const u32,
     pub client_is_newer: *mut u8,
     pub function_count_pointer: *mut u32,
     pub structure_count_pointer: *mut u32,

@@ -51,10 +51,11 @@ unsafe extern "win64" fn version_bind(
         return status::INSUFFICIENT_RESOURCES;
     };
     if size == BIND_INFO_2 {
-        if info.minimum_version > VERSION.1 {
+        // SAFETY: the stub's contract for this size: null, or a ULONG of the client's.
+        let minimum = unsafe { info.minimum_version.as_ref() }.map_or(0, |minimum| *minimum);
+        if minimum > VERSION.1 {
             log!(
-                "log: WDFLDR: the driver needs at least KMDF 1.{}; the lab has 1.{}",
-                info.minimum_version,
+                "log: WDFLDR: the driver needs at least KMDF 1.{minimum}; the lab has 1.{}",
                 VERSION.1
             );
             return status::NOT_FOUND;

@@ -17,6 +17,7 @@ pub mod linker;
 pub mod pe;
 pub mod residence;
 pub mod sha256;
+pub mod stack;
 pub mod sysroot;
 pub mod toolchain;
 pub mod wrapper;

@@ -43,6 +43,8 @@ const KMDF_HEADERS: &[(&str, &str)] = &[
 pub const NTOSKRNL: &str = include_str!("../sysroot/lib/ntoskrnl.def");
 /// The exports of WDFLDR.SYS that a driver may import; see [`exports`].
 pub const WDFLDR: &str = include_str!("../sysroot/lib/wdfldr.def");
+/// The export of rpcrt4.dll that has to resolve, though no driver may import it; see [`exports`].
+pub const RPCRT4: &str = include_str!("../sysroot/lib/rpcrt4.def");
 const EMPTY: &str = include_str!("../sysroot/lib/empty.def");
 const WDF_DRIVER_ENTRY: &str = include_str!("../sysroot/lib/wdf_driver_entry.c");
 const BUFFER_OVERFLOW: &str = include_str!("../sysroot/lib/buffer_overflow.c");
@@ -214,7 +216,7 @@ impl Sysroot {
             (NTOSKRNL, km.join("ntoskrnl.lib")),
             (EMPTY, km.join("hal.lib")),
             (EMPTY, km.join("wmilib.lib")),
-            (EMPTY, km.join("rpcrt4.lib")),
+            (RPCRT4, km.join("rpcrt4.lib")),
             (WDFLDR, kmdf.join("WdfLdr.lib")),
         ] {
             let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
@@ -376,7 +378,7 @@ mod tests {
 
     #[test]
     fn export_lists_name_each_routine_once() {
-        for definition in [NTOSKRNL, WDFLDR] {
+        for definition in [NTOSKRNL, WDFLDR, RPCRT4] {
             let (_, mut names) = exports(definition);
             let count = names.len();
             names.sort_unstable();

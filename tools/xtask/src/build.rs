@@ -36,6 +36,22 @@ pub(crate) fn all(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
+/// Builds the driver with cargo's dev profile, and gathers it with what [`all`] built for the release's.
+pub(crate) fn dev(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
+    let driver = driver(tree, toolchain, Profile::Dev)?;
+    let others = [
+        "rundown.bugchecks",
+        "rundown-lab-kernel",
+        "rundown-lab",
+        "rundownctl",
+    ];
+    let others = others.map(|name| tree.lab().join(name));
+    for file in [driver.sys, driver.pdb, driver.inf].iter().chain(&others) {
+        gather(file, &tree.dev_lab())?;
+    }
+    Ok(())
+}
+
 /// Builds the driver with the kit. cargo tells its progress by itself.
 pub(crate) fn driver(tree: &Tree, toolchain: &Toolchain, profile: Profile) -> Result<Artefacts> {
     let progress = Progress::begin_group("building rundown.sys");

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
-use rundown_kit::{driver::Profile, toolchain::Route};
+use rundown_kit::{driver::Profile, stack, toolchain::Route};
 
 use crate::{
     build, gate,
@@ -166,6 +166,9 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
                 Profile::Release
             };
             let driver = build::driver(&tree, &toolchain, profile)?;
+            if let Some(deepest) = stack::chains(&driver.sys, &driver.pdb, &stack::RUNDOWN)?.first() {
+                eprintln!("the deepest chain of calls takes {deepest}");
+            }
             for file in [driver.sys, driver.pdb, driver.inf] {
                 println!("{}", file.display());
             }

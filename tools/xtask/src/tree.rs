@@ -46,6 +46,11 @@ impl Tree {
         self.target().join("lab")
     }
 
+    /// The same, with the dev profile's driver.
+    pub(crate) fn dev_lab(&self) -> PathBuf {
+        self.target().join("lab-dev")
+    }
+
     /// The target folder of the workspace tools/.
     pub(crate) fn tools_target(&self) -> PathBuf {
         self.target().join("tools")

@@ -3,9 +3,37 @@
 use crate::bug::{self, code};
 use crate::export::Export;
 use crate::ldr::export;
+use crate::log;
+use crate::mm::{self, PAGE};
 use crate::rtl::{UnicodeString, printf};
-use crate::{log, mm};
+use core::arch::naked_asm;
 use core::ptr;
+
+/// Called before a frame of a page or more is made: touches each of its pages, from the top, so that a stack which is too
+/// small ends at its guard page and not behind it.
+///
+/// RAX is the frame's size. Only R10, R11 and the flags are changed, and RSP is left to the caller
+/// (<https://learn.microsoft.com/cpp/build/prolog-and-epilog>).
+#[unsafe(naked)]
+unsafe extern "C" fn chkstk() {
+    naked_asm!(
+        // The caller's stack pointer, without the return address.
+        "lea r10, [rsp + 8]",
+        "mov r11, rax",
+        "2:",
+        "cmp r11, {page}",
+        "jb 3f",
+        "sub r10, {page}",
+        "test [r10], r10",
+        "sub r11, {page}",
+        "jmp 2b",
+        "3:",
+        "sub r10, r11",
+        "test [r10], r10",
+        "ret",
+        page = const PAGE,
+    )
+}
 
 unsafe extern "win64" fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
     // SAFETY: the C contract; the ranges may touch where a compiler emits it for assignments to itself, so it moves.
@@ -215,6 +243,7 @@ pub static EXPORTS: &[Export] = &[
     ),
     Export::function("DbgBreakPoint", 0..=15, dbg_break_point as *const ()),
     Export::function("RtlAssert", 0..=15, rtl_assert as *const ()),
+    Export::direct("__chkstk", chkstk as *const ()),
     // The lab has no structured exceptions: what would be raised is a bug check already.
     Export::trap("__C_specific_handler"),
     Export::trap("__GSHandlerCheck"),

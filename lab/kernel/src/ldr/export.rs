@@ -74,11 +74,11 @@ struct Thunks {
     used: u64,
 }
 
-/// What the driver's import slot is to hold for this export: a thunk for a function, the address of a variable.
+/// What the driver's import slot is to hold for this export: a thunk for a function, the address of anything else.
 /// `None` when memory is short.
 pub fn bind(export: &'static Export) -> Option<u64> {
-    if let Kind::Data(data) = export.kind {
-        return Some(data as u64);
+    if let Kind::Data(address) | Kind::Direct(address) = export.kind {
+        return Some(address as u64);
     }
     let key = (&raw const *export) as u64;
     let mut thunks = THUNKS.lock();

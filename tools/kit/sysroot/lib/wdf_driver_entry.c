@@ -26,9 +26,10 @@ typedef struct _WDF_BIND_INFO {
     PVOID Module;
 } WDF_BIND_INFO;
 
+/* All that the second form adds are pointers to globals of the client. */
 typedef struct _WDF_BIND_INFO2 {
     WDF_BIND_INFO V1;
-    ULONG MinimumVersionRequired;
+    PULONG MinimumVersionRequired;
     PBOOLEAN ClientVersionHigherThanFramework;
     PULONG FuncCountPtr;
     PULONG StructCountPtr;
@@ -63,6 +64,8 @@ const WDFFUNC *WdfFunctions;
 PWDF_DRIVER_GLOBALS WdfDriverGlobals;
 WDFFUNC WdfDriverMiniportUnloadOverride;
 BOOLEAN WdfClientVersionHigherThanFramework;
+/* The oldest framework that the driver loads with. Under the WDK wdffuncenum.h defines it, for KMDF_VERSION_MINOR. */
+ULONG WdfMinimumVersionRequired = 31;
 /*
  * The client's table size until the loader stores the framework's. wdk-sys takes the length of its table from here
  * at run time, so a loader that leaves it alone must find the right value.
@@ -79,7 +82,7 @@ static WDF_BIND_INFO2 BindInfo = {
         .FuncCount = WdfFunctionTableNumEntries,
         .FuncTable = &WdfFunctions,
     },
-    .MinimumVersionRequired = 31,
+    .MinimumVersionRequired = &WdfMinimumVersionRequired,
     .ClientVersionHigherThanFramework = &WdfClientVersionHigherThanFramework,
     .FuncCountPtr = &WdfFunctionCount,
     .StructCountPtr = &WdfStructureCount,

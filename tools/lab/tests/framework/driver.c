@@ -57,7 +57,7 @@ typedef struct {
     u32 Major, Minor, Build, FuncCount;
     void ***FuncTable;
     void *Module;
-    u32 MinimumVersionRequired;
+    u32 *MinimumVersionRequired;
     u8 *ClientVersionHigherThanFramework;
     u32 *FuncCountPtr, *StructCountPtr;
     u64 **StructTable;
@@ -69,11 +69,11 @@ __declspec(dllimport) void WdfVersionUnbind(UNICODE_STRING *path, BIND_INFO *inf
 
 static void **Functions;
 static GLOBALS *Globals;
-static u32 FunctionCount = 458, StructureCount;
+static u32 MinimumVersion = 31, FunctionCount = 458, StructureCount;
 static u64 *Structures;
 static u8 ClientIsNewer;
 static BIND_INFO Bind = {
-    88, L"KmdfLibrary", 1, 31, 0, 458, &Functions, 0, 31, &ClientIsNewer, &FunctionCount, &StructureCount, &Structures,
+    88, L"KmdfLibrary", 1, 31, 0, 458, &Functions, 0, &MinimumVersion, &ClientIsNewer, &FunctionCount, &StructureCount, &Structures,
 };
 static UNICODE_STRING Path;
 

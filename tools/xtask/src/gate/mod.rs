@@ -12,7 +12,7 @@ mod steps;
 mod tally;
 mod windows;
 
-use rundown_kit::toolchain::Toolchain;
+use rundown_kit::{driver::Profile, toolchain::Toolchain};
 
 use self::tally::Gate;
 use crate::{setup::Consent, tree::Tree};
@@ -30,13 +30,14 @@ pub(crate) fn run(
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
-        steps::image(&mut gate, tree);
+        steps::image(&mut gate, tree, Profile::Release);
         steps::code(&mut gate, tree);
         windows::steps(&mut gate, tree, toolchain, for_client);
         bad_request::steps(&mut gate, tree);
         bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
+        steps::dev(&mut gate, tree, toolchain);
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         native::steps(&mut gate, tree);

@@ -1,11 +1,14 @@
 //! The steps that run other programs' checks: formatter, lints, tests, models, and the lab's verdict.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
-    pe, residence,
+    pe, residence, stack,
     toolchain::{Target, Toolchain},
 };
 
@@ -123,24 +126,34 @@ pub(super) fn artefacts(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) -> 
 }
 
 /// The driver's image against what Windows asks of it, each of the kit's checks by itself.
-pub(super) fn image(gate: &mut Gate, tree: &Tree) {
-    gate.step("image of rundown.sys", |_| {
+pub(super) fn image(gate: &mut Gate, tree: &Tree, profile: Profile) {
+    let (name, folder) = match profile {
+        Profile::Release => ("image of rundown.sys", tree.lab()),
+        Profile::Dev => ("image of rundown.sys, dev", tree.dev_lab()),
+    };
+    gate.step(name, |_| {
+        let (sys, pdb) = (&folder.join("rundown.sys"), &folder.join("rundown.pdb"));
         let mut tally = Tally::default();
-        for check in pe::check(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))? {
+        for check in pe::check(sys, pdb)? {
             tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
         }
-        for fault in residence_faults(tree)? {
+        for fault in residence_faults(sys, pdb)? {
             tally.count(fault);
         }
+        for chain in stack::chains(sys, pdb, &stack::RUNDOWN)? {
+            tally.count(
+                (chain.bytes() > stack::LIMIT).then(|| format!("too deep for a kernel stack: {chain}")),
+            );
+        }
+        tally.count(overflow_fault(sys, pdb, profile)?);
         Ok(tally)
     });
 }
 
 /// Which of the driver's code may leave memory: `DriverEntry` for good, setting up a device for a while, and never the
 /// primitive, whoever it was inlined into: its callers may be at any IRQL that it allows.
-fn residence_faults(tree: &Tree) -> Result<[Option<String>; 3]> {
-    let functions =
-        residence::not_resident(&tree.lab().join("rundown.sys"), &tree.lab().join("rundown.pdb"))?;
+fn residence_faults(sys: &Path, pdb: &Path) -> Result<[Option<String>; 3]> {
+    let functions = residence::not_resident(sys, pdb)?;
     let names = |section: &str| -> Vec<&str> {
         let there = functions.iter().filter(|function| function.section == section);
         there.map(|function| function.function.as_str()).collect()
@@ -161,6 +174,17 @@ fn residence_faults(tree: &Tree) -> Result<[Option<String>; 3]> {
             .then(|| format!("in PAGE lie {page:?}, and AddDevice is not among them")),
         (!strays.is_empty()).then(|| format!("pageable or thrown away: {strays:?}")),
     ])
+}
+
+/// Whether sums that overflow stop the machine, as the profile says: in the dev profile's driver and in no other.
+fn overflow_fault(sys: &Path, pdb: &Path, profile: Profile) -> Result<Option<String>> {
+    let callers = stack::callers(sys, pdb, "core::panicking::panic_const::panic_const_add_overflow")?;
+    let of_the_driver = callers.iter().filter(|name| name.starts_with("rundown")).count();
+    let checked = profile == Profile::Dev;
+    Ok(
+        ((of_the_driver > 0) != checked)
+            .then(|| format!("{of_the_driver} of its functions check their sums")),
+    )
 }
 
 /// The driver's machine code, where the primitive was inlined. The probes' code is among the tests of tools/.
@@ -253,6 +277,26 @@ pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     });
     gate.step("driver's suite", |progress| {
         tests(&mut suite_tests(tree, "*"), progress)
+    });
+}
+
+/// The dev profile's driver, with overflow checks and debug assertions: its image, and what of its suite can differ. A
+/// minute of everything at once is for the code that is shipped, and so are the rules of the fast paths.
+pub(super) fn dev(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
+    let built = gate.group("build, dev", || {
+        build::dev(tree, toolchain)?;
+        Ok(Tally::one(None))
+    });
+    if !built {
+        return;
+    }
+    image(gate, tree, Profile::Dev);
+    gate.step("driver's suite, dev", |progress| {
+        let mut command = suite_tests(tree, "*");
+        command.env("RUNDOWN_LAB_DIR", tree.dev_lab());
+        command.args(["--", "--skip", "a_minute_of_every_workload"]);
+        command.args(["--skip", "ours_is_the_code_of_its_design"]);
+        tests(&mut command, progress)
     });
 }
 

@@ -1,0 +1,393 @@
+//! How much of the kernel's stack a driver takes: the deepest chain of its functions from each of its entries.
+//!
+//! A thread of the kernel has 24 KB of stack (<https://learn.microsoft.com/windows-hardware/drivers/kernel/using-the-kernel-stack>),
+//! which everyone in it shares: the system call, the I/O manager, the filters above, the framework, an interrupt on top.
+//! What is too deep shows on a busy day at a customer's, as a double fault. So it is computed, from the image:
+//!
+//! - a function's frame from its unwind data ([`unwind`]), and what it pushes besides;
+//! - whom it calls from its machine code ([`code`]). A call through a pointer goes where the code says, if it does: to an
+//!   import, into the framework's table. Otherwise it can go to every function whose address is taken, by the image's
+//!   Control Flow Guard table;
+//! - routines of Windows and of the framework count nothing, and call nothing back but what [`Assumptions`] names;
+//! - a circle of calls is an error, unless [`Assumptions`] says how often it is gone round.
+
+mod code;
+mod image;
+mod rundown;
+mod unwind;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::Path,
+};
+
+use crate::Error;
+
+pub use self::rundown::RUNDOWN;
+
+use self::{
+    code::Target,
+    image::{Function, Image},
+};
+
+/// Bytes that a driver may take of the kernel's stack: half of it.
+pub const LIMIT: u32 = 12 * 1024;
+
+/// What the image does not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Assumptions<'a> {
+    /// Routines of Windows or of the framework that call a function of the driver before they return, on the caller's
+    /// stack: the routine, the function.
+    pub callbacks: &'a [(&'a str, &'a str)],
+    /// What the names of functions begin with whose calls through pointers go to certain functions only, and whether a
+    /// function is one of those.
+    pub pointers: &'a [(&'a str, fn(&str) -> bool)],
+    /// Circles that end: what the names of all their functions begin with, or of those without which there is no circle,
+    /// and how often they are gone round.
+    pub circles: &'a [(&'a str, u32)],
+}
+
+/// The deepest chain of calls from an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The functions, the entry first, each with the bytes of its frame.
+    pub steps: Vec<(String, u32)>,
+}
+
+impl Chain {
+    /// Bytes of stack that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.steps.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes())?;
+        for (name, bytes) in &self.steps {
+            write!(f, "\n  {bytes:6} {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The deepest chain from each entry of `sys`, the deepest first. Entries are the image's own, its exports, and each
+/// function whose address is taken.
+///
+/// # Errors
+///
+/// If a file cannot be read, or the code goes round in a circle that is not assumed, or does what cannot be followed.
+pub fn chains(sys: &Path, pdb: &Path, assumptions: &Assumptions<'_>) -> Result<Vec<Chain>, Error> {
+    let image = fs::read(sys).map_err(Error::file("read", sys))?;
+    let symbols = fs::read(pdb).map_err(Error::file("read", pdb))?;
+    chains_of(&image, &symbols, assumptions).map_err(|what| Error::new(format!("{}: {what}", sys.display())))
+}
+
+/// As [`chains`], on the files' contents.
+///
+/// # Errors
+///
+/// As [`chains`].
+pub fn chains_of(image: &[u8], symbols: &[u8], assumptions: &Assumptions<'_>) -> Result<Vec<Chain>, String> {
+    let image = Image::read(image, symbols)?;
+    let graph = Graph::new(&image, assumptions)?;
+    let deepest = graph.deepest()?;
+    let mut chains: Vec<Chain> = image
+        .entries
+        .iter()
+        .map(|&entry| chain(entry, &deepest))
+        .collect();
+    chains.sort_by_key(|chain| Reverse(chain.bytes()));
+    Ok(chains)
+}
+
+/// The names of the functions that call the one called `name`, if there is one.
+///
+/// # Errors
+///
+/// If a file cannot be read, or has what cannot be followed.
+pub fn callers(sys: &Path, pdb: &Path, name: &str) -> Result<Vec<String>, Error> {
+    let image = fs::read(sys).map_err(Error::file("read", sys))?;
+    let symbols = fs::read(pdb).map_err(Error::file("read", pdb))?;
+    let image =
+        Image::read(&image, &symbols).map_err(|what| Error::new(format!("{}: {what}", sys.display())))?;
+    let Ok(called) = image.named(name) else {
+        return Ok(Vec::new());
+    };
+    let callers = image.functions.values().filter(|function| {
+        let behaviour = &function.behaviour;
+        behaviour.calls.contains(&Target::At(called)) || behaviour.jumps.contains(&Target::At(called))
+    });
+    Ok(callers.map(|function| function.name.clone()).collect())
+}
+
+/// Who calls whom, by the functions' addresses.
+struct Graph<'a> {
+    nodes: BTreeMap<u32, Node<'a>>,
+    assumptions: &'a Assumptions<'a>,
+}
+
+struct Node<'a> {
+    name: &'a str,
+    /// Bytes of the frame.
+    bytes: u32,
+    /// Called on top of the frame.
+    calls: BTreeSet<u32>,
+    /// Entered in place of the frame.
+    jumps: BTreeSet<u32>,
+}
+
+impl<'a> Graph<'a> {
+    fn new(image: &'a Image, assumptions: &'a Assumptions<'a>) -> Result<Self, String> {
+        for (_, callback) in assumptions.callbacks {
+            image.named(callback)?;
+        }
+        let mut nodes = BTreeMap::new();
+        for (&begin, function) in &image.functions {
+            let resolved = |targets: &BTreeSet<Target>| -> Result<BTreeSet<u32>, String> {
+                let mut all = BTreeSet::new();
+                for &target in targets {
+                    all.extend(goes_to(image, assumptions, function, target)?);
+                }
+                Ok(all)
+            };
+            let mut jumps = resolved(&function.behaviour.jumps)?;
+            // Back into a frame that is there is no way down.
+            jumps.retain(|to| image.functions[to].whole != function.whole);
+            jumps.extend(&function.parts);
+            let node = Node {
+                name: &function.name,
+                bytes: function.frame + function.behaviour.extra,
+                calls: resolved(&function.behaviour.calls)?,
+                jumps,
+            };
+            nodes.insert(begin, node);
+        }
+        Ok(Self { nodes, assumptions })
+    }
+
+    /// For each function the bytes from its frame down, and the next function of the deepest chain.
+    fn deepest(&self) -> Result<BTreeMap<u32, Depth>, String> {
+        let mut deepest = BTreeMap::new();
+        // A component comes after all that it calls.
+        for component in self.components() {
+            let members: BTreeSet<u32> = component.iter().copied().collect();
+            let is_circle = component.len() > 1
+                || component.iter().any(|address| {
+                    let node = &self.nodes[address];
+                    node.calls.contains(address)
+                });
+            if !is_circle {
+                let node = &self.nodes[&component[0]];
+                let calls = node.calls.iter().filter(|to| !members.contains(to));
+                let called = calls.map(|to| (node.bytes + deepest_of(&deepest, *to), node.bytes, Some(*to)));
+                let jumps = node.jumps.iter().filter(|to| !members.contains(to));
+                let jumped = jumps.map(|to| (deepest_of(&deepest, *to), 0, Some(*to)));
+                let alone = (node.bytes, node.bytes, None);
+                let (bytes, own, next) = called
+                    .chain(jumped)
+                    .fold(alone, |best, one| if one.0 > best.0 { one } else { best });
+
+                let name = node.name.to_owned();
+                deepest.insert(
+                    component[0],
+                    Depth {
+                        bytes,
+                        own,
+                        name,
+                        next,
+                    },
+                );
+                continue;
+            }
+            let times = self.times_round(&component)?;
+            let all: u32 = component.iter().map(|address| self.nodes[address].bytes).sum();
+            let own = times * all;
+            let out = component.iter().flat_map(|address| {
+                let node = &self.nodes[address];
+                node.calls
+                    .iter()
+                    .chain(&node.jumps)
+                    .filter(|to| !members.contains(to))
+            });
+            let next = out.copied().max_by_key(|to| deepest_of(&deepest, *to));
+            let bytes = own + next.map_or(0, |to| deepest_of(&deepest, to));
+            for address in &component {
+                let name = format!(
+                    "{} and the {} others of its circle, {times} times",
+                    self.nodes[address].name,
+                    component.len() - 1
+                );
+                deepest.insert(
+                    *address,
+                    Depth {
+                        bytes,
+                        own,
+                        name,
+                        next,
+                    },
+                );
+            }
+        }
+        Ok(deepest)
+    }
+
+    /// How often the circle of these functions is gone round, by the assumptions.
+    fn times_round(&self, component: &[u32]) -> Result<u32, String> {
+        for (prefix, times) in self.assumptions.circles {
+            let rest: Vec<u32> = component
+                .iter()
+                .copied()
+                .filter(|address| !self.nodes[address].name.starts_with(prefix))
+                .collect();
+            if rest.len() < component.len() && !self.has_circle(&rest) {
+                return Ok(*times);
+            }
+        }
+        let names: Vec<&str> = component.iter().map(|address| self.nodes[address].name).collect();
+        Err(format!(
+            "these functions call each other in a circle: {}",
+            names.join(", ")
+        ))
+    }
+
+    /// Whether these functions alone can call each other in a circle.
+    fn has_circle(&self, among: &[u32]) -> bool {
+        let mut left: BTreeSet<u32> = among.iter().copied().collect();
+        // Whoever calls none of the others is in no circle.
+        loop {
+            let ends: Vec<u32> = left
+                .iter()
+                .copied()
+                .filter(|address| {
+                    let node = &self.nodes[address];
+                    !node.calls.iter().chain(&node.jumps).any(|to| left.contains(to))
+                })
+                .collect();
+            if ends.is_empty() {
+                return !left.is_empty();
+            }
+            for end in ends {
+                left.remove(&end);
+            }
+        }
+    }
+
+    /// The strongly connected components, each after those that it leads to (Tarjan's algorithm, without recursion).
+    fn components(&self) -> Vec<Vec<u32>> {
+        let mut components = Vec::new();
+        let (mut order, mut low) = (BTreeMap::new(), BTreeMap::new());
+        let (mut stack, mut on_stack) = (Vec::new(), BTreeSet::new());
+        for &root in self.nodes.keys() {
+            if order.contains_key(&root) {
+                continue;
+            }
+            let mut work = vec![(root, self.successors(root), 0_usize)];
+            while let Some((address, successors, next)) = work.last_mut() {
+                let address = *address;
+                if *next == 0 {
+                    let number = order.len();
+                    order.insert(address, number);
+                    low.insert(address, number);
+                    stack.push(address);
+                    on_stack.insert(address);
+                }
+                if let Some(&to) = successors.get(*next) {
+                    *next += 1;
+                    if !order.contains_key(&to) {
+                        let successors = self.successors(to);
+                        work.push((to, successors, 0));
+                    } else if on_stack.contains(&to) {
+                        let lower = low[&address].min(order[&to]);
+                        low.insert(address, lower);
+                    }
+                    continue;
+                }
+                // Also for one without successors, which is pushed once only.
+                if low[&address] == order[&address] {
+                    let from = stack.iter().rposition(|&on| on == address).unwrap_or(0);
+                    let component = stack.split_off(from);
+                    for member in &component {
+                        on_stack.remove(member);
+                    }
+                    components.push(component);
+                }
+                work.pop();
+                if let Some((parent, ..)) = work.last() {
+                    let lower = low[parent].min(low[&address]);
+                    low.insert(*parent, lower);
+                }
+            }
+        }
+        components
+    }
+
+    fn successors(&self, address: u32) -> Vec<u32> {
+        let node = &self.nodes[&address];
+        node.calls.iter().chain(&node.jumps).copied().collect()
+    }
+}
+
+fn chain(entry: u32, deepest: &BTreeMap<u32, Depth>) -> Chain {
+    let mut steps = Vec::new();
+    let mut at = Some(entry);
+    while let Some(depth) = at.and_then(|address| deepest.get(&address)) {
+        steps.push((depth.name.clone(), depth.own));
+        at = depth.next;
+    }
+    Chain { steps }
+}
+
+/// How deep it goes from a function on.
+#[derive(Debug)]
+struct Depth {
+    /// Bytes of stack from its caller's on.
+    bytes: u32,
+    /// What it adds by itself.
+    own: u32,
+    name: String,
+    /// Who comes next in the deepest chain.
+    next: Option<u32>,
+}
+
+fn deepest_of(deepest: &BTreeMap<u32, Depth>, address: u32) -> u32 {
+    deepest.get(&address).map_or(0, |depth| depth.bytes)
+}
+
+/// The functions that a target can be.
+fn goes_to(
+    image: &Image,
+    assumptions: &Assumptions<'_>,
+    from: &Function,
+    target: Target,
+) -> Result<BTreeSet<u32>, String> {
+    let called_back = |routine: &str| -> Result<BTreeSet<u32>, String> {
+        let callbacks = assumptions.callbacks.iter().filter(|(by, _)| *by == routine);
+        callbacks.map(|(_, callback)| image.named(callback)).collect()
+    };
+    match target {
+        Target::At(address) => image
+            .containing(address)
+            .map(|function| BTreeSet::from([function]))
+            .ok_or_else(|| format!("{} goes to {address:#x}, which is no function", from.name)),
+        Target::Through(slot) if image.imports.contains_key(&slot) => called_back(&image.imports[&slot]),
+        Target::Table { at, offset } if at == image.framework => match image.framework_routine(offset) {
+            Some(routine) => called_back(&routine),
+            None => Ok(BTreeSet::new()),
+        },
+        Target::Through(_) | Target::Table { .. } | Target::Unknown => {
+            let rule = assumptions
+                .pointers
+                .iter()
+                .find(|(prefix, _)| from.name.starts_with(prefix));
+            let possible = image.taken.iter().copied().filter(|address| {
+                let name = &image.functions[address].name;
+                rule.is_none_or(|(_, goes_to)| goes_to(name))
+            });
+            Ok(possible.collect())
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the image of this repository's driver does not say.
+
+use super::Assumptions;
+
+/// This repository's driver.
+pub const RUNDOWN: Assumptions<'_> = Assumptions {
+    callbacks: &[
+        // The queue's callback runs in the sender's thread, while evt_io_in_caller_context enqueues the request. What else
+        // the framework calls it calls on a stack on which the driver is not.
+        ("WdfDeviceEnqueueRequest", "rundown::queue::evt_io_device_control"),
+        // A session may be on already.
+        (
+            "EtwRegister",
+            "tracelogging::native::ProviderContextInner::outer_callback",
+        ),
+    ],
+    pointers: &[
+        // To what formats a value, and to what takes the text.
+        ("core::fmt::", formats),
+        ("core::ops::range::", formats),
+        // To the framework's routine, which the kit's own displaced.
+        ("Unload", nothing),
+        // To a callback of the driver's own, of which it registers none.
+        (
+            "tracelogging::native::ProviderContextInner::outer_callback",
+            nothing,
+        ),
+    ],
+    circles: &[
+        // What is formatted may be made of parts that are, and a failure to slice a text shows a slice of it.
+        ("core::", 1),
+    ],
+};
+
+fn formats(name: &str) -> bool {
+    name.contains("::fmt") || name.contains("::write_")
+}
+
+fn nothing(_: &str) -> bool {
+    false
+}
