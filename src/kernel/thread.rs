@@ -260,6 +260,10 @@ impl Thread for CurrentThread {
         core::hint::spin_loop();
     }
 
+    fn give_way() {
+        yield_thread();
+    }
+
     #[inline]
     fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
         let raised = Raised::to_dispatch_level(&mut self.level);

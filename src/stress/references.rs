@@ -92,6 +92,9 @@ impl<R: Kind> New for Ours<R> {
 }
 
 impl<R: Kind> Reference for Ours<R> {
+    // A cache-aware release looks for a slot that is live.
+    const RELEASED_ANYWHERE: bool = true;
+
     #[inline]
     fn acquire(&self, count: u32) -> bool {
         match count {
@@ -129,7 +132,7 @@ impl<R: Kind> Reference for Ours<R> {
 
 /// The system's references have the same methods.
 macro_rules! native {
-    ($type:ident, |$this:ident| $word:expr, $bytes:expr, $new:expr) => {
+    ($type:ident, released_anywhere: $anywhere:literal, |$this:ident| $word:expr, $bytes:expr, $new:expr) => {
         impl New for $type {
             fn new() -> Option<Self> {
                 $new
@@ -141,6 +144,8 @@ macro_rules! native {
         }
 
         impl Reference for $type {
+            const RELEASED_ANYWHERE: bool = $anywhere;
+
             #[inline]
             fn acquire(&self, count: u32) -> bool {
                 self.acquire(count)
@@ -179,11 +184,18 @@ macro_rules! native {
 
 native!(
     NativeRundown,
+    released_anywhere: true,
     |this| Some(NativeRundown::word(this)),
     0,
     Some(Self::new())
 );
-native!(NativeCacheAware, |_this| None, Self::bytes(), Self::new());
+native!(
+    NativeCacheAware,
+    released_anywhere: false,
+    |_this| None,
+    Self::bytes(),
+    Self::new()
+);
 
 impl New for rundown_stress::EmptyCall {
     fn new() -> Option<Self> {

@@ -26,14 +26,16 @@ pub(crate) fn hold<R: Reference + Send, M: Memory, T: Thread>(
             let granted = ticket.is_some();
             if let Some(ticket) = ticket {
                 slot.enter();
-                look(canary, slot, || T::spin(hold));
                 let (one, other) = ticket.split(first);
-                let leaving = T::cycles();
-                if let Some(other) = other {
-                    reference.release(other);
-                    // Between the two parts the object still lives.
-                    look(canary, slot, || ());
-                }
+                let mut leaving = 0;
+                // Between the two parts it is the same object still.
+                look(canary, slot, || {
+                    stage.spin::<T>(hold);
+                    leaving = T::cycles();
+                    if let Some(other) = other {
+                        reference.release(other);
+                    }
+                });
                 slot.leave(T::cycles());
                 reference.release(one);
                 cycles = cycles.wrapping_add(T::cycles().wrapping_sub(leaving));

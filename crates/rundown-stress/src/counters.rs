@@ -3,7 +3,7 @@
 use core::{
     ops::Add,
     sync::atomic::{
-        AtomicBool, AtomicU64,
+        AtomicBool, AtomicU8, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
@@ -29,14 +29,26 @@ impl Counter {
     }
 }
 
+/// What the place of a holder is.
+mod place {
+    /// The holder takes nothing: its turn has not begun, or is over.
+    pub(super) const CLOSED: u8 = 0;
+    /// There is room for a reference.
+    pub(super) const EMPTY: u8 = 1;
+    /// A reference lies there.
+    pub(super) const PARKED: u8 = 2;
+    /// The holder has the reference that lay there, and is about to release it.
+    pub(super) const TAKEN: u8 = 3;
+}
+
 /// One holder's state and counters, on a cache line of their own.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Holder {
     /// True while the holder is between a granted acquire and its release.
     inside: AtomicBool,
-    /// True while a reference lies here that the neighbour acquired, for this holder to release.
-    parked: AtomicBool,
+    /// The place for a reference that the neighbour acquired, for this holder to release: one of [`place`].
+    place: AtomicU8,
     /// When it was about to release last, in cycles.
     left: AtomicU64,
     pub(crate) acquires: Counter,
@@ -49,7 +61,7 @@ impl Holder {
     pub(crate) const fn new() -> Self {
         Self {
             inside: AtomicBool::new(false),
-            parked: AtomicBool::new(false),
+            place: AtomicU8::new(place::CLOSED),
             left: AtomicU64::new(0),
             acquires: Counter::new(),
             refused: Counter::new(),
@@ -76,28 +88,54 @@ impl Holder {
         self.left.load(Relaxed)
     }
 
-    /// Whether the holder is inside, or a reference lies here.
+    /// Whether the holder is inside, or a reference lies in its place.
     pub(crate) fn is_inside(&self) -> bool {
         // Relaxed: see `enter`.
-        self.inside.load(Relaxed) || self.parked.load(Relaxed)
+        self.inside.load(Relaxed) || matches!(self.place.load(Relaxed), place::PARKED | place::TAKEN)
     }
 
-    /// Parks a reference here; `false` when there is one already.
+    fn change_place(&self, from: u8, to: u8) -> bool {
+        // AcqRel, each with the change before it: who takes a reference has what its acquirer saw, and who parks one has
+        // what was done with the one before.
+        self.place.compare_exchange(from, to, AcqRel, Relaxed).is_ok()
+    }
+
+    /// The holder takes references from now on.
+    pub(crate) fn open(&self) {
+        self.change_place(place::CLOSED, place::EMPTY);
+    }
+
+    /// The holder takes no references any more; `false` when one lies here.
+    pub(crate) fn close(&self) -> bool {
+        self.change_place(place::EMPTY, place::CLOSED)
+    }
+
+    /// The neighbour parks a reference here; `false` when there is no room.
     pub(crate) fn park(&self) -> bool {
-        // Release pairs with `has_parked`: who takes the reference has what its acquirer saw. Acquire pairs with `unpark`.
-        self.parked.compare_exchange(false, true, AcqRel, Relaxed).is_ok()
+        self.change_place(place::EMPTY, place::PARKED)
     }
 
-    /// Whether a reference lies here. Only this holder takes it away.
+    /// Whether a reference lies here that nobody has taken yet.
     pub(crate) fn has_parked(&self) -> bool {
-        // Pairs with `park`.
-        self.parked.load(Acquire)
+        // Relaxed: who takes it away finds out by an exchange.
+        self.place.load(Relaxed) == place::PARKED
     }
 
-    /// Takes the reference that [lies here](Self::has_parked).
-    pub(crate) fn unpark(&self) {
-        // Release pairs with the next `park`.
-        self.parked.store(false, Release);
+    /// The neighbour takes back what it has parked; `false` when the holder was faster.
+    pub(crate) fn take_back(&self) -> bool {
+        self.change_place(place::PARKED, place::EMPTY)
+    }
+
+    /// The holder takes the reference that lies here; `false` when there is none.
+    pub(crate) fn take(&self) -> bool {
+        self.has_parked() && self.change_place(place::PARKED, place::TAKEN)
+    }
+
+    /// The holder is about to release what it has [taken](Self::take).
+    pub(crate) fn clear(&self, cycles: u64) {
+        self.left.store(cycles, Relaxed);
+        // Pairs with the next `park`.
+        self.place.store(place::EMPTY, Release);
     }
 
     /// Counts an attempt.
@@ -116,6 +154,8 @@ impl Holder {
 pub(crate) struct Owner {
     /// Since when it has been waiting, in cycles; zero while it is not.
     waiting: AtomicU64,
+    /// Whether it is re-initialising the reference.
+    renewing: AtomicBool,
     pub(crate) generations: Counter,
     pub(crate) contested: Counter,
     pub(crate) inside: Counter,
@@ -131,6 +171,7 @@ impl Owner {
     pub(crate) const fn new() -> Self {
         Self {
             waiting: AtomicU64::new(0),
+            renewing: AtomicBool::new(false),
             generations: Counter::new(),
             contested: Counter::new(),
             inside: Counter::new(),
@@ -152,6 +193,22 @@ impl Owner {
     pub(crate) fn waiting_since(&self) -> u64 {
         // Relaxed: see `wait_since`.
         self.waiting.load(Relaxed)
+    }
+
+    /// Makes the reference live again by `reinitialize`.
+    pub(crate) fn renew(&self, reinitialize: impl FnOnce()) {
+        // Relaxed: whoever is granted a reference meanwhile has what came before that part of the re-initialisation.
+        self.renewing.store(true, Relaxed);
+        reinitialize();
+        // Pairs with the load in `is_renewing`.
+        self.renewing.store(false, Release);
+    }
+
+    /// Whether the reference is being re-initialised. Whoever has a reference and is told `false` has what the whole
+    /// re-initialisation wrote: with the reference out there is no other.
+    pub(crate) fn is_renewing(&self) -> bool {
+        // Pairs with the last store in `renew`.
+        self.renewing.load(Acquire)
     }
 
     pub(crate) fn way_out(&self, way_out: WayOut) {

@@ -25,6 +25,8 @@ fn nothing(value: &EmptyCall) -> bool {
 }
 
 impl Reference for EmptyCall {
+    const RELEASED_ANYWHERE: bool = true;
+
     #[inline]
     fn acquire(&self, _count: u32) -> bool {
         black_box(nothing(self))
@@ -61,6 +63,8 @@ impl LockXadd {
 }
 
 impl Reference for LockXadd {
+    const RELEASED_ANYWHERE: bool = true;
+
     #[inline]
     fn acquire(&self, count: u32) -> bool {
         // AcqRel, as a reference's operations; nothing is protected. The old value is used, or the compiler would take

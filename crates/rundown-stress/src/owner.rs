@@ -6,6 +6,8 @@ use crate::{ArmOf, Level, Memory, Reference, Stage, Thread, counters::Holder};
 
 /// How many gaps the owner waits for a holder before it runs the object down anyway.
 const PATIENCE: u64 = 64;
+/// How long it looks for one before it lets the threads of its processor run, who may be the holders, in cycles.
+const GLANCE: u64 = 10_000;
 
 /// Generation after generation until the turn is over. The object is live at the beginning and at the end.
 pub(crate) fn own<R: Reference + Send, M: Memory, T: Thread>(
@@ -17,7 +19,7 @@ pub(crate) fn own<R: Reference + Send, M: Memory, T: Thread>(
     let owner = &arm.owner;
     let mut random = arm.random(stage, arm.plan.holders);
     while !stage.is_over() {
-        T::spin(random.up_to(arm.plan.gap_cycles));
+        stage.spin::<T>(random.up_to(arm.plan.gap_cycles));
         // Every other time on average, only with a holder inside: a wait that finds nobody is over at once.
         if random.up_to(1) == 1 {
             await_holder::<R, M, T>(arm, stage);
@@ -50,9 +52,9 @@ pub(crate) fn own<R: Reference + Send, M: Memory, T: Thread>(
             }
         }
         // Dead for a while, so that a holder who should not be here has time to see it.
-        T::spin(random.up_to(arm.plan.gap_cycles / 4));
+        stage.spin::<T>(random.up_to(arm.plan.gap_cycles / 4));
         canary.revive(owner.generations.get() + 1);
-        reference.reinitialize();
+        owner.renew(|| reference.reinitialize());
         owner.generations.count();
     }
 }
@@ -61,7 +63,17 @@ pub(crate) fn own<R: Reference + Send, M: Memory, T: Thread>(
 fn await_holder<R: Reference + Send, M: Memory, T: Thread>(arm: &ArmOf<R, M>, stage: &Stage) {
     let patience = u64::from(arm.plan.gap_cycles) * PATIENCE;
     let start = T::cycles();
-    while !arm.is_held() && !stage.is_over() && T::cycles().wrapping_sub(start) < patience {
-        T::pause();
+    let mut glance = start;
+    loop {
+        let now = T::cycles();
+        if arm.is_held() || stage.is_over() || now.wrapping_sub(start) >= patience {
+            return;
+        }
+        if now.wrapping_sub(glance) < GLANCE {
+            T::pause();
+        } else {
+            T::give_way();
+            glance = T::cycles();
+        }
     }
 }

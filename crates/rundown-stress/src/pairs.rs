@@ -38,7 +38,7 @@ pub(crate) fn hold<R: Reference + Send, M: Memory, T: Thread>(
             }
             Some(ticket) => {
                 if hold > 0 {
-                    T::spin(hold);
+                    stage.spin::<T>(hold);
                 }
                 let leaving = stamp();
                 reference.release(ticket);

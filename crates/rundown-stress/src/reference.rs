@@ -4,6 +4,11 @@ use ex_rundown::WayOut;
 
 /// Run-down protection of one object.
 pub trait Reference: Sync {
+    /// Whether a reference that is granted while [`reinitialize`](Self::reinitialize) goes on may be released on another
+    /// processor than the one that it was granted on. NT's cache-aware re-initialise goes from slot to slot, and a release in
+    /// a slot that is still run down follows a null pointer there.
+    const RELEASED_ANYWHERE: bool;
+
     /// Takes `count` references, at least one; `false` when protection is refused.
     ///
     /// # IRQL

@@ -115,11 +115,8 @@ impl<A: Arm, S: Signals, M: Memory> Run<A, S, M> {
 
     /// How many threads work: the holders, and the owner if there is one.
     fn workers(&self) -> u32 {
-        self.holders() + u32::from(self.plan.workload.has_owner())
-    }
-
-    fn holders(&self) -> u32 {
-        u32::try_from(self.plan.holders).unwrap_or(u32::MAX)
+        let holders = u32::try_from(self.plan.holders).unwrap_or(u32::MAX);
+        holders.saturating_add(self.plan.workload.has_owner().into())
     }
 
     /// Tells all threads to return soon.
@@ -199,7 +196,7 @@ impl<A: Arm, S: Signals, M: Memory> Run<A, S, M> {
         observe(&Event::TurnBegins { turn, arm: index });
         // Relaxed: the gate publishes it; all threads have arrived from the turn before.
         self.arrived.store(0, Relaxed);
-        self.stage.begin(turn, self.holders());
+        self.stage.begin(turn);
         let begin = T::nanoseconds();
         self.signals.open(turn);
         self.pass_time::<T>(begin.saturating_add(self.times.warm_up), index, observe);

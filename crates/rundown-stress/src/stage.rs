@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{
     AtomicBool, AtomicU32,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
+
+use crate::Thread;
 
 /// What the conductor tells the threads of a turn, on a cache line of its own.
 #[derive(Debug)]
@@ -12,8 +14,6 @@ pub struct Stage {
     over: AtomicBool,
     measured: AtomicBool,
     turn: AtomicU32,
-    /// Holders that may still acquire in this turn.
-    acquiring: AtomicU32,
 }
 
 impl Stage {
@@ -22,14 +22,12 @@ impl Stage {
             over: AtomicBool::new(true),
             measured: AtomicBool::new(false),
             turn: AtomicU32::new(0),
-            acquiring: AtomicU32::new(0),
         }
     }
 
     /// Sets up turn `turn`. The gate that the threads pass afterwards publishes it.
-    pub(crate) fn begin(&self, turn: u32, holders: u32) {
+    pub(crate) fn begin(&self, turn: u32) {
         self.turn.store(turn, Relaxed);
-        self.acquiring.store(holders, Relaxed);
         self.measured.store(false, Relaxed);
         self.over.store(false, Relaxed);
     }
@@ -65,14 +63,14 @@ impl Stage {
         self.turn.load(Relaxed)
     }
 
-    /// A holder will not acquire any more in this turn.
-    pub(crate) fn stop_acquiring(&self) {
-        // AcqRel pairs with the load in `is_anyone_acquiring`: what this holder left to its neighbour is visible by then.
-        self.acquiring.fetch_sub(1, AcqRel);
-    }
-
-    pub(crate) fn is_anyone_acquiring(&self) -> bool {
-        // Pairs with `stop_acquiring`.
-        self.acquiring.load(Acquire) > 0
+    /// Spins for `cycles`, or until the turn is over.
+    ///
+    /// # IRQL
+    /// Any.
+    pub(crate) fn spin<T: Thread>(&self, cycles: u64) {
+        let start = T::cycles();
+        while T::cycles().wrapping_sub(start) < cycles && !self.is_over() {
+            T::pause();
+        }
     }
 }

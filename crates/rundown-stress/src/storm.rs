@@ -7,6 +7,7 @@ use crate::{
 
 /// One attempt of a holder, wherever it runs.
 struct Attempt<'a, R> {
+    stage: &'a Stage,
     reference: &'a R,
     canary: &'a Canary,
     slot: &'a Holder,
@@ -28,6 +29,7 @@ pub(crate) fn hold<R: Reference + Send, M: Memory, T: Thread>(
     let mut sampler = Sampler::new();
     while !stage.is_over() {
         let attempt = Attempt {
+            stage,
             reference,
             canary,
             slot,
@@ -57,7 +59,7 @@ impl<R: Reference> Attempt<'_, R> {
         let granted = ticket.is_some();
         if let Some(ticket) = ticket {
             self.slot.enter();
-            look(self.canary, self.slot, || T::spin(self.hold));
+            look(self.canary, self.slot, || self.stage.spin::<T>(self.hold));
             let leaving = T::cycles();
             self.slot.leave(leaving);
             self.reference.release(ticket);

@@ -20,6 +20,12 @@ pub trait Thread {
     /// Any.
     fn pause();
 
+    /// Lets other threads have the processor that are ready to run on it.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    fn give_way();
+
     /// Runs `body` at `APC_LEVEL`, and returns to the level before.
     ///
     /// # IRQL
@@ -37,15 +43,4 @@ pub trait Thread {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     fn in_dpc<R: Send>(&mut self, body: impl FnOnce() -> R + Send) -> R;
-
-    /// Spins for `cycles`.
-    ///
-    /// # IRQL
-    /// Any.
-    fn spin(cycles: u64) {
-        let start = Self::cycles();
-        while Self::cycles().wrapping_sub(start) < cycles {
-            Self::pause();
-        }
-    }
 }

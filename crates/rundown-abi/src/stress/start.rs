@@ -72,7 +72,8 @@ wire_enum! {
         Contended = 3,
         /// All holders are refused by a reference that is run down.
         Refused = 4,
-        /// As the storm, but what a holder acquired is released by its neighbour.
+        /// As the storm, but what a holder acquired is released by its neighbour. Where the owner waits at `DISPATCH_LEVEL`,
+        /// a holder releases by itself what its neighbour, on another processor, does not take at once.
         HandOff = 5,
         /// As the storm, but a holder acquires a batch at once and releases it in two parts.
         Batches = 6,
@@ -132,7 +133,8 @@ pub struct StressStart {
     pub workload: u32,
     /// Offset 0x10: holder threads; a [`Workload::HandOff`] takes two at least.
     pub threads: u32,
-    /// Offset 0x14: duration of the whole run in milliseconds.
+    /// Offset 0x14: duration of the whole run in milliseconds. Holds and gaps end with their turn, and nobody waits for
+    /// another thread; but a turn is over only when each of its threads has had a processor once more.
     pub milliseconds: u32,
     /// Offset 0x18: rounds, each of two turns per arm.
     pub rounds: u32,
@@ -231,7 +233,8 @@ impl StressStart {
             Refusal::WarmUp,
         )?;
         let waiter = Waiter::from_wire(self.waiter).ok_or(Refusal::Waiter)?;
-        let hold = if waiter == Waiter::Dispatch || workload == Workload::Dpcs {
+        let waits_at_dispatch = workload.has_owner() && waiter == Waiter::Dispatch;
+        let hold = if waits_at_dispatch || workload == Workload::Dpcs {
             limits.dispatch_hold_cycles
         } else {
             limits.hold_cycles
@@ -254,7 +257,7 @@ impl StressStart {
             workload.allows_floors() || !any(Arm::is_floor),
             Refusal::FloorWorkload,
         )?;
-        if workload.has_owner() && waiter == Waiter::Dispatch {
+        if waits_at_dispatch {
             refuse_unless(!any(Arm::is_cache_aware), Refusal::CacheAwareAtDispatch)?;
             refuse_unless(
                 !any(Arm::is_native) || self.flags & flags::FORCE_NATIVE_AT_DISPATCH != 0,
@@ -407,6 +410,24 @@ mod tests {
                 s.hold_cycles = over;
             };
             assert_eq!(refusal(long), Err(Refusal::Hold));
+        }
+    }
+
+    #[test]
+    fn the_level_of_a_waiter_that_there_is_not_does_not_matter() {
+        for &workload in Workload::ALL.iter().filter(|workload| !workload.has_owner()) {
+            for &waiter in Waiter::ALL {
+                let longest = |s: &mut StressStart| {
+                    s.workload = workload as u32;
+                    s.waiter = waiter as u32;
+                    s.hold_cycles = LIMITS.hold_cycles;
+                    s.arms = Arm::ALL
+                        .iter()
+                        .filter(|arm| !arm.is_floor() || workload.allows_floors())
+                        .fold(0, |set, arm| set | arm.bit());
+                };
+                assert_eq!(refusal(longest), Ok(()), "{workload:?} {waiter:?}");
+            }
         }
     }
 

@@ -40,6 +40,8 @@ impl Word for AllocatedCacheAwareRundownRef<Std> {
 }
 
 impl<R: Protection + Word + Sync> Reference for Ours<R> {
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, count: u32) -> bool {
         match count {
             1 => self.0.acquire(),
@@ -77,6 +79,8 @@ impl<R: Protection + Word + Sync> Reference for Ours<R> {
 pub(crate) struct Unknown<R>(pub(crate) R);
 
 impl<R: Reference> Reference for Unknown<R> {
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, count: u32) -> bool {
         self.0.acquire(count)
     }
@@ -103,6 +107,8 @@ impl<R: Reference> Reference for Unknown<R> {
 pub(crate) struct DoesNotWait(AtomicUsize);
 
 impl Reference for DoesNotWait {
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, _: u32) -> bool {
         self.0.load(Relaxed) == 0
     }
@@ -124,6 +130,8 @@ impl Reference for DoesNotWait {
 pub(crate) struct NeverRefuses;
 
 impl Reference for NeverRefuses {
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, _: u32) -> bool {
         true
     }
@@ -159,6 +167,8 @@ impl Stuck {
 }
 
 impl Reference for Stuck {
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, _: u32) -> bool {
         false
     }

@@ -1,5 +1,6 @@
 //! Stress: every workload on every arm, what is told while a run goes on, and how one ends.
 
+mod bounds;
 #[path = "../common/stress.rs"]
 mod common;
 mod limits;
