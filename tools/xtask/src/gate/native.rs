@@ -120,8 +120,15 @@ struct Wrong {
     arm: Arm,
     row: &'static str,
     instead: &'static str,
-    /// What the refusal has to say; `None` for a listing that is one, and whose code is wrong.
-    refusal: Option<&'static str>,
+    expect: Expect,
+}
+
+/// What has to come of a wrong listing.
+enum Expect {
+    /// It is no listing, or not of all that it calls: the refusal says this.
+    Refused(&'static str),
+    /// The code is wrong: the run fails, and each reason has one of these texts in it.
+    Found(&'static [&'static str]),
 }
 
 const WRONG: [Wrong; 5] = [
@@ -130,14 +137,14 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::Nt,
         row: "pause",
         instead: "nop",
-        refusal: Some("the bytes mean `pause`"),
+        expect: Expect::Refused("the bytes mean `pause`"),
     },
     Wrong {
         name: "foreign.uf",
         arm: Arm::Nt,
         row: "nt!KeYieldProcessorEx",
         instead: "nt!KeStallSomehow",
-        refusal: Some("`uf nt!KeStallSomehow`"),
+        expect: Expect::Refused("`uf nt!KeStallSomehow`"),
     },
     // Acquires whatever bit 0 of the word says.
     Wrong {
@@ -145,7 +152,12 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::Nt,
         row: "a801            test    al,1",
         instead: "a800            test    al,0",
-        refusal: None,
+        // It takes the pointer to the wait block for a count, and its release follows it.
+        expect: Expect::Found(&[
+            "the stack of a thread that is gone",
+            "saw the poison",
+            "holders inside",
+        ]),
     },
     // Acquires in a slot of its own making: the number of slots is not how far they are apart.
     Wrong {
@@ -153,7 +165,8 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::NtCacheAware,
         row: "8b4110          mov     eax,dword ptr [rcx+10h]",
         instead: "8b4114          mov     eax,dword ptr [rcx+14h]",
-        refusal: None,
+        // What it acquires is in no slot that a waiter sums.
+        expect: Expect::Found(&["STACK_WAIT_TIMEOUT", "saw the poison", "holders inside"]),
     },
     // Waits only if a releaser was faster than its sum.
     Wrong {
@@ -161,7 +174,8 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::NtCacheAware,
         row: "741a            je      nt!ExWaitForRundownProtectionReleaseCacheAware",
         instead: "731a            jae     nt!ExWaitForRundownProtectionReleaseCacheAware",
-        refusal: None,
+        // It returns with holders inside, whose last release then signals a wait block that is no more.
+        expect: Expect::Found(&["for the driver, writes 0x0", "saw the poison", "holders inside"]),
     },
 ];
 
@@ -179,9 +193,9 @@ fn wrong_listings(tree: &Tree, progress: &Progress) -> Result<Tally> {
         }
         let file = folder.join(wrong.name);
         fs::write(&file, changed).with_context(|| format!("{} cannot be written", file.display()))?;
-        tally.count(match wrong.refusal {
-            Some(words) => is_refused(tree, &file, words, progress)?,
-            None => is_found(tree, wrong.arm, &file, progress)?,
+        tally.count(match wrong.expect {
+            Expect::Refused(words) => is_refused(tree, &file, words, progress)?,
+            Expect::Found(reasons) => is_found(tree, wrong.arm, &file, reasons, progress)?,
         });
     }
     Ok(tally)
@@ -205,14 +219,53 @@ fn is_refused(tree: &Tree, listing: &Path, words: &str, progress: &Progress) -> 
     }))
 }
 
-fn is_found(tree: &Tree, arm: Arm, listing: &Path, progress: &Progress) -> Result<Option<String>> {
+fn is_found(
+    tree: &Tree,
+    arm: Arm,
+    listing: &Path,
+    reasons: &[&str],
+    progress: &Progress,
+) -> Result<Option<String>> {
     let scenario = Scenario::all(2, arm)[0];
     let report = tree.lab().join("reports/wrong-listing.json");
     let mut boot = Boot::new(tree, &scenario.target(Some(listing)), 1, &report);
     boot.stress(&scenario.stress(), Duration::from_secs(2), 1);
     let outcome = boot.run(progress)?;
     let faults = judge::faults(Some(scenario), &outcome.client, &outcome.lab);
-    Ok(faults
-        .is_empty()
-        .then(|| format!("`{}` found nothing wrong", boot.line())))
+    Ok(another_reason(&faults, reasons).map(|why| format!("`{}`: {why}", boot.line())))
+}
+
+/// What is wrong with the faults that were found, when each has to have one of these texts in it.
+fn another_reason(faults: &[String], reasons: &[&str]) -> Option<String> {
+    let expected = |fault: &&String| reasons.iter().any(|reason| fault.contains(reason));
+    match faults.iter().find(|fault| !expected(fault)) {
+        Some(strange) => Some(format!(
+            "{} was expected, and not: {strange}",
+            reasons.join(", or ")
+        )),
+        None => faults.is_empty().then(|| "nothing wrong was found".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lab that cannot be reached, or a machine that hangs, is no proof that wrong code is found.
+    #[test]
+    fn only_the_expected_reasons_count() {
+        let faults = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let reasons = ["saw the poison", "STACK_WAIT_TIMEOUT"];
+        assert_eq!(
+            another_reason(&faults(&["1 holder(s) saw the poison"]), &reasons),
+            None
+        );
+        for wrong in [
+            &[][..],
+            &["rundownctl: no lab"],
+            &["1 holder(s) saw the poison", "it hung"],
+        ] {
+            assert!(another_reason(&faults(wrong), &reasons).is_some(), "{wrong:?}");
+        }
+    }
 }
