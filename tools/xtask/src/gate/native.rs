@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::{
     steps::verdict,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     lab::{
-        Settings,
+        self, Settings,
         boot::Boot,
         judge,
         report::Lab,
@@ -30,6 +31,8 @@ use crate::{
 const LISTING: &str = "RUNDOWN_NATIVE_LISTING";
 /// `rundown-lab`'s exit code for bad input.
 const BAD_INPUT: i32 = 2;
+/// `rundownctl`'s for a violation, or a difference.
+const VIOLATION: i32 = 1;
 /// For each kind of reference.
 const CONFORMANCE_STEPS: &str = "100000";
 
@@ -52,6 +55,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
         conformance(tree, &own, progress)
     });
     gate.step("lab, wrong listings", |progress| wrong_listings(tree, progress));
+    gate.step("violations by a listing arrive", |progress| {
+        violations(tree, progress)
+    });
     let Some(listing) = env::var_os(LISTING).map(PathBuf::from) else {
         let why = format!("{LISTING} names no listing of it (docs/native.md)");
         return gate.not_run("lab, NT's own code", &why);
@@ -153,11 +159,7 @@ const WRONG: [Wrong; 5] = [
         row: "a801            test    al,1",
         instead: "a800            test    al,0",
         // It takes the pointer to the wait block for a count, and its release follows it.
-        expect: Expect::Found(&[
-            "the stack of a thread that is gone",
-            "saw the poison",
-            "holders inside",
-        ]),
+        expect: Expect::Found(&["for the driver, reads 0x", "saw the poison", "holders inside"]),
     },
     // Acquires in a slot of its own making: the number of slots is not how far they are apart.
     Wrong {
@@ -166,7 +168,12 @@ const WRONG: [Wrong; 5] = [
         row: "8b4110          mov     eax,dword ptr [rcx+10h]",
         instead: "8b4114          mov     eax,dword ptr [rcx+14h]",
         // What it acquires is in no slot that a waiter sums.
-        expect: Expect::Found(&["STACK_WAIT_TIMEOUT", "saw the poison", "holders inside"]),
+        expect: Expect::Found(&[
+            "STACK_WAIT_TIMEOUT",
+            "wait(s) stalled",
+            "saw the poison",
+            "holders inside",
+        ]),
     },
     // Waits only if a releaser was faster than its sum.
     Wrong {
@@ -180,24 +187,129 @@ const WRONG: [Wrong; 5] = [
 ];
 
 fn wrong_listings(tree: &Tree, progress: &Progress) -> Result<Tally> {
-    let folder = tree.target().join("wrong-listings");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let own = own_listing(tree);
-    let own = fs::read_to_string(&own).with_context(|| format!("{} cannot be read", own.display()))?;
     let mut tally = Tally::default();
     for wrong in &WRONG {
-        // The first: where there are several, that is acquire's.
-        let changed = own.replacen(wrong.row, wrong.instead, 1);
-        if changed == own {
-            bail!("own.uf has no `{}`", wrong.row);
-        }
-        let file = folder.join(wrong.name);
-        fs::write(&file, changed).with_context(|| format!("{} cannot be written", file.display()))?;
+        let file = changed(tree, wrong.name, &[(wrong.row, wrong.instead)])?;
         tally.count(match wrong.expect {
             Expect::Refused(words) => is_refused(tree, &file, words, progress)?,
             Expect::Found(reasons) => is_found(tree, wrong.arm, &file, reasons, progress)?,
         });
     }
+    Ok(tally)
+}
+
+/// Rows that are changed so that a wait waits for nobody, and a release takes its count off whatever the word says: every wait
+/// that finds a holder inside is a violation, and nothing stops the machine.
+const WAITS_FOR_NOBODY: [(&str, &str); 2] = [
+    (
+        "7701            ja      nt!ExWaitForRundownProtectionRelease+0x13",
+        "7001            jo      nt!ExWaitForRundownProtectionRelease+0x13",
+    ),
+    (
+        "a801            test    al,1\nfffff802`20001105",
+        "a800            test    al,0\nfffff802`20001105",
+    ),
+];
+
+/// An acquire that takes two references.
+const TAKES_TWO: (&str, &str) = (
+    "488d5002        lea     rdx,[rax+2]",
+    "488d5004        lea     rdx,[rax+4]",
+);
+
+/// Our own listing with these rows changed, each of which it has at least once; the first of several counts.
+fn changed(tree: &Tree, name: &str, rows: &[(&str, &str)]) -> Result<PathBuf> {
+    let folder = tree.target().join("wrong-listings");
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let own = own_listing(tree);
+    let mut listing =
+        fs::read_to_string(&own).with_context(|| format!("{} cannot be read", own.display()))?;
+    for (row, instead) in rows {
+        if !listing.contains(row) {
+            bail!("own.uf has no `{row}`");
+        }
+        // The first: where there are several, that is acquire's.
+        listing = listing.replacen(row, instead, 1);
+    }
+    let file = folder.join(name);
+    fs::write(&file, listing).with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(file)
+}
+
+/// What the driver itself counts arrives: both sorts of violation in the client's text, JSON, page and exit code and in the
+/// verdict, and the differences that conform and interop find.
+fn violations(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let file = changed(tree, "waits-for-nobody.uf", &WAITS_FOR_NOBODY)?;
+    let takes_two = changed(tree, "takes-two.uf", &[TAKES_TWO])?;
+    let mut tally = Tally::default();
+    let verdict = lab::run(
+        tree,
+        &Settings {
+            arms: vec![Arm::Nt],
+            ..settings(2, &file)
+        },
+    )?;
+    for sort in ["saw the poison", "returned with holders inside"] {
+        let told = verdict.faults().any(|fault| fault.contains(sort));
+        tally.count((!told || verdict.passed()).then(|| format!("{sort}: not so in\n{}", verdict.table())));
+    }
+    let page = tree.lab().join("reports/violations.html");
+    let stress = format!(
+        "stress --arm native --threads 1 --gap 2000 --duration 1000 --report {}",
+        page.display()
+    );
+    let conform = "conform --pair plain --steps 1000";
+    let interop = "interop --pairing native-acquires-ours-releases --rounds 10";
+    for (command, listing, text, json) in [
+        (
+            &*stress,
+            &file,
+            "VIOLATED: ",
+            &["/violations/poisoned", "/violations/inside"][..],
+        ),
+        (conform, &takes_two, "DIFFERENCE ", &["/pairs/0/differences"]),
+        (
+            interop,
+            &takes_two,
+            "FAILED at ",
+            &["/pairings/0/failed/expected"],
+        ),
+    ] {
+        let client = |options: &[&str]| {
+            let mut client = Command::new(tree.lab().join("rundownctl"));
+            let target = format!("lab:cpus=2,seed=1,timeout=60,native={}", listing.display());
+            client
+                .args(["--target", &target])
+                .args(command.split(' '))
+                .args(options);
+            process::watch(&mut client, progress)
+        };
+        let (said, object) = (client(&[])?, client(&["--json"])?);
+        let value: Value = serde_json::from_str(&object.stdout)
+            .with_context(|| format!("`{command}` printed no JSON but:\n{}", object.tail()))?;
+        let missing = json
+            .iter()
+            .find(|place| value.pointer(place).is_none_or(|value| *value == 0));
+        for (failed, what) in [
+            (
+                said.status.code() != Some(VIOLATION) || object.status.code() != Some(VIOLATION),
+                "exit code",
+            ),
+            (!said.stdout.contains(text), "text"),
+            (missing.is_some(), "JSON"),
+        ] {
+            tally.count(failed.then(|| {
+                format!(
+                    "{command}: its {what} tells nothing\n{}\n{}",
+                    said.tail(),
+                    object.tail()
+                )
+            }));
+        }
+    }
+    let page = fs::read_to_string(&page).with_context(|| format!("{} was not written", page.display()))?;
+    let none = page.contains(">0 violations in ") || !page.contains(" violations in ");
+    tally.count(none.then(|| "the page tells nothing".to_owned()));
     Ok(tally)
 }
 
