@@ -581,12 +581,12 @@ impl Record {
         caveats
     }
 
-    /// Violations that were found.
+    /// Violations that were found: the sums, or the arms' own if the driver tells more of them there.
     #[must_use]
     pub fn violations(&self) -> u64 {
-        self.counters
-            .as_ref()
-            .map_or(0, |counters| counters.violations.sum())
+        let sums = self.counters.as_ref().map(|counters| counters.violations.sum());
+        let arms = self.arms.iter().map(|arm| arm.violations.sum());
+        sums.unwrap_or(0).max(arms.fold(0, u64::saturating_add))
     }
 }
 

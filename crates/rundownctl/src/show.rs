@@ -176,6 +176,31 @@ pub fn run_table(record: &Record) -> String {
         counters.seconds,
         figures_table(counters, &record.arms)
     );
+    text += &alarms(record);
+    text += &caveats(&[record]);
+    text
+}
+
+/// What must not be, a line each: proofs that protection failed, and waits that stalled.
+#[must_use]
+pub fn alarms(record: &Record) -> String {
+    let mut text = String::new();
+    let Some(counters) = &record.counters else {
+        return text;
+    };
+    let arms = record.arms.iter().map(|arm| (arm.arm.name(), arm.violations));
+    for (name, violations) in iter::once(("all arms", counters.violations)).chain(arms) {
+        if violations.sum() > 0 {
+            // Writing to a string cannot fail, here and below.
+            let _ = writeln!(
+                text,
+                "VIOLATED: {} of {name}: {} time(s) a holder found the object gone, {} time(s) a wait returned early",
+                record.workload.name(),
+                count(violations.poisoned),
+                count(violations.inside)
+            );
+        }
+    }
     if let Some(stall) = &counters.stall {
         let _ = writeln!(
             text,
@@ -187,7 +212,6 @@ pub fn run_table(record: &Record) -> String {
             stall.holders
         );
     }
-    text += &caveats(&[record]);
     text
 }
 

@@ -1,36 +1,12 @@
 //! What the program prints is part of its contract: `tests/cmd/*.trycmd` are transcripts, told by a lab without a machine.
 //! `TRYCMD=overwrite cargo test -p rundownctl --test commands` writes them anew.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
-/// Builds the lab without a machine, where this test was built.
-fn fake_lab() -> PathBuf {
-    let test = env::current_exe().expect("this program has a path");
-    let profile = test.ancestors().nth(2).expect("it is in target/debug/deps");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "rundownctl",
-            "--example",
-            "fake-lab",
-        ])
-        .arg("--target-dir")
-        .arg(profile.parent().expect("target/debug is in target"))
-        .status()
-        .expect("cargo runs");
-    assert!(built.success(), "the fake lab does not build");
-    profile
-        .join("examples")
-        .join("fake-lab")
-        .with_extension(env::consts::EXE_EXTENSION)
-}
+#[path = "fake/program.rs"]
+mod program;
+
+use program::fake_lab;
 
 fn cases() -> trycmd::TestCases {
     let cases = trycmd::TestCases::new();

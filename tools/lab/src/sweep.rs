@@ -8,7 +8,10 @@
 //! | kill | call: the client's process dies | as above |
 //! | unload | call: the device goes by surprise; the driver is unloaded, loaded and started | as above, and it can be opened again |
 //!
-//! After each point all handles are closed, and there must be no more pool and threads than before it.
+//! After each point all handles are closed, and there must be no more pool and threads than before it. Each answer is a success or
+//! one of the sweep's own statuses: what failed to be made, what was cancelled, a handle that is gone. What else a driver may
+//! answer there its script says in lines such as `#! close,kill: 0xc0000225 0xc00002f0`; those of `cancel` only follow from a
+//! request of the same point that was cancelled before.
 
 use crate::cli::{Sweep, exit};
 use crate::client::{Client, Gone};
@@ -28,6 +31,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// The same while a person looks at the machine with gdb.
 const PERSONS_PATIENCE: Duration = Duration::from_hours(24);
 const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
+const STATUS_CANCELLED: u32 = 0xC000_0120;
+const STATUS_INVALID_HANDLE: u32 = 0xC000_0008;
+const STATUS_DEVICE_REMOVED: u32 = 0xC000_02B6;
 
 /// What is swept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +81,58 @@ impl What {
 
 /// What one point came to.
 struct Outcome {
-    /// The first request that was not successful: its line in the script, from 1, and its NTSTATUS.
-    refused: Option<(usize, u32)>,
+    /// The requests that were not successful.
+    refused: Vec<Refused>,
     seen: Seen,
+}
+
+/// A request that was not successful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refused {
+    /// Its line in the script, from 1.
+    line: usize,
+    status: u32,
+    /// Whether the script did not wait for its answer.
+    pending: bool,
+}
+
+/// The statuses that the script allows, by sweep.
+fn allowed_by(script: &str) -> Result<Vec<(What, u32)>, String> {
+    let mut allowed = Vec::new();
+    for line in script.lines().filter_map(|line| line.strip_prefix("#!")) {
+        let wrong = || format!("`#!{line}` is not `#! SWEEP,SWEEP: 0xNTSTATUS 0xNTSTATUS`");
+        let (sweeps, statuses) = line.split_once(':').ok_or_else(wrong)?;
+        for name in sweeps.split(',').map(str::trim) {
+            let what = What::ALL
+                .into_iter()
+                .find(|what| what.name() == name)
+                .ok_or_else(wrong)?;
+            for status in statuses.split_whitespace() {
+                let digits = status.strip_prefix("0x").ok_or_else(wrong)?;
+                allowed.push((what, u32::from_str_radix(digits, 16).map_err(|_| wrong())?));
+            }
+        }
+    }
+    Ok(allowed)
+}
+
+/// The first answer of a point, in the script's order, that nothing explains.
+fn unexplained(what: What, refused: &[Refused], allowed: &[(What, u32)]) -> Option<Refused> {
+    let own: &[u32] = match what {
+        What::LowResources => &[STATUS_INSUFFICIENT_RESOURCES],
+        What::Cancel => &[STATUS_CANCELLED],
+        What::Close | What::Kill => &[STATUS_CANCELLED, STATUS_INVALID_HANDLE],
+        What::Unload => &[STATUS_CANCELLED, STATUS_INVALID_HANDLE, STATUS_DEVICE_REMOVED],
+    };
+    let cancelled = refused.iter().find(|refused| refused.status == STATUS_CANCELLED);
+    let explained = |refused: &&Refused| {
+        let follows = what != What::Cancel || cancelled.is_some_and(|first| first.line < refused.line);
+        own.contains(&refused.status)
+            // The end of the script closes the handle, which ends what pends.
+            || (refused.pending && refused.status == STATUS_CANCELLED)
+            || (follows && allowed.contains(&(what, refused.status)))
+    };
+    refused.iter().find(|refused| !explained(refused)).copied()
 }
 
 /// A sweep's result.
@@ -103,10 +158,10 @@ fn without_cancels(steps: Vec<Step>) -> Result<Vec<Step>, String> {
 pub fn sweep(arguments: &Sweep) -> ExitCode {
     let script = std::fs::read_to_string(&arguments.script)
         .map_err(|e| format!("cannot read the script {}: {e}", arguments.script.display()))
-        .and_then(|text| script::parse(&text))
-        .and_then(without_cancels);
-    let steps = match script {
-        Ok(steps) => steps,
+        .and_then(|text| Ok((script::parse(&text)?, allowed_by(&text)?)))
+        .and_then(|(steps, allowed)| Ok((without_cancels(steps)?, allowed)));
+    let (steps, allowed) = match script {
+        Ok(script) => script,
         Err(text) => {
             eprintln!("rundown-lab: {text}");
             return exit::BAD_INPUT.into();
@@ -119,6 +174,7 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
         let tally = Run {
             arguments,
             steps: &steps,
+            allowed: &allowed,
             what,
         }
         .run();
@@ -173,6 +229,7 @@ fn leave_failure(arguments: &Sweep, what: What, point: u64, fault: &str) -> Resu
 struct Run<'a> {
     arguments: &'a Sweep,
     steps: &'a [Step],
+    allowed: &'a [(What, u32)],
     what: What,
 }
 
@@ -211,7 +268,8 @@ impl Run<'_> {
         // The first time may make what stays; the second is what the others are compared with.
         self.point(&mut client, (0, Action::Nothing), None)?;
         let sound = self.point(&mut client, (0, Action::Nothing), None)?;
-        if let Some((line, status)) = sound.refused {
+        let expected = |refused: &&Refused| refused.pending && refused.status == STATUS_CANCELLED;
+        if let Some(Refused { line, status, .. }) = sound.refused.iter().find(|refused| !expected(refused)) {
             tally.faults.push((
                 0,
                 format!("line {line} of the script is answered with {status:#010x} when nothing happens"),
@@ -225,7 +283,7 @@ impl Run<'_> {
                 break;
             }
             tally.points += 1;
-            tally.refused += u64::from(outcome.refused.is_some());
+            tally.refused += u64::from(outcome.refused.iter().any(|refused| !refused.pending));
             if let Some(fault) = self.fault(&mut client, &outcome, &sound.seen)? {
                 tally.faults.push((nth, fault));
             }
@@ -254,12 +312,11 @@ impl Run<'_> {
     /// What is wrong with a point's outcome.
     fn fault(&self, client: &mut Client, outcome: &Outcome, sound: &Seen) -> Result<Option<String>, Gone> {
         let mut text = String::new();
-        if let (What::LowResources, Some((line, status))) = (self.what, outcome.refused)
-            && status != STATUS_INSUFFICIENT_RESOURCES
-        {
+        if let Some(Refused { line, status, .. }) = unexplained(self.what, &outcome.refused, self.allowed) {
+            let name = self.what.name();
             let _ = write!(
                 text,
-                "line {line} is answered with {status:#010x}, not STATUS_INSUFFICIENT_RESOURCES; "
+                "line {line} is answered with {status:#010x}, which `{name}` does not explain; "
             );
         }
         let (blocks, threads) = (outcome.seen.blocks, outcome.seen.threads);
@@ -324,14 +381,18 @@ impl Run<'_> {
         for (index, id) in pending {
             answers.insert(index, client.answer(id)?);
         }
-        // A request that is pending when the handle is closed is cancelled by that.
-        let answered = |(index, step): (usize, &Step)| match step {
-            Step::Request { pending: false, .. } => Some((index, answers.get(&index)?.0)),
-            _ => None,
+        let answered = |(index, step): (usize, &Step)| {
+            let Step::Request { pending, .. } = step else {
+                return None;
+            };
+            let (status, _) = answers.get(&index)?;
+            (status >> 30 != 0).then_some(Refused {
+                line: index + 1,
+                status: *status,
+                pending: *pending,
+            })
         };
-        let refused = (self.steps.iter().enumerate().filter_map(answered))
-            .find(|&(_, status)| status >> 30 != 0)
-            .map(|(index, status)| (index + 1, status));
+        let refused = self.steps.iter().enumerate().filter_map(answered).collect();
         let seen = quiet(client, sound)?;
         Ok(Outcome { refused, seen })
     }
@@ -420,6 +481,68 @@ mod tests {
         assert_eq!((points.len(), points.last()), (10, Some(&1000)));
         assert!(points.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(spread(0, 10).is_empty());
+    }
+
+    fn refused(line: usize, status: u32, pending: bool) -> Refused {
+        Refused {
+            line,
+            status,
+            pending,
+        }
+    }
+
+    #[test]
+    fn only_the_sweeps_own_statuses_are_explained() {
+        let own: [(What, &[u32]); 5] = [
+            (What::LowResources, &[STATUS_INSUFFICIENT_RESOURCES]),
+            (What::Cancel, &[STATUS_CANCELLED]),
+            (What::Close, &[STATUS_CANCELLED, STATUS_INVALID_HANDLE]),
+            (What::Kill, &[STATUS_CANCELLED, STATUS_INVALID_HANDLE]),
+            (
+                What::Unload,
+                &[STATUS_CANCELLED, STATUS_INVALID_HANDLE, STATUS_DEVICE_REMOVED],
+            ),
+        ];
+        let all = [
+            STATUS_INSUFFICIENT_RESOURCES,
+            STATUS_CANCELLED,
+            STATUS_INVALID_HANDLE,
+            STATUS_DEVICE_REMOVED,
+            0xC000_0001,
+        ];
+        for (what, own) in own {
+            for status in all {
+                let answer = refused(3, status, false);
+                let strange = unexplained(what, &[answer], &[]);
+                assert_eq!(strange.is_none(), own.contains(&status), "{what:?} {status:#x}");
+                // What pends when the script ends is cancelled by that.
+                let strange = unexplained(what, &[refused(3, status, true)], &[]);
+                let explained = own.contains(&status) || status == STATUS_CANCELLED;
+                assert_eq!(strange.is_none(), explained, "{what:?} {status:#x}, pending");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_script_allows_is_explained_there_and_no_earlier() {
+        let allowed = allowed_by("open x rw\n#! close,cancel: 0xc0000225 0x80000011\n# a comment\n").unwrap();
+        assert_eq!(allowed.len(), 4);
+        let answers = [
+            refused(3, STATUS_CANCELLED, false),
+            refused(5, 0xC000_0225, false),
+        ];
+        assert_eq!(unexplained(What::Close, &answers[1..], &allowed), None);
+        assert_eq!(unexplained(What::Kill, &answers[1..], &allowed), Some(answers[1]));
+        assert_eq!(unexplained(What::Cancel, &answers, &allowed), None);
+        assert_eq!(
+            unexplained(What::Cancel, &answers[1..], &allowed),
+            Some(answers[1])
+        );
+        let late = [answers[1], refused(7, STATUS_CANCELLED, false)];
+        assert_eq!(unexplained(What::Cancel, &late, &allowed), Some(answers[1]));
+        for wrong in ["#! close 0x1", "#! shut: 0x1", "#! close: 12", "#! close: 0xy"] {
+            assert!(allowed_by(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Requests that no client would send: raw bytes, and structures with fields gone wrong. Each boot carries a hundred
 //! thousand of them out as a script, so that none needs a way over the pipe, and a seed repeats it. The machine stays up,
-//! nothing is left behind, and another handle's objects are as they were.
+//! nothing is left behind, another handle's objects are as they were, and each code that is valid succeeds at times: a
+//! request about an object or a run names one that was made.
 
 mod common;
 
@@ -26,6 +27,8 @@ const PER_HANDLE: usize = 1_000;
 const ACCESS_DENIED: u32 = 0xC000_0022;
 /// `STATUS_NOT_FOUND`, its answer to a cancellation that comes too late, and the driver's for another run.
 const NOT_FOUND: u32 = 0xC000_0225;
+/// The requests of a boot of which so many are sent that each code has to succeed at times.
+const SENT_OFTEN: usize = 1_000;
 /// References that somebody else holds meanwhile.
 const BYSTANDERS: u32 = 7;
 
@@ -72,10 +75,21 @@ struct Script {
 struct Client {
     line: usize,
     objects: Vec<usize>,
+    /// The line of its last start of a run, which may have been refused.
+    run: Option<usize>,
 }
 
-/// Where a request about an object has its number.
-const OBJECT: core::ops::Range<usize> = 8..16;
+/// Where a request about an object, or about a run, has its number.
+const NUMBER: core::ops::Range<usize> = 8..16;
+
+/// What the requests of all boots came to.
+#[derive(Default)]
+struct Answers {
+    /// Requests by NTSTATUS.
+    by_status: BTreeMap<u32, usize>,
+    /// For each valid code: requests that were carried out, and those of them that succeeded.
+    by_code: BTreeMap<u32, (usize, usize)>,
+}
 
 impl Script {
     fn new(seed: u64) -> Self {
@@ -102,6 +116,7 @@ impl Script {
         Client {
             line: self.say(&format!("open {INTERFACE_GUID_TEXT} rw")),
             objects: Vec::new(),
+            run: None,
         }
     }
 
@@ -136,11 +151,16 @@ impl Script {
         } else {
             client
         };
-        let objects = &self.handles[owner].objects;
-        if names_object(code) && input.get(OBJECT) == Some(&PLACEHOLDER.to_le_bytes()) && !objects.is_empty()
-        {
-            let made = *self.random.pick(objects);
-            text.replace_range(2 * OBJECT.start..2 * OBJECT.end, &format!("{{{made}:8-16}}"));
+        let made_by = match code {
+            _ if input.get(NUMBER) != Some(&PLACEHOLDER.to_le_bytes()) => None,
+            code if OF_RUNS.contains(&code) => self.handles[owner].run,
+            code if OF_OBJECTS.contains(&code) && !self.handles[owner].objects.is_empty() => {
+                Some(*self.random.pick(&self.handles[owner].objects))
+            }
+            _ => None,
+        };
+        if let Some(line) = made_by {
+            put_number(&mut text, line);
         }
         // A wait may pend for as long as its handle lives; of the others some go out while others are under way.
         if code == ioctl::OBJECT_WAIT || (code != ioctl::OBJECT_CREATE && self.random.one_in(8)) {
@@ -149,6 +169,7 @@ impl Script {
         let line = self.ioctl(handle, code, &text, room);
         match code {
             ioctl::OBJECT_CREATE if sound && room >= capacity => self.handles[client].objects.push(line),
+            ioctl::STRESS_START if sound && room >= capacity => self.handles[client].run = Some(line),
             ioctl::OBJECT_WAIT if self.random.one_in(4) => {
                 self.say(&format!("cancel {line}"));
                 self.cancelled.push(self.lines);
@@ -232,20 +253,31 @@ impl Script {
     }
 }
 
-/// The object that seeds name, until a real one takes its place.
+/// The object, or the run, that seeds name, until a real one takes its place.
 const PLACEHOLDER: u64 = 1;
 
-fn names_object(code: u32) -> bool {
-    [
-        ioctl::OBJECT_ACQUIRE,
-        ioctl::OBJECT_RELEASE,
-        ioctl::OBJECT_WAIT,
-        ioctl::OBJECT_COMPLETED,
-        ioctl::OBJECT_REINITIALIZE,
-        ioctl::OBJECT_STATE,
-        ioctl::OBJECT_DESTROY,
-    ]
-    .contains(&code)
+/// The requests that name an object.
+const OF_OBJECTS: [u32; 7] = [
+    ioctl::OBJECT_ACQUIRE,
+    ioctl::OBJECT_RELEASE,
+    ioctl::OBJECT_WAIT,
+    ioctl::OBJECT_COMPLETED,
+    ioctl::OBJECT_REINITIALIZE,
+    ioctl::OBJECT_STATE,
+    ioctl::OBJECT_DESTROY,
+];
+
+/// The requests that name a run.
+const OF_RUNS: [u32; 4] = [
+    ioctl::STRESS_RESULT,
+    ioctl::STRESS_ARM,
+    ioctl::STRESS_TURNS,
+    ioctl::STRESS_STOP,
+];
+
+/// Has a request name the object, or the run, that the answer to `line` names.
+fn put_number(text: &mut String, line: usize) {
+    text.replace_range(2 * NUMBER.start..2 * NUMBER.end, &format!("{{{line}:8-16}}"));
 }
 
 /// What is valid, small enough to be sent often.
@@ -261,9 +293,9 @@ fn seeds() -> Vec<Seed> {
     let interop = InteropRun::new(Pairing::OursWaitsNativeReleases, 1, 1);
     let storm = StressStart::storm(Arm::Ours, 2, 2);
     let (run, arm, turns) = (
-        StressQuery::new(1),
-        StressArmQuery::new(1, Arm::Ours),
-        StressTurnsQuery::new(1, 0),
+        StressQuery::new(PLACEHOLDER),
+        StressArmQuery::new(PLACEHOLDER, Arm::Ours),
+        StressTurnsQuery::new(PLACEHOLDER, 0),
     );
     add(ioctl::CONFORMANCE_RUN, &conformance.as_bytes(), 0x460);
     add(ioctl::INTEROP_RUN, &interop.as_bytes(), 0x40);
@@ -282,7 +314,7 @@ fn seeds() -> Vec<Seed> {
 }
 
 /// One boot's worth of requests; the answers to them, by NTSTATUS.
-fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut BTreeMap<u32, usize>) {
+fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut Answers) {
     let start = Instant::now();
     let mut script = Script::new(seed);
     // Somebody else's, who must not notice.
@@ -297,7 +329,7 @@ fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut BTreeMap<u32, usiz
     // To acquire and to release look the same.
     let counted = |count: u32| {
         let mut text = hex(ObjectAcquire::new(0, count).as_bytes());
-        text.replace_range(2 * OBJECT.start..2 * OBJECT.end, &format!("{{{made}:8-16}}"));
+        put_number(&mut text, made);
         text
     };
     let room = size_of::<ObjectCounted>();
@@ -347,7 +379,7 @@ fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut BTreeMap<u32, usiz
     let mut carried_out = 0;
     let mut cancels = 0;
     for (line, text) in (1..).zip(script.text.lines()) {
-        // What names an object that was not made is left out.
+        // What names an object or a run that was not made is left out.
         let Some(status) = status(line) else { continue };
         if text.starts_with("cancel ") {
             cancels += usize::from(status == SUCCESS);
@@ -360,7 +392,11 @@ fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut BTreeMap<u32, usiz
             let known = Refusal::from_status(status).is_some()
                 || [SUCCESS, CANCELLED, ACCESS_DENIED, INVALID_HANDLE].contains(&status);
             assert!(known, "0x{status:08X} is no answer of the driver's to `{text}`");
-            *answers.entry(status).or_default() += 1;
+            *answers.by_status.entry(status).or_default() += 1;
+            if let Some((sent, succeeded)) = answers.by_code.get_mut(&code_of(text)) {
+                *sent += 1;
+                *succeeded += usize::from(status == SUCCESS);
+            }
         }
     }
     let mut line = format!("seed {seed}, {cpus} CPU(s): {carried_out} requests, ");
@@ -376,23 +412,47 @@ fn boot(seed: u64, cpus: &str, requests: usize, answers: &mut BTreeMap<u32, usiz
     assert!(carried_out > requests * 9 / 10, "too many requests were left out");
 }
 
+/// The control code of a script's line.
+fn code_of(line: &str) -> u32 {
+    let digits = line.split(" 0x").nth(1).and_then(|rest| rest.split(' ').next());
+    u32::from_str_radix(digits.expect("an ioctl has a code"), 16).expect("in hexadecimal digits")
+}
+
 #[test]
 fn spoilt_requests_leave_nothing_behind() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<usize>().expect(name));
     let requests = number("RUNDOWN_FUZZ_REQUESTS").unwrap_or(REQUESTS);
-    let mut answers = BTreeMap::new();
+    let mut answers = Answers::default();
+    let codes = seeds().into_iter().map(|(code, ..)| (code, (0, 0)));
+    answers.by_code.extend(codes);
     for (seed, start) in (1..).zip((0..requests).step_by(REQUESTS)) {
         boot(seed, "1", REQUESTS.min(requests - start), &mut answers);
     }
     for seed in 1..=requests.div_ceil(REQUESTS) {
         boot(seed as u64, "2", ON_TWO, &mut answers);
     }
-    for (status, count) in &answers {
+    for (code, (sent, succeeded)) in &answers.by_code {
+        println!("{succeeded:>7} of {sent:>7} requests 0x{code:08X} succeeded");
+    }
+    for (status, count) in &answers.by_status {
         let name = Refusal::from_status(*status).map_or("", Refusal::status_name);
         println!("{count:>7} 0x{status:08X} {name}");
     }
+    // Each can, so one that never does was never tried in earnest: its number named nothing, or it came too late.
+    for (code, (sent, succeeded)) in &answers.by_code {
+        assert!(
+            *succeeded > 0 || *sent < SENT_OFTEN,
+            "none of {sent} requests 0x{code:08X} succeeded"
+        );
+    }
     if requests < REQUESTS {
         return;
+    }
+    for (code, (sent, _)) in &answers.by_code {
+        assert!(
+            *sent >= SENT_OFTEN,
+            "{sent} requests 0x{code:08X} were carried out"
+        );
     }
     for expected in [
         Refusal::UnknownCode,
@@ -412,7 +472,7 @@ fn spoilt_requests_leave_nothing_behind() {
         Refusal::Busy,
     ] {
         assert!(
-            answers.contains_key(&expected.status()),
+            answers.by_status.contains_key(&expected.status()),
             "{expected:?} never occurred"
         );
     }

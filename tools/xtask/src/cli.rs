@@ -16,8 +16,11 @@ use crate::{
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let matches = command().get_matches();
-    match carry_out(&matches) {
+    exit_code(carry_out(&command().get_matches()))
+}
+
+fn exit_code(outcome: Result<bool>) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -195,14 +198,7 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
                 ..Settings::default()
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
-            let verdict = lab::run(&tree, &settings)?;
-            if matches.get_flag("json") {
-                println!("{}", verdict.json());
-                eprintln!("{}", verdict.last_lines());
-            } else {
-                println!("{}", verdict.table());
-            }
-            Ok(verdict.passed())
+            Ok(lab::tell(&lab::run(&tree, &settings)?, matches.get_flag("json")))
         }
         "test" => {
             let deep = matches.get_flag("deep");
@@ -234,6 +230,13 @@ mod tests {
     #[test]
     fn the_definitions_are_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_good_verdict_is_a_success() {
+        assert_eq!(exit_code(Ok(true)), ExitCode::SUCCESS);
+        assert_eq!(exit_code(Ok(false)), ExitCode::FAILURE);
+        assert_eq!(exit_code(Err(anyhow::anyhow!("no lab"))), ExitCode::FAILURE);
     }
 
     #[test]

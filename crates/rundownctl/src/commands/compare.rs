@@ -111,6 +111,9 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         print::raw(show::csv(&records))?;
     } else {
         print::line(show::comparison_table(&comparison.costs, &comparison.ratios))?;
+        for record in &records {
+            print::raw(show::alarms(record))?;
+        }
         print::raw(show::caveats(&records))?;
     }
     if let Some(file) = &options.output.report {

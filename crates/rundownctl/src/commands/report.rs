@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::compare::{self, Comparison};
-use crate::{error::Error, record::Record, report, session::Session, text};
+use crate::{EXIT_VIOLATION, error::Error, record::Record, report, session::Session, text};
 
 /// What the page is about.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +48,8 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         for file in &options.files {
             records.extend(read(file)?);
         }
-        (records, 0)
+        let violated = records.iter().any(|record| record.violations() > 0);
+        (records, if violated { EXIT_VIOLATION } else { 0 })
     };
     report::write(
         &options.out,

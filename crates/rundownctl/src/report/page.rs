@@ -52,12 +52,14 @@ pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
 fn verdict(records: &[&Record]) -> Markup {
     let mut acquires = 0;
     let mut generations = 0;
-    let mut violations = 0;
+    let violations = records
+        .iter()
+        .map(|record| record.violations())
+        .fold(0, u64::saturating_add);
     let mut stalls = 0;
     for counters in records.iter().filter_map(|record| record.counters.as_ref()) {
         acquires += counters.acquires;
         generations += counters.generations;
-        violations += counters.violations.sum();
         stalls += counters.stall.map_or(0, |stall| stall.waits);
     }
     html! {

@@ -1,24 +1,31 @@
 //! A driver that exists only here: it follows the protocol, counts by rule instead of working, and misbehaves on demand.
 
 use rundown_abi::{
-    Arm, Code, CodeQuery, ConformanceResult, ConformanceRun, Header, Info, InfoRequest, InteropResult,
-    InteropRun, Latency, Limits, ObjectLimits, ObjectLimitsRequest, Observed, Operation, Refusal, Request,
-    RunState, SHARES, SpinPath, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
-    StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, TraceStep, Turn, Violations,
-    WaysOut, Workload, ioctl, limits, parse,
+    Arm, Code, CodeQuery, ConformanceResult, ConformanceRun, Header, Info, InfoRequest, InteropCheck,
+    InteropResult, InteropRun, Latency, Limits, ObjectLimits, ObjectLimitsRequest, Observed, Operation,
+    Refusal, Request, RunState, SHARES, SpinPath, Stall, StressArmQuery, StressArmResult, StressQuery,
+    StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, TraceStep,
+    Turn, Violations, WaysOut, Workload, ioctl, limits, parse,
 };
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 /// The number of its only run.
 const RUN: u64 = 42;
+/// What a failed check of interoperation had to find, and what it found.
+pub(crate) const EXPECTED: u64 = 31;
+pub(crate) const FOUND: u64 = 57;
 
 /// What the driver does, and what was done to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Driver {
     /// How often a run is asked for before it is done.
     pub(crate) polls_until_done: u32,
-    /// What it reports of every run.
+    /// What it reports of every run, and of every arm.
     pub(crate) violations: Violations,
+    pub(crate) arm_violations: Violations,
+    pub(crate) stall: Stall,
+    /// The check of interoperation that fails.
+    pub(crate) fails: Option<InteropCheck>,
     /// The comparison whose seed this is differs.
     pub(crate) differs_at: Option<u64>,
     /// How often a run was asked for.
@@ -87,7 +94,7 @@ impl Driver {
             }),
             ioctl::OBJECT_LIMITS => asked::<ObjectLimitsRequest>(input).map(|_| bytes(&object_limits())),
             ioctl::CONFORMANCE_RUN => asked(input).map(|run: ConformanceRun| self.conform(&run)),
-            ioctl::INTEROP_RUN => asked(input).map(|run: InteropRun| interoperate(&run)),
+            ioctl::INTEROP_RUN => asked(input).map(|run: InteropRun| self.interoperate(&run)),
             ioctl::STRESS_ARM => asked(input).and_then(|query: StressArmQuery| self.arm(&query)),
             ioctl::STRESS_TURNS => asked(input).and_then(|query: StressTurnsQuery| self.turns(&query)),
             _ => Err(Refusal::UnknownCode.status()),
@@ -135,7 +142,7 @@ impl Driver {
             contested: if has_owner { 5 } else { 0 },
             ways_out: ways_out(has_owner),
             violations: self.violations,
-            stall: Stall::default(),
+            stall: self.stall,
             turns_done: start.turns(),
             turns: start.turns(),
             arm: if state == RunState::Running {
@@ -166,7 +173,7 @@ impl Driver {
             generations: if has_owner { 7 } else { 0 },
             contested: if has_owner { 5 } else { 0 },
             ways_out: ways_out(has_owner && !arm.is_native()),
-            violations: self.violations,
+            violations: self.arm_violations,
             operation: latency(cycles(arm)),
             hand_over: if has_owner {
                 latency(cycles(arm) * 30)
@@ -207,6 +214,27 @@ impl Driver {
             };
         }
         bytes(&result)
+    }
+
+    /// The rounds, or what differs in the first of them.
+    fn interoperate(&self, run: &InteropRun) -> Vec<u8> {
+        let rounds = if self.fails.is_some() {
+            0
+        } else {
+            u64::from(run.rounds)
+        };
+        bytes(&InteropResult {
+            header: Header::of::<InteropResult>(),
+            pairing: run.pairing,
+            differences: u32::from(self.fails.is_some()),
+            rounds,
+            checks: rounds * 9,
+            references: rounds * 8,
+            failed: self.fails.map_or(0, |check| check as u32),
+            reserved: 0,
+            expected: self.fails.map_or(0, |_| EXPECTED),
+            found: self.fails.map_or(0, |_| FOUND),
+        })
     }
 
     fn turns(&self, query: &StressTurnsQuery) -> Answer {
@@ -256,21 +284,6 @@ fn object_limits() -> ObjectLimits {
         waits_now: 0,
         bytes_now: 0,
     }
-}
-
-fn interoperate(run: &InteropRun) -> Vec<u8> {
-    bytes(&InteropResult {
-        header: Header::of::<InteropResult>(),
-        pairing: run.pairing,
-        differences: 0,
-        rounds: run.rounds.into(),
-        checks: u64::from(run.rounds) * 9,
-        references: u64::from(run.rounds) * 8,
-        failed: 0,
-        reserved: 0,
-        expected: 0,
-        found: 0,
-    })
 }
 
 fn ways_out(waits: bool) -> WaysOut {

@@ -1,20 +1,23 @@
 //! A lab without a machine: the pipe protocol of docs/lab-pipe.md in front of [`driver::Driver`], for transcripts whose
-//! figures are the same on every machine.
+//! figures are the same on every machine. `RUNDOWN_FAKE` names what is wrong with it, such as `poisoned=7`.
 
-use std::io::{BufRead, Write, stdin, stdout};
+use std::{
+    env,
+    io::{BufRead, Write, stdin, stdout},
+    process::exit,
+};
 
 use objects::{Objects, Reply};
-use rundown_abi::WaitEnd;
+use rundown_abi::{Arm, InteropCheck, Stall, WaitEnd, WordState, ioctl};
 use rundownctl::hexadecimal::{decode, encode};
 
 mod driver;
 mod objects;
 
 fn main() {
-    let mut driver = driver::Driver {
-        polls_until_done: 1,
-        ..driver::Driver::default()
-    };
+    let wrong = env::var("RUNDOWN_FAKE").unwrap_or_default();
+    let (wrong, number) = wrong.split_once('=').unwrap_or((&wrong, "0"));
+    let mut driver = faulty(wrong, number.parse().expect("RUNDOWN_FAKE has a number"));
     let mut objects = Objects::default();
     // The ids of the requests that pend, with their objects.
     let mut pending: Vec<(String, u64)> = Vec::new();
@@ -26,6 +29,10 @@ fn main() {
             [id, "ioctl", _, code, capacity, input] => {
                 let code = u32::from_str_radix(code.trim_start_matches("0x"), 16).expect("a code");
                 let input = decode(input).expect("bytes");
+                if wrong == "bugcheck" && code == ioctl::STRESS_RESULT {
+                    say("bugcheck 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL it fell over");
+                    exit(1);
+                }
                 let reply = objects.request(code, &input).unwrap_or_else(|| {
                     Reply::Now(driver.request(code, &input, capacity.parse().expect("a size")))
                 });
@@ -51,11 +58,40 @@ fn main() {
             [id, "close", _] => complete(id, Ok(Vec::new())),
             [id, "quit"] => {
                 complete(id, Ok(Vec::new()));
-                return;
+                exit(i32::from(wrong == "leak"));
             }
             _ => say(&format!("error no request: {line}")),
         }
     }
+}
+
+/// A driver with one thing wrong, or with none.
+fn faulty(wrong: &str, number: u64) -> driver::Driver {
+    let mut driver = driver::Driver {
+        polls_until_done: 1,
+        ..driver::Driver::default()
+    };
+    match wrong {
+        "poisoned" => driver.violations.poisoned = number,
+        "inside" => driver.violations.inside = number,
+        "arm-poisoned" => driver.arm_violations.poisoned = number,
+        "arm-inside" => driver.arm_violations.inside = number,
+        "stall" => {
+            driver.stall = Stall {
+                waits: number,
+                milliseconds: number + 1,
+                generation: number + 2,
+                holders: number + 3,
+                arm: Arm::Ours as u32,
+                word: WordState::Waiting as u32,
+            }
+        }
+        "differs" => driver.differs_at = Some(number),
+        "fails" => driver.fails = Some(InteropCheck::Word),
+        "" | "bugcheck" | "leak" => {}
+        other => panic!("RUNDOWN_FAKE={other}"),
+    }
+    driver
 }
 
 const CANCELLED: u32 = 0xC000_0120;

@@ -35,7 +35,7 @@ const SMP_RUNS: u64 = 200;
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent: Consent) {
     for checker in steps::CHECKERS {
         gate.step(format!("{checker}, deep models"), |progress| {
-            steps::tests(
+            tests(
                 steps::models_by(checker, tree).args(["--", "--ignored"]),
                 progress,
             )
@@ -43,11 +43,11 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     }
     gate.step("Miri", |progress| {
         setup::ensure_miri()?;
-        steps::tests(&mut miri(tree), progress)
+        tests(&mut miri(tree), progress)
     });
     gate.step("requests, a million spoilt", |progress| {
         let mut command = steps::suite_tests(tree, "fuzz");
-        steps::tests(command.env("RUNDOWN_FUZZ_REQUESTS", "1000000"), progress)
+        tests(command.env("RUNDOWN_FUZZ_REQUESTS", "1000000"), progress)
     });
     gate.step("cargo fuzz, validation of requests", |progress| {
         setup::ensure_cargo_fuzz()?;
@@ -63,18 +63,19 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         Ok(Tally {
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
+            ..Tally::default()
         })
     });
     gate.step(format!("{REPLAYS} replays to the bit"), |progress| {
         let mut command = steps::lab_suite(tree, "lab");
         command.arg("a_replay_is_the_same_to_the_bit");
-        steps::tests(command.env("LAB_REPLAYS", REPLAYS.to_string()), progress)
+        tests(command.env("LAB_REPLAYS", REPLAYS.to_string()), progress)
     });
     gate.step(format!("{SMP_RUNS} smp runs without a false alarm"), |progress| {
         smp_runs(tree, progress)
     });
     gate.step("an hour of stress, each way out a million times", |progress| {
-        steps::tests(
+        tests(
             steps::suite_tests(tree, "hour").args(["--", "--ignored"]),
             progress,
         )
@@ -94,6 +95,15 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.group("driver, the same bytes from elsewhere", || {
         reproducible::driver(tree, toolchain)
     });
+}
+
+/// As [`steps::tests`], for tests that are meant to take long.
+fn tests(command: &mut Command, progress: &Progress) -> Result<Tally> {
+    Ok(Tally::of_tests(&process::watch_within(
+        process::HOURS,
+        command,
+        progress,
+    )?))
 }
 
 /// libFuzzer on the protocol's validation, from a corpus of valid requests.

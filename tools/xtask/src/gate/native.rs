@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::{
     steps::verdict,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     lab::{
-        Settings,
+        self, Settings,
         boot::Boot,
         judge,
         report::Lab,
@@ -30,6 +31,8 @@ use crate::{
 const LISTING: &str = "RUNDOWN_NATIVE_LISTING";
 /// `rundown-lab`'s exit code for bad input.
 const BAD_INPUT: i32 = 2;
+/// `rundownctl`'s for a violation, or a difference.
+const VIOLATION: i32 = 1;
 /// For each kind of reference.
 const CONFORMANCE_STEPS: &str = "100000";
 
@@ -52,6 +55,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
         conformance(tree, &own, progress)
     });
     gate.step("lab, wrong listings", |progress| wrong_listings(tree, progress));
+    gate.step("violations by a listing arrive", |progress| {
+        violations(tree, progress)
+    });
     let Some(listing) = env::var_os(LISTING).map(PathBuf::from) else {
         let why = format!("{LISTING} names no listing of it (docs/native.md)");
         return gate.not_run("lab, NT's own code", &why);
@@ -120,8 +126,15 @@ struct Wrong {
     arm: Arm,
     row: &'static str,
     instead: &'static str,
-    /// What the refusal has to say; `None` for a listing that is one, and whose code is wrong.
-    refusal: Option<&'static str>,
+    expect: Expect,
+}
+
+/// What has to come of a wrong listing.
+enum Expect {
+    /// It is no listing, or not of all that it calls: the refusal says this.
+    Refused(&'static str),
+    /// The code is wrong: the run fails, and each reason has one of these texts in it.
+    Found(&'static [&'static str]),
 }
 
 const WRONG: [Wrong; 5] = [
@@ -130,14 +143,14 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::Nt,
         row: "pause",
         instead: "nop",
-        refusal: Some("the bytes mean `pause`"),
+        expect: Expect::Refused("the bytes mean `pause`"),
     },
     Wrong {
         name: "foreign.uf",
         arm: Arm::Nt,
         row: "nt!KeYieldProcessorEx",
         instead: "nt!KeStallSomehow",
-        refusal: Some("`uf nt!KeStallSomehow`"),
+        expect: Expect::Refused("`uf nt!KeStallSomehow`"),
     },
     // Acquires whatever bit 0 of the word says.
     Wrong {
@@ -145,7 +158,8 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::Nt,
         row: "a801            test    al,1",
         instead: "a800            test    al,0",
-        refusal: None,
+        // It takes the pointer to the wait block for a count, and its release follows it.
+        expect: Expect::Found(&["for the driver, reads 0x", "saw the poison", "holders inside"]),
     },
     // Acquires in a slot of its own making: the number of slots is not how far they are apart.
     Wrong {
@@ -153,7 +167,13 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::NtCacheAware,
         row: "8b4110          mov     eax,dword ptr [rcx+10h]",
         instead: "8b4114          mov     eax,dword ptr [rcx+14h]",
-        refusal: None,
+        // What it acquires is in no slot that a waiter sums.
+        expect: Expect::Found(&[
+            "STACK_WAIT_TIMEOUT",
+            "wait(s) stalled",
+            "saw the poison",
+            "holders inside",
+        ]),
     },
     // Waits only if a releaser was faster than its sum.
     Wrong {
@@ -161,29 +181,135 @@ const WRONG: [Wrong; 5] = [
         arm: Arm::NtCacheAware,
         row: "741a            je      nt!ExWaitForRundownProtectionReleaseCacheAware",
         instead: "731a            jae     nt!ExWaitForRundownProtectionReleaseCacheAware",
-        refusal: None,
+        // It returns with holders inside, whose last release then signals a wait block that is no more.
+        expect: Expect::Found(&["for the driver, writes 0x0", "saw the poison", "holders inside"]),
     },
 ];
 
 fn wrong_listings(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for wrong in &WRONG {
+        let file = changed(tree, wrong.name, &[(wrong.row, wrong.instead)])?;
+        tally.count(match wrong.expect {
+            Expect::Refused(words) => is_refused(tree, &file, words, progress)?,
+            Expect::Found(reasons) => is_found(tree, wrong.arm, &file, reasons, progress)?,
+        });
+    }
+    Ok(tally)
+}
+
+/// Rows that are changed so that a wait waits for nobody, and a release takes its count off whatever the word says: every wait
+/// that finds a holder inside is a violation, and nothing stops the machine.
+const WAITS_FOR_NOBODY: [(&str, &str); 2] = [
+    (
+        "7701            ja      nt!ExWaitForRundownProtectionRelease+0x13",
+        "7001            jo      nt!ExWaitForRundownProtectionRelease+0x13",
+    ),
+    (
+        "a801            test    al,1\nfffff802`20001105",
+        "a800            test    al,0\nfffff802`20001105",
+    ),
+];
+
+/// An acquire that takes two references.
+const TAKES_TWO: (&str, &str) = (
+    "488d5002        lea     rdx,[rax+2]",
+    "488d5004        lea     rdx,[rax+4]",
+);
+
+/// Our own listing with these rows changed, each of which it has at least once; the first of several counts.
+fn changed(tree: &Tree, name: &str, rows: &[(&str, &str)]) -> Result<PathBuf> {
     let folder = tree.target().join("wrong-listings");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let own = own_listing(tree);
-    let own = fs::read_to_string(&own).with_context(|| format!("{} cannot be read", own.display()))?;
-    let mut tally = Tally::default();
-    for wrong in &WRONG {
-        // The first: where there are several, that is acquire's.
-        let changed = own.replacen(wrong.row, wrong.instead, 1);
-        if changed == own {
-            bail!("own.uf has no `{}`", wrong.row);
+    let mut listing =
+        fs::read_to_string(&own).with_context(|| format!("{} cannot be read", own.display()))?;
+    for (row, instead) in rows {
+        if !listing.contains(row) {
+            bail!("own.uf has no `{row}`");
         }
-        let file = folder.join(wrong.name);
-        fs::write(&file, changed).with_context(|| format!("{} cannot be written", file.display()))?;
-        tally.count(match wrong.refusal {
-            Some(words) => is_refused(tree, &file, words, progress)?,
-            None => is_found(tree, wrong.arm, &file, progress)?,
-        });
+        // The first: where there are several, that is acquire's.
+        listing = listing.replacen(row, instead, 1);
     }
+    let file = folder.join(name);
+    fs::write(&file, listing).with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(file)
+}
+
+/// What the driver itself counts arrives: both sorts of violation in the client's text, JSON, page and exit code and in the
+/// verdict, and the differences that conform and interop find.
+fn violations(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let file = changed(tree, "waits-for-nobody.uf", &WAITS_FOR_NOBODY)?;
+    let takes_two = changed(tree, "takes-two.uf", &[TAKES_TWO])?;
+    let mut tally = Tally::default();
+    let verdict = lab::run(
+        tree,
+        &Settings {
+            arms: vec![Arm::Nt],
+            ..settings(2, &file)
+        },
+    )?;
+    for sort in ["saw the poison", "returned with holders inside"] {
+        let told = verdict.faults().any(|fault| fault.contains(sort));
+        tally.count((!told || verdict.passed()).then(|| format!("{sort}: not so in\n{}", verdict.table())));
+    }
+    let page = tree.lab().join("reports/violations.html");
+    let stress = format!(
+        "stress --arm native --threads 1 --gap 2000 --duration 1000 --report {}",
+        page.display()
+    );
+    let conform = "conform --pair plain --steps 1000";
+    let interop = "interop --pairing native-acquires-ours-releases --rounds 10";
+    for (command, listing, text, json) in [
+        (
+            &*stress,
+            &file,
+            "VIOLATED: ",
+            &["/violations/poisoned", "/violations/inside"][..],
+        ),
+        (conform, &takes_two, "DIFFERENCE ", &["/pairs/0/differences"]),
+        (
+            interop,
+            &takes_two,
+            "FAILED at ",
+            &["/pairings/0/failed/expected"],
+        ),
+    ] {
+        let client = |options: &[&str]| {
+            let mut client = Command::new(tree.lab().join("rundownctl"));
+            let target = format!("lab:cpus=2,seed=1,timeout=60,native={}", listing.display());
+            client
+                .args(["--target", &target])
+                .args(command.split(' '))
+                .args(options);
+            process::watch(&mut client, progress)
+        };
+        let (said, object) = (client(&[])?, client(&["--json"])?);
+        let value: Value = serde_json::from_str(&object.stdout)
+            .with_context(|| format!("`{command}` printed no JSON but:\n{}", object.tail()))?;
+        let missing = json
+            .iter()
+            .find(|place| value.pointer(place).is_none_or(|value| *value == 0));
+        for (failed, what) in [
+            (
+                said.status.code() != Some(VIOLATION) || object.status.code() != Some(VIOLATION),
+                "exit code",
+            ),
+            (!said.stdout.contains(text), "text"),
+            (missing.is_some(), "JSON"),
+        ] {
+            tally.count(failed.then(|| {
+                format!(
+                    "{command}: its {what} tells nothing\n{}\n{}",
+                    said.tail(),
+                    object.tail()
+                )
+            }));
+        }
+    }
+    let page = fs::read_to_string(&page).with_context(|| format!("{} was not written", page.display()))?;
+    let none = page.contains(">0 violations in ") || !page.contains(" violations in ");
+    tally.count(none.then(|| "the page tells nothing".to_owned()));
     Ok(tally)
 }
 
@@ -205,14 +331,53 @@ fn is_refused(tree: &Tree, listing: &Path, words: &str, progress: &Progress) -> 
     }))
 }
 
-fn is_found(tree: &Tree, arm: Arm, listing: &Path, progress: &Progress) -> Result<Option<String>> {
+fn is_found(
+    tree: &Tree,
+    arm: Arm,
+    listing: &Path,
+    reasons: &[&str],
+    progress: &Progress,
+) -> Result<Option<String>> {
     let scenario = Scenario::all(2, arm)[0];
     let report = tree.lab().join("reports/wrong-listing.json");
     let mut boot = Boot::new(tree, &scenario.target(Some(listing)), 1, &report);
     boot.stress(&scenario.stress(), Duration::from_secs(2), 1);
     let outcome = boot.run(progress)?;
     let faults = judge::faults(Some(scenario), &outcome.client, &outcome.lab);
-    Ok(faults
-        .is_empty()
-        .then(|| format!("`{}` found nothing wrong", boot.line())))
+    Ok(another_reason(&faults, reasons).map(|why| format!("`{}`: {why}", boot.line())))
+}
+
+/// What is wrong with the faults that were found, when each has to have one of these texts in it.
+fn another_reason(faults: &[String], reasons: &[&str]) -> Option<String> {
+    let expected = |fault: &&String| reasons.iter().any(|reason| fault.contains(reason));
+    match faults.iter().find(|fault| !expected(fault)) {
+        Some(strange) => Some(format!(
+            "{} was expected, and not: {strange}",
+            reasons.join(", or ")
+        )),
+        None => faults.is_empty().then(|| "nothing wrong was found".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lab that cannot be reached, or a machine that hangs, is no proof that wrong code is found.
+    #[test]
+    fn only_the_expected_reasons_count() {
+        let faults = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let reasons = ["saw the poison", "STACK_WAIT_TIMEOUT"];
+        assert_eq!(
+            another_reason(&faults(&["1 holder(s) saw the poison"]), &reasons),
+            None
+        );
+        for wrong in [
+            &[][..],
+            &["rundownctl: no lab"],
+            &["1 holder(s) saw the poison", "it hung"],
+        ] {
+            assert!(another_reason(&faults(wrong), &reasons).is_some(), "{wrong:?}");
+        }
+    }
 }

@@ -66,7 +66,7 @@ fn run(tree: &Tree, progress: &Progress, stage: &str, options: impl FnOnce(&mut 
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_PROFILE_TEST_DEBUG", "0");
     options(&mut command);
-    let finished = process::watch(&mut command, progress)?;
+    let finished = process::watch_within(process::HOURS, &mut command, progress)?;
     // 2: some survive; 3: some ran into the time-out. Those are judged here.
     if !matches!(finished.status.code(), Some(0 | 2 | 3)) {
         bail!(
@@ -178,7 +178,7 @@ impl Expected {
         let viable = by_tests.caught.len() + by_tests.missed.len() + by_tests.timed_out.len();
         let mut tally = Tally {
             passed: (by_tests.caught.len() + by_loom.caught.len()) as u64,
-            failures: Vec::new(),
+            ..Tally::default()
         };
         if viable == 0 {
             tally.failures.push("there was no mutant that compiles".into());

@@ -325,7 +325,11 @@ pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     if passed == 0 && failures.is_empty() {
         bail!("nothing was run");
     }
-    Ok(Tally { passed, failures })
+    Ok(Tally {
+        passed,
+        failures,
+        ..Tally::default()
+    })
 }
 
 fn program(command: &mut Command, progress: &Progress) -> Result<Tally> {

@@ -1,6 +1,9 @@
-//! Counting: what ran, what failed, how long it took.
+//! Counting: what ran, what failed, what was ignored, how long it took.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
@@ -16,6 +19,8 @@ pub(super) struct Tally {
     pub(super) passed: u64,
     /// What failed, each in words: the first line says what, the others why.
     pub(super) failures: Vec<String>,
+    /// Tests that were left out, by the reason that their source gives.
+    pub(super) ignored: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -24,12 +29,13 @@ impl Tally {
         Self {
             passed: u64::from(failure.is_none()),
             failures: failure.into_iter().collect(),
+            ..Self::default()
         }
     }
 
     /// Counts one more check.
     pub(super) fn count(&mut self, failure: Option<String>) {
-        let Self { passed, failures } = Self::one(failure);
+        let Self { passed, failures, .. } = Self::one(failure);
         self.passed += passed;
         self.failures.extend(failures);
     }
@@ -50,7 +56,11 @@ impl Tally {
         } else if passed == 0 {
             failures.push("it ran no test".into());
         }
-        Self { passed, failures }
+        Self {
+            passed,
+            failures,
+            ignored: ignored(&finished.text),
+        }
     }
 
     /// The points that `rundown-lab sweep` tried, by its own count. A sweep that failed is a failure, whatever its other points came to.
@@ -67,7 +77,11 @@ impl Tally {
         } else if passed == 0 || !finished.status.success() {
             failures.push(explained(finished));
         }
-        Self { passed, failures }
+        Self {
+            passed,
+            failures,
+            ..Self::default()
+        }
     }
 
     /// The tests that `node --test` ran, by its own count.
@@ -91,6 +105,7 @@ impl Tally {
         Self {
             passed,
             failures: failure.into_iter().collect(),
+            ..Self::default()
         }
     }
 }
@@ -101,7 +116,12 @@ fn explained(finished: &Finished) -> String {
         let line = line.trim();
         line.starts_with("error") || line.starts_with("Diff in") || line.ends_with("FAILED")
     };
-    let what = finished.text.lines().find(says_what).unwrap_or("it says not why");
+    let says = finished.text.lines().find(says_what);
+    let what = finished
+        .timed_out
+        .as_deref()
+        .or(says)
+        .unwrap_or("it says not why");
     let failures = test_failures(&finished.text);
     let why = if failures.is_empty() {
         finished.tail()
@@ -144,6 +164,19 @@ fn count_tests(text: &str) -> (u64, u64) {
         sums.1 += number("failed");
     }
     sums
+}
+
+/// The tests that libtest says it ignored, by reason.
+fn ignored(text: &str) -> BTreeMap<String, u64> {
+    let mut reasons = BTreeMap::new();
+    let reason = |line: &str| {
+        let (_, reason) = line.trim().strip_prefix("test ")?.split_once(" ... ignored")?;
+        Some(reason.strip_prefix(", ").unwrap_or("no reason").to_owned())
+    };
+    for reason in text.lines().filter_map(reason) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    reasons
 }
 
 struct Step {
@@ -255,7 +288,7 @@ impl Gate {
         let mut table = Table::new();
         table
             .load_style(UTF8_FULL_CONDENSED)
-            .set_header(["step", "passed", "failed", "time"]);
+            .set_header(["step", "passed", "failed", "ignored", "time"]);
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         for Step {
             name,
@@ -265,11 +298,12 @@ impl Gate {
         } in &self.steps
         {
             let numbers = if not_run.is_some() {
-                ["not run", "", ""].map(Into::into)
+                ["not run", "", "", ""].map(Into::into)
             } else {
                 [
                     tally.passed.to_string(),
                     tally.failures.len().to_string(),
+                    tally.ignored.values().sum::<u64>().to_string(),
                     seconds(*time),
                 ]
             };
@@ -284,6 +318,9 @@ impl Gate {
         {
             if let Some(why) = not_run {
                 text.extend(["NOT RUN ", name, ": ", why, "\n"]);
+            }
+            for (reason, number) in &tally.ignored {
+                text.extend(["IGNORED ", name, ": ", &number.to_string(), ", ", reason, "\n"]);
             }
             for failure in tally.failures.iter().filter(|failure| !failure.is_empty()) {
                 // The rest was printed when it happened.
@@ -318,7 +355,35 @@ mod tests {
             stderr: String::new(),
             text: text.into(),
             status,
+            timed_out: None,
         }
+    }
+
+    #[test]
+    fn what_took_too_long_says_so_first() {
+        let mut late = finished("test result: ok. 3 passed; 0 failed\n", "false");
+        late.timed_out = Some("Running tests/lab.rs: hangs: not done after 1.0 s".into());
+        let failures = Tally::of_tests(&late).failures;
+        assert!(
+            failures[0].starts_with("Running tests/lab.rs: hangs"),
+            "{failures:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_ignored_is_told_with_its_reason() {
+        let text = "test a ... ignored, needs the lab\ntest b ... ignored, needs the lab\ntest c ... ignored\n\
+                    test d ... ok\ntest result: ok. 1 passed; 0 failed; 3 ignored\n";
+        let tally = Tally::of_tests(&finished(text, "true"));
+        let ignored: Vec<_> = tally
+            .ignored
+            .iter()
+            .map(|(why, number)| (&**why, *number))
+            .collect();
+        assert_eq!(ignored, [("needs the lab", 2), ("no reason", 1)]);
+        let mut gate = Gate::default();
+        gate.step("first", |_| Ok(tally));
+        assert!(gate.summary().contains("IGNORED first: 2, needs the lab\n"));
     }
 
     #[test]
@@ -341,7 +406,7 @@ mod tests {
             passed,
             Tally {
                 passed: 3,
-                failures: Vec::new()
+                ..Tally::default()
             }
         );
     }
@@ -367,7 +432,7 @@ mod tests {
             Tally::of_sweeps(&finished(text, "true")),
             Tally {
                 passed: 434,
-                failures: Vec::new()
+                ..Tally::default()
             }
         );
         let text = "passed cancel: 3 points, 0 with a request refused (1.0 s)\nFAILED kill: 2 points, 0 with a request refused (1.0 s)\n  at 2: why\n";
@@ -396,7 +461,7 @@ mod tests {
             Tally::of_node(&finished),
             Tally {
                 passed: 11,
-                failures: Vec::new()
+                ..Tally::default()
             }
         );
         finished.stdout.clear();
@@ -437,7 +502,7 @@ mod tests {
         assert!(!gate.passed(), "nothing ran");
         assert!(gate.step("first", |_| Ok(Tally {
             passed: 4,
-            failures: Vec::new()
+            ..Tally::default()
         })));
         assert!(gate.passed());
         assert!(!gate.step("second", |_| bail!("no such\nthing")));

@@ -29,7 +29,6 @@ impl Sum {
             self.refused += counters.refused;
             self.generations += counters.generations;
             self.contested += counters.contested;
-            self.violations += counters.violations.poisoned + counters.violations.inside;
             self.seconds += counters.seconds;
             self.ways_out.add(match arm {
                 Arm::Ours => &counters.ways_out,
@@ -37,6 +36,8 @@ impl Sum {
                 Arm::Native | Arm::Nt | Arm::NtCacheAware => &lab.counters.native.waits,
             });
         }
+        let violations = client.violations();
+        self.violations += violations.poisoned + violations.inside;
         self.leaks += lab.leaks;
         self.bugchecks += u64::from(lab.bugcheck.is_some());
     }
@@ -214,17 +215,21 @@ pub(crate) fn faults(scenario: Option<Scenario>, client: &Client, lab: &Lab) -> 
     if lab.leaks > 0 {
         faults.push(format!("the driver left {} thing(s) behind", lab.leaks));
     }
+    let violations = client.violations();
+    if violations.poisoned > 0 {
+        faults.push(format!("{} holder(s) saw the poison", violations.poisoned));
+    }
+    if violations.inside > 0 {
+        faults.push(format!(
+            "{} wait(s) returned with holders inside",
+            violations.inside
+        ));
+    }
     if let Some(counters) = &client.counters {
-        if counters.violations.poisoned > 0 {
+        if let Some(stall) = counters.stall {
             faults.push(format!(
-                "{} holder(s) saw the poison",
-                counters.violations.poisoned
-            ));
-        }
-        if counters.violations.inside > 0 {
-            faults.push(format!(
-                "{} wait(s) returned with holders inside",
-                counters.violations.inside
+                "{} wait(s) stalled, the longest for {} ms",
+                stall.waits, stall.milliseconds
             ));
         }
         // The counters of a run that died are not final, and its boot has failed already.
@@ -290,7 +295,8 @@ mod tests {
     fn client(ways: &Value, generations: u64) -> Client {
         serde_json::from_value(json!({
             "arm": "ours", "acquires": 1000, "refused": 20, "generations": generations, "contested": 30,
-            "ways_out": ways, "violations": {"poisoned": 0, "inside": 0}, "seconds": 0.5
+            "ways_out": ways, "violations": {"poisoned": 0, "inside": 0}, "stall": null, "seconds": 0.5,
+            "arms": [{"violations": {"poisoned": 0, "inside": 0}}]
         }))
         .unwrap()
     }

@@ -14,11 +14,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::verdict::Verdict;
 use self::{
     boot::Boot,
     judge::Sum,
     scenario::{Arm, Scenario},
-    verdict::{Row, Verdict},
+    verdict::Row,
 };
 use crate::{progress::Progress, tree::Tree};
 
@@ -88,6 +89,17 @@ pub(crate) fn run(tree: &Tree, settings: &Settings) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// Prints a verdict, as a table or as JSON; whether it is a good one.
+pub(crate) fn tell(verdict: &Verdict, json: bool) -> bool {
+    if json {
+        println!("{}", verdict.json());
+        eprintln!("{}", verdict.last_lines());
+    } else {
+        println!("{}", verdict.table());
+    }
+    verdict.passed()
+}
+
 /// Boots a scenario again and again until it has its share, fails, or has had its rounds.
 fn run_scenario(
     tree: &Tree,
@@ -135,4 +147,190 @@ fn run_scenario(
         verdict::count(sum.generations)
     ));
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The client's part is played by a script that tells what it is given, and leaves what it is given as the lab's report.
+    const STAND_IN: &str = "#!/bin/sh\nfor word; do case $word in *report=*) report=${word##*report=};; esac; done\n\
+                            cp ${0%/*}/report.json $report\ncat ${0%/*}/client.json\n";
+
+    /// What client and lab say of a run with which nothing is wrong, and that reaches what is demanded of the native arm.
+    fn sound() -> (Value, Value) {
+        let ways =
+            json!({"drained": 9000, "mwaitx": 900, "pause": 0, "dispatch": 0, "event": 100, "late": 0});
+        let nothing = json!({"poisoned": 0, "inside": 0});
+        let client = json!({
+            "acquires": 1_000_000, "refused": 20, "generations": 10_000, "contested": 30,
+            "ways_out": {"drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 0},
+            "violations": nothing, "stall": null, "seconds": 0.5, "arms": [{"violations": nothing}]
+        });
+        let lab = json!({
+            "passed": true, "bugcheck": null, "leaks": 0, "routines": {}, "seconds": 1.0,
+            "counters": {
+                "stack_event_waits": 100, "monitorx_series": 0, "cr8_reads": {"below_dispatch": 0, "at_dispatch": 0},
+                "native": {"acquires": 1_000_000, "refused": 20, "waits": ways}
+            },
+            "events": {"Rundown.Driver": {"RunStarted": 1, "RunFinished": 1}}
+        });
+        (client, lab)
+    }
+
+    /// The verdict on one boot of which client and lab say this.
+    fn verdict(name: &str, client: &Value, lab: &Value) -> Verdict {
+        let root = std::env::temp_dir().join(format!("xtask-verdict-{}-{name}", std::process::id()));
+        let tree = Tree::at(&root);
+        fs::create_dir_all(tree.lab()).unwrap();
+        let program = tree.lab().join("rundownctl");
+        fs::write(&program, STAND_IN).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(tree.lab().join("client.json"), client.to_string()).unwrap();
+        fs::write(tree.lab().join("report.json"), lab.to_string()).unwrap();
+        let settings = Settings {
+            cpus: vec![2],
+            arms: vec![Arm::Native],
+            ..Settings::default()
+        };
+        let verdict = run(&tree, &settings).unwrap();
+        fs::remove_dir_all(root).unwrap();
+        verdict
+    }
+
+    #[test]
+    fn a_sound_run_passes() {
+        let (client, lab) = sound();
+        let verdict = verdict("sound", &client, &lab);
+        assert!(tell(&verdict, false), "{}", verdict.table());
+        let json = verdict.json();
+        assert_eq!(json["passed"], true);
+        for column in ["violations", "leaks", "bugchecks"] {
+            assert_eq!(json["runs"][0][column], 0, "{column}");
+        }
+    }
+
+    /// Each by itself, at the least that it can be: the verdict is FAILED and says it, and its column counts it.
+    #[test]
+    fn each_fault_alone_fails() {
+        let bugcheck = json!({"code": "0xD1", "name": "NAME", "text": "it fell over"});
+        let error = json!({"kind": "driver-failed", "message": "it is gone"});
+        let stall = json!({"waits": 3, "milliseconds": 5001});
+        let inside = "1 wait(s) returned with holders inside";
+        let client = [
+            (
+                "/violations/poisoned",
+                json!(1),
+                "1 holder(s) saw the poison",
+                "violations",
+            ),
+            ("/violations/inside", json!(1), inside, "violations"),
+            (
+                "/arms/0/violations/poisoned",
+                json!(1),
+                "1 holder(s) saw the poison",
+                "violations",
+            ),
+            ("/arms/0/violations/inside", json!(1), inside, "violations"),
+            ("/stall", stall, "3 wait(s) stalled, the longest for 5001 ms", ""),
+            ("/error", error, "rundownctl: it is gone", ""),
+            ("/acquires", json!(1_000_001), "acquires granted", ""),
+            ("/refused", json!(21), "acquires refused", ""),
+            ("/generations", json!(10_001), "generations", ""),
+        ];
+        let lab = [
+            ("/leaks", json!(1), "left 1 thing(s) behind", "leaks"),
+            (
+                "/bugcheck",
+                bugcheck,
+                "bugcheck 0xD1 NAME: it fell over",
+                "bugchecks",
+            ),
+            ("/passed", json!(false), "gives no reason", ""),
+            (
+                "/counters/native/acquires",
+                json!(999_999),
+                "acquires granted",
+                "",
+            ),
+            ("/counters/native/refused", json!(19), "acquires refused", ""),
+            ("/counters/native/waits/drained", json!(9001), "generations", ""),
+            (
+                "/events/Rundown.Driver/RunStarted",
+                json!(0),
+                "events RunStarted",
+                "",
+            ),
+            (
+                "/events/Rundown.Driver/RunFinished",
+                json!(2),
+                "events RunFinished",
+                "",
+            ),
+        ];
+        let sides = client
+            .into_iter()
+            .map(|case| (0, case))
+            .chain(lab.into_iter().map(|case| (1, case)));
+        for (number, (side, (place, value, told, column))) in sides.enumerate() {
+            let (client, lab) = sound();
+            let mut both = [client, lab];
+            if place == "/error" {
+                both[side]["error"] = value;
+            } else {
+                *both[side].pointer_mut(place).unwrap() = value;
+            }
+            let verdict = verdict(&number.to_string(), &both[0], &both[1]);
+            let table = verdict.table();
+            assert!(!tell(&verdict, number.is_multiple_of(2)), "{place}: {table}");
+            let failed = table.lines().find(|line| line.starts_with("FAILED "));
+            assert!(failed.is_some_and(|line| line.contains(told)), "{place}: {table}");
+            assert_eq!(verdict.faults().count(), 1, "{place}: {table}");
+            let json = verdict.json();
+            assert_eq!(json["passed"], false, "{place}");
+            for name in ["violations", "leaks", "bugchecks"] {
+                assert_eq!(
+                    json["runs"][0][name],
+                    u64::from(name == column),
+                    "{place}: {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_without_counters_fails() {
+        let verdict = verdict("silent", &json!({}), &sound().1);
+        assert!(!verdict.passed() && verdict.table().contains("ended without counters"));
+    }
+
+    /// The boot is made again until each demand is met, and what is never met fails.
+    #[test]
+    fn each_demand_that_is_not_met_fails() {
+        for (place, told) in [
+            ("/contested", "generations with a holder inside: 0"),
+            ("/refused", "acquires refused: 0"),
+        ] {
+            let (mut client, mut lab) = sound();
+            *client.pointer_mut(place).unwrap() = json!(0);
+            if place == "/refused" {
+                *lab.pointer_mut("/counters/native/refused").unwrap() = json!(0);
+            }
+            let verdict = verdict(told.split(' ').next().unwrap(), &client, &lab);
+            assert!(
+                !verdict.passed() && verdict.table().contains(told),
+                "{}",
+                verdict.table()
+            );
+            assert_eq!(
+                verdict.json()["runs"][0]["acquires"],
+                MOST_ROUNDS * 1_000_000,
+                "{place}: it gave up early"
+            );
+        }
+    }
 }

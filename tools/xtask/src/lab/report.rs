@@ -41,6 +41,9 @@ impl WaysOut {
 pub(crate) struct Client {
     #[serde(flatten)]
     pub(crate) counters: Option<Counters>,
+    /// Each arm's figures; none when the run did not end by itself.
+    #[serde(default)]
+    pub(crate) arms: Vec<ArmFigures>,
     pub(crate) error: Option<ClientError>,
 }
 
@@ -53,7 +56,22 @@ pub(crate) struct Counters {
     pub(crate) contested: u64,
     pub(crate) ways_out: WaysOut,
     pub(crate) violations: Violations,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(crate) stall: Option<Stall>,
     pub(crate) seconds: f64,
+}
+
+/// What the driver tells of one arm.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct ArmFigures {
+    pub(crate) violations: Violations,
+}
+
+/// Waits that lasted longer than the driver's threshold.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Stall {
+    pub(crate) waits: u64,
+    pub(crate) milliseconds: u64,
 }
 
 /// Proofs that protection failed.
@@ -61,6 +79,19 @@ pub(crate) struct Counters {
 pub(crate) struct Violations {
     pub(crate) poisoned: u64,
     pub(crate) inside: u64,
+}
+
+impl Client {
+    /// What the run tells of violations: the sums, or the arms' own where the driver tells more of them there.
+    pub(crate) fn violations(&self) -> Violations {
+        let sums = self.counters.as_ref().map(|counters| counters.violations);
+        let sums = sums.unwrap_or_default();
+        let arms = |of: fn(&Violations) -> u64| self.arms.iter().map(|arm| of(&arm.violations)).sum::<u64>();
+        Violations {
+            poisoned: sums.poisoned.max(arms(|arm| arm.poisoned)),
+            inside: sums.inside.max(arms(|arm| arm.inside)),
+        }
+    }
 }
 
 /// Why the client gave up.
