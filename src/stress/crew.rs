@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use rundown_abi::{Arm as Name, Limits, Refusal, StressStart, Waiter, Workload, flags};
-use rundown_stress::{Arm, Event, Level, Memory, Plan, Role, Run, Tally};
+use rundown_abi::{Arm as Name, Limits, Refusal, StressStart};
+use rundown_stress::{Arm, Event, Level, Memory, Plan, Role, Run, Tally, Workload, protocol};
 
 use super::arms::AnyArm;
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
         processors, trace,
     },
 };
-
-/// How long a wait may last before it is reported as stalled, when the request does not say, in milliseconds.
-const STALL: u32 = 5_000;
 
 /// What all threads of a run share, in resident memory.
 pub(super) struct Shared {
@@ -48,37 +45,6 @@ struct Conductor {
     start: StressStart,
 }
 
-/// What the engine is to do.
-fn plan(start: &StressStart) -> Result<Plan, Refusal> {
-    let stall = match start.stall_milliseconds {
-        0 => STALL,
-        milliseconds => milliseconds,
-    };
-    Ok(Plan {
-        workload: match Workload::from_wire(start.workload).ok_or(Refusal::Workload)? {
-            Workload::Storm => rundown_stress::Workload::Storm,
-            Workload::Uncontended => rundown_stress::Workload::Uncontended,
-            Workload::Contended => rundown_stress::Workload::Contended,
-            Workload::Refused => rundown_stress::Workload::Refused,
-            Workload::HandOff => rundown_stress::Workload::HandOff,
-            Workload::Batches => rundown_stress::Workload::Batches,
-            Workload::Dpcs => rundown_stress::Workload::Dpcs,
-        },
-        waiter: match Waiter::from_wire(start.waiter).ok_or(Refusal::Waiter)? {
-            Waiter::Passive => Level::Passive,
-            Waiter::Apc => Level::Apc,
-            Waiter::Dispatch => Level::Dispatch,
-        },
-        holders: start.threads as usize,
-        hold_cycles: start.hold_cycles,
-        gap_cycles: start.gap_cycles,
-        batch: start.batch,
-        false_sharing: start.flags & flags::FALSE_SHARING != 0,
-        stall_cycles: (clock::cycle_frequency() / 1_000).saturating_mul(stall.into()),
-        seed: start.seed,
-    })
-}
-
 /// Processors besides the owner's, which is 0; at least one.
 fn others() -> u32 {
     processors::active().saturating_sub(1).max(1)
@@ -91,7 +57,7 @@ fn holder_processor(plan: &Plan, holder: u32) -> u32 {
     let all = processors::active().max(1);
     if !plan.workload.has_owner() {
         holder % all
-    } else if plan.waiter == Level::Dispatch || plan.workload == rundown_stress::Workload::Dpcs {
+    } else if plan.waiter == Level::Dispatch || plan.workload == Workload::Dpcs {
         1 + holder % others()
     } else {
         (1 + holder) % all
@@ -104,7 +70,7 @@ impl Crew {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     pub(super) fn start(number: u64, start: &StressStart, limits: &Limits) -> Result<Self, Refusal> {
-        let plan = plan(start)?;
+        let plan = protocol::plan(start, clock::cycle_frequency() / 1_000)?;
         let names = || Name::of_set(start.arms);
         let bytes = names().fold(0, |sum: usize, name| {
             sum.saturating_add(AnyArm::bytes(name, &plan))
@@ -155,7 +121,7 @@ impl Crew {
             .map_err(|_| Refusal::Resources)?;
         for (index, number) in (0..start.threads).enumerate() {
             let processor = holder_processor(plan, number);
-            let remote = if plan.workload == rundown_stress::Workload::Dpcs {
+            let remote = if plan.workload == Workload::Dpcs {
                 // From its own processor it asks the next one that is not the owner's.
                 let next = 1 + processor % others();
                 Some(RemoteProcessor::new(next).ok_or(Refusal::Resources)?)

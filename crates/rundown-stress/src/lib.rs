@@ -16,6 +16,7 @@
 //! | [`histogram`](Histogram) | distributions of times |
 //! | [`schedule`](Schedule) | whose turn it is |
 //! | [`run`](Run) | all of it, from turn to turn; and the watch over stalled waits |
+//! | [`protocol`] | requests as plans, and figures as answers |
 //!
 //! The engine neither makes threads nor knows a clock, an event or a pool: a driver and a test bring their own
 //! [`Thread`], [`Signals`] and [`Memory`]. It has no unsafe code.
@@ -35,6 +36,7 @@ mod objects;
 mod owner;
 mod pairs;
 mod plan;
+pub mod protocol;
 mod random;
 mod reference;
 mod run;

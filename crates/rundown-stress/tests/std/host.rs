@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     ops::Deref,
-    sync::{Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
 };
@@ -86,28 +86,28 @@ impl Memory for Short {
 struct Flags {
     /// Turns that were opened.
     opened: u32,
+    /// Threads that have done the first turn.
+    through: usize,
     arrived: bool,
     awake: bool,
 }
 
-#[derive(Default)]
-pub(crate) struct HostSignals {
-    flags: Mutex<Flags>,
-    changed: Condvar,
-}
+#[derive(Clone, Default)]
+pub(crate) struct HostSignals(Arc<(Mutex<Flags>, Condvar)>);
 
 impl HostSignals {
     fn set(&self, change: impl FnOnce(&mut Flags)) {
-        change(&mut self.flags.lock().unwrap());
-        self.changed.notify_all();
+        change(&mut self.0.0.lock().unwrap());
+        self.0.1.notify_all();
     }
 
     /// Waits for `flag`, up to `microseconds`; whether it came.
     fn wait(&self, microseconds: u64, flag: impl Fn(&mut Flags) -> bool) -> bool {
-        let flags = self.flags.lock().unwrap();
+        let flags = self.0.0.lock().unwrap();
         let mut came = false;
         let _flags = self
-            .changed
+            .0
+            .1
             .wait_timeout_while(flags, Duration::from_micros(microseconds), |flags| {
                 came = flag(flags);
                 !came
@@ -122,6 +122,9 @@ impl Signals for HostSignals {
         self.set(|flags| flags.opened = turn + 1);
     }
     fn pass(&self, turn: u32) {
+        if turn == 1 {
+            self.set(|flags| flags.through += 1);
+        }
         assert!(
             self.wait(60_000_000, |flags| flags.opened > turn),
             "turn {turn} never came"
@@ -145,6 +148,7 @@ impl Signals for HostSignals {
 pub(crate) struct HostRun<A: Arm> {
     run: Run<A, HostSignals, Heap>,
     plan: Plan,
+    signals: HostSignals,
 }
 
 impl<A: Arm> Deref for HostRun<A> {
@@ -159,6 +163,11 @@ impl<A: Arm> HostRun<A> {
     pub(crate) fn tally(&self, arm: usize) -> Tally {
         self.run.arms()[arm].tally()
     }
+
+    /// Waits until `threads` have done the first turn.
+    pub(crate) fn await_threads(&self, threads: usize) {
+        assert!(self.signals.wait(60_000_000, |flags| flags.through >= threads));
+    }
 }
 
 pub(crate) fn new<A: Arm>(
@@ -169,10 +178,11 @@ pub(crate) fn new<A: Arm>(
     warm_up: Duration,
 ) -> HostRun<A> {
     let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap();
+    let signals = HostSignals::default();
     let run = Run::new(
         plan,
         arms,
-        HostSignals::default(),
+        signals.clone(),
         rounds,
         microseconds(turn),
         microseconds(warm_up),
@@ -180,6 +190,7 @@ pub(crate) fn new<A: Arm>(
     HostRun {
         run: run.expect("memory"),
         plan,
+        signals,
     }
 }
 

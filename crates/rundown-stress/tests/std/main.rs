@@ -1,5 +1,6 @@
 //! The engine over std's threads: sound references pass under every workload, and unsound ones are found.
 
+mod counters;
 mod host;
 mod references;
 
