@@ -98,7 +98,7 @@ impl<'a> Script<'a> {
     }
 
     fn properties(&self) -> Vec<&'a str> {
-        let names = self.all("member_access").into_iter().flat_map(|access| {
+        let names = self.all("member_access").into_iter().filter_map(|access| {
             let own = access.named_child(1).filter(|name| name.kind() == "member_name");
             own.map(|name| self.text(name))
         });
