@@ -1,11 +1,13 @@
 //! scripts/walk.ps1, which no PowerShell runs here, against what is known to differ in Windows PowerShell: the script's
-//! syntax by a grammar of others, and a rule for each trap that a script like it falls into.
+//! syntax by a grammar of others, and a rule for each trap that a script like it falls into. And the syntax of the
+//! workflow's steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tree_sitter::{Node, Parser, Tree};
 
 const SCRIPT: &str = include_str!("../../../scripts/walk.ps1");
+const WORKFLOW: &str = include_str!("../../../.github/workflows/windows.yml");
 
 /// Properties that the script reads and that their objects always have: of what, and who says so. `Set-StrictMode` makes
 /// an error of any other (about *Set-StrictMode*, Microsoft Learn).
@@ -98,7 +100,7 @@ impl<'a> Script<'a> {
     }
 
     fn properties(&self) -> Vec<&'a str> {
-        let names = self.all("member_access").into_iter().flat_map(|access| {
+        let names = self.all("member_access").into_iter().filter_map(|access| {
             let own = access.named_child(1).filter(|name| name.kind() == "member_name");
             own.map(|name| self.text(name))
         });
@@ -172,4 +174,45 @@ fn each_fault_is_found() {
     let sound = "param([string] $File)\n$File = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($File)\n\
                  [System.IO.File]::AppendAllText($File, 'x')\n$file_length = (Get-Item $File).CreationTime";
     assert_eq!(Script::read(sound).faults(), []);
+}
+
+/// The scripts of a workflow's steps, which are indented deeper than their `run: |`.
+fn steps(workflow: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    let mut inside = None;
+    for line in workflow.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if inside.is_some_and(|of_run| indent > of_run || line.trim().is_empty()) {
+            let step = steps.last_mut().unwrap();
+            step.push_str(line);
+            step.push('\n');
+        } else {
+            inside = (line.trim() == "run: |").then_some(indent);
+            steps.extend(inside.map(|_| String::new()));
+        }
+    }
+    steps
+}
+
+#[test]
+fn the_steps_of_the_workflow_are_powershell() {
+    let steps = steps(WORKFLOW);
+    assert_eq!(steps.len(), WORKFLOW.matches("run: |").count());
+    assert!(steps.len() >= 6, "{} steps", steps.len());
+    for step in steps {
+        assert!(!Script::read(&step).tree.root_node().has_error(), "{step}");
+    }
+}
+
+/// `wdk_build::cargo_make` takes both for the folders of a version, as an eWDK prompt sets them.
+#[test]
+fn the_workflow_names_the_folders_of_the_kits_version() {
+    for root in ["WDKBinRoot", "WDKToolRoot"] {
+        let setting = WORKFLOW
+            .lines()
+            .find_map(|line| line.trim().strip_prefix('"')?.strip_prefix(root))
+            .unwrap();
+        let (folder, _) = setting.split_once('"').unwrap();
+        assert!(folder.ends_with("\\$env:WDK_KIT"), "{root}{folder}");
+    }
 }
