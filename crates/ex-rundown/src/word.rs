@@ -234,9 +234,9 @@ mod tests {
                     rest.push(next);
                 }
             };
-            for index in 0..SLOTS {
+            for (index, word) in words.into_iter().enumerate() {
                 for count in [1, 2, 7] {
-                    if narrow::acquired_ex(words[index], count, MOST).is_ok() {
+                    if narrow::acquired_ex(word, count, MOST).is_ok() {
                         reach(index, 2 * i32::try_from(count).unwrap());
                     }
                 }

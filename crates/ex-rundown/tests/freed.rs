@@ -1,16 +1,16 @@
 //! The reason for run-down protection: an object is freed as soon as `wait` has returned, with the reference in it and whoever
-//! released last not yet back from its call. For Miri and AddressSanitizer, which see a touch of what is freed.
+//! released last not yet back from its call. For Miri and `AddressSanitizer`, which see a touch of what is freed.
 #![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 use std::{
-    alloc::{self, Layout},
+    ptr::NonNull,
     sync::mpsc::{Receiver, Sender, channel},
     thread,
 };
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, CountedGuard, Guard, Protection, Rundown,
-    RundownRef, WideRundownRef,
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, CountedGuard, Guard, PoolPlatform, Protection,
+    Rundown, RundownRef, WideRundownRef,
 };
 use rundown_std::Std;
 
@@ -76,20 +76,21 @@ fn cache_aware_allocated() {
 #[test]
 fn cache_aware_in_given_memory() {
     let bytes = CacheAwareRundownRef::<Std>::size_of().expect("a size");
-    let layout = Layout::from_size_align(bytes, 8).expect("a size");
     is_freed(
-        // SAFETY: not empty.
-        || unsafe { alloc::alloc(layout) }.cast::<usize>(),
+        || Std::allocate(bytes).expect("memory").as_ptr(),
         // SAFETY: so many bytes.
         |memory| unsafe { CacheAwareRundownRef::<Std>::initialize_at(memory, bytes) }.expect("enough"),
-        // SAFETY: from `alloc`, once.
-        |memory| unsafe { alloc::dealloc(memory.cast(), layout) },
+        |memory| {
+            let memory = NonNull::new(memory).expect("memory");
+            // SAFETY: from `allocate`, with the same size, once.
+            unsafe { Std::free(memory, bytes) };
+        },
     );
 }
 
 /// The same with what `Rundown` and counted guards hold. The holder's own thread acquires, and the owner follows.
 fn data_is_freed<R: Protection + Sync>(make: impl Fn() -> R) {
-    for _ in 0..ROUNDS / 10 + 1 {
+    for _ in 0..=ROUNDS / 10 {
         let object = Box::into_raw(Box::new(Rundown::new(vec![1, 2, 3], make())));
         let (acquired, inside) = channel();
         let carried = Carried(object.cast_const());
@@ -120,7 +121,7 @@ fn data() {
 
 #[test]
 fn counted() {
-    for _ in 0..ROUNDS / 10 + 1 {
+    for _ in 0..=ROUNDS / 10 {
         let object = Box::into_raw(Box::new(RundownRef::<Std>::new()));
         let (acquired, inside) = channel();
         let carried = Carried(object.cast_const());

@@ -32,13 +32,26 @@ fn misuse<R>(body: impl FnOnce() -> R) -> String {
 fn at_dispatch_level<R>(body: impl FnOnce() -> R) -> R {
     let settings = Settings {
         irql: DISPATCH_LEVEL,
-        ..Settings::DEFAULT
+        ..Settings::current()
     };
     settings.with(body)
 }
 
+/// On one processor, so that a reference is released in the slot that it was acquired in.
+fn on_processor_0(body: impl FnOnce()) {
+    let settings = Settings {
+        processor: Some(0),
+        ..Settings::DEFAULT
+    };
+    settings.with(body);
+}
+
 #[test]
 fn a_wait_that_cannot_sleep_publishes_nothing() {
+    on_processor_0(refuse_to_sleep);
+}
+
+fn refuse_to_sleep() {
     let reference = cache_aware();
     let before = format!("{reference:?}");
     assert_eq!(at_dispatch_level(|| cache_aware().wait()), WayOut::Drained);
