@@ -31,7 +31,8 @@ impl SharedWord {
 
     /// The word as ours.
     fn ours(&self) -> &RundownRef<Nt, Parity> {
-        // SAFETY: initialised, and borrowed for as long; only run-down routines change it.
+        // SAFETY: initialised, and borrowed for as long; only run-down routines change it. The one who compares keeps the rules of
+        // `Parity`: one wait at a time, and a re-initialise after it.
         let ours = unsafe { RundownRef::from_ptr(self.0.as_ptr()) };
         // Neither null nor misaligned: it is a field.
         ours.unwrap_or_else(|_| unreachable!())

@@ -9,7 +9,7 @@ use core::{
 use ex_rundown::AtMostApcLevel;
 use wdk_sys::{NTSTATUS, WDF_OBJECT_ATTRIBUTES, WDFOBJECT, WDFWAITLOCK, call_unsafe_wdf_function_binding};
 
-use super::check;
+use super::{Nt, check};
 use crate::device::attributes;
 
 /// A mutex for `PASSIVE_LEVEL`.
@@ -52,7 +52,8 @@ impl<T> WaitLock<T> {
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
-    pub(crate) fn lock(&self, _level: &AtMostApcLevel) -> WaitLockGuard<'_, T> {
+    pub(crate) fn lock(&self, level: &AtMostApcLevel) -> WaitLockGuard<'_, T> {
+        level.debug_check::<Nt>();
         // SAFETY: the lock lives as long as its parent, whose callbacks are the only callers. Without a time-out
         // it always succeeds.
         let _ = unsafe { call_unsafe_wdf_function_binding!(WdfWaitLockAcquire, self.lock, ptr::null_mut()) };

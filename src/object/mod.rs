@@ -218,12 +218,13 @@ impl Drop for Object {
 
 fn end(way_out: Option<WayOut>) -> WaitEnd {
     match way_out {
-        None => WaitEnd::Untold,
         Some(WayOut::Drained) => WaitEnd::Drained,
         Some(WayOut::Monitorx) => WaitEnd::Mwaitx,
         Some(WayOut::Pause) => WaitEnd::Pause,
         Some(WayOut::Dispatch) => WaitEnd::Dispatch,
         Some(WayOut::Event) => WaitEnd::Event,
         Some(WayOut::Late) => WaitEnd::Late,
+        // The routine does not tell, or the protocol has no word for it.
+        None | Some(_) => WaitEnd::Untold,
     }
 }

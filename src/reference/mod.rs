@@ -60,10 +60,16 @@ impl<C: Check> AnyReference<C> {
     /// # IRQL
     /// `<= APC_LEVEL`.
     pub(crate) fn new(kind: ObjectKind) -> Option<Self> {
+        // What the rules of `Parity` forbid is unsafe here, or (counts from 2^31) never asked for by a comparison.
         Some(match kind {
-            ObjectKind::Ours => Self::Ours(RundownRef::new()),
-            ObjectKind::OursWide => Self::OursWide(WideRundownRef::new()),
-            ObjectKind::OursCacheAware => Self::OursCacheAware(AllocatedCacheAwareRundownRef::new().ok()?),
+            // SAFETY: see above.
+            ObjectKind::Ours => Self::Ours(unsafe { RundownRef::with_policy() }),
+            // SAFETY: as above.
+            ObjectKind::OursWide => Self::OursWide(unsafe { WideRundownRef::with_policy() }),
+            ObjectKind::OursCacheAware => {
+                // SAFETY: as above.
+                Self::OursCacheAware(unsafe { AllocatedCacheAwareRundownRef::with_policy() }.ok()?)
+            }
             ObjectKind::Native => Self::Native(NativeRundown::new()),
             ObjectKind::NativeCacheAware => Self::NativeCacheAware(NativeCacheAware::new()?),
         })

@@ -1,11 +1,11 @@
 //! The references, the floor and the peers, one thread and a refusal each, by criterion: for changes from one version to
 //! the next. What ratios to the floor come to, and two threads, is `rundown-bench`'s to say.
 #![cfg_attr(
-    any(loom, shuttle),
+    any(ex_rundown_loom, ex_rundown_shuttle),
     allow(unused_crate_dependencies, reason = "nothing is measured under a checker")
 )]
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 mod benches {
     use criterion::{Criterion, criterion_group};
     use rundown_bench::subjects::{
@@ -48,7 +48,7 @@ mod benches {
     );
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 fn main() {
     benches::group();
     criterion::Criterion::default()
@@ -56,5 +56,5 @@ fn main() {
         .final_summary();
 }
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(ex_rundown_loom, ex_rundown_shuttle))]
 fn main() {}

@@ -28,7 +28,7 @@ unsafe impl<P: PoolPlatform, C: Check> Send for AllocatedCacheAwareRundownRef<P,
 // SAFETY: as above.
 unsafe impl<P: PoolPlatform, C: Check> Sync for AllocatedCacheAwareRundownRef<P, C> {}
 
-impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
+impl<P: PoolPlatform> AllocatedCacheAwareRundownRef<P> {
     /// Allocates a live reference.
     ///
     /// # Errors
@@ -44,6 +44,36 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// # Ok::<(), ex_rundown::MemoryError>(())
     /// ```
     pub fn new() -> Result<Self, MemoryError> {
+        // SAFETY: under `Strict` there is nothing to keep.
+        unsafe { Self::with_policy() }
+    }
+}
+
+impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
+    /// Allocates a live reference under any policy.
+    ///
+    /// # Errors
+    /// As [`new`](AllocatedCacheAwareRundownRef::new).
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    ///
+    /// # Safety
+    /// Under [`Parity`](crate::Parity) whoever can reach the reference keeps the [rules](crate::Parity#rules). Under
+    /// [`Strict`] there is nothing to keep.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// use ex_rundown::{AllocatedCacheAwareRundownRef, Parity};
+    ///
+    /// // SAFETY: nobody else has it, and it is acquired and released once.
+    /// let reference = unsafe { AllocatedCacheAwareRundownRef::<Nt, Parity>::with_policy() }?;
+    /// assert!(reference.acquire());
+    /// // SAFETY: acquired above.
+    /// unsafe { reference.release() };
+    /// # Ok::<(), ex_rundown::MemoryError>(())
+    /// ```
+    pub unsafe fn with_policy() -> Result<Self, MemoryError> {
         let bytes = CacheAwareRundownRef::<P, C>::size_of()?;
         let memory = P::allocate(bytes).ok_or(MemoryError::Exhausted)?;
         // SAFETY: just allocated, so many bytes, and this owns them.
@@ -58,9 +88,7 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
         CacheAwareRundownRef::set_pool_to_free(reference, memory);
         Ok(Self { reference, bytes })
     }
-}
 
-impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// Gives the reference away, to be freed by [`from_raw`](Self::from_raw).
     ///
     /// # IRQL
@@ -133,25 +161,30 @@ impl<P: PoolPlatform, C: Check> fmt::Debug for AllocatedCacheAwareRundownRef<P, 
     }
 }
 
-// SAFETY: it is the reference that it owns.
-unsafe impl<P: PoolPlatform, C: Check> Protection for AllocatedCacheAwareRundownRef<P, C> {
+// SAFETY: it is the reference that it owns, and nothing else reaches that.
+unsafe impl<P: PoolPlatform> Protection for AllocatedCacheAwareRundownRef<P> {
     #[inline]
     fn acquire(&self) -> bool {
         (**self).acquire()
-    }
-    #[inline]
-    unsafe fn release(&self) {
-        // SAFETY: the caller's promise, handed on.
-        unsafe { (**self).release() };
     }
     #[inline]
     fn acquire_ex(&self, count: u32) -> bool {
         (**self).acquire_ex(count)
     }
     #[inline]
-    unsafe fn release_ex(&self, count: u32) {
-        // SAFETY: the caller's promise, handed on.
-        unsafe { (**self).release_ex(count) };
+    unsafe fn release_at(this: *const Self) {
+        // Read once, before the reference is given back, and without a Rust reference: this value goes with the object.
+        // SAFETY: valid until then, says the caller.
+        let reference = unsafe { (*this).reference };
+        // SAFETY: by the invariant it is valid as long as `this`; the caller's promise, handed on.
+        unsafe { CacheAwareRundownRef::release_at(reference.as_ptr()) };
+    }
+    #[inline]
+    unsafe fn release_ex_at(this: *const Self, count: u32) {
+        // SAFETY: as in `release_at`.
+        let reference = unsafe { (*this).reference };
+        // SAFETY: as in `release_at`.
+        unsafe { CacheAwareRundownRef::release_ex_at(reference.as_ptr(), count) };
     }
     fn wait(&self) -> WayOut {
         (**self).wait()

@@ -17,12 +17,12 @@ use crate::AtomicUsize;
 pub fn prefetch_for_write(word: &AtomicUsize) {
     // `_mm_prefetch` with the ET0 hint becomes prefetcht0 on baseline x86-64, hence the instruction itself.
     // It is a hint, 3DNow!'s before it was AMD64's, and a no-op on processors without it.
-    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(ex_rundown_loom), not(miri)))]
     // SAFETY: a prefetch neither faults nor changes memory, registers or flags, whatever the address.
     unsafe {
         core::arch::asm!("prefetchw [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
     }
-    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    #[cfg(not(all(target_arch = "x86_64", not(ex_rundown_loom), not(miri))))]
     let _ = word;
 }
 
@@ -37,7 +37,7 @@ pub fn prefetch_for_write(word: &AtomicUsize) {
 /// ```
 #[inline]
 pub fn pause() {
-    #[cfg(not(loom))]
+    #[cfg(not(ex_rundown_loom))]
     core::hint::spin_loop();
 }
 
@@ -130,7 +130,11 @@ pub unsafe fn mwaitx(cycles: u32) {
 }
 
 // Miri has no such instruction.
-#[cfg(all(test, target_arch = "x86_64", not(any(loom, shuttle, miri))))]
+#[cfg(all(
+    test,
+    target_arch = "x86_64",
+    not(any(ex_rundown_loom, ex_rundown_shuttle, miri))
+))]
 mod tests {
     use super::*;
 

@@ -1,15 +1,19 @@
 //! The cache-aware run-down reference: one word per processor.
 
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     mem::MaybeUninit,
+    panic::RefUnwindSafe,
     ptr::{self, NonNull},
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use crate::{
-    Check, MemoryError, Misuse, Parity, ProcessorPlatform, RundownRef, State, Strict, WayOut, memory,
-    wait_block::WaitBlock, word::ACTIVE,
+    AtMostApcLevel, Check, MemoryError, Misuse, Parity, ProcessorPlatform, RundownRef, State, Strict, WayOut,
+    memory,
+    wait_block::{NoUnwind, WaitBlock},
+    word::{self, ACTIVE, Refused},
 };
 
 /// A slot: a plain reference that does not mind being released more often than it was acquired. Only the sum of
@@ -37,6 +41,15 @@ type Slot<P> = RundownRef<P, Parity>;
 ///    reference is given back in another slot: the one that it was acquired in does not say `1` before it is.
 /// 4. Every granted acquire is in the value that the waiter takes out of its slot. So the sum of these values is
 ///    twice the number of references that are still to be released *in the block*.
+/// 5. Under [`Strict`] a counted acquire takes no slot beyond `isize::MAX / Number`. So the sum is exact, and no slot
+///    wraps, whatever is acquired and released where.
+///
+/// # Re-initialising while others try to acquire
+///
+/// [`reinitialize`](Self::reinitialize) goes from slot to slot, so a holder may be ahead of it: it has acquired in a slot that is
+/// live again and releases in one that is not. NT takes what that one says for a wait block: with NT's routines keep
+/// newcomers out until it has returned. Here that is not needed: such a reference is given back in another slot
+/// (invariant 3).
 ///
 /// # The wait
 ///
@@ -72,13 +85,22 @@ type Slot<P> = RundownRef<P, Parity>;
 /// assert!(reference.try_acquire().is_none());
 /// # Ok::<(), ex_rundown::MemoryError>(())
 /// ```
-#[repr(C)]
+#[repr(transparent)]
 pub struct CacheAwareRundownRef<P: ProcessorPlatform, C = Strict> {
+    /// Nobody changes it. In an `UnsafeCell` it is all the same: a reference to memory without one promises that the memory
+    /// is there until the function that has the reference returns, and the owner may free it as soon as the last
+    /// release has given its reference back, before it has returned.
+    header: UnsafeCell<Header<P>>,
+    policy: PhantomData<fn() -> C>,
+}
+
+/// `EX_RUNDOWN_REF_CACHE_AWARE`.
+#[repr(C)]
+struct Header<P> {
     run_refs: NonNull<Slot<P>>,
     pool_to_free: *mut usize,
     run_ref_size: u32,
     number: u32,
-    policy: PhantomData<fn() -> C>,
 }
 
 /// The largest count that a slot, which is unchecked, does not truncate.
@@ -87,10 +109,21 @@ const EXACT: u32 = u32::MAX / 2;
 /// Bytes before the slots.
 const HEADER: usize = 2 * size_of::<usize>() + 2 * size_of::<u32>();
 
-// SAFETY: the slots are atomic, and the fields do not change once it is initialised.
+// SAFETY: the slots are atomic, and the header does not change once it is initialised.
 unsafe impl<P: ProcessorPlatform, C> Send for CacheAwareRundownRef<P, C> {}
 // SAFETY: as above.
 unsafe impl<P: ProcessorPlatform, C> Sync for CacheAwareRundownRef<P, C> {}
+impl<P: ProcessorPlatform, C> RefUnwindSafe for CacheAwareRundownRef<P, C> {}
+
+/// What the slots say, one after the other. While others work on them that is no moment's truth.
+enum Survey {
+    /// Each says 1.
+    RunDown,
+    /// Each is live; the sum is twice the number of references.
+    Live { sum: usize },
+    /// Somebody waits, or the slots disagree.
+    InUse { word: usize },
+}
 
 /// How the slots lie.
 struct Layout {
@@ -121,26 +154,7 @@ impl Layout {
     }
 }
 
-impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
-    /// The bytes that a reference takes (`ExSizeOfRundownProtectionCacheAware`).
-    ///
-    /// # Errors
-    /// [`MemoryError::NoProcessors`]; [`MemoryError::Exhausted`] when there are more than memory can hold.
-    ///
-    /// # IRQL
-    /// `<= APC_LEVEL`.
-    ///
-    /// ```
-    /// # type Nt = rundown_std::Std;
-    /// # use ex_rundown::{CacheAwareRundownRef, ProcessorPlatform};
-    /// let bytes = CacheAwareRundownRef::<Nt>::size_of()?;
-    /// assert!(bytes > 8 * Nt::processor_count() as usize);
-    /// # Ok::<(), ex_rundown::MemoryError>(())
-    /// ```
-    pub fn size_of() -> Result<usize, MemoryError> {
-        Layout::of::<P>().map(|layout| layout.size)
-    }
-
+impl<P: ProcessorPlatform> CacheAwareRundownRef<P> {
     /// Makes a live reference in memory that the caller gives (`ExInitializeRundownProtectionCacheAware`).
     ///
     /// # Errors
@@ -161,8 +175,30 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
         // SAFETY: the slice is borrowed for as long as the reference, and exclusively.
         unsafe { Self::initialize_at(memory.as_mut_ptr().cast(), size_of_val(memory)) }
     }
+}
 
-    /// As [`initialize`](Self::initialize), by address and size, as C code gives them.
+impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
+    /// The bytes that a reference takes (`ExSizeOfRundownProtectionCacheAware`).
+    ///
+    /// # Errors
+    /// [`MemoryError::NoProcessors`]; [`MemoryError::Exhausted`] when there are more than memory can hold.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    ///
+    /// ```
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{CacheAwareRundownRef, ProcessorPlatform};
+    /// let bytes = CacheAwareRundownRef::<Nt>::size_of()?;
+    /// assert!(bytes > 8 * Nt::processor_count() as usize);
+    /// # Ok::<(), ex_rundown::MemoryError>(())
+    /// ```
+    pub fn size_of() -> Result<usize, MemoryError> {
+        Layout::of::<P>().map(|layout| layout.size)
+    }
+
+    /// As [`initialize`](CacheAwareRundownRef::initialize), by address and size, as C code gives them, and under any
+    /// policy.
     ///
     /// # Errors
     /// [`MemoryError::Null`] and [`MemoryError::Misaligned`] besides.
@@ -172,6 +208,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     ///
     /// # Safety
     /// Unless it is null or misaligned, `memory` is valid for writes of `bytes`, for as long as `'a`, and nobody else uses it.
+    /// Under [`Parity`] whoever can reach the reference keeps the [rules](Parity#rules).
     ///
     /// ```
     /// # type Nt = rundown_std::Std;
@@ -202,22 +239,20 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
             // SAFETY: by the size, each slot is within the bytes.
             let slot = unsafe { first.byte_add(index * layout.stride as usize) };
             // SAFETY: as above, and aligned: the stride is a multiple of a word's alignment.
-            unsafe { slot.write(Slot::new()) };
+            unsafe { slot.write(Slot::saying(State::Live(0))) };
         }
-        let reference = memory.cast::<Self>();
-        let header = Self {
+        let header = Header {
             // INVARIANT 1.
             // SAFETY: within the bytes, so not null.
             run_refs: unsafe { NonNull::new_unchecked(first) },
             pool_to_free: ptr::null_mut(),
             run_ref_size: layout.stride,
             number: layout.number,
-            policy: PhantomData,
         };
         // SAFETY: within the bytes, and aligned as a pointer.
-        unsafe { reference.write(header) };
-        // SAFETY: just written; valid for 'a, says the caller.
-        Ok(unsafe { &*reference })
+        unsafe { memory.cast::<Header<P>>().write(header) };
+        // SAFETY: just written, and a reference is its header; valid for 'a, says the caller.
+        Ok(unsafe { &*memory.cast::<Self>() })
     }
 
     /// How many slots there are: one per processor.
@@ -234,7 +269,8 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// ```
     #[must_use]
     pub fn slots(&self) -> u32 {
-        self.number
+        // SAFETY: initialised, and changed by nobody.
+        unsafe { (*self.header.get()).number }
     }
 
     /// What a slot's word says at this moment; `None` when there is no such slot. A negative slot reads as many
@@ -252,17 +288,18 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// ```
     #[must_use]
     pub fn slot_state(&self, slot: u32) -> Option<State> {
-        (slot < self.number).then(|| self.slot(slot).state())
+        (slot < self.slots()).then(|| self.slot(slot).state())
     }
 
     #[inline]
     fn slot(&self, index: u32) -> &Slot<P> {
-        debug_assert!(index < self.number);
+        debug_assert!(index < self.slots());
+        // SAFETY: initialised, and changed by nobody.
+        let first = unsafe { (*self.header.get()).run_refs };
+        // SAFETY: as above.
+        let stride = unsafe { (*self.header.get()).run_ref_size };
         // SAFETY: invariant 1; each caller's index is below `number`.
-        let slot = unsafe {
-            self.run_refs
-                .byte_add(index as usize * self.run_ref_size as usize)
-        };
+        let slot = unsafe { first.byte_add(index as usize * stride as usize) };
         // SAFETY: invariant 1.
         unsafe { slot.as_ref() }
     }
@@ -273,7 +310,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
         let processor = P::processor_number();
         // NT divides always. There is a slot for each processor, so the division is not needed but for a platform
         // that numbers them with gaps.
-        let index = if processor < self.number {
+        let index = if processor < self.slots() {
             processor
         } else {
             self.reduced(processor)
@@ -285,7 +322,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     #[inline(never)]
     fn reduced(&self, processor: u32) -> u32 {
         // Never by zero, by invariant 1.
-        processor.checked_rem(self.number).unwrap_or(0)
+        processor.checked_rem(self.slots()).unwrap_or(0)
     }
 
     /// Takes a reference, unless run-down has begun (`ExAcquireRundownProtectionCacheAware`).
@@ -305,6 +342,9 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     #[inline]
     #[must_use = "without the reference the object may go away at any time"]
     pub fn acquire(&self) -> bool {
+        if C::CHECKED && word::IS_NARROW {
+            return self.acquire_ex(1);
+        }
         self.own_slot().acquire()
     }
 
@@ -352,7 +392,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     #[inline(never)]
     fn release_elsewhere(&self, release: impl Fn(&Slot<P>) -> bool) {
         // The last slot is the first to be re-initialised.
-        if !(0..self.number).rev().any(|index| release(self.slot(index))) {
+        if !(0..self.slots()).rev().any(|index| release(self.slot(index))) {
             P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
         }
     }
@@ -360,7 +400,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// Takes `count` references, unless run-down has begun (`ExAcquireRundownProtectionCacheAwareEx`).
     ///
     /// Twice the count is computed in 32 bits, as NT does it, and under [`Strict`] a count of 2^31 or more is a
-    /// [misuse](Misuse::TooManyReferences).
+    /// [misuse](Misuse::TooManyReferences). So is, and changes nothing, a count for which no slot has room (invariant 5).
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the memory is resident.
@@ -376,10 +416,41 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     #[must_use = "without the references the object may go away at any time"]
     pub fn acquire_ex(&self, count: u32) -> bool {
         let slot = self.own_slot();
-        if C::CHECKED && count > EXACT {
+        if !C::CHECKED {
+            return slot.acquire_ex(count);
+        }
+        if count > EXACT {
             P::misuse(Misuse::TooManyReferences, slot.state().word());
         }
-        slot.acquire_ex(count)
+        match slot.acquire_within(count, self.most()) {
+            Ok(()) => true,
+            Err(Refused::RunDown) => false,
+            Err(Refused::Full) => self.acquire_elsewhere(count, slot.state().word()),
+        }
+    }
+
+    /// What a slot may say at most, so that the sum of all never exceeds `isize::MAX`.
+    fn most(&self) -> isize {
+        // The number is not zero, by invariant 1, and fits, since so many slots lie in memory.
+        isize::try_from(self.slots())
+            .ok()
+            .and_then(|number| isize::MAX.checked_div(number))
+            .unwrap_or(0)
+    }
+
+    /// Takes references in whichever slot has room. A program that acquires by the thousand million on one processor
+    /// and releases on others fills a slot while the others become negative.
+    #[cold]
+    #[inline(never)]
+    fn acquire_elsewhere(&self, count: u32, full: usize) -> bool {
+        for index in 0..self.slots() {
+            match self.slot(index).acquire_within(count, self.most()) {
+                Ok(()) => return true,
+                Err(Refused::RunDown) => return false,
+                Err(Refused::Full) => {}
+            }
+        }
+        P::misuse(Misuse::TooManyReferences, full)
     }
 
     /// Gives `count` references back (`ExReleaseRundownProtectionCacheAwareEx`).
@@ -432,7 +503,8 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     ///
     /// # IRQL
     /// `<= APC_LEVEL`. With references out it cannot wait above that, which is a
-    /// [misuse](Misuse::WaitAtDispatchLevel) under both policies.
+    /// [misuse](Misuse::WaitAtDispatchLevel) under both policies. Under [`Strict`] that is found before run-down begins, unless
+    /// a reference is acquired in the same moment.
     ///
     /// ```
     /// # type Nt = rundown_std::Std;
@@ -444,12 +516,20 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// ```
     #[allow(clippy::must_use_candidate, reason = "how it ended is for those who count")]
     pub fn wait(&self) -> WayOut {
+        if C::CHECKED {
+            self.check_level();
+        }
         let block = WaitBlock::<P::Event>::not_spinning();
         let published = block.word();
         let Some(mut sum) = self.take_slot_0(published) else {
+            if C::CHECKED {
+                self.check_run_down();
+            }
             return WayOut::Drained;
         };
-        for index in 1..self.number {
+        // What is misuse from here on ends the program, be it that a platform's `misuse` unwinds.
+        let no_unwind = NoUnwind::begin();
+        for index in 1..self.slots() {
             // AcqRel, as where the plain reference publishes its block.
             let value = self.slot(index).word.swap(published, AcqRel);
             if C::CHECKED && value & ACTIVE != 0 {
@@ -470,14 +550,57 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
         if C::CHECKED {
             // Invariant 2: slot 0 last. Release pairs with the Acquire of a later wait, which returns at once. It
             // fails when the reference was completed or re-initialised meanwhile, which those two report.
-            for index in (0..self.number).rev() {
+            for index in (0..self.slots()).rev() {
                 let _ = self
                     .slot(index)
                     .word
                     .compare_exchange(published, ACTIVE, Release, Relaxed);
             }
         }
+        no_unwind.end();
         way_out
+    }
+
+    /// A wait that has to sleep cannot be taken back once its block is published; so its level is checked before, as far as
+    /// what is out then tells.
+    #[inline(never)]
+    fn check_level(&self) {
+        if AtMostApcLevel::check::<P>().is_some() {
+            return;
+        }
+        match self.survey() {
+            Survey::RunDown | Survey::Live { sum: 0 } => {}
+            Survey::Live { sum: word } | Survey::InUse { word } => {
+                P::misuse(Misuse::WaitAtDispatchLevel, word);
+            }
+        }
+    }
+
+    /// Slot 0 says that the reference is run down. The last slot, the first to be re-initialised, says otherwise while somebody
+    /// is at that, and then a reference may be out.
+    fn check_run_down(&self) {
+        let last = self.slot(self.slots() - 1).state();
+        if last != State::RunDown {
+            P::misuse(Misuse::ConcurrentWait, last.word());
+        }
+    }
+
+    fn survey(&self) -> Survey {
+        let mut sum = 0_usize;
+        let mut run_down = 0;
+        for index in 0..self.slots() {
+            let state = self.slot(index).state();
+            match state {
+                State::Live(_) if run_down == 0 => sum = sum.wrapping_add(state.word()),
+                State::RunDown if run_down == index => run_down += 1,
+                _ => return Survey::InUse { word: state.word() },
+            }
+        }
+        if run_down == 0 {
+            Survey::Live { sum }
+        } else {
+            Survey::RunDown
+        }
     }
 
     /// Publishes the block in slot 0, and gives the value that was there; `None` when it is run down.
@@ -515,7 +638,18 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// # Ok::<(), ex_rundown::MemoryError>(())
     /// ```
     pub fn completed(&self) {
-        self.replace(State::RunDown, Misuse::CompletedInUse);
+        if !C::CHECKED {
+            self.swap_all(State::RunDown);
+            return;
+        }
+        match self.survey() {
+            Survey::RunDown => {}
+            // Nothing is out, so this does not sleep; what comes in at the same moment is waited for.
+            Survey::Live { sum: 0 } => {
+                self.wait();
+            }
+            Survey::Live { sum: word } | Survey::InUse { word } => P::misuse(Misuse::CompletedInUse, word),
+        }
     }
 
     /// Makes the reference live again (`ExReInitializeRundownProtectionCacheAware`); only after a wait.
@@ -533,47 +667,67 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// # Ok::<(), ex_rundown::MemoryError>(())
     /// ```
     pub fn reinitialize(&self) {
-        self.replace(State::Live(0), Misuse::ReinitializedInUse);
-    }
-
-    fn replace(&self, state: State, misuse: Misuse) {
-        let mut sum = 0_usize;
-        // Invariant 2: slot 0 last.
-        for index in (0..self.number).rev() {
-            // Release pairs with the Acquire of an acquire in this slot.
-            let old = self.slot(index).word.swap(state.word(), Release);
-            match State::of(old) {
-                State::Live(_) => sum = sum.wrapping_add(old),
-                State::Waiting(_) if C::CHECKED => P::misuse(misuse, old),
-                State::RunDown | State::Waiting(_) => {}
+        if !C::CHECKED {
+            // A wait leaves its block's address in each slot. If these went one by one while newcomers acquire in those
+            // that are live again, a holder that changes its processor would take one for a block.
+            self.swap_all(State::RunDown);
+            self.swap_all(State::Live(0));
+            return;
+        }
+        match self.survey() {
+            Survey::RunDown => self.revive(),
+            // Only the sum counts.
+            Survey::Live { sum: 0 } => {}
+            Survey::Live { sum: word } | Survey::InUse { word } => {
+                P::misuse(Misuse::ReinitializedInUse, word)
             }
         }
-        if C::CHECKED && sum != 0 {
-            P::misuse(misuse, sum);
+    }
+
+    /// Makes each slot that says 1 live. Invariant 2: slot 0 last.
+    fn revive(&self) {
+        for index in (0..self.slots()).rev() {
+            // Release pairs with the Acquire of an acquire in this slot.
+            let exchanged =
+                self.slot(index)
+                    .word
+                    .compare_exchange(ACTIVE, State::Live(0).word(), Release, Relaxed);
+            if let Err(now) = exchanged {
+                P::misuse(Misuse::ReinitializedInUse, now);
+            }
+        }
+    }
+
+    /// Invariant 2: slot 0 last.
+    fn swap_all(&self, state: State) {
+        for index in (0..self.slots()).rev() {
+            // Release pairs with the Acquire of an acquire in this slot.
+            self.slot(index).word.swap(state.word(), Release);
         }
     }
 
     /// Records the allocation that this lies in, as NT's layout has it.
     pub(crate) fn set_pool_to_free(this: NonNull<Self>, pool: NonNull<usize>) {
         // SAFETY: the one who allocated it has it to itself.
-        unsafe { (*this.as_ptr()).pool_to_free = pool.as_ptr() };
+        unsafe { (*this.cast::<Header<P>>().as_ptr()).pool_to_free = pool.as_ptr() };
     }
 
     /// The allocation that this lies in; null when the caller gave the memory.
     pub(crate) fn pool_to_free(&self) -> *mut usize {
-        self.pool_to_free
+        // SAFETY: initialised, and changed by nobody any more.
+        unsafe { (*self.header.get()).pool_to_free }
     }
 }
 
 impl<P: ProcessorPlatform, C: Check> core::fmt::Debug for CacheAwareRundownRef<P, C> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let slots = (0..self.number).map(|index| self.slot(index).state());
+        let slots = (0..self.slots()).map(|index| self.slot(index).state());
         f.write_str("CacheAwareRundownRef")?;
         f.debug_list().entries(slots).finish()
     }
 }
 
 crate::protection::protection!(
-    CacheAwareRundownRef<P: ProcessorPlatform, C>,
+    CacheAwareRundownRef<P: ProcessorPlatform>,
     "let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new().expect(\"memory\");"
 );

@@ -14,7 +14,8 @@ mod sealed {
 ///     if C::CHECKED { "strict" } else { "parity" }
 /// }
 /// assert_eq!(name(&RundownRef::<Nt>::new()), "strict");
-/// assert_eq!(name(&RundownRef::<Nt, Parity>::new()), "parity");
+/// // SAFETY: it is not used.
+/// assert_eq!(name(&unsafe { RundownRef::<Nt, Parity>::with_policy() }), "parity");
 /// ```
 pub trait Check: sealed::Sealed + 'static {
     /// Detect misuse, and leave `1` instead of a stale pointer.
@@ -33,23 +34,43 @@ pub trait Check: sealed::Sealed + 'static {
 #[derive(Debug)]
 pub struct Strict;
 
-/// Leaves every word exactly as NT does, misuse included.
+/// Leaves every word exactly as NT does, misuse included. It is for comparison with NT, and no more.
 ///
 /// What hangs or corrupts memory in NT does so here: a second wait after a blocking one, two waits at a time, a
 /// release too many. One crash is made a defined one: a release after [`completed`](crate::RundownRef::completed),
 /// for which NT subtracts at address 0, ends in [`Platform::misuse`](crate::Platform::misuse) here as well.
 ///
-/// It is for comparison with NT and no more. Methods that are safe to call under [`Strict`] may corrupt memory under
-/// this policy when they are misused, as NT's do: re-initialising a reference that is waited for lets the next
-/// waiter's frame go while a holder is left.
+/// # Rules
+///
+/// Under this policy methods are not safe that are safe under [`Strict`]. So a reference is only made by an unsafe function,
+/// whose caller sees to it that everybody who reaches the reference keeps NT's rules:
+///
+/// 1. One thread at a time waits, completes or re-initialises, and only while no reference is out and nobody waits are
+///    [`completed`](crate::RundownRef::completed) and [`reinitialize`](crate::RundownRef::reinitialize) called: the next
+///    waiter's frame would go while a holder is left.
+/// 2. A wait is followed by `completed` or `reinitialize` before the next wait.
+/// 3. A counted acquire takes fewer than 2^31 references, of which the word counts no more than it can hold: a caller that
+///    was granted more owns references that nobody waits for.
+///
+/// For the same reasons there are no guards, no [`Protection`](crate::Protection) and no [`Rundown`](crate::Rundown) under
+/// this policy.
 ///
 /// ```
-/// use ex_rundown::{Parity, RundownRef, State};
+/// use ex_rundown::{Parity, RundownRef};
 /// # type Nt = rundown_std::Std;
-/// let reference = RundownRef::<Nt, Parity>::new();
+/// // SAFETY: nobody waits for it.
+/// let reference = unsafe { RundownRef::<Nt, Parity>::with_policy() };
 /// // SAFETY: a release too many, whose outcome is NT's: the word goes negative, and nothing is touched.
 /// unsafe { reference.release() };
 /// assert_eq!(reference.state().word() as isize, -2);
+/// ```
+///
+/// It cannot be made by safe code:
+///
+/// ```compile_fail,E0308
+/// use ex_rundown::{Parity, RundownRef};
+/// # type Nt = rundown_std::Std;
+/// let reference: RundownRef<Nt, Parity> = RundownRef::new();
 /// ```
 #[derive(Debug)]
 pub struct Parity;
@@ -68,7 +89,8 @@ impl Check for Parity {
 /// What a caller did wrong: what [`Platform::misuse`](crate::Platform::misuse) is told, and a bugcheck's first
 /// parameter in a driver.
 ///
-/// Detected under [`Strict`], and under [`Parity`] where NT crashes as well.
+/// Detected under [`Strict`], and under [`Parity`] where NT crashes as well. Under [`Strict`] a word is as it was found when
+/// misuse of it is reported, but for what only a published wait block shows.
 ///
 /// ```
 /// use ex_rundown::{Misuse, RundownRef};
@@ -80,6 +102,7 @@ impl Check for Parity {
 /// assert_eq!(Misuse::ReleaseWithoutAcquire as u32, 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(u32)]
 pub enum Misuse {
     /// A release of more references than are outstanding. NT's word becomes negative, and a later wait hangs.
@@ -94,10 +117,12 @@ pub enum Misuse {
     CompletedInUse = 5,
     /// `reinitialize` with references outstanding or a thread waiting. In NT their releases underflow.
     ReinitializedInUse = 6,
-    /// More references than a word can count.
+    /// More references than a word may count: half of what it can hold.
     TooManyReferences = 7,
     /// A cache-aware wait that has to sleep, at `DISPATCH_LEVEL` or above. NT's fails in the scheduler.
     WaitAtDispatchLevel = 8,
     /// A C pointer that is null or misaligned, or memory that is too small. NT faults, or corrupts what follows.
     BadMemory = 9,
+    /// `ExInitializeRundownProtectionCacheAwareEx` with flags. Microsoft documents none.
+    UnknownFlags = 10,
 }

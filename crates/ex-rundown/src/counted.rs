@@ -5,16 +5,18 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 use crate::{
     Check, Misuse, Platform, RundownRef, State,
     wait_block::WaitBlock,
-    word::{self, ACTIVE},
+    word::{self, ACTIVE, Refused},
 };
 
 impl<P: Platform, C: Check> RundownRef<P, C> {
     /// Takes `count` references, unless run-down has begun (`ExAcquireRundownProtectionEx`).
     ///
-    /// A count of 0 changes nothing and says whether run-down has begun. Under [`Parity`](crate::Parity) twice the
+    /// A count of 0 changes nothing and returns whether run-down has not begun. Under [`Parity`](crate::Parity) twice the
     /// count is computed in 32 bits, as NT does it: of 2^31 references and more the word counts too few. Under
-    /// [`Strict`](crate::Strict) the word counts them all, and more than it can count is a
-    /// [misuse](Misuse::TooManyReferences).
+    /// [`Strict`](crate::Strict) the word counts them all. A count that would take the word beyond `isize::MAX`, half of what
+    /// it can hold, is a [misuse](Misuse::TooManyReferences) and leaves it as it is: so no number of references that
+    /// nobody gives back wraps it. (On 32-bit targets that holds for [`acquire`](Self::acquire) as well; on 64-bit ones
+    /// the other half is 2^62 single acquires away.)
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the word is resident.
@@ -30,19 +32,30 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// ```
     #[must_use = "without the references the object may go away at any time"]
     pub fn acquire_ex(&self, count: u32) -> bool {
-        let more = |word: usize| {
-            if word & ACTIVE != 0 {
-                None
-            } else if C::CHECKED {
-                let sum = word::exact(count).and_then(|amount| word.checked_add(amount));
-                Some(sum.unwrap_or_else(|| P::misuse(Misuse::TooManyReferences, word)))
-            } else {
-                Some(word.wrapping_add(word::truncated(count)))
-            }
-        };
+        if C::CHECKED {
+            return match self.acquire_within(count, isize::MAX) {
+                Ok(()) => true,
+                Err(Refused::RunDown) => false,
+                Err(Refused::Full) => P::misuse(Misuse::TooManyReferences, self.state().word()),
+            };
+        }
+        let more = |word: usize| (word & ACTIVE == 0).then(|| word.wrapping_add(word::truncated(count)));
         // As `acquire`: granted, it pairs with the Release of `reinitialize`; a refusal is Acquire for the
         // refused caller's sake.
         self.word.fetch_update(Acquire, Acquire, more).is_ok()
+    }
+
+    /// Takes `count` references, unless run-down has begun or the word would exceed `most`: then nothing has happened.
+    pub(crate) fn acquire_within(&self, count: u32, most: isize) -> Result<(), Refused> {
+        // Acquire, here and below, as in `acquire`.
+        let mut value = self.word.load(Acquire);
+        loop {
+            let more = word::acquired_ex(value, count, most)?;
+            match self.word.compare_exchange_weak(value, more, Acquire, Acquire) {
+                Ok(_) => return Ok(()),
+                Err(now) => value = now,
+            }
+        }
     }
 
     /// Gives `count` references back (`ExReleaseRundownProtectionEx`), and wakes the waiter with the last one.
@@ -91,6 +104,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
                         P::misuse(Misuse::ReleaseWithoutAcquire, value);
                     }
                     let amount = if C::CHECKED {
+                        // No overflow: it is at most the word.
                         count as usize * word::COUNT_INC
                     } else {
                         word::truncated(count)

@@ -1,8 +1,8 @@
 //! References that give themselves back.
 
-use core::{fmt, marker::PhantomData, mem::ManuallyDrop};
+use core::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
-use crate::{Protection, RundownRef, Strict};
+use crate::{Protection, RundownRef};
 
 /// One reference of a [`RundownRef`].
 ///
@@ -12,12 +12,15 @@ use crate::{Protection, RundownRef, Strict};
 /// let reference = RundownRef::<Nt>::new();
 /// let guard: RundownGuard<'_, Nt> = reference.try_acquire().expect("live");
 /// ```
-pub type RundownGuard<'a, P, C = Strict> = Guard<'a, RundownRef<P, C>>;
+pub type RundownGuard<'a, P> = Guard<'a, RundownRef<P>>;
 
 /// One reference, given back when this is dropped.
 ///
 /// It is not `Send`: hold protection in a critical or guarded region, which belongs to a thread. A reference that
 /// another thread releases goes by [`into_raw`](Self::into_raw) and [`from_raw`](Self::from_raw).
+///
+/// The reference that it drops may be the last one, and the owner may then free the object, with the protection in it, before
+/// the drop has returned. So there is a raw pointer inside: a Rust reference would promise the memory until then.
 ///
 /// ```
 /// use ex_rundown::{RundownRef, State};
@@ -31,22 +34,27 @@ pub type RundownGuard<'a, P, C = Strict> = Guard<'a, RundownRef<P, C>>;
 /// ```
 #[must_use = "the reference is given back at once when the guard is not bound"]
 pub struct Guard<'a, R: Protection> {
-    // INVARIANT: this guard owns one reference of it.
-    protection: &'a R,
-    this_thread: PhantomData<*mut ()>,
+    // INVARIANT: this guard owns one reference of it, so it is valid.
+    protection: NonNull<R>,
+    lifetime: PhantomData<&'a R>,
 }
 
 impl<'a, R: Protection> Guard<'a, R> {
     /// Wraps a reference that was just acquired.
     #[inline]
     pub(crate) fn new(protection: &'a R) -> Self {
+        Self::at(NonNull::from(protection))
+    }
+
+    #[inline]
+    fn at(protection: NonNull<R>) -> Self {
         Self {
             protection,
-            this_thread: PhantomData,
+            lifetime: PhantomData,
         }
     }
 
-    /// Keeps the reference without the guard. Who takes it over releases it.
+    /// Drops the guard and keeps the reference: whoever it is handed to has to release it.
     ///
     /// # IRQL
     /// Any.
@@ -80,7 +88,7 @@ impl<'a, R: Protection> Guard<'a, R> {
     #[inline]
     #[must_use = "the reference is released by nobody else"]
     pub fn into_raw(guard: Self) -> *const R {
-        ManuallyDrop::new(guard).protection
+        ManuallyDrop::new(guard).protection.as_ptr()
     }
 
     /// Puts together what [`into_raw`](Self::into_raw) took apart.
@@ -90,7 +98,8 @@ impl<'a, R: Protection> Guard<'a, R> {
     ///
     /// # Safety
     /// `raw` came from `into_raw` and was not put together since, or the caller otherwise owns one reference of a
-    /// valid `raw`; and `raw` outlives `'a`.
+    /// valid `raw`. It stays valid until the guard has given the reference back, which the reference itself sees to when the
+    /// object is freed after a wait only.
     ///
     /// ```
     /// # use ex_rundown::{RundownGuard, RundownRef};
@@ -102,8 +111,8 @@ impl<'a, R: Protection> Guard<'a, R> {
     /// ```
     #[inline]
     pub unsafe fn from_raw(raw: *const R) -> Self {
-        // SAFETY: valid for 'a, says the caller.
-        Self::new(unsafe { &*raw })
+        // SAFETY: valid, says the caller, so not null.
+        Self::at(unsafe { NonNull::new_unchecked(raw.cast_mut()) })
     }
 }
 
@@ -111,13 +120,15 @@ impl<R: Protection> Drop for Guard<'_, R> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: by the invariant the reference is this guard's, and a guard is dropped once.
-        unsafe { self.protection.release() };
+        unsafe { R::release_at(self.protection.as_ptr()) };
     }
 }
 
 impl<R: Protection + fmt::Debug> fmt::Debug for Guard<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Guard").field(self.protection).finish()
+        // SAFETY: by the invariant it is valid as long as this lives.
+        let protection = unsafe { self.protection.as_ref() };
+        f.debug_tuple("Guard").field(protection).finish()
     }
 }
 
@@ -133,10 +144,10 @@ impl<R: Protection + fmt::Debug> fmt::Debug for Guard<'_, R> {
 /// ```
 #[must_use = "the references are given back at once when the guard is not bound"]
 pub struct CountedGuard<'a, R: Protection> {
-    // INVARIANT: this guard owns `count` references of it.
-    protection: &'a R,
+    // INVARIANT: this guard owns `count` references of it. It is valid while that is not zero, and at any rate for 'a.
+    protection: NonNull<R>,
     count: u32,
-    this_thread: PhantomData<*mut ()>,
+    lifetime: PhantomData<&'a R>,
 }
 
 impl<'a, R: Protection> CountedGuard<'a, R> {
@@ -144,9 +155,9 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[inline]
     pub(crate) fn new(protection: &'a R, count: u32) -> Self {
         Self {
-            protection,
+            protection: NonNull::from(protection),
             count,
-            this_thread: PhantomData,
+            lifetime: PhantomData,
         }
     }
 
@@ -184,10 +195,10 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[inline]
     pub fn take_one(&mut self) -> Option<Guard<'a, R>> {
         self.count = self.count.checked_sub(1)?;
-        Some(Guard::new(self.protection))
+        Some(Guard::at(self.protection))
     }
 
-    /// Keeps the references without the guard, and says how many. Who takes them over releases them.
+    /// Drops the guard, keeps the references and returns how many: whoever they are handed to has to release them.
     ///
     /// # IRQL
     /// Any.
@@ -211,15 +222,17 @@ impl<R: Protection> Drop for CountedGuard<'_, R> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: by the invariant the references are this guard's, and a guard is dropped once.
-        unsafe { self.protection.release_ex(self.count) };
+        unsafe { R::release_ex_at(self.protection.as_ptr(), self.count) };
     }
 }
 
 impl<R: Protection + fmt::Debug> fmt::Debug for CountedGuard<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: by the invariant it is valid as long as this lives.
+        let protection = unsafe { self.protection.as_ref() };
         f.debug_struct("CountedGuard")
             .field("count", &self.count)
-            .field("protection", self.protection)
+            .field("protection", protection)
             .finish()
     }
 }

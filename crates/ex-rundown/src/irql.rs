@@ -1,4 +1,4 @@
-//! Interrupt request levels, and the proof that one is low enough to block.
+//! Interrupt request levels, and the note that one was low enough to block.
 
 use core::marker::PhantomData;
 
@@ -40,10 +40,12 @@ pub const APC_LEVEL: Irql = 1;
 /// ```
 pub const DISPATCH_LEVEL: Irql = 2;
 
-/// Proves that the processor is at or below `APC_LEVEL`, where a thread may block.
+/// Says that this thread was at or below `APC_LEVEL`, where a thread may block, when it was made.
 ///
-/// It is neither `Send` nor `Copy`: the fact holds for the thread that checked it. Whatever raises the IRQL
-/// borrows the proof mutably for as long, so that it cannot be used meanwhile.
+/// It is a reminder by the type system and no proof. It is neither `Send` nor `Copy`, since the fact holds for the thread that
+/// checked it; and what raises the IRQL should borrow it mutably for as long, so that this one cannot be used
+/// meanwhile. But a thread can check twice and keep the second, and code that raises the IRQL need not ask for one. Whoever takes
+/// one and would do damage otherwise asks it [in debug builds](Self::debug_check), or reads the IRQL again.
 ///
 /// ```
 /// # use ex_rundown::AtMostApcLevel;
@@ -65,8 +67,7 @@ impl AtMostApcLevel {
     /// `<= APC_LEVEL`.
     ///
     /// # Safety
-    /// This thread runs at or below `APC_LEVEL` for as long as the proof lives, but for stretches that borrow it
-    /// mutably.
+    /// This thread runs at or below `APC_LEVEL` for as long as this lives, but for stretches that borrow it mutably.
     ///
     /// ```
     /// # use ex_rundown::AtMostApcLevel;
@@ -80,7 +81,7 @@ impl AtMostApcLevel {
         }
     }
 
-    /// Reads the IRQL and gives the proof when it is low enough.
+    /// Reads the IRQL; `None` when it is too high.
     ///
     /// # IRQL
     /// Any.
@@ -96,5 +97,32 @@ impl AtMostApcLevel {
         (P::current_irql() < DISPATCH_LEVEL).then_some(Self {
             this_thread: PhantomData,
         })
+    }
+
+    /// Reads the IRQL again, in debug builds.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    ///
+    /// # Panics
+    /// In debug builds, when the IRQL was raised since this was made.
+    ///
+    /// ```
+    /// # use ex_rundown::{AtMostApcLevel, DISPATCH_LEVEL};
+    /// # use rundown_std::{Settings, Std};
+    /// let level = AtMostApcLevel::check::<Std>().expect("this thread may block");
+    /// level.debug_check::<Std>();
+    /// # #[cfg(debug_assertions)]
+    /// # {
+    /// let raised = Settings { irql: DISPATCH_LEVEL, ..Settings::DEFAULT };
+    /// assert!(std::panic::catch_unwind(move || raised.with(|| level.debug_check::<Std>())).is_err());
+    /// # }
+    /// ```
+    #[inline]
+    pub fn debug_check<P: Platform>(&self) {
+        debug_assert!(
+            P::current_irql() < DISPATCH_LEVEL,
+            "the IRQL was raised since it was checked"
+        );
     }
 }

@@ -11,7 +11,9 @@
 //!
 //! ```
 //! use ex_rundown::{RundownRef, WayOut};
-//! # type Nt = rundown_std::Std;
+//! // In a driver: your implementation of `Platform` over the kernel. Here, and hidden in the examples that follow: std's threads.
+//! type Nt = rundown_std::Std;
+//!
 //! let reference = RundownRef::<Nt>::new();
 //!
 //! if let Some(_guard) = reference.try_acquire() {
@@ -49,15 +51,20 @@
 //! | `ExInitializeRundownProtectionCacheAware` | [`CacheAwareRundownRef::initialize`] | `<= APC_LEVEL` |
 //! | `Ex…CacheAware`, `Ex…CacheAwareEx` | [`CacheAwareRundownRef`]'s methods of the plain one's names | as the plain ones |
 //!
-//! [`nt_names!`] defines all of these by their native names, for C code to link.
+//! [`nt_names!`] defines all of these by their native names, for C code to link, and the two that are declared and not
+//! documented.
 //!
 //! # Properties
 //!
 //! - The word is an `EX_RUNDOWN_REF`, to the bit, and the wait block that a waiter publishes in it is NT's, to
-//!   the byte: code that uses the native routines can share both.
+//!   the byte: code that uses the native routines can share both. (On x64, where it was compared with NT's code; on ARM64 the layout
+//!   is the same by the declarations, and nobody has run the two together.)
 //! - At most one thread may wait at a time; acquirers and releasers are any number of any threads.
 //! - Under [`Strict`], the default, misuse that NT answers with silent corruption is detected and ends in
-//!   [`Platform::misuse`]. Under [`Parity`] every word is exactly what NT leaves behind.
+//!   [`Platform::misuse`]; no safe call corrupts memory, in whatever order and from however many threads. Under [`Parity`] every
+//!   word is exactly what NT leaves behind, and only unsafe code can make a reference.
+//! - An object can be freed, with the reference in it, as soon as [`wait`](RundownRef::wait) has returned: the release that
+//!   ended the wait does not touch either any more, and holds no Rust reference to memory that must not go.
 //! - The crate knows no Windows header. [`Platform`] is its only seam.
 //!
 //! # Implementation
@@ -103,7 +110,7 @@
 //! Each operation says at its place what it pairs with. In one sentence: releases are *Release* (on the word, on
 //! the count and on the flag) and form one chain to the waiter's *Acquire*, so that everything that a holder did
 //! happens before `wait` returns; re-initialise is *Release* and pairs with the *Acquire* of a granted acquire.
-#![cfg_attr(not(loom), no_std)]
+#![cfg_attr(not(ex_rundown_loom), no_std)]
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code, reason = "it owns raw memory of the platform's pool")]
@@ -118,6 +125,11 @@ pub mod arch;
     reason = "the slots are reached through NT's layout, a pointer and a stride"
 )]
 mod cache_aware;
+#[allow(
+    unsafe_code,
+    reason = "the data is reached under a protection that the compiler cannot see"
+)]
+mod cell;
 mod check;
 #[allow(unsafe_code, reason = "as `rundown_ref`")]
 mod counted;
@@ -126,7 +138,7 @@ mod guard;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
 mod memory;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 #[allow(unsafe_code, reason = "C's pointers are taken on trust")]
 pub mod nt_names;
 #[allow(
@@ -136,7 +148,7 @@ pub mod nt_names;
 mod platform;
 #[allow(unsafe_code, reason = "guards rely on it, so it is an unsafe trait")]
 mod protection;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 #[allow(unsafe_code, reason = "a C driver's word is taken on trust")]
 mod raw;
 #[allow(

@@ -12,6 +12,7 @@ use core::{error::Error, fmt};
 /// assert_eq!(refused.unwrap_err(), MemoryError::Null);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemoryError {
     /// The pointer is null.
     Null,

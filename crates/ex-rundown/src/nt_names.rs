@@ -1,19 +1,35 @@
 //! The native routines' names, for C code.
 //!
-//! [`nt_names!`](crate::nt_names!) defines `ExAcquireRundownProtection` and all the others with C's calling convention,
-//! over a platform and a check policy of the caller's choice, in the crate that calls it. A C driver that links that
+//! [`nt_names!`](crate::nt_names!) defines `ExAcquireRundownProtection` and the 20 others that the WDK declares, with C's calling
+//! convention, over a platform and a check policy of the caller's choice, in the crate that calls it. A C driver that links that
 //! crate's static library gets these in place of the native ones; where its headers declare them as imported, the
 //! linker says so (LNK4217) and takes the local ones.
 //!
 //! It is a macro because a library cannot choose the platform, and because a feature would choose for everybody in the
 //! build. Nothing is exported where it is not called.
 //!
+//! Whoever calls it takes the system's names for the whole program, and promises that the C code keeps the routines' rules (under
+//! [`Parity`](crate::Parity) [its own](crate::Parity#rules)): so the call takes [`Rules`], which only unsafe code can make.
+//!
+//! What differs from the native routines:
+//!
+//! - `ExAllocateCacheAwareRundownProtection` takes what [`PoolPlatform::allocate`] gives, whatever the pool's type and tag that it
+//!   is asked for. `!poolused` and Driver Verifier show the platform's tag.
+//! - `ExInitializeRundownProtectionCacheAwareEx` and `ExCleanupRundownProtectionCacheAware` are declared in `wdm.h` (`<= APC_LEVEL`) and
+//!   documented nowhere. Here the first is `ExInitializeRundownProtectionCacheAware` on memory of
+//!   `ExSizeOfRundownProtectionCacheAware()` bytes, and flags are [misuse](Misuse::UnknownFlags); the second is
+//!   `ExRundownCompletedCacheAware`, since there is nothing to free.
+//! - There are no 32-bit x86 names: the native ones are `stdcall` and `fastcall` there.
+//!
 //! The functions here are what the macro's one-liners call: they turn C's pointers into references. A pointer that is
 //! null or misaligned, and memory that is too small, are bugs, and end in [`Misuse::BadMemory`].
 //!
 //! ```
 //! // Once, in the crate that C code links:
-//! ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Parity);
+//! use ex_rundown::nt_names::Rules;
+//!
+//! // SAFETY: this program defines the names nowhere else, and its C code keeps the rules.
+//! ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Parity, unsafe { Rules::kept() });
 //! # fn main() {
 //! # let mut word = usize::MAX;
 //! # // SAFETY: a word, initialised first, and used by nobody else.
@@ -22,12 +38,25 @@
 //! # assert_eq!(unsafe { ExAcquireRundownProtection(&raw mut word) }, 1);
 //! # }
 //! ```
+//!
+//! Not without the keyword, and not in a crate that forbids unsafe code:
+//!
+//! ```compile_fail,E0133
+//! ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Strict, ex_rundown::nt_names::Rules::kept());
+//! # fn main() {}
+//! ```
+//!
+//! ```compile_fail
+//! #![forbid(unsafe_code)]
+//! ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Strict, unsafe { ex_rundown::nt_names::Rules::kept() });
+//! # fn main() {}
+//! ```
 
 use core::ptr::{self, NonNull};
 
 use crate::{
     AllocatedCacheAwareRundownRef, CacheAwareRundownRef, Check, MemoryError, Misuse, Platform, PoolPlatform,
-    ProcessorPlatform, RundownRef, memory,
+    ProcessorPlatform, RundownRef, State, memory,
 };
 
 fn refuse<P: Platform>(_error: MemoryError, address: usize) -> ! {
@@ -54,8 +83,9 @@ pub unsafe fn initialize<P: Platform, C: Check>(word: *mut usize) {
     if let Err(error) = memory::check_address(word.addr()) {
         refuse::<P>(error, word.addr());
     }
+    let reference = word.cast::<RundownRef<P, C>>();
     // SAFETY: valid for writes, says the caller; neither null nor misaligned.
-    unsafe { word.cast::<RundownRef<P, C>>().write(RundownRef::new()) };
+    unsafe { reference.write(RundownRef::saying(State::Live(0))) };
 }
 
 /// The reference behind a C pointer.
@@ -249,6 +279,30 @@ pub unsafe fn initialize_cache_aware<P: ProcessorPlatform, C: Check>(memory: *mu
     }
 }
 
+/// Makes the memory a live cache-aware reference, as the routine without a size does.
+///
+/// # IRQL
+/// `<= APC_LEVEL`.
+///
+/// # Safety
+/// As [`initialize_cache_aware`], for [`size_of`] bytes.
+///
+/// ```
+/// # type Nt = rundown_std::Std;
+/// # use ex_rundown::{Strict, nt_names};
+/// let bytes = nt_names::size_of::<Nt, Strict>();
+/// let mut memory = vec![0_usize; bytes.div_ceil(8)];
+/// // SAFETY: so many bytes, used by nobody else.
+/// unsafe { nt_names::initialize_cache_aware_ex::<Nt, Strict>(memory.as_mut_ptr(), 0) };
+/// ```
+pub unsafe fn initialize_cache_aware_ex<P: ProcessorPlatform, C: Check>(memory: *mut usize, flags: u32) {
+    if flags != 0 {
+        P::misuse(Misuse::UnknownFlags, flags as usize);
+    }
+    // SAFETY: the caller's promise, handed on.
+    unsafe { initialize_cache_aware::<P, C>(memory, size_of::<P, C>()) };
+}
+
 /// Allocates a live cache-aware reference; null when there is no memory.
 ///
 /// # IRQL
@@ -264,7 +318,8 @@ pub unsafe fn initialize_cache_aware<P: ProcessorPlatform, C: Check>(memory: *mu
 /// ```
 #[must_use]
 pub fn allocate<P: PoolPlatform, C: Check>() -> *mut usize {
-    match AllocatedCacheAwareRundownRef::<P, C>::new() {
+    // SAFETY: nobody reaches it but through the pointer, whose use is unsafe.
+    match unsafe { AllocatedCacheAwareRundownRef::<P, C>::with_policy() } {
         Ok(reference) => AllocatedCacheAwareRundownRef::into_raw(reference).cast().as_ptr(),
         Err(_) => ptr::null_mut(),
     }
@@ -294,12 +349,48 @@ pub unsafe fn free<P: PoolPlatform, C: Check>(reference: *mut usize) {
     drop(unsafe { AllocatedCacheAwareRundownRef::from_raw(raw) });
 }
 
+/// The promise that [`nt_names!`](crate::nt_names!) takes.
+///
+/// ```
+/// # use ex_rundown::nt_names::Rules;
+/// // SAFETY: no names are defined here.
+/// const KEPT: Rules = unsafe { Rules::kept() };
+/// ```
+#[derive(Debug)]
+pub struct Rules(());
+
+impl Rules {
+    /// The promise.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// No other part of the program defines the native names, and the code that links them keeps the rules of the native
+    /// routines; under [`Parity`](crate::Parity) also [its own](crate::Parity#rules).
+    ///
+    /// ```
+    /// // See the type.
+    /// # // SAFETY: no names are defined here.
+    /// let kept = unsafe { ex_rundown::nt_names::Rules::kept() };
+    /// ```
+    #[must_use]
+    pub const unsafe fn kept() -> Self {
+        Self(())
+    }
+}
+
 /// Defines the native routines' names over platform `$platform` (a [`PoolPlatform`]) and check policy `$check`.
 ///
-/// See [the module](mod@crate::nt_names).
+/// `$rules` is [`unsafe { Rules::kept() }`](crate::nt_names::Rules::kept). See [the module](mod@crate::nt_names).
 #[macro_export]
 macro_rules! nt_names {
-    ($platform:ty, $check:ty) => {
+    ($platform:ty, $check:ty, $rules:expr) => {
+        #[cfg(target_arch = "x86")]
+        compile_error!("the native names are stdcall and fastcall on 32-bit x86, which this does not define");
+
+        const _: $crate::nt_names::Rules = $rules;
+
         $crate::nt_names! { @define $platform, $check,
             // The plain reference.
             ExInitializeRundownProtection(word: *mut usize) => $crate::nt_names::initialize::<$platform, $check>(word);
@@ -324,6 +415,10 @@ macro_rules! nt_names {
             ExSizeOfRundownProtectionCacheAware() -> usize => $crate::nt_names::size_of::<$platform, $check>();
             ExInitializeRundownProtectionCacheAware(memory: *mut usize, bytes: usize) =>
                 $crate::nt_names::initialize_cache_aware::<$platform, $check>(memory, bytes);
+            ExInitializeRundownProtectionCacheAwareEx(memory: *mut usize, flags: u32) =>
+                $crate::nt_names::initialize_cache_aware_ex::<$platform, $check>(memory, flags);
+            ExCleanupRundownProtectionCacheAware(reference: *mut usize) =>
+                $crate::nt_names::cache_aware::<$platform, $check>(reference).completed();
             ExReInitializeRundownProtectionCacheAware(reference: *mut usize) =>
                 $crate::nt_names::cache_aware::<$platform, $check>(reference).reinitialize();
             ExAcquireRundownProtectionCacheAware(reference: *mut usize) -> u8 =>

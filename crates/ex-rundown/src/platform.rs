@@ -19,6 +19,10 @@ use crate::{AtMostApcLevel, AtomicU32, Irql, Misuse};
 /// a level below the real one, [`Platform::wait_for_event`] must not return before
 /// [`Platform::set_event`] was called on the same event, and `set_event` must not touch the event from the moment
 /// in which the waiter can run: the event lies in a stack frame that is gone then.
+///
+/// [`Platform::misuse`] may unwind, and no other function may. While a wait block is published (from the moment in which run-down
+/// begins with references out until the wait returns) nothing can unwind past it without leaving its address behind: there the
+/// waiter aborts the program instead, also when it is `misuse` that unwinds.
 pub unsafe trait Platform: 'static {
     /// A synchronization event: `KEVENT` in NT. It may be moved before it is initialised, and never after.
     type Event;
@@ -91,7 +95,10 @@ pub unsafe trait Platform: 'static {
     /// The event is initialised, and this is the only wait on it.
     unsafe fn wait_for_event(event: *const Self::Event, level: &AtMostApcLevel);
 
-    /// Ends the system, or the test: the caller broke the contract, and going on would corrupt memory.
+    /// Ends the system, or the test: the caller broke the contract.
+    ///
+    /// It does not return, and may unwind. Under [`Strict`](crate::Strict) the word is as it was found; but what follows is
+    /// about a reference whose rules were broken, and only memory safety is promised for it.
     ///
     /// # IRQL
     /// Any.
@@ -155,7 +162,7 @@ pub unsafe trait PoolPlatform: ProcessorPlatform {
     /// `<= DISPATCH_LEVEL`.
     fn allocate(bytes: usize) -> Option<NonNull<usize>>;
 
-    /// Frees it.
+    /// Returns memory from [`PoolPlatform::allocate`] to the pool.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.

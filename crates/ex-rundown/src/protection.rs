@@ -4,13 +4,23 @@ use crate::WayOut;
 
 /// Run-down protection of an object, by whichever reference: what guards and [`Rundown`](crate::Rundown) build on.
 ///
-/// Each method is the type's own of the same name; see [`RundownRef`](crate::RundownRef).
+/// Each method is the type's own of the same name; see [`RundownRef`](crate::RundownRef). It is implemented under
+/// [`Strict`](crate::Strict) alone: what [`Parity`](crate::Parity) counts is not always what was granted.
 ///
 /// # Safety
-/// From a granted [`acquire`](Self::acquire) to its [`release`](Self::release), [`wait`](Self::wait) does not
-/// return; from its return to the next [`reinitialize`](Self::reinitialize), no acquire is granted. What a holder
-/// did before its release happens before `wait` returns, and what happened before `reinitialize` happens before an
-/// acquire that it allows.
+///
+/// 1. A granted acquire of `n` references is `n` references: from it until as many are given back, [`wait`](Self::wait)
+///    does not return.
+/// 2. From the return of `wait` to the next [`reinitialize`](Self::reinitialize), no acquire is granted.
+/// 3. What a holder did before its release happens before `wait` returns, and what happened before `reinitialize` happens
+///    before an acquire that it allows.
+/// 4. The value is the only way to the protection's state, as far as safe code goes: whoever owns it knows every call of
+///    `wait`, [`completed`](Self::completed) and `reinitialize`. So a handle that is cloned is no `Protection`.
+/// 5. [`release_at`](Self::release_at) and [`release_ex_at`](Self::release_ex_at) touch the value no more once the references
+///    are given back: its memory may be gone then.
+///
+/// 1 and 2 may rely on it that `wait`, `completed` and `reinitialize` are called by one thread at a time, and that no call
+/// ended in [misuse](crate::Misuse) before.
 ///
 /// ```
 /// use ex_rundown::{Protection, RundownRef, WayOut, WideRundownRef};
@@ -28,29 +38,55 @@ pub unsafe trait Protection {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     fn acquire(&self) -> bool;
 
-    /// Gives a reference back.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL` if the reference is resident.
-    ///
-    /// # Safety
-    /// The caller owns a reference and gives it up.
-    unsafe fn release(&self);
-
     /// Takes `count` references, unless run-down has begun.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     fn acquire_ex(&self, count: u32) -> bool;
 
-    /// Gives `count` references back.
+    /// Gives a reference back, which may be the end of `this`: the owner may free its memory before this has returned.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// `this` is valid until the reference is given back; the caller owns the reference and gives it up.
+    unsafe fn release_at(this: *const Self);
+
+    /// Gives `count` references back, which may be the end of `this`, as [`release_at`](Self::release_at).
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// As [`release_at`](Self::release_at), for `count` references.
+    unsafe fn release_ex_at(this: *const Self, count: u32);
+
+    /// Gives a reference back, when `self` is known to outlive the call.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// The caller owns a reference and gives it up.
+    #[inline]
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { Self::release_at(self) };
+    }
+
+    /// Gives `count` references back, when `self` is known to outlive the call.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// # Safety
     /// The caller owns `count` references and gives them up.
-    unsafe fn release_ex(&self, count: u32);
+    #[inline]
+    unsafe fn release_ex(&self, count: u32) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { Self::release_ex_at(self, count) };
+    }
 
     /// Begins run-down and waits until every reference is given back.
     ///
@@ -74,8 +110,8 @@ pub unsafe trait Protection {
 /// The forms that are the same for each reference: guards, the closure, and [`Protection`] itself. `$example` makes
 /// a live `reference` for the examples.
 macro_rules! protection {
-    ($type:ident<P: $platform:ident, C>, $example:literal) => {
-        impl<P: $crate::$platform, C: $crate::Check> $type<P, C> {
+    ($type:ident<P: $platform:ident>, $example:literal) => {
+        impl<P: $crate::$platform> $type<P> {
             /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
             ///
             /// # IRQL
@@ -131,24 +167,29 @@ macro_rules! protection {
         }
 
         // SAFETY: that is what the type is for; its documentation argues it, and its loom models check it.
-        unsafe impl<P: $crate::$platform, C: $crate::Check> $crate::Protection for $type<P, C> {
+        unsafe impl<P: $crate::$platform> $crate::Protection for $type<P> {
             #[inline]
             fn acquire(&self) -> bool {
                 self.acquire()
-            }
-            #[inline]
-            unsafe fn release(&self) {
-                // SAFETY: the caller's promise, handed on.
-                unsafe { self.release() };
             }
             #[inline]
             fn acquire_ex(&self, count: u32) -> bool {
                 self.acquire_ex(count)
             }
             #[inline]
-            unsafe fn release_ex(&self, count: u32) {
+            unsafe fn release_at(this: *const Self) {
+                // All of it lies in `UnsafeCell`s, so that this promises nothing about its memory.
+                // SAFETY: valid at this moment, says the caller.
+                let this = unsafe { &*this };
                 // SAFETY: the caller's promise, handed on.
-                unsafe { self.release_ex(count) };
+                unsafe { this.release() };
+            }
+            #[inline]
+            unsafe fn release_ex_at(this: *const Self, count: u32) {
+                // SAFETY: as in `release_at`.
+                let this = unsafe { &*this };
+                // SAFETY: the caller's promise, handed on.
+                unsafe { this.release_ex(count) };
             }
             fn wait(&self) -> $crate::WayOut {
                 self.wait()

@@ -15,7 +15,8 @@ impl<P, C> RundownRef<P, C> {
     /// Unless it is null or misaligned, `word` points to an `EX_RUNDOWN_REF` that was initialised, outlives `'a`, and
     /// is changed by run-down routines only, the native ones or these. References that are released here were
     /// acquired. A word that native code has run down is [completed](Self::completed) before code under
-    /// [`Strict`](crate::Strict) waits on it: NT leaves a stale pointer.
+    /// [`Strict`](crate::Strict) waits on it: NT leaves a stale pointer. Under [`Parity`](crate::Parity) whoever can reach the
+    /// reference keeps the [rules](crate::Parity#rules).
     ///
     /// ```
     /// use ex_rundown::{MemoryError, RundownRef};

@@ -1,14 +1,16 @@
 //! Data that is run down with its protection.
 
 use core::{
-    cell::UnsafeCell,
     fmt,
-    mem::MaybeUninit,
     ops::Deref,
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
 };
 
-use crate::{AtomicU32, Guard, Protection};
+use crate::{
+    AtomicU32, Guard, Protection, RundownRef, WideRundownRef,
+    cell::{Cell, Reading},
+    sync::constructor,
+};
 
 /// There is no data: it was taken.
 const EMPTY: u32 = 0;
@@ -20,6 +22,10 @@ const FULL: u32 = 2;
 /// Data under run-down protection `R`, which [`run_down`](Self::run_down) gives back.
 ///
 /// Dropping it never waits: whoever can drop it has no guard outstanding.
+///
+/// One that nobody runs down and renews at the same time gives the data to one caller at most, whatever panics: if the
+/// platform's [`misuse`](crate::Platform::misuse) unwinds out of [`run_down`](Self::run_down) or [`renew`](Self::renew), the
+/// data stays where it is for ever, and is not dropped.
 ///
 /// # Invariants
 ///
@@ -39,41 +45,46 @@ const FULL: u32 = 2;
 pub struct Rundown<T, R: Protection> {
     protection: R,
     stage: AtomicU32,
-    data: UnsafeCell<MaybeUninit<T>>,
+    data: Cell<T>,
 }
 
 // SAFETY: guards give `&T` to any thread (Sync), and `run_down` gives `T` to any thread (Send).
 unsafe impl<T: Send + Sync, R: Protection + Sync> Sync for Rundown<T, R> {}
 
 impl<T, R: Protection> Rundown<T, R> {
-    /// Puts `data` under `protection`, which nobody else has: live, or disabled, and then refusing all until it is
-    /// [renewed](Self::renew).
-    ///
-    /// # IRQL
-    /// Any.
-    ///
-    /// ```
-    /// use ex_rundown::{Rundown, WideRundownRef};
-    /// # type Nt = rundown_std::Std;
-    /// static TABLE: Rundown<[u32; 2], WideRundownRef<Nt>> = Rundown::new([1, 2], WideRundownRef::new());
-    /// assert_eq!(TABLE.acquire().expect("live")[1], 2);
-    /// ```
-    #[cfg(not(loom))]
-    pub const fn new(data: T, protection: R) -> Self {
-        Self {
-            protection,
-            stage: AtomicU32::new(FULL),
-            data: UnsafeCell::new(MaybeUninit::new(data)),
+    constructor! {
+        /// Puts `data` under `protection`.
+        ///
+        /// A protection that is run down already refuses every acquire. The data is then not reachable, but it is there: it has
+        /// to be [run down](Self::run_down) before other data can be [put in](Self::renew). To start without data, see
+        /// [`empty`](Rundown::empty).
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// ```
+        /// use ex_rundown::{Rundown, WideRundownRef};
+        /// # type Nt = rundown_std::Std;
+        /// static TABLE: Rundown<[u32; 2], WideRundownRef<Nt>> = Rundown::new([1, 2], WideRundownRef::new());
+        /// assert_eq!(TABLE.acquire().expect("live")[1], 2);
+        /// ```
+        pub const fn new(data: T, protection: R) -> Self {
+            Self {
+                protection,
+                stage: AtomicU32::new(FULL),
+                data: Cell::new(data),
+            }
         }
     }
 
-    /// Puts `data` under `protection`. loom's atomics cannot be made in a constant.
-    #[cfg(loom)]
-    pub fn new(data: T, protection: R) -> Self {
-        Self {
-            protection,
-            stage: AtomicU32::new(FULL),
-            data: UnsafeCell::new(MaybeUninit::new(data)),
+    constructor! {
+        /// Starts without data. `protection` is run down.
+        const fn without_data(protection: R) -> Self {
+            Self {
+                protection,
+                stage: AtomicU32::new(EMPTY),
+                data: Cell::empty(),
+            }
         }
     }
 
@@ -91,8 +102,8 @@ impl<T, R: Protection> Rundown<T, R> {
     #[inline]
     pub fn acquire(&self) -> Option<Held<'_, T, R>> {
         self.protection.acquire().then(|| Held {
+            data: self.data.read(),
             _guard: Guard::new(&self.protection),
-            data: self.data.get().cast::<T>(),
         })
     }
 
@@ -115,7 +126,7 @@ impl<T, R: Protection> Rundown<T, R> {
         self.protection.wait();
         // SAFETY: invariants 2 and 3: full when it was claimed, and only this thread moves it. The wait has
         // returned, so no guard reads it, and no acquire is granted until the next `renew`.
-        let data = unsafe { self.data.get().cast::<T>().read() };
+        let data = unsafe { self.data.take() };
         self.stage.store(EMPTY, Release);
         Some(data)
     }
@@ -142,7 +153,9 @@ impl<T, R: Protection> Rundown<T, R> {
             return Err(data);
         }
         // SAFETY: invariant 2; and nobody reads: every acquire is refused until the next line.
-        unsafe { self.data.get().cast::<T>().write(data) };
+        unsafe { self.data.put(data) };
+        // A protection may leave something of its wait behind until it is told that run-down is complete: NT's do.
+        self.protection.completed();
         self.protection.reinitialize();
         self.stage.store(FULL, Release);
         Ok(())
@@ -158,12 +171,42 @@ impl<T, R: Protection> Rundown<T, R> {
     }
 }
 
+/// `Rundown::empty`, for the references that can be made in a constant.
+macro_rules! empty {
+    ($type:ident) => {
+        impl<T, P: crate::Platform> Rundown<T, $type<P>> {
+            constructor! {
+                /// Starts without data: refuses every acquire until it is [renewed](Self::renew). For a `static` that is filled
+                /// later, as in `DriverEntry`.
+                ///
+                /// # IRQL
+                /// Any.
+                ///
+                /// ```
+                #[doc = concat!("use ex_rundown::{Rundown, ", stringify!($type), "};")]
+                /// # type Nt = rundown_std::Std;
+                #[doc = concat!("static NAME: Rundown<String, ", stringify!($type), "<Nt>> = Rundown::<_, ", stringify!($type), "<Nt>>::empty();")]
+                /// assert!(NAME.acquire().is_none());
+                /// assert_eq!(NAME.renew(String::from("device")), Ok(()));
+                /// assert_eq!(NAME.acquire().expect("live").len(), 6);
+                /// ```
+                #[must_use]
+                pub const fn empty() -> Self {
+                    Self::without_data($type::new_run_down())
+                }
+            }
+        }
+    };
+}
+empty!(RundownRef);
+empty!(WideRundownRef);
+
 impl<T, R: Protection> Drop for Rundown<T, R> {
     fn drop(&mut self) {
         // Exclusive: a relaxed load sees the last stage.
         if self.stage.load(Relaxed) == FULL {
             // SAFETY: invariant 3. A guard borrows `self`, so there is none.
-            unsafe { self.data.get_mut().assume_init_drop() };
+            unsafe { self.data.drop_value() };
         }
     }
 }
@@ -185,9 +228,9 @@ impl<T, R: Protection + fmt::Debug> fmt::Debug for Rundown<T, R> {
 /// ```
 #[must_use = "the data is given back at once when the guard is not bound"]
 pub struct Held<'a, T, R: Protection> {
+    // INVARIANT: there is data, and nobody writes it, while the guard lives. It is dropped before the guard.
+    data: Reading<T>,
     _guard: Guard<'a, R>,
-    // INVARIANT: initialised, and shared, while the guard lives.
-    data: *const T,
 }
 
 impl<T, R: Protection> Deref for Held<'_, T, R> {
@@ -196,7 +239,7 @@ impl<T, R: Protection> Deref for Held<'_, T, R> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: by the invariant.
-        unsafe { &*self.data }
+        unsafe { self.data.value() }
     }
 }
 

@@ -7,8 +7,8 @@ use core::{
 
 use crate::{
     AtomicUsize, Check, Misuse, Platform, State, Strict, WayOut, arch,
-    sync::{Frame, fence},
-    wait_block::WaitBlock,
+    sync::{Lifetime, constructor, fence},
+    wait_block::{NoUnwind, WaitBlock},
     word::{self, ACTIVE},
 };
 
@@ -31,76 +31,97 @@ use crate::{
 /// reference.wait();
 /// assert_eq!(reference.protect(|| "used"), None);
 /// ```
-#[cfg_attr(not(loom), repr(transparent))]
+#[cfg_attr(not(ex_rundown_loom), repr(transparent))]
 pub struct RundownRef<P, C = Strict> {
     pub(crate) word: AtomicUsize,
     /// The word's memory, for loom.
-    pub(crate) memory: Frame,
+    pub(crate) memory: Lifetime,
     policy: PhantomData<fn() -> (P, C)>,
 }
 
 // The word is shared with C code.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 const _: () = {
     struct Nowhere;
     assert!(size_of::<RundownRef<Nowhere>>() == size_of::<usize>());
     assert!(align_of::<RundownRef<Nowhere>>() == align_of::<usize>());
 };
 
+impl<P> RundownRef<P> {
+    constructor! {
+        /// A live reference (`ExInitializeRundownProtection`).
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// use ex_rundown::{RundownRef, State};
+        ///
+        /// static DEVICE: RundownRef<Nt> = RundownRef::new();
+        /// assert_eq!(DEVICE.state(), State::Live(0));
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            Self::saying(State::Live(0))
+        }
+    }
+
+    constructor! {
+        /// A reference that starts disabled: run down until it is [re-initialised](Self::reinitialize).
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// # use ex_rundown::RundownRef;
+        /// static DEVICE: RundownRef<Nt> = RundownRef::new_run_down();
+        /// assert!(!DEVICE.acquire());
+        /// DEVICE.reinitialize();
+        /// assert!(DEVICE.try_acquire().is_some());
+        /// ```
+        #[must_use]
+        pub const fn new_run_down() -> Self {
+            Self::saying(State::RunDown)
+        }
+    }
+}
+
 impl<P, C> RundownRef<P, C> {
-    /// A live reference (`ExInitializeRundownProtection`).
-    ///
-    /// # IRQL
-    /// Any.
-    ///
-    /// ```
-    /// # type Nt = rundown_std::Std;
-    /// use ex_rundown::{RundownRef, State};
-    ///
-    /// static DEVICE: RundownRef<Nt> = RundownRef::new();
-    /// assert_eq!(DEVICE.state(), State::Live(0));
-    /// ```
-    #[cfg(not(loom))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            word: AtomicUsize::new(State::Live(0).word()),
-            memory: Frame::new(),
-            policy: PhantomData,
+    constructor! {
+        /// A live reference under any policy.
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// # Safety
+        /// Under [`Parity`](crate::Parity) whoever can reach the reference keeps the [rules](crate::Parity#rules).
+        /// Under [`Strict`] there is nothing to keep.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// use ex_rundown::{Parity, RundownRef, State};
+        ///
+        /// // SAFETY: nobody else has it, and it is acquired and released once.
+        /// let reference = unsafe { RundownRef::<Nt, Parity>::with_policy() };
+        /// assert!(reference.acquire());
+        /// // SAFETY: acquired above.
+        /// unsafe { reference.release() };
+        /// ```
+        #[must_use]
+        pub const unsafe fn with_policy() -> Self {
+            Self::saying(State::Live(0))
         }
     }
 
-    /// A live reference. loom's atomics cannot be made in a constant.
-    #[cfg(loom)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            word: AtomicUsize::new(State::Live(0).word()),
-            memory: Frame::new(),
-            policy: PhantomData,
-        }
-    }
-
-    /// A reference that starts disabled: run down until it is [re-initialised](Self::reinitialize).
-    ///
-    /// # IRQL
-    /// Any.
-    ///
-    /// ```
-    /// # type Nt = rundown_std::Std;
-    /// # use ex_rundown::RundownRef;
-    /// static DEVICE: RundownRef<Nt> = RundownRef::new_run_down();
-    /// assert!(!DEVICE.acquire());
-    /// DEVICE.reinitialize();
-    /// assert!(DEVICE.try_acquire().is_some());
-    /// ```
-    #[cfg(not(loom))]
-    #[must_use]
-    pub const fn new_run_down() -> Self {
-        Self {
-            word: AtomicUsize::new(State::RunDown.word()),
-            memory: Frame::new(),
-            policy: PhantomData,
+    constructor! {
+        pub(crate) const fn saying(state: State) -> Self {
+            Self {
+                word: AtomicUsize::new(state.word()),
+                memory: Lifetime::new(),
+                policy: PhantomData,
+            }
         }
     }
 
@@ -122,14 +143,14 @@ impl<P, C> RundownRef<P, C> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(ex_rundown_loom)]
 impl<P, C> Drop for RundownRef<P, C> {
     fn drop(&mut self) {
         self.memory.end();
     }
 }
 
-impl<P, C> Default for RundownRef<P, C> {
+impl<P> Default for RundownRef<P> {
     fn default() -> Self {
         Self::new()
     }
@@ -163,6 +184,9 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     #[inline]
     #[must_use = "without the reference the object may go away at any time"]
     pub fn acquire(&self) -> bool {
+        if C::CHECKED && word::IS_NARROW {
+            return self.acquire_ex(1);
+        }
         arch::prefetch_for_write(&self.word);
         match self.acquire_once() {
             Ok(_) => true,
@@ -170,7 +194,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         }
     }
 
-    /// One exchange; what the word was, or is instead.
+    /// One exchange: `Ok` of the old word if a reference was taken, else `Err` of the current one.
     #[inline]
     fn acquire_once(&self) -> Result<usize, usize> {
         let live = word::assume_live(self.word.load(Relaxed));
@@ -223,7 +247,8 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         }
     }
 
-    /// What a release does when nobody is in its way; else what the word says.
+    /// What a release does when nobody is in its way: `Ok` of the old word if the reference was given back, else `Err` of
+    /// the current one.
     #[inline]
     pub(crate) fn release_fast(&self) -> Result<usize, usize> {
         self.memory.touch();
@@ -231,7 +256,8 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         self.release_once()
     }
 
-    /// One exchange at most; what the word was, or is instead. A checking policy exchanges no word without a reference.
+    /// One exchange at most: `Ok` of the old word if the reference was given back, else `Err` of the current one. A checking
+    /// policy exchanges no word without a reference.
     #[inline]
     fn release_once(&self) -> Result<usize, usize> {
         let seen = self.word.load(Relaxed);
@@ -267,7 +293,8 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
         }
     }
 
-    /// Gives a reference back, unless the word says that it is run down: then `false`, and nothing has happened.
+    /// Gives a reference back, unless the word says that it is run down: then `false`, and nothing has happened. The caller
+    /// has just lost an exchange, or found nothing to exchange: hence the pause before each try.
     ///
     /// # Safety
     /// As [`release`](Self::release); `value` is what the word said.
@@ -303,7 +330,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// is run down it returns at once. Only one thread may wait at a time, and one that holds a reference itself
     /// waits for ever.
     ///
-    /// It says how the wait ended, for those who count.
+    /// Returns how the wait ended; useful for statistics.
     ///
     /// # IRQL
     /// `<= APC_LEVEL`, as Microsoft documents it. Like NT's it also works at `DISPATCH_LEVEL`, beyond what the
@@ -348,6 +375,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
                 Err(now) => value = now,
             }
         };
+        let no_unwind = NoUnwind::begin();
         let way_out = if references == 0 {
             WayOut::Drained
         } else {
@@ -358,6 +386,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
             // the reference was completed or re-initialised meanwhile, which those two report.
             let _ = self.word.compare_exchange(published, ACTIVE, Release, Relaxed);
         }
+        no_unwind.end();
         way_out
     }
 
@@ -396,15 +425,28 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     }
 
     fn replace(&self, state: State, misuse: Misuse) {
-        // Release pairs with the Acquire of an acquire, granted or refused: it sees what the owner wrote before.
-        let old = self.word.swap(state.word(), Release);
-        if C::CHECKED && !matches!(State::of(old), State::Live(0) | State::RunDown) {
-            P::misuse(misuse, old);
+        if !C::CHECKED {
+            // Release pairs with the Acquire of an acquire, granted or refused: it sees what the owner wrote before.
+            self.word.swap(state.word(), Release);
+            return;
         }
+        // Checked before the exchange: misuse leaves the word as it was found.
+        let mut value = self.word.load(Relaxed);
+        while matches!(State::of(value), State::Live(0) | State::RunDown) {
+            // Release as above.
+            match self
+                .word
+                .compare_exchange_weak(value, state.word(), Release, Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => value = now,
+            }
+        }
+        P::misuse(misuse, value);
     }
 }
 
 crate::protection::protection!(
-    RundownRef<P: Platform, C>,
+    RundownRef<P: Platform>,
     "let reference = ex_rundown::RundownRef::<Nt>::new();"
 );

@@ -12,6 +12,7 @@ use crate::{AtomicU32, Platform};
 /// assert_eq!(RundownRef::<Nt>::new().wait(), WayOut::Drained);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WayOut {
     /// No reference was outstanding, or the object had been run down before.
     Drained,

@@ -8,10 +8,13 @@ use core::{
 
 use crate::{
     AtomicPtr, AtomicUsize, Check, Misuse, Platform, Strict, WayOut,
-    sync::Frame,
-    wait_block::WaitBlock,
-    word::{self, ACTIVE, COUNT_INC},
+    sync::{Lifetime, constructor},
+    wait_block::{NoUnwind, WaitBlock},
+    word::{self, ACTIVE, COUNT_INC, Refused},
 };
+
+/// What `waiter` says while `completed` or `reinitialize` is at work. No block lies there.
+const REPLACING: *mut () = ptr::without_provenance_mut(1);
 
 /// Run-down protection for one object in two words, of which acquire and release touch one, once each, by an
 /// addition that cannot fail. Ours alone: its layout is **not** NT's.
@@ -22,6 +25,7 @@ use crate::{
 /// | `2n` | `B` | live; a waiter is about to begin run-down |
 /// | odd | `B` | run-down has begun; `B` is the wait block on the waiter's stack |
 /// | odd | null | run down |
+/// | any | 1 | `completed` or `reinitialize` is at work |
 ///
 /// While `state` is odd, everything above bit 0 is noise: a refused acquire leaves its addition there and undoes
 /// nothing. Additions of 2 never change bit 0, so the noise may wrap, and re-initialise wipes it out. The obvious
@@ -31,15 +35,19 @@ use crate::{
 ///
 /// 1. While `state` is even, it is twice the number of references outstanding.
 /// 2. `waiter` is set before `state` becomes odd by a wait, and null again only when the last reference was released
-///    and its releaser is done. So whoever releases a reference while `state` is odd finds its waiter's block.
+///    and its releaser is done. So whoever releases a reference while `state` is odd finds its waiter's block; and under
+///    [`Strict`], who finds `waiter` null and sets it, be it a wait, `completed` or `reinitialize`, has the change from
+///    live to run down and back to himself.
 /// 3. The exchange that makes `state` odd takes the number of references out of it. Each of these is subtracted from
 ///    the block's count once, by a releaser that found `state` odd; and the waiter adds the number once.
 ///
 /// Unlike the plain reference's, the block's count starts at 0 and may go below, since a releaser may find the block
 /// before the waiter has added. Whoever brings it to zero, the waiter or a releaser, is the last.
 ///
-/// The [check policy](Check) concerns `release` only, whose detection costs a branch. The waits that NT lets
-/// hang are detected under both, because here that costs nothing.
+/// The [check policy](Check) concerns [`release`](Self::release), whose detection costs a branch,
+/// [`acquire_ex`](Self::acquire_ex), whose limit costs an exchange that can fail, [`completed`](Self::completed) and
+/// [`reinitialize`](Self::reinitialize). The waits that NT lets hang are detected under both policies, because here that
+/// costs nothing.
 ///
 /// ```
 /// use ex_rundown::{WayOut, WideRundownRef};
@@ -54,66 +62,85 @@ pub struct WideRundownRef<P, C = Strict> {
     state: AtomicUsize,
     waiter: AtomicPtr<()>,
     /// The two words' memory, for loom.
-    memory: Frame,
+    memory: Lifetime,
     policy: PhantomData<fn() -> (P, C)>,
 }
 
+impl<P> WideRundownRef<P> {
+    constructor! {
+        /// A live reference.
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// # use ex_rundown::WideRundownRef;
+        /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new();
+        /// assert!(DEVICE.try_acquire().is_some());
+        /// ```
+        #[must_use]
+        pub const fn new() -> Self {
+            Self::saying(0)
+        }
+    }
+
+    constructor! {
+        /// A reference that starts disabled: run down until it is [re-initialised](Self::reinitialize).
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// # use ex_rundown::WideRundownRef;
+        /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new_run_down();
+        /// assert!(!DEVICE.acquire());
+        /// DEVICE.reinitialize();
+        /// assert!(DEVICE.try_acquire().is_some());
+        /// ```
+        #[must_use]
+        pub const fn new_run_down() -> Self {
+            Self::saying(ACTIVE)
+        }
+    }
+}
+
 impl<P, C> WideRundownRef<P, C> {
-    /// A live reference.
-    ///
-    /// # IRQL
-    /// Any.
-    ///
-    /// ```
-    /// # type Nt = rundown_std::Std;
-    /// # use ex_rundown::WideRundownRef;
-    /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new();
-    /// assert!(DEVICE.try_acquire().is_some());
-    /// ```
-    #[cfg(not(loom))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            state: AtomicUsize::new(0),
-            waiter: AtomicPtr::new(ptr::null_mut()),
-            memory: Frame::new(),
-            policy: PhantomData,
+    constructor! {
+        /// A live reference under any policy.
+        ///
+        /// # IRQL
+        /// Any.
+        ///
+        /// # Safety
+        /// Under [`Parity`](crate::Parity) whoever can reach the reference keeps the [rules](crate::Parity#rules).
+        /// Under [`Strict`] there is nothing to keep.
+        ///
+        /// ```
+        /// # type Nt = rundown_std::Std;
+        /// use ex_rundown::{Parity, WideRundownRef};
+        ///
+        /// // SAFETY: nobody else has it, and it is acquired and released once.
+        /// let reference = unsafe { WideRundownRef::<Nt, Parity>::with_policy() };
+        /// assert!(reference.acquire());
+        /// // SAFETY: acquired above.
+        /// unsafe { reference.release() };
+        /// ```
+        #[must_use]
+        pub const unsafe fn with_policy() -> Self {
+            Self::saying(0)
         }
     }
 
-    /// A live reference. loom's atomics cannot be made in a constant.
-    #[cfg(loom)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            state: AtomicUsize::new(0),
-            waiter: AtomicPtr::new(ptr::null_mut()),
-            memory: Frame::new(),
-            policy: PhantomData,
-        }
-    }
-
-    /// A reference that starts disabled: run down until it is [re-initialised](Self::reinitialize).
-    ///
-    /// # IRQL
-    /// Any.
-    ///
-    /// ```
-    /// # type Nt = rundown_std::Std;
-    /// # use ex_rundown::WideRundownRef;
-    /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new_run_down();
-    /// assert!(!DEVICE.acquire());
-    /// DEVICE.reinitialize();
-    /// assert!(DEVICE.try_acquire().is_some());
-    /// ```
-    #[cfg(not(loom))]
-    #[must_use]
-    pub const fn new_run_down() -> Self {
-        Self {
-            state: AtomicUsize::new(ACTIVE),
-            waiter: AtomicPtr::new(ptr::null_mut()),
-            memory: Frame::new(),
-            policy: PhantomData,
+    constructor! {
+        const fn saying(state: usize) -> Self {
+            Self {
+                state: AtomicUsize::new(state),
+                waiter: AtomicPtr::new(ptr::null_mut()),
+                memory: Lifetime::new(),
+                policy: PhantomData,
+            }
         }
     }
 
@@ -136,14 +163,14 @@ impl<P, C> WideRundownRef<P, C> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(ex_rundown_loom)]
 impl<P, C> Drop for WideRundownRef<P, C> {
     fn drop(&mut self) {
         self.memory.end();
     }
 }
 
-impl<P, C> Default for WideRundownRef<P, C> {
+impl<P> Default for WideRundownRef<P> {
     fn default() -> Self {
         Self::new()
     }
@@ -174,6 +201,9 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     #[inline]
     #[must_use = "without the reference the object may go away at any time"]
     pub fn acquire(&self) -> bool {
+        if C::CHECKED && word::IS_NARROW {
+            return self.acquire_ex(1);
+        }
         // Acquire pairs with the Release of `reinitialize`: a holder sees the object as its owner set it up.
         // Refused, the addition stays: see the type's documentation.
         self.state.fetch_add(COUNT_INC, Acquire) & ACTIVE == 0
@@ -217,23 +247,31 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     #[inline(never)]
     unsafe fn release_slow(&self, old: usize, references: usize) {
         if old & ACTIVE == 0 {
-            P::misuse(Misuse::ReleaseWithoutAcquire, old);
+            self.misuse_of_release(Misuse::ReleaseWithoutAcquire, old, references);
         }
         self.memory.touch();
         // Acquire: what it points to is dereferenced. Invariant 2: it is the block of the waiter that counted.
         let block = self.waiter.load(Acquire);
-        if block.is_null() {
-            P::misuse(Misuse::ReleaseAfterRundown, old);
+        if block.is_null() || block == REPLACING {
+            self.misuse_of_release(Misuse::ReleaseAfterRundown, old, references);
         }
         // Unchecked, since the count may be below zero. From here on this touches neither word.
         // SAFETY: invariants 2 and 3.
         unsafe { WaitBlock::<P::Event>::release::<P, crate::Parity>(block.cast(), references) };
     }
 
+    /// The subtraction is what found the misuse. It is undone, so that a dump shows the state as it was.
+    fn misuse_of_release(&self, misuse: Misuse, old: usize, references: usize) -> ! {
+        // Relaxed: it only counts.
+        self.state.fetch_add(references.wrapping_mul(COUNT_INC), Relaxed);
+        P::misuse(misuse, old)
+    }
+
     /// Takes `count` references, unless run-down has begun.
     ///
-    /// A count of 0 changes nothing and says whether run-down has begun. More than the word can count is a
-    /// [misuse](Misuse::TooManyReferences) under [`Strict`], and wraps else.
+    /// A count of 0 changes nothing and returns whether run-down has not begun. Under [`Strict`] a count that would take the
+    /// state beyond `isize::MAX` is a [misuse](Misuse::TooManyReferences) and leaves it as it is, as
+    /// [`RundownRef::acquire_ex`](crate::RundownRef::acquire_ex) does; else it wraps.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident.
@@ -250,16 +288,23 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     #[inline]
     #[must_use = "without the references the object may go away at any time"]
     pub fn acquire_ex(&self, count: u32) -> bool {
-        let amount = word::exact(count);
-        // As `acquire`.
-        let old = self.state.fetch_add(amount.unwrap_or(0), Acquire);
-        if old & ACTIVE != 0 {
-            return false;
+        if !C::CHECKED {
+            // As `acquire`.
+            return self.state.fetch_add(word::exact(count).unwrap_or(0), Acquire) & ACTIVE == 0;
         }
-        if C::CHECKED && amount.and_then(|amount| old.checked_add(amount)).is_none() {
-            P::misuse(Misuse::TooManyReferences, old);
+        // An addition would change the state before it is seen to be too much. Acquire as in `acquire`.
+        let mut value = self.state.load(Acquire);
+        loop {
+            let more = match word::acquired_ex(value, count, isize::MAX) {
+                Ok(more) => more,
+                Err(Refused::RunDown) => return false,
+                Err(Refused::Full) => P::misuse(Misuse::TooManyReferences, value),
+            };
+            match self.state.compare_exchange_weak(value, more, Acquire, Acquire) {
+                Ok(_) => return true,
+                Err(now) => value = now,
+            }
         }
-        true
     }
 
     /// Gives `count` references back, and wakes the waiter with the last one.
@@ -311,7 +356,9 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         let state = self.state.load(Acquire);
         if state & ACTIVE != 0 {
             // Acquire pairs with the store at the end of the other wait.
-            if self.waiter.load(Acquire).is_null() {
+            let waiter = self.waiter.load(Acquire);
+            // Only what is not waited for can be replaced: it was run down before that began.
+            if waiter.is_null() || waiter == REPLACING {
                 return WayOut::Drained;
             }
             P::misuse(Misuse::ConcurrentWait, state);
@@ -325,6 +372,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         {
             P::misuse(Misuse::ConcurrentWait, state);
         }
+        let no_unwind = NoUnwind::begin();
         // Release publishes the block to the releasers that find the state odd. Acquire: references that were
         // released in the state before reach the waiter by no other path.
         let old = self.state.swap(ACTIVE, AcqRel);
@@ -339,6 +387,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
         };
         // Release pairs with the Acquire of a later wait.
         self.waiter.store(ptr::null_mut(), Release);
+        no_unwind.end();
         way_out
     }
 
@@ -377,19 +426,36 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     }
 
     fn replace(&self, state: usize, misuse: Misuse) {
-        // Relaxed: it is looked at, not followed.
-        if C::CHECKED && !self.waiter.load(Relaxed).is_null() {
-            P::misuse(misuse, self.state.load(Relaxed));
+        if !C::CHECKED {
+            // Release pairs with the Acquire of an acquire, granted or refused: it sees what the owner wrote before.
+            self.state.swap(state, Release);
+            return;
         }
-        // Release pairs with the Acquire of an acquire, granted or refused: it sees what the owner wrote before.
-        let old = self.state.swap(state, Release);
-        if C::CHECKED && old & ACTIVE == 0 && old != 0 {
-            P::misuse(misuse, old);
+        // Acquire pairs with the Release at the end of a wait, and of another one of these.
+        let claim = self
+            .waiter
+            .compare_exchange(ptr::null_mut(), REPLACING, Acquire, Relaxed);
+        // Checked before the exchange: misuse leaves the state as it was found.
+        let mut value = self.state.load(Relaxed);
+        let mut replaced = false;
+        while claim.is_ok() && !replaced && (value & ACTIVE != 0 || value == 0) {
+            // Release as above. It fails when a refused acquire has added, and then this tries again.
+            match self.state.compare_exchange_weak(value, state, Release, Relaxed) {
+                Ok(_) => replaced = true,
+                Err(now) => value = now,
+            }
+        }
+        if claim.is_ok() {
+            // Release pairs with the Acquire of who sets it next.
+            self.waiter.store(ptr::null_mut(), Release);
+        }
+        if !replaced {
+            P::misuse(misuse, value);
         }
     }
 }
 
 crate::protection::protection!(
-    WideRundownRef<P: Platform, C>,
+    WideRundownRef<P: Platform>,
     "let reference = ex_rundown::WideRundownRef::<Nt>::new();"
 );

@@ -1,5 +1,5 @@
 //! `CacheAwareRundownRef`: its memory, its layout, its slots, and its waits over std's threads.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 use std::{
     cell::Cell,
@@ -237,7 +237,12 @@ fn a_second_waiter_is_detected_while_the_first_waits() {
 #[test]
 fn unchecked_a_second_waiter_takes_the_first_for_references() {
     let mut memory = memory(100);
-    let reference = CacheAwareRundownRef::<Machine<3, 64>, Parity>::initialize(&mut memory).unwrap();
+    let bytes = size_of_val(&*memory);
+    // SAFETY: so many bytes, which live long enough, and only this thread has the reference.
+    let reference = unsafe {
+        CacheAwareRundownRef::<Machine<3, 64>, Parity>::initialize_at(memory.as_mut_ptr().cast(), bytes)
+    }
+    .unwrap();
     // SAFETY: the layout is the same.
     let seen = unsafe { *(&raw const *reference).cast::<ExRundownRefCacheAware>() };
     // What a first waiter leaves in slot 0, and in slot 1 what makes up for it.

@@ -1,5 +1,5 @@
 //! `Rundown`, which owns its data, and the guards, over std's threads.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 use std::{
     sync::{

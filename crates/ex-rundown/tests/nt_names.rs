@@ -1,8 +1,11 @@
 //! The native names, called as C code calls them: by symbol.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 mod exported {
-    ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Parity);
+    use ex_rundown::nt_names::Rules;
+
+    // SAFETY: defined once, and each test has its reference to itself.
+    ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Parity, unsafe { Rules::kept() });
 }
 
 mod c {
@@ -26,6 +29,8 @@ mod c {
         pub(crate) fn ExReleaseRundownProtectionCacheAwareEx(reference: *mut usize, count: u32);
         pub(crate) fn ExWaitForRundownProtectionReleaseCacheAware(reference: *mut usize);
         pub(crate) fn ExRundownCompletedCacheAware(reference: *mut usize);
+        pub(crate) fn ExInitializeRundownProtectionCacheAwareEx(memory: *mut usize, flags: u32);
+        pub(crate) fn ExCleanupRundownProtectionCacheAware(reference: *mut usize);
     }
 }
 
@@ -80,6 +85,31 @@ fn the_cache_aware_routines_over_given_memory() {
         bytes
     ));
     cache_aware(memory.as_mut_ptr());
+}
+
+/// The two that are declared and not documented.
+#[test]
+fn the_cache_aware_routines_without_a_size() {
+    let bytes = call!(ExSizeOfRundownProtectionCacheAware());
+    let mut memory = vec![usize::MAX; bytes.div_ceil(size_of::<usize>())];
+    let reference = memory.as_mut_ptr();
+    call!(ExInitializeRundownProtectionCacheAwareEx(reference, 0));
+    cache_aware(reference);
+    call!(ExCleanupRundownProtectionCacheAware(reference));
+    assert_eq!(call!(ExAcquireRundownProtectionCacheAware(reference)), 0);
+}
+
+#[test]
+#[should_panic(expected = "UnknownFlags")]
+fn flags_are_refused() {
+    let mut memory = [0_usize; 3];
+    // SAFETY: refused before it is used.
+    unsafe {
+        ex_rundown::nt_names::initialize_cache_aware_ex::<rundown_std::Std, ex_rundown::Strict>(
+            memory.as_mut_ptr(),
+            1,
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! How a waiter spins, look by look, on a platform that writes down what it is asked for.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 use std::cell::{Cell, RefCell};
 
@@ -174,4 +174,24 @@ fn it_pauses_as_often_as_the_budget_has_yields() {
         ..by_pause
     };
     assert_eq!(wait(at_once, &[]), (WayOut::Pause, vec![Yield]));
+}
+
+/// Each `CyclesPerYield` divides the budget, and 0 is taken for 1.
+#[test]
+fn every_cost_of_a_yield_divides_the_budget() {
+    for (per_yield, laps) in [(0, 7), (1, 7), (2, 3), (7, 1), (8, 0)] {
+        let machine = Machine {
+            monitorx: false,
+            budget: 7,
+            per_yield,
+            ..BY_MONITOR
+        };
+        let mut asked = vec![Yield; laps];
+        asked.push(Event);
+        assert_eq!(
+            wait(machine, &[]),
+            (WayOut::Event, asked),
+            "{per_yield} per yield"
+        );
+    }
 }

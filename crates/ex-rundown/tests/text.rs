@@ -1,5 +1,5 @@
 //! What the types say about themselves, to people and to debuggers.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 use ex_rundown::{
     AllocatedCacheAwareRundownRef, MemoryError, Protection, Rundown, RundownRef, WideRundownRef,

@@ -46,7 +46,7 @@ pub fn settings(way_out: WayOut) -> Settings {
             unparked_processors: 1,
             ..patient
         },
-        WayOut::Pause | WayOut::Monitorx | WayOut::Drained | WayOut::Late => patient,
+        _ => patient,
     }
 }
 

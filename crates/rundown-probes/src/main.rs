@@ -25,7 +25,8 @@ fn main() {
         probes::probe_plain_strict_release,
     );
     pair(
-        &RundownRef::new(),
+        // SAFETY: acquired and released once.
+        &unsafe { RundownRef::with_policy() },
         probes::probe_plain_parity_acquire,
         probes::probe_plain_parity_release,
     );
@@ -35,7 +36,8 @@ fn main() {
         probes::probe_wide_strict_release,
     );
     pair(
-        &WideRundownRef::new(),
+        // SAFETY: acquired and released once.
+        &unsafe { WideRundownRef::with_policy() },
         probes::probe_wide_parity_acquire,
         probes::probe_wide_parity_release,
     );
@@ -45,7 +47,8 @@ fn main() {
         probes::probe_cache_aware_strict_acquire,
         probes::probe_cache_aware_strict_release,
     );
-    let parity = AllocatedCacheAwareRundownRef::<Os, Parity>::new().expect("memory");
+    // SAFETY: acquired and released once.
+    let parity = unsafe { AllocatedCacheAwareRundownRef::<Os, Parity>::with_policy() }.expect("memory");
     pair::<CacheAwareRundownRef<Os, Parity>>(
         &parity,
         probes::probe_cache_aware_parity_acquire,

@@ -18,7 +18,8 @@ use crate::{Settings, event::Event, processor};
 pub struct Std;
 
 // SAFETY: an IRQL is only claimed here, never real, so blocking is always possible; the event does not signal
-// before it is set, and its setter's last touch is the signal (see `Event::set`).
+// before it is set, and its setter's last touch is the signal (see `Event::set`). Nothing unwinds but `misuse` (and a wait by a
+// thread whose locals are destroyed already, which aborts).
 unsafe impl Platform for Std {
     type Event = Event;
 
@@ -72,7 +73,8 @@ unsafe impl Platform for Std {
         unsafe { Event::set(event) };
     }
 
-    unsafe fn wait_for_event(event: *const Event, _level: &AtMostApcLevel) {
+    unsafe fn wait_for_event(event: *const Event, level: &AtMostApcLevel) {
+        level.debug_check::<Self>();
         // SAFETY: the caller gives an initialised event; only this waiter ends its life.
         unsafe { (*event).wait() };
     }

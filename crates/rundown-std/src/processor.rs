@@ -51,7 +51,7 @@ fn number() -> u32 {
     number
 }
 
-/// A number per thread: as good, for what it is used for.
+/// A number per thread: enough to spread threads over the slots.
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64", not(miri))))]
 #[inline]
 fn number() -> u32 {

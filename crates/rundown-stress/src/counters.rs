@@ -219,6 +219,8 @@ impl Owner {
             WayOut::Dispatch => &self.dispatch,
             WayOut::Event => &self.event,
             WayOut::Late => &self.late,
+            // One that this engine does not know yet. The sum then falls short of the waits, which the verdict compares.
+            _ => return,
         }
         .count();
     }

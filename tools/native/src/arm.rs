@@ -28,7 +28,8 @@ impl Word {
     #[must_use]
     pub fn as_ours<C>(&self) -> &RundownRef<Host, C> {
         let word = (&raw const self.0).cast::<RundownRef<Host, C>>();
-        // SAFETY: a `RundownRef` is a transparent `AtomicUsize`, and all words are valid to it.
+        // SAFETY: a `RundownRef` is a transparent `AtomicUsize`, and all words are valid to it. What is compared keeps the rules of
+        // `Parity`, which are NT's: one thread owns the word, and waits, completes and re-initialises.
         unsafe { &*word }
     }
 

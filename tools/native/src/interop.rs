@@ -53,7 +53,7 @@ pub fn settings(way_out: WayOut) -> Settings {
             unparked_processors: 1,
             ..Settings::DEFAULT
         },
-        WayOut::Pause | WayOut::Drained => patient,
+        _ => patient,
     }
 }
 
@@ -267,6 +267,7 @@ fn taken(tally: &Tally, way_out: WayOut) -> u64 {
         WayOut::Dispatch => tally.waits.dispatch,
         WayOut::Event => tally.waits.event,
         WayOut::Late => tally.waits.late,
+        _ => 0,
     }
 }
 

@@ -1,14 +1,14 @@
 //! Every interleaving of small scenes, by loom.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom
-//! RUSTFLAGS="--cfg loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom -- --ignored
+//! RUSTFLAGS="--cfg ex_rundown_loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom
+//! RUSTFLAGS="--cfg ex_rundown_loom" cargo test -p ex-rundown --release --test loom --target-dir target/loom -- --ignored
 //! ```
 //!
 //! The first is the gate's and takes minutes; the second, the deep set, takes longer. Each model prints its bound on
 //! preemptions, how many executions it took, and whether it was complete. The [mutants](mutated) show that the scenes
 //! and bounds suffice: each breaks one invariant, and must fail.
-#![cfg(loom)]
+#![cfg(ex_rundown_loom)]
 
 mod model;
 #[path = "../models/mutants/mod.rs"]
@@ -28,8 +28,9 @@ use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, Wide
 use model::{RACE, fails, holds};
 use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
 use scenes::{
-    dropped_while_held, holders_release, newcomer_across_two_generations, nobody_is_refused_while_it_is_live,
-    object_is_freed, refusal_stalls_across_two_generations,
+    data_is_renewed_by_another, dropped_while_held, holders_release, newcomer_across_two_generations,
+    newcomer_after_completed, nobody_is_refused_while_it_is_live, object_is_freed,
+    refusal_stalls_across_two_generations,
 };
 
 type Plain<W, C = Strict> = RundownRef<Modelled<W>, C>;
@@ -113,7 +114,8 @@ fn nobody_is_refused() {
 #[test]
 fn completed_meanwhile() {
     holds("wide, completed meanwhile", None, || {
-        let reference = loom::sync::Arc::new(Wide::<Asleep, Parity>::new());
+        // SAFETY: what is completed meanwhile has no reference out.
+        let reference = loom::sync::Arc::new(unsafe { Wide::<Asleep, Parity>::with_policy() });
         let other = reference.clone();
         let thread = loom::thread::spawn(move || {
             other.completed();
@@ -163,6 +165,53 @@ fn one_newcomer_across_two_generations() {
         Some(5),
         newcomer_across_two_generations::<Plain<Asleep, Parity>>,
     );
+}
+
+/// Under Parity a wait leaves its block's address in every slot, and a newcomer changes its processor meanwhile.
+#[test]
+fn one_newcomer_across_two_generations_cache_aware_parity() {
+    holds(
+        "cache-aware, newcomer, 2 generations, parity",
+        Some(4),
+        newcomer_across_two_generations::<CacheAware<Parity>>,
+    );
+}
+
+#[test]
+fn one_newcomer_after_completed() {
+    holds(
+        "plain, newcomer, completed",
+        Some(5),
+        newcomer_after_completed::<Plain<Asleep>>,
+    );
+    holds(
+        "wide, newcomer, completed",
+        Some(5),
+        newcomer_after_completed::<Wide<Asleep>>,
+    );
+    holds(
+        "cache-aware, newcomer, completed",
+        Some(3),
+        newcomer_after_completed::<CacheAware>,
+    );
+    holds(
+        "cache-aware, newcomer, completed, parity",
+        Some(3),
+        newcomer_after_completed::<CacheAware<Parity>>,
+    );
+}
+
+#[test]
+fn data_comes_and_goes() {
+    holds("data, plain", Some(5), || {
+        data_is_renewed_by_another(Plain::<Asleep>::new);
+    });
+    holds("data, wide", Some(5), || {
+        data_is_renewed_by_another(Wide::<Asleep>::new);
+    });
+    holds("data, cache-aware", Some(4), || {
+        data_is_renewed_by_another(|| CacheAware::new().expect("memory"));
+    });
 }
 
 // Waiter and two others: bound 5.

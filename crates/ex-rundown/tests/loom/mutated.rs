@@ -133,6 +133,11 @@ mutant!(cache_aware_own_slot_only, &["released after run-down"], {
     newcomer_across_two_generations::<cache_aware::CacheAware<OwnSlotOnly>>
 });
 
+// No slot says where a finished wait's block was, when another one is live again.
+mutant!(cache_aware_stale_at_reinitialize, ANY, {
+    newcomer_across_two_generations::<cache_aware::CacheAware<StaleAtReinitialize>>
+});
+
 // Every release happens before the wait's return, and every re-initialise before what it grants. Of each AcqRel both
 // halves are needed.
 mutant!(plain_release_without_release, RACE, || holders_release::<

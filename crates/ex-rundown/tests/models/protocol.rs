@@ -1,6 +1,6 @@
 //! What a scene asks of a reference: the crate's three, and the mutants' copies.
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, Check, Protection, RundownRef, WideRundownRef};
+use ex_rundown::{AllocatedCacheAwareRundownRef, Check, RundownRef, WideRundownRef};
 
 use crate::{
     platform::{Modelled, Way, move_to},
@@ -13,38 +13,49 @@ pub(crate) trait Protocol: Shared + Sized + 'static {
     fn acquire(&self, who: usize) -> bool;
     fn release(&self, who: usize);
     fn wait(&self);
+    /// Optional, between the two.
+    fn completed(&self) {}
     fn reinitialize(&self);
 }
 
 macro_rules! real {
-    ($type:ident, $new:expr) => {
+    ($type:ident, $this:ident => $inner:expr, $new:expr) => {
         impl<W: Way, C: Check> Protocol for $type<Modelled<W>, C> {
             fn new() -> Self {
                 $new
             }
             fn acquire(&self, who: usize) -> bool {
                 move_to(who);
-                Protection::acquire(self)
+                let $this = self;
+                $inner.acquire()
             }
             fn release(&self, who: usize) {
                 move_to(who);
+                let $this = self;
                 // SAFETY: each scene's holder calls this once for the one reference that it acquired.
-                unsafe { Protection::release(self) };
+                unsafe { $inner.release() };
             }
             fn wait(&self) {
-                Protection::wait(self);
+                let $this = self;
+                $inner.wait();
+            }
+            fn completed(&self) {
+                let $this = self;
+                $inner.completed();
             }
             fn reinitialize(&self) {
-                Protection::completed(self);
-                Protection::reinitialize(self);
+                let $this = self;
+                $inner.reinitialize();
             }
         }
     };
 }
 
-real!(RundownRef, RundownRef::new());
-real!(WideRundownRef, WideRundownRef::new());
+// SAFETY (all three): each scene has one owner, which waits, completes and re-initialises.
+real!(RundownRef, this => this, unsafe { RundownRef::with_policy() });
+real!(WideRundownRef, this => this, unsafe { WideRundownRef::with_policy() });
 real!(
     AllocatedCacheAwareRundownRef,
-    AllocatedCacheAwareRundownRef::new().expect("memory")
+    this => (**this),
+    unsafe { AllocatedCacheAwareRundownRef::with_policy() }.expect("memory")
 );

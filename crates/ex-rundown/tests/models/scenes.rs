@@ -4,6 +4,8 @@
 
 use std::mem::ManuallyDrop;
 
+use ex_rundown::{Protection, Rundown};
+
 use crate::seam::{
     cell::UnsafeCell,
     sync::Arc,
@@ -71,7 +73,7 @@ pub(crate) fn holders_release<R: Protocol>(holders: usize) {
 }
 
 /// The reference lies in the object that it protects, and the owner drops both when the wait has returned. So the
-/// last releaser must be done with the reference's words, too. (Under `--cfg loom` a reference notes each release
+/// last releaser must be done with the reference's words, too. (Under `--cfg ex_rundown_loom` a reference notes each release
 /// that is about to touch its words, and its drop.)
 ///
 /// The memory itself stays: who touches it too late is caught by loom's cells, and not by the process' death.
@@ -128,8 +130,20 @@ pub(crate) fn nobody_is_refused_while_it_is_live<R: Protocol>() {
 }
 
 /// A newcomer that tries all the time while the object is run down, revived and run down again, and moves from one
-/// processor to the other and back.
+/// processor to the other and back. The owner re-initialises right after the wait: `completed` is optional.
 pub(crate) fn newcomer_across_two_generations<R: Protocol>() {
+    newcomer(R::reinitialize);
+}
+
+/// The same, with `completed` between the two.
+pub(crate) fn newcomer_after_completed<R: Protocol>() {
+    newcomer(|reference: &R| {
+        reference.completed();
+        reference.reinitialize();
+    });
+}
+
+fn newcomer<R: Protocol>(renew: impl FnOnce(&R)) {
     let object = Arc::new(Object::<R>::new(1));
     let newcomer = object.clone();
     let thread = thread::spawn(move || {
@@ -142,7 +156,7 @@ pub(crate) fn newcomer_across_two_generations<R: Protocol>() {
     });
     object.reference.wait();
     object.tear_down();
-    object.reference.reinitialize();
+    renew(&object.reference);
     object.reference.wait();
     object.tear_down();
     join([thread]);
@@ -181,4 +195,21 @@ pub(crate) fn refusal_stalls_across_two_generations<R: Protocol>() {
     // SAFETY: nobody is inside.
     second.with_mut(|cell| unsafe { *cell = u32::MAX });
     join([stalled, inside]);
+}
+
+/// Data that one thread takes out, another puts in, and a third reads. (Under loom the data lies in loom's cell.)
+pub(crate) fn data_is_renewed_by_another<R: Protection + 'static>(make: fn() -> R) {
+    let data = Arc::new(Rundown::new(1_u32, make()));
+    let (reader, renewer) = (data.clone(), data.clone());
+    let reads = thread::spawn(move || {
+        if let Some(held) = reader.acquire() {
+            assert!((1..=2).contains(&*held), "torn or not there: {}", *held);
+        }
+    });
+    let renews = thread::spawn(move || {
+        let _ = renewer.renew(2);
+    });
+    let taken = data.run_down();
+    assert!(matches!(taken, Some(1)), "another took it: {taken:?}");
+    join([reads, renews]);
 }

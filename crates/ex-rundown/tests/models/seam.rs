@@ -1,23 +1,23 @@
 //! The checker's threads, atomics and cells: loom's, or shuttle's.
 
-#[cfg(loom)]
+#[cfg(ex_rundown_loom)]
 pub(crate) use loom::{cell, sync, thread};
-#[cfg(shuttle)]
+#[cfg(ex_rundown_shuttle)]
 pub(crate) use shuttle::{sync, thread};
 
 /// What its threads may share. loom asks for nothing: its cells see what is wrong.
-#[cfg(loom)]
+#[cfg(ex_rundown_loom)]
 pub(crate) trait Shared {}
-#[cfg(loom)]
+#[cfg(ex_rundown_loom)]
 impl<T> Shared for T {}
 /// What its threads may share.
-#[cfg(shuttle)]
+#[cfg(ex_rundown_shuttle)]
 pub(crate) trait Shared: Send + Sync {}
-#[cfg(shuttle)]
+#[cfg(ex_rundown_shuttle)]
 impl<T: Send + Sync> Shared for T {}
 
 /// shuttle has no cells, and no notion of what happens before what. These see accesses that are made at the same time.
-#[cfg(shuttle)]
+#[cfg(ex_rundown_shuttle)]
 pub(crate) mod cell {
     use std::{cell, sync::atomic::Ordering::Relaxed};
 

@@ -34,9 +34,6 @@ pub(crate) struct Outcome {
     pub(crate) misuse: Option<Misuse>,
 }
 
-/// The misuse that was expected has been seen; what is left of the sequence is undefined.
-struct SeenMisuse(Misuse);
-
 /// What a call came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
@@ -67,7 +64,7 @@ fn quiet_about_misuse() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !info.payload().is::<Misuse>() && !info.payload().is::<SeenMisuse>() {
+            if !info.payload().is::<Misuse>() {
                 before(info);
             }
         }));
@@ -93,17 +90,11 @@ pub(crate) fn run<R: Subject>(ops: &[Op], ways: Ways) -> Outcome {
     RUNNING.set(Some(machine.clone()));
     let result = panic::catch_unwind(AssertUnwindSafe(|| machine.run_all()));
     RUNNING.set(None);
-    let mut outcome = machine.outcome.take();
     if let Err(payload) = result {
-        match payload.downcast::<SeenMisuse>() {
-            Ok(seen) => outcome.misuse = Some(seen.0),
-            Err(payload) => {
-                eprintln!("{ways:?} {ops:?}");
-                panic::resume_unwind(payload);
-            }
-        }
+        eprintln!("{ways:?} {ops:?}");
+        panic::resume_unwind(payload);
     }
-    outcome
+    machine.outcome.take()
 }
 
 impl<R: Subject> Machine<R> {
@@ -130,14 +121,17 @@ impl<R: Subject> Machine<R> {
         let verdict = self.oracle.judge(op);
         match verdict {
             Verdict::Undefined => {}
+            // It is found before anything is changed, so that the sequence goes on as if nothing had been.
             Verdict::Misuse(expected) => {
+                let before = format!("{:?}", self.reference);
                 let payload = panic::catch_unwind(AssertUnwindSafe(|| self.call(op)))
                     .expect_err("misuse is not detected");
                 match payload.downcast::<Misuse>() {
                     Ok(seen) => assert_eq!(*seen, expected, "{op:?}"),
                     Err(payload) => panic::resume_unwind(payload),
                 }
-                panic::panic_any(SeenMisuse(expected));
+                assert_eq!(format!("{:?}", self.reference), before, "{op:?} changed it");
+                self.outcome.borrow_mut().misuse = Some(expected);
             }
             Verdict::Granted => assert_eq!(self.call(op), Answer::Granted(true), "{op:?}"),
             Verdict::Refused => assert_eq!(self.call(op), Answer::Granted(false), "{op:?}"),

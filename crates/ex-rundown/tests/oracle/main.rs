@@ -2,7 +2,7 @@
 //!
 //! One thread plays everybody. What happens *during* a wait happens in the platform's hooks, where a real waiter
 //! spins or sleeps, so that a wait with holders, its refusals and its misuse are as deterministic as the rest.
-#![cfg(not(any(loom, shuttle)))]
+#![cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 
 mod machine;
 mod map;

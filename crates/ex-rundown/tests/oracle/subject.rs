@@ -15,7 +15,7 @@ pub(crate) struct Detects {
     pub(crate) counts_from_2_to_the_31: bool,
 }
 
-pub(crate) trait Subject: Protection + 'static {
+pub(crate) trait Subject: Protection + std::fmt::Debug + 'static {
     const DETECTS: Detects;
     fn make() -> Self;
     /// References outstanding while it is live; `None` when run-down has begun.

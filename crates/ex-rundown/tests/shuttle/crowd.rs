@@ -1,4 +1,6 @@
-//! The scene: more threads than loom can do, through several generations.
+//! The scenes: more threads than loom can do, through several generations.
+
+use ex_rundown::{Protection, Rundown};
 
 use crate::{
     protocol::Protocol,
@@ -65,6 +67,39 @@ pub(crate) fn crowd<R: Protocol, const THREADS: usize, const GENERATIONS: usize>
             object.reference.reinitialize();
         }
     }
+    for thread in threads {
+        thread.join().expect("a panic ends the run");
+    }
+}
+
+/// Two owners take the data out and put it back, while readers come and go. Each of them has it alone in between.
+pub(crate) fn owners_of_data<R: Protection + Send + Sync + 'static>(make: fn() -> R) {
+    const TURNS: usize = 3;
+    let data = Arc::new(Rundown::new(UnsafeCell::new(0_u32), make()));
+    let readers = (0..2).map(|_| {
+        let data = data.clone();
+        thread::spawn(move || {
+            for _ in 0..TURNS {
+                if let Some(held) = data.acquire() {
+                    // SAFETY: only an owner writes it, and not while it is held.
+                    held.with(|value| unsafe { value.read() });
+                }
+            }
+        })
+    });
+    let owners = (0..2).map(|_| {
+        let data = data.clone();
+        thread::spawn(move || {
+            for _ in 0..TURNS {
+                if let Some(taken) = data.run_down() {
+                    // SAFETY: this thread's alone.
+                    taken.with_mut(|value| unsafe { *value += 1 });
+                    assert!(data.renew(taken).is_ok(), "somebody else's turn");
+                }
+            }
+        })
+    });
+    let threads: Vec<_> = readers.chain(owners).collect();
     for thread in threads {
         thread.join().expect("a panic ends the run");
     }

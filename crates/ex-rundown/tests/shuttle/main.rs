@@ -1,14 +1,14 @@
 //! Random interleavings of scenes that are too big for loom, by shuttle.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg shuttle" cargo test -p ex-rundown --release --test shuttle --target-dir target/shuttle
-//! RUSTFLAGS="--cfg shuttle" cargo test -p ex-rundown --release --test shuttle --target-dir target/shuttle -- --ignored
+//! RUSTFLAGS="--cfg ex_rundown_shuttle" cargo test -p ex-rundown --release --test shuttle --target-dir target/shuttle
+//! RUSTFLAGS="--cfg ex_rundown_shuttle" cargo test -p ex-rundown --release --test shuttle --target-dir target/shuttle -- --ignored
 //! ```
 //!
 //! The first is the gate's and takes seconds; the second, the deep set, takes minutes. Random schedules prove nothing; the mutants
 //! say what they find: not the wide reference that undoes a refusal (`docs/wide.md`), for one. shuttle's atomics are sequentially consistent, whatever ordering they are given, so the mutants that
 //! weaken an ordering are loom's alone.
-#![cfg(shuttle)]
+#![cfg(ex_rundown_shuttle)]
 
 mod crowd;
 mod model;
@@ -23,19 +23,19 @@ mod protocol;
 #[path = "../models/seam.rs"]
 mod seam;
 
-use crowd::crowd;
-use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, WideRundownRef};
+use crowd::{crowd, owners_of_data};
+use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
 use model::{LOST_WAKE, MEETING, fails, holds};
 use mutants::{
     CountAfterPublishing, CountStoredNotAdded, EventInAnyCase, EventSkipped, GrantWhenActive, Nothing,
-    OwnSlotOnly, SpinFlagSet, SplitTestAndClear, TestThenAdd, TouchAfterHandOver, WaiterAfterState,
-    cache_aware, plain, wide,
+    OwnSlotOnly, SpinFlagSet, SplitTestAndClear, StaleAtReinitialize, TestThenAdd, TouchAfterHandOver,
+    WaiterAfterState, cache_aware, plain, wide,
 };
 use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
 
 type Plain<W> = RundownRef<Modelled<W>>;
 type Wide<W> = WideRundownRef<Modelled<W>>;
-type CacheAware = AllocatedCacheAwareRundownRef<Modelled<Asleep>>;
+type CacheAware<C = Strict> = AllocatedCacheAwareRundownRef<Modelled<Asleep>, C>;
 
 fn all(schedules: usize) {
     holds(
@@ -88,6 +88,16 @@ fn all(schedules: usize) {
         schedules,
         crowd::<CacheAware, 6, 4>,
     );
+    holds(
+        "cache-aware, 4 threads, 3 generations, parity",
+        schedules,
+        crowd::<CacheAware<Parity>, 4, 3>,
+    );
+    holds("data, plain", schedules, || owners_of_data(Plain::<Asleep>::new));
+    holds("data, wide", schedules, || owners_of_data(Wide::<Asleep>::new));
+    holds("data, cache-aware", schedules, || {
+        owners_of_data(|| CacheAware::new().expect("memory"));
+    });
 }
 
 #[test]
@@ -191,6 +201,11 @@ mutant!(
     cache_aware_own_slot_only,
     &["released after run-down"],
     cache_aware::CacheAware<OwnSlotOnly>
+);
+mutant!(
+    cache_aware_stale_at_reinitialize,
+    GRANTED,
+    cache_aware::CacheAware<StaleAtReinitialize>
 );
 mutant!(
     cache_aware_grant_when_active,

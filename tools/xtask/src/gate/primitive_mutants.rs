@@ -38,7 +38,7 @@ pub(super) fn judge(tree: &Tree, progress: &Progress) -> Result<Tally> {
             }
             command
                 .args(["--timeout", "1200", "--", "--release", "--test", "loom"])
-                .env("RUSTFLAGS", "--cfg loom");
+                .env("RUSTFLAGS", "--cfg ex_rundown_loom");
         })?
     };
     Ok(expected.compare(&by_tests, &by_loom))

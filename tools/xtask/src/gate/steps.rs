@@ -99,7 +99,7 @@ pub(super) fn models(gate: &mut Gate, tree: &Tree) {
     }
 }
 
-/// The model checkers: each is a cfg and a test by that name.
+/// The model checkers: each is a test by that name and a cfg of the crate's own, `ex_rundown_NAME`.
 pub(super) const CHECKERS: [&str; 2] = ["loom", "shuttle"];
 
 /// A checker's models, as a command to which libtest's arguments can be added.
@@ -108,7 +108,7 @@ pub(super) fn models_by(checker: &str, tree: &Tree) -> Command {
     command.args(["test", "--package", "ex-rundown", "--release", "--test", checker]);
     // Another cfg is another build of everything: it would evict the ordinary one.
     build::in_workspace(&mut command, tree.root(), &tree.target().join(checker));
-    command.env("RUSTFLAGS", format!("--cfg {checker}"));
+    command.env("RUSTFLAGS", format!("--cfg ex_rundown_{checker}"));
     command
 }
 

@@ -70,7 +70,9 @@ impl<M: Mutation> Protocol for CacheAware<M> {
         }
         self.block.end();
         for slot in &self.slots {
-            slot.store(1, Release);
+            if !M::is(Change::StaleAtReinitialize) {
+                slot.store(1, Release);
+            }
         }
     }
 

@@ -74,6 +74,7 @@ mutations! {
     GrantWhenActive,
     // No release lost while the slots are re-initialised one by one.
     OwnSlotOnly,
+    StaleAtReinitialize,
     TestThenAdd,
     // Happens-before from every release to the waiter's return, and from re-initialise to every grant.
     ReleaseWithoutAcquire,
