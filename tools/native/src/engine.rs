@@ -38,6 +38,10 @@ impl Thread for HostThread {
         thread::yield_now();
     }
 
+    fn give_way() {
+        thread::yield_now();
+    }
+
     fn at_apc_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
         at(APC_LEVEL, body)
     }

@@ -140,6 +140,9 @@ impl Shared<'_> {
 }
 
 impl Reference for &Shared<'_> {
+    // One word, whoever works on it.
+    const RELEASED_ANYWHERE: bool = true;
+
     fn acquire(&self, count: u32) -> bool {
         debug_assert_eq!(count, 1, "the plan's batch");
         // Counters, here and below; nothing is ordered by them.
