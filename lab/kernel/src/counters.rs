@@ -1,12 +1,13 @@
 //! What the kernel counts by itself while the driver runs.
 
-use crate::{ex, judge, monitor, replay, step};
+use crate::{ex, judge, mm, monitor, replay, step};
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::counters::Counters;
 
 /// All counters, as they are now.
 pub fn all() -> Counters {
     let native = &ex::rundown::COUNTERS;
+    let longest = judge::stay::longest();
     Counters {
         stack_event_waits: judge::lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
         stack_event_sets: judge::lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
@@ -23,6 +24,9 @@ pub fn all() -> Counters {
         native_dispatch: native.dispatch.load(Relaxed),
         native_event: native.event.load(Relaxed),
         native_late: native.late.load(Relaxed),
+        dispatch_stay: longest.microseconds,
+        dispatch_stay_raiser: longest.raiser,
+        memory_refused: mm::reserve::REFUSED.load(Relaxed),
         tsc_back: step::TSC_BACK.load(Relaxed),
         replay_events: replay::EVENTS.load(Relaxed),
         replay_digest: replay::DIGEST.load(Relaxed),

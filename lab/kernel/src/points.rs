@@ -6,7 +6,7 @@
 use crate::hal::cpu;
 use crate::io::{client, service};
 use crate::ke::{irql, thread, wait};
-use crate::mm::pool;
+use crate::mm::{PAGE, pool, reserve};
 use crate::{chaos, io::worker};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use lab_wire::frame::{Action, Seen};
@@ -19,6 +19,8 @@ static ACTION: AtomicU32 = AtomicU32::new(Action::Nothing as u32);
 /// Actions that are being carried out.
 static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
 
+/// What a creation takes at most, pages, large allocations apart: a thread's stack.
+const CREATION: u64 = thread::STACK_SIZE / PAGE;
 /// Milliseconds that a thread of the driver's leaves to the action that its call set off.
 const GIVE_WAY: u64 = 2;
 
@@ -50,9 +52,9 @@ pub fn arm(nth: u64, action: Action) -> Seen {
     seen
 }
 
-/// Counts a creation by the driver; whether it has to fail.
+/// Counts a creation by the driver; whether it has to fail, by the host's wish or for want of memory.
 pub fn creation_fails() -> bool {
-    armed(CREATIONS.fetch_add(1, Relaxed) + 1, Action::Fail)
+    armed(CREATIONS.fetch_add(1, Relaxed) + 1, Action::Fail) || !reserve::has_for_driver(CREATION)
 }
 
 /// Counts a call by the driver; the export's shim calls it, at any IRQL.

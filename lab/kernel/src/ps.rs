@@ -6,7 +6,8 @@ use crate::ke::irql;
 use crate::ke::sched;
 use crate::ke::thread::{self, Origin};
 use crate::ldr::{self, export::Export};
-use crate::{ob, points};
+use crate::ob::{self, ObjectAttributes};
+use crate::points;
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -16,12 +17,13 @@ const STATUS_INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32 as i32;
 unsafe extern "win64" fn ps_create_system_thread(
     handle: *mut u64,
     _access: u32,
-    _attributes: u64,
+    attributes: *const ObjectAttributes,
     _process: u64,
     client_id: *mut [u64; 2],
     routine: u64,
     context: u64,
 ) -> i32 {
+    ob::check_attributes(attributes);
     if points::creation_fails() {
         return STATUS_INSUFFICIENT_RESOURCES;
     }

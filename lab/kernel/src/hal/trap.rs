@@ -1,7 +1,7 @@
 //! Traps and interrupts: the stubs, the frame that they save, and where each vector goes.
 
 use super::{apic, cpu};
-use crate::judge::fault;
+use crate::judge::{fault, stay};
 use crate::{io, ke, monitor, step};
 use core::arch::{global_asm, naked_asm};
 use x86_64::VirtAddr;
@@ -121,6 +121,8 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
         CLOCK_VECTOR => {
             apic::end_of_interrupt();
             ke::clock::interrupt(frame);
+            apic::start_period();
+            stay::start_period();
         }
         SERIAL_VECTOR => {
             apic::end_of_interrupt();

@@ -19,6 +19,7 @@
 pub mod fault;
 pub mod lock_order;
 pub mod lost_wakeup;
+pub mod stay;
 pub mod unload;
 pub mod watchdog;
 
@@ -101,6 +102,7 @@ fn check_return(what: &str, irql: u8, locks: u32) {
         irql::current(),
         pcr::current_thread().spin_locks.load(Ordering::Relaxed),
     );
+    stay::returned(0);
     if irql_now != irql {
         bugcheck(
             code::IRQL_UNEXPECTED_VALUE,

@@ -1,18 +1,21 @@
 //! Watchdogs: too long in a DPC or at a raised IRQL, too long asleep on a stack event, too long a run.
 
-use super::{bugcheck, bugcheck_at, check_return, code, lost_wakeup};
+use super::{bugcheck, bugcheck_at, check_return, code, lost_wakeup, stay};
 use crate::config;
 use crate::hal::{clock, pcr, trap::TrapFrame};
 use crate::ke::irql::DISPATCH_LEVEL;
 use crate::ldr;
+use crate::mm::pageable;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Runs one DPC routine and checks how it comes back.
 pub fn call_dpc(dpc: u64, routine: u64, [context, first, second]: [u64; 3]) {
     let locks = pcr::current_thread().spin_locks.load(Relaxed);
-    ldr::pageable::page_out();
-    // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
-    unsafe { ldr::call(routine, [dpc, context, first, second]) };
+    pageable::page_out();
+    stay::during_dpc(routine, || {
+        // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
+        unsafe { ldr::call(routine, [dpc, context, first, second]) };
+    });
     check_return("DPC routine", DISPATCH_LEVEL, locks);
 }
 

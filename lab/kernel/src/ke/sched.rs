@@ -249,6 +249,7 @@ pub(crate) fn idle() -> ! {
     DISPATCHER.lock().idle |= 1 << pcr::current_number();
     request(pcr::current_number());
     loop {
+        dpc::take_up();
         nmi::doze();
         cpu::wait_for_interrupt();
     }

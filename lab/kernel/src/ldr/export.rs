@@ -7,7 +7,7 @@
 use crate::hal::pcr;
 use crate::judge::{self, code};
 use crate::lock::IrqLock;
-use crate::mm::{self, PAGE, frames, paging};
+use crate::mm::{self, PAGE, frames, pageable, paging};
 use crate::{chaos, ke::irql, points, replay, step};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -307,7 +307,8 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
     if export.chaos {
         chaos::delay_point();
     }
-    super::pageable::page_out();
+    pageable::page_out();
+    judge::stay::returned(thread.caller());
     thread.leave();
     step::provoke_return(thread)
 }

@@ -3,6 +3,7 @@
 use crate::io::status;
 use crate::judge::{self, code};
 use crate::mm::pool::{self, Placement, Tag};
+use crate::mm::{PAGE, reserve};
 use alloc::vec::Vec;
 
 const BUFFER_TAG: Tag = Tag(u32::from_le_bytes(*b"IoSB"));
@@ -76,6 +77,10 @@ impl Buffers {
             Method::Direct => input.len(),
             Method::Neither => 0,
         };
+        let size = system_size.max(capacity) as u64;
+        if !reserve::has_for_client(2 * size.div_ceil(PAGE)) {
+            return None;
+        }
         let complete = buffers.allocate(system_size, input).is_some();
         if !complete {
             buffers.free();
