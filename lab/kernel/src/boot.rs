@@ -85,7 +85,7 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
     clock::calibrate();
     rng::seed(0, config.seed);
     mm::shared::initialize(config);
-    apic::initialize();
+    apic::initialize(config.clock);
     pcr::of(0).online.store(true, Ordering::Release);
     ke::sched::adopt_idle_thread();
     if config.probe {
@@ -154,7 +154,7 @@ extern "C" fn start_application_processor(number: usize) -> ! {
     pcr::install(number);
     descriptors::initialize(number);
     rng::seed(number, config::get().seed);
-    apic::initialize();
+    apic::initialize(config::get().clock);
     ke::sched::adopt_idle_thread();
     // Release: everything above is visible to whoever sees this processor.
     pcr::of(number).online.store(true, Ordering::Release);

@@ -3,8 +3,9 @@
 use crate::bug::{bugcheck, code};
 use crate::ke::dpc::Call;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
-use crate::ke::thread;
-use crate::ldr::{self, pageable};
+use crate::ke::{stay, thread};
+use crate::ldr;
+use crate::mm::pageable;
 use core::sync::atomic::Ordering;
 
 /// Calls into the driver, and checks that it comes back at the same IRQL and without a spin lock.
@@ -21,6 +22,7 @@ fn check_return(what: &str, irql: u8, locks: u32) {
         irql::current(),
         thread::current().spin_locks.load(Ordering::Relaxed),
     );
+    stay::returned(0);
     if irql_now != irql {
         bugcheck(
             code::IRQL_UNEXPECTED_VALUE,
@@ -42,7 +44,9 @@ pub fn call_dpc(call: Call) {
     let [first, second] = call.arguments;
     let locks = thread::current().spin_locks.load(Ordering::Relaxed);
     pageable::page_out();
-    // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
-    unsafe { ldr::call(call.routine, [call.dpc, call.context, first, second]) };
+    stay::during_dpc(call.routine, || {
+        // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
+        unsafe { ldr::call(call.routine, [call.dpc, call.context, first, second]) };
+    });
     check_return("DPC routine", DISPATCH_LEVEL, locks);
 }

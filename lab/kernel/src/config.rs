@@ -4,6 +4,8 @@ use crate::hal::{MAX_PROCESSORS, power};
 use crate::log;
 use core::cell::UnsafeCell;
 
+/// The clock's tick, microseconds.
+pub const TICK: u64 = 1000;
 /// The longest command line, bytes.
 pub const MAX_COMMAND_LINE: usize = 2048;
 
@@ -90,6 +92,8 @@ pub struct Config {
     pub grace: u64,
     /// Milliseconds after which any wait on a stack event is a hang (`hang=`).
     pub hang: u64,
+    /// Microseconds between two clock interrupts, which divide a tick (`clock=`).
+    pub clock: u64,
     /// Milliseconds that code may stay at `DISPATCH_LEVEL` or above (`raised=`).
     pub raised: u64,
     /// The whole run's limit in seconds, 0 for none (`timeout=`).
@@ -123,6 +127,7 @@ impl Config {
             watch_count: 0,
             grace: 2000,
             hang: 30_000,
+            clock: TICK,
             raised: 20_000,
             timeout: 0,
             sweep_start: false,
@@ -185,6 +190,9 @@ impl Config {
             }
             "grace" => self.grace = number(value)?,
             "hang" => self.hang = number(value)?,
+            "clock" => {
+                self.clock = number(value).filter(|&period| period >= 50 && TICK.is_multiple_of(period))?;
+            }
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "sweepstart" => self.sweep_start = true,

@@ -2,12 +2,14 @@
 
 use crate::ex::counters::COUNTERS as native;
 use crate::judge::lost_wakeup;
-use crate::{monitor, replay, step};
+use crate::ke::stay;
+use crate::{mm, monitor, replay, step};
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::counters::Counters;
 
 /// All counters, as they are now.
 pub fn all() -> Counters {
+    let longest = stay::longest();
     Counters {
         stack_event_waits: lost_wakeup::STACK_EVENT_WAITS.load(Relaxed),
         stack_event_sets: lost_wakeup::STACK_EVENT_SETS.load(Relaxed),
@@ -24,6 +26,9 @@ pub fn all() -> Counters {
         native_dispatch: native.dispatch.load(Relaxed),
         native_event: native.event.load(Relaxed),
         native_late: native.late.load(Relaxed),
+        dispatch_stay: longest.microseconds,
+        dispatch_stay_raiser: longest.raiser,
+        memory_refused: mm::reserve::REFUSED.load(Relaxed),
         tsc_back: step::TSC_BACK.load(Relaxed),
         replay_events: replay::EVENTS.load(Relaxed),
         replay_digest: replay::DIGEST.load(Relaxed),

@@ -61,9 +61,12 @@ fn retire() {
     vectors.restore();
 }
 
-/// Waits until every DPC that is queued now has run.
+/// Has every DPC run that is queued now, however important, and waits until it has.
 pub fn flush() {
     for pcr in pcr::online() {
+        if !dpc::queue_of(pcr.number()).is_empty() {
+            dpc::request(pcr.number());
+        }
         // Both are looked at under the lock under which a DPC leaves the queue and `in_dpc` is set.
         let busy = || {
             let queue = dpc::queue_of(pcr.number());

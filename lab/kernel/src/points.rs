@@ -6,7 +6,7 @@
 use crate::hal::cpu;
 use crate::ke::{irql, thread, wait, worker};
 use crate::lock::IrqLock;
-use crate::mm::pool;
+use crate::mm::{PAGE, pool};
 use crate::{chaos, creations};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use lab_wire::frame::Seen;
@@ -18,6 +18,8 @@ static WORK: IrqLock<Option<fn()>> = IrqLock::new(None);
 /// Actions that are being carried out.
 static UNDER_WAY: AtomicU64 = AtomicU64::new(0);
 
+/// What a creation takes at most, pages, large allocations apart: a thread's stack.
+const CREATION: u64 = thread::STACK_SIZE / PAGE;
 /// Milliseconds that a thread of the driver's leaves to the action that its call set off.
 const GIVE_WAY: u64 = 2;
 
@@ -62,6 +64,11 @@ pub fn arm(point: Point) -> Seen {
         }
     }
     seen
+}
+
+/// Counts a creation by the driver other than of pool; whether it has to fail, by the host's wish or for want of memory.
+pub fn creation_fails() -> bool {
+    creations::fails() || !pool::has_for_driver(CREATION)
 }
 
 /// Counts a call by the driver; the export's shim calls it, at any IRQL.

@@ -4,7 +4,9 @@ use crate::hal::trap::{CLOCK_VECTOR, DISPATCH_VECTOR, SERIAL_VECTOR, SPURIOUS_VE
 use crate::hal::{apic, cpu, nmi, pcr};
 use crate::judge::{fault, watchdog};
 use crate::ke::irql::DISPATCH_LEVEL;
-use crate::{interrupt, mm, monitor, probe, replay, serve, step};
+use crate::ke::{dpc, stay, thread};
+use crate::ldr::image;
+use crate::{config, interrupt, mm, monitor, probe, replay, serve, step};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Takes every vector where it belongs; runs with interrupts disabled.
@@ -30,6 +32,8 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
         CLOCK_VECTOR => {
             apic::end_of_interrupt();
             clock(frame);
+            apic::start_period();
+            stay::start_period();
         }
         SERIAL_VECTOR => {
             apic::end_of_interrupt();
@@ -40,16 +44,28 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
     }
 }
 
-/// The clock interrupt, a millisecond apart on every processor; CR8 is the interrupted code's.
+/// The clock interrupt of every processor, and the clock's tick, a millisecond apart; CR8 is the interrupted code's.
 fn clock(frame: &mut TrapFrame) {
     let this = pcr::this();
+    let raised = cpu::read_cr8() >= DISPATCH_LEVEL;
+    stay::beat(raised, || {
+        if image::in_driver(frame.rip) {
+            frame.rip
+        } else {
+            thread::current().caller()
+        }
+    });
+    let interrupts = this.clock_interrupts.fetch_add(1, Relaxed);
+    if !interrupts.is_multiple_of(config::TICK / config::get().clock) {
+        return;
+    }
     this.ticks.fetch_add(1, Relaxed);
     replay::note(frame.rip);
     if this.number() == 0 {
         mm::shared::tick();
     }
-    let raised = cpu::read_cr8() >= DISPATCH_LEVEL;
     interrupt::tick();
+    dpc::take_up();
     watchdog::tick(frame, raised);
     step::provoke(frame);
 }

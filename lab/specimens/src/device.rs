@@ -1,6 +1,7 @@
 //! The specimen `device`: a WDM driver for a root device. What it does at a request is the request's function code, from 0x800.
 
 use crate::nt::{self, *};
+use crate::pool::{give_all_back, take_all};
 use core::arch::asm;
 use core::ffi::c_void;
 
@@ -12,6 +13,9 @@ const REMOVE_DEVICE: u8 = 2;
 const DO_DEVICE_INITIALIZING: u32 = 0x80;
 const SL_PENDING_RETURNED: u8 = 1;
 const PENDING: i32 = 0x103;
+
+/// Bytes of the device extension.
+const EXTENSION: u32 = 8;
 
 /// {22334455-6677-8899-0102-030405060708}, in memory order.
 static INTERFACE: [u8; 16] = [
@@ -46,7 +50,7 @@ pub(crate) unsafe fn initialize(driver: *mut c_void) -> i32 {
 unsafe extern "system" fn add_device(driver: *mut c_void, physical: *mut c_void) -> i32 {
     unsafe {
         let mut device = core::ptr::null_mut();
-        let status = IoCreateDevice(driver, 0, core::ptr::null(), 0x22, 0, 0, &mut device);
+        let status = IoCreateDevice(driver, EXTENSION, core::ptr::null(), 0x22, 0, 0, &mut device);
         if status < 0 {
             return status;
         }
@@ -162,7 +166,8 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 IoDeleteDevice(device);
                 complete(irp, 0, 0)
             }
-            0x807 => complete(irp, 0, 1000),
+            // One byte more than the output buffer holds.
+            0x807 => complete(irp, 0, output_length(irp) + 1),
             0x808 => IofCallDriver(irp, irp),
             // Pending for ever.
             0x809 => {
@@ -200,7 +205,116 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 ExFreePoolWithTag(block, TAG);
                 complete(irp, 0, 0)
             }
+            // Sound: the output buffer to its last byte.
+            0x820 => {
+                let length = output_length(irp);
+                let last = output_buffer(irp).add(length as usize - 1);
+                last.write_volatile(1);
+                complete(irp, 0, length)
+            }
+            // The byte behind it.
+            0x821 => {
+                output_buffer(irp)
+                    .add(output_length(irp) as usize)
+                    .write_volatile(1);
+                complete(irp, 0, 0)
+            }
+            // The byte behind the IRP.
+            0x822 => {
+                irp.byte_add(nt::irp::SIZE.read(irp).into())
+                    .cast::<u8>()
+                    .write_volatile(1);
+                complete(irp, 0, 0)
+            }
+            // The byte behind the file object.
+            0x823 => {
+                let file = nt::stack::FILE_OBJECT.read(nt::irp::STACK.read(irp));
+                file.byte_add(FILE_OBJECT_SIZE).cast::<u8>().write_volatile(1);
+                complete(irp, 0, 0)
+            }
+            // Sound: the device extension to its last byte. And the byte behind it.
+            0x824 => write_extension(device, irp, EXTENSION as usize - 1),
+            0x825 => write_extension(device, irp, EXTENSION as usize),
+            // A symbolic link stays.
+            0x826 => {
+                let (name, target) = (unicode(&LINK_NAME), unicode(&LINK_TARGET));
+                complete(irp, IoCreateSymbolicLink(&name, &target), 0)
+            }
+            // An IRP stays.
+            0x827 => complete(irp, if IoAllocateIrp(1, 0).is_null() { FAILED } else { 0 }, 0),
+            // A handle in the client's process; and, sound, one that is the kernel's.
+            0x828 => make_handle(irp, core::ptr::null()),
+            0x829 => make_handle(irp, &raw const KERNEL_HANDLE),
+            // All of the memory, which stays until it is given back.
+            0x82A => {
+                take_all();
+                complete(irp, 0, 0)
+            }
+            0x82B => {
+                give_all_back();
+                complete(irp, 0, 0)
+            }
             _ => complete(irp, FAILED, 0),
         }
+    }
+}
+
+unsafe fn output_length(irp: *mut c_void) -> u64 {
+    unsafe { nt::stack::OUTPUT_LENGTH.read(nt::irp::STACK.read(irp)).into() }
+}
+
+/// By the method: the system's buffer, or what the MDL maps.
+unsafe fn output_buffer(irp: *mut c_void) -> *mut u8 {
+    unsafe {
+        let mdl = nt::irp::MDL.read(irp);
+        if mdl.is_null() {
+            nt::irp::SYSTEM_BUFFER.read(irp)
+        } else {
+            nt::mdl::MAPPED.read(mdl)
+        }
+    }
+}
+
+unsafe fn write_extension(device: *mut c_void, irp: *mut c_void, offset: usize) -> i32 {
+    unsafe {
+        nt::device::EXTENSION.read(device).add(offset).write_volatile(1);
+        complete(irp, 0, 0)
+    }
+}
+
+const fn utf16<const N: usize>(text: &str) -> [u16; N] {
+    let mut units = [0; N];
+    let mut index = 0;
+    while index < N {
+        units[index] = text.as_bytes()[index] as u16;
+        index += 1;
+    }
+    units
+}
+
+static LINK_NAME: [u16; 16] = utf16("\\DosDevices\\Left");
+static LINK_TARGET: [u16; 16] = utf16("\\Device\\00000001");
+
+fn unicode(units: &'static [u16]) -> UnicodeString {
+    let length = size_of_val(units) as u16;
+    UnicodeString {
+        length,
+        maximum: length,
+        buffer: units.as_ptr(),
+    }
+}
+
+unsafe extern "system" fn nothing(_context: *mut c_void) {}
+
+unsafe fn make_handle(irp: *mut c_void, attributes: *const ObjectAttributes) -> i32 {
+    let mut handle = 0;
+    unsafe {
+        let status = PsCreateSystemThread(&mut handle, 0, attributes, 0, 0, nothing, core::ptr::null_mut());
+        if status >= 0 {
+            let thread = object_of(handle);
+            ZwClose(handle);
+            join(thread);
+        }
+        complete(irp, status, 0)
     }
 }

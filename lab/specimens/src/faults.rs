@@ -9,6 +9,11 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("read-behind-block", read_behind_block),
     ("read-freed-block", read_freed_block),
     ("touch-freed-block-at-dispatch", touch_freed_block_at_dispatch),
+    ("touch-paged-pool-at-dispatch", touch_paged_pool_at_dispatch),
+    (
+        "have-paged-event-set-at-dispatch",
+        have_paged_event_set_at_dispatch,
+    ),
     (
         "have-freed-event-set-at-dispatch",
         have_freed_event_set_at_dispatch,
@@ -50,6 +55,26 @@ unsafe fn have_freed_event_set_at_dispatch() -> i32 {
         let event = block().cast::<Event>();
         KeInitializeEvent(event, 1, 0);
         ExFreePoolWithTag(event.cast(), TAG);
+        KfRaiseIrql(DISPATCH_LEVEL);
+        KeSetEvent(event, 0, 0)
+    }
+}
+
+unsafe fn touch_paged_pool_at_dispatch() -> i32 {
+    unsafe {
+        let block = ExAllocatePool2(PAGED, 40, TAG);
+        let old = KfRaiseIrql(DISPATCH_LEVEL);
+        block.write_volatile(1);
+        KeLowerIrql(old);
+        ExFreePoolWithTag(block, TAG);
+    }
+    0
+}
+
+unsafe fn have_paged_event_set_at_dispatch() -> i32 {
+    unsafe {
+        let event = ExAllocatePool2(PAGED, 40, TAG).cast::<Event>();
+        KeInitializeEvent(event, 1, 0);
         KfRaiseIrql(DISPATCH_LEVEL);
         KeSetEvent(event, 0, 0)
     }

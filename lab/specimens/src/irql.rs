@@ -50,7 +50,15 @@ unsafe fn start_thread_at_dispatch() -> i32 {
     let mut handle = 0;
     unsafe {
         KfRaiseIrql(DISPATCH_LEVEL);
-        PsCreateSystemThread(&mut handle, 0, 0, 0, 0, nothing, core::ptr::null_mut())
+        PsCreateSystemThread(
+            &mut handle,
+            0,
+            core::ptr::null(),
+            0,
+            0,
+            nothing,
+            core::ptr::null_mut(),
+        )
     }
 }
 

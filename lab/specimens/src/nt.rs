@@ -18,6 +18,38 @@ pub(crate) struct Dpc(pub(crate) [u64; 8]);
 #[repr(C, align(8))]
 pub(crate) struct Mutex(pub(crate) [u64; 7]);
 
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ProcessorNumber {
+    pub(crate) group: u16,
+    pub(crate) number: u8,
+    pub(crate) reserved: u8,
+}
+
+/// `OBJECT_ATTRIBUTES`.
+#[repr(C)]
+pub(crate) struct ObjectAttributes {
+    length: u32,
+    root: u64,
+    name: u64,
+    attributes: u32,
+    security: [u64; 2],
+}
+
+/// What a driver sets that makes a handle in any process: `OBJ_KERNEL_HANDLE`.
+pub(crate) static KERNEL_HANDLE: ObjectAttributes = ObjectAttributes {
+    length: size_of::<ObjectAttributes>() as u32,
+    root: 0,
+    name: 0,
+    attributes: 0x200,
+    security: [0; 2],
+};
+
+/// `KDPC_IMPORTANCE`.
+pub(crate) const LOW_IMPORTANCE: u32 = 0;
+pub(crate) const HIGH_IMPORTANCE: u32 = 2;
+pub(crate) const MEDIUM_HIGH_IMPORTANCE: u32 = 3;
+
 pub(crate) type DpcRoutine = unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64);
 pub(crate) type ThreadRoutine = unsafe extern "system" fn(*mut c_void);
 pub(crate) type EnableCallback =
@@ -44,11 +76,26 @@ unsafe extern "system" {
         alertable: u8,
         timeout: *const i64,
     ) -> i32;
+    pub(crate) fn KeWaitForMultipleObjects(
+        count: u32,
+        objects: *const *mut c_void,
+        kind: u32,
+        reason: u32,
+        mode: u8,
+        alertable: u8,
+        timeout: *const i64,
+        blocks: *mut c_void,
+    ) -> i32;
     pub(crate) fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> i32;
     pub(crate) fn KfRaiseIrql(irql: u8) -> u8;
     pub(crate) fn KeLowerIrql(irql: u8);
     pub(crate) fn KeInitializeDpc(dpc: *mut Dpc, routine: DpcRoutine, context: *mut c_void);
     pub(crate) fn KeInsertQueueDpc(dpc: *mut Dpc, first: u64, second: u64) -> u8;
+    pub(crate) fn KeSetImportanceDpc(dpc: *mut Dpc, importance: u32);
+    pub(crate) fn KeSetTargetProcessorDpcEx(dpc: *mut Dpc, processor: *const ProcessorNumber) -> i32;
+    pub(crate) fn KeFlushQueuedDpcs();
+    pub(crate) fn KeGetCurrentProcessorNumberEx(processor: *mut ProcessorNumber) -> u32;
+    pub(crate) fn KeStallExecutionProcessor(microseconds: u32);
     pub(crate) fn KeInitializeTimerEx(timer: *mut Timer, kind: u32);
     pub(crate) fn KeSetTimerEx(timer: *mut Timer, due: i64, period: i32, dpc: *mut Dpc) -> u8;
     pub(crate) fn KeCancelTimer(timer: *mut Timer) -> u8;
@@ -63,7 +110,7 @@ unsafe extern "system" {
     pub(crate) fn PsCreateSystemThread(
         handle: *mut u64,
         access: u32,
-        attributes: u64,
+        attributes: *const ObjectAttributes,
         process: u64,
         client: u64,
         routine: ThreadRoutine,
@@ -95,6 +142,8 @@ unsafe extern "system" {
         exclusive: u8,
         device: *mut *mut c_void,
     ) -> i32;
+    pub(crate) fn IoAllocateIrp(stack: i8, quota: u8) -> *mut c_void;
+    pub(crate) fn IoCreateSymbolicLink(name: *const UnicodeString, target: *const UnicodeString) -> i32;
     pub(crate) fn IoDeleteDevice(device: *mut c_void);
     pub(crate) fn IoAttachDeviceToDeviceStack(device: *mut c_void, target: *mut c_void) -> *mut c_void;
     pub(crate) fn IoDetachDevice(device: *mut c_void);
@@ -161,11 +210,15 @@ pub(crate) mod driver {
 pub(crate) mod device {
     use super::Field;
     pub(crate) const FLAGS: Field<u32> = Field::at(0x30);
+    pub(crate) const EXTENSION: Field<*mut u8> = Field::at(0x40);
 }
 
 /// `IRP`.
 pub(crate) mod irp {
     use super::{Field, c_void};
+    pub(crate) const SIZE: Field<u16> = Field::at(0x2);
+    pub(crate) const MDL: Field<*mut c_void> = Field::at(0x8);
+    pub(crate) const SYSTEM_BUFFER: Field<*mut u8> = Field::at(0x18);
     pub(crate) const STATUS: Field<i32> = Field::at(0x30);
     pub(crate) const INFORMATION: Field<u64> = Field::at(0x38);
     pub(crate) const LOCATION: Field<u8> = Field::at(0x43);
@@ -173,12 +226,23 @@ pub(crate) mod irp {
     pub(crate) const STACK: Field<*mut c_void> = Field::at(0xB8);
 }
 
+/// `MDL`.
+pub(crate) mod mdl {
+    use super::Field;
+    pub(crate) const MAPPED: Field<*mut u8> = Field::at(0x18);
+}
+
+/// `FILE_OBJECT`, 0xD8 bytes.
+pub(crate) const FILE_OBJECT_SIZE: usize = 0xD8;
+
 /// `IO_STACK_LOCATION`, 0x48 bytes.
 pub(crate) mod stack {
-    use super::Field;
+    use super::{Field, c_void};
     pub(crate) const SIZE: usize = 0x48;
     pub(crate) const MINOR: Field<u8> = Field::at(0x1);
     pub(crate) const CONTROL: Field<u8> = Field::at(0x3);
+    pub(crate) const OUTPUT_LENGTH: Field<u32> = Field::at(0x8);
+    pub(crate) const FILE_OBJECT: Field<*mut c_void> = Field::at(0x30);
     pub(crate) const CONTROL_CODE: Field<u32> = Field::at(0x18);
 }
 
@@ -219,19 +283,37 @@ pub(crate) unsafe fn wait_for<T>(object: *mut T) -> i32 {
     unsafe { KeWaitForSingleObject(object.cast(), 0, 0, 0, core::ptr::null()) }
 }
 
-/// Starts a thread and gives a reference to it.
-pub(crate) unsafe fn start(routine: ThreadRoutine, context: *mut c_void) -> *mut c_void {
-    let (mut handle, mut object) = (0, core::ptr::null_mut());
+/// Starts a thread in the system's process; a handle to it.
+pub(crate) unsafe fn handle_of(routine: ThreadRoutine, context: *mut c_void) -> u64 {
+    let mut handle = 0;
+    let attributes = &raw const KERNEL_HANDLE;
     unsafe {
-        if PsCreateSystemThread(&mut handle, 0x1F_FFFF, 0, 0, 0, routine, context) < 0 {
+        if PsCreateSystemThread(&mut handle, 0x1F_FFFF, attributes, 0, 0, routine, context) < 0 {
             KeBugCheckEx(0xF, 2, 0, 0, 0);
         }
+    }
+    handle
+}
+
+/// The object behind a thread's handle, referenced.
+pub(crate) unsafe fn object_of(handle: u64) -> *mut c_void {
+    let mut object = core::ptr::null_mut();
+    unsafe {
         if ObReferenceObjectByHandle(handle, 0x1F_FFFF, *PsThreadType, 0, &mut object, 0) < 0 {
             KeBugCheckEx(0xF, 3, 0, 0, 0);
         }
-        ZwClose(handle);
     }
     object
+}
+
+/// Starts a thread and gives a reference to it.
+pub(crate) unsafe fn start(routine: ThreadRoutine, context: *mut c_void) -> *mut c_void {
+    unsafe {
+        let handle = handle_of(routine, context);
+        let object = object_of(handle);
+        ZwClose(handle);
+        object
+    }
 }
 
 pub(crate) unsafe fn join(thread: *mut c_void) {

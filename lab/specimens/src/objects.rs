@@ -11,6 +11,16 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("leave-thread", leave_thread),
     ("leave-waiting-thread", leave_waiting_thread),
     ("leave-timer", leave_timer),
+    ("leave-dpc", leave_dpc),
+    ("leave-handle", leave_handle),
+    ("leave-reference", leave_reference),
+    ("wait-on-stack-in-user-mode", || unsafe { wait_on_stack(1, 0) }),
+    ("wait-on-stack-alertable", || unsafe { wait_on_stack(0, 1) }),
+    (
+        "wait-for-all-on-stack-in-user-mode",
+        wait_for_all_on_stack_in_user_mode,
+    ),
+    ("wait-for-mutex-in-user-mode", wait_for_mutex_in_user_mode),
     ("wait-on-stack-for-ever", wait_on_stack_for_ever),
     ("wait-for-ever", wait_for_ever),
     ("sleep-for-ever", sleep_for_ever),
@@ -48,11 +58,7 @@ unsafe extern "system" fn sleeper(_context: *mut c_void) {
 }
 
 unsafe fn leave_thread() -> i32 {
-    let mut handle = 0;
-    unsafe {
-        PsCreateSystemThread(&mut handle, 0, 0, 0, 0, sleeper, core::ptr::null_mut());
-        ZwClose(handle);
-    }
+    unsafe { ZwClose(handle_of(sleeper, core::ptr::null_mut())) };
     0
 }
 
@@ -62,12 +68,10 @@ unsafe extern "system" fn waiter(event: *mut c_void) {
 }
 
 unsafe fn leave_waiting_thread() -> i32 {
-    let mut handle = 0;
     unsafe {
         let event = block().cast::<Event>();
         KeInitializeEvent(event, 1, 0);
-        PsCreateSystemThread(&mut handle, 0, 0, 0, 0, waiter, event.cast());
-        ZwClose(handle);
+        ZwClose(handle_of(waiter, event.cast()));
         sleep(500);
     }
     0
@@ -81,6 +85,74 @@ unsafe fn leave_timer() -> i32 {
         KeSetTimerEx(&raw mut TIMER, -100_000_000, 0, core::ptr::null_mut());
     }
     0
+}
+
+/// Queues itself for the other of two processors, again and again.
+unsafe extern "system" fn wanderer(dpc: *mut Dpc, _context: *mut c_void, _first: u64, _second: u64) {
+    unsafe {
+        let mut processor = ProcessorNumber::default();
+        KeGetCurrentProcessorNumberEx(&mut processor);
+        processor.number ^= 1;
+        KeSetTargetProcessorDpcEx(dpc, &processor);
+        KeInsertQueueDpc(dpc, 0, 0);
+    }
+}
+
+static mut WANDERER: Dpc = Dpc([0; 8]);
+
+unsafe fn leave_dpc() -> i32 {
+    unsafe {
+        KeInitializeDpc(&raw mut WANDERER, wanderer, core::ptr::null_mut());
+        KeInsertQueueDpc(&raw mut WANDERER, 0, 0);
+    }
+    0
+}
+
+unsafe extern "system" fn nothing(_context: *mut c_void) {}
+
+/// The thread has ended.
+unsafe fn leave_handle() -> i32 {
+    unsafe {
+        let handle = handle_of(nothing, core::ptr::null_mut());
+        join(object_of(handle));
+    }
+    0
+}
+
+unsafe fn leave_reference() -> i32 {
+    unsafe { wait_for(start(nothing, core::ptr::null_mut())) }
+}
+
+unsafe fn wait_on_stack(mode: u8, alertable: u8) -> i32 {
+    let mut event = Event([0; 3]);
+    let limit = -10_000_i64;
+    unsafe {
+        KeInitializeEvent(&mut event, 1, 0);
+        KeWaitForSingleObject((&raw mut event).cast(), 0, mode, alertable, &limit);
+    }
+    0
+}
+
+unsafe fn wait_for_all_on_stack_in_user_mode() -> i32 {
+    let mut event = Event([0; 3]);
+    let limit = -10_000_i64;
+    unsafe {
+        KeInitializeEvent(&raw mut EVENT, 1, 0);
+        KeInitializeEvent(&mut event, 1, 0);
+        let objects = [(&raw mut EVENT).cast(), (&raw mut event).cast()];
+        KeWaitForMultipleObjects(2, objects.as_ptr(), 0, 0, 1, 0, &limit, core::ptr::null_mut());
+    }
+    0
+}
+
+static mut MUTEX: Mutex = Mutex([0; 7]);
+
+unsafe fn wait_for_mutex_in_user_mode() -> i32 {
+    unsafe {
+        KeInitializeMutex(&raw mut MUTEX, 0);
+        KeWaitForSingleObject((&raw mut MUTEX).cast(), 0, 1, 0, core::ptr::null());
+        KeReleaseMutex(&raw mut MUTEX, 0)
+    }
 }
 
 unsafe fn wait_on_stack_for_ever() -> i32 {

@@ -2,11 +2,22 @@
 
 use crate::Specimen;
 use crate::nt::*;
+use crate::pool::{give_all_back, take_all};
 use core::arch::asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[("sound", good), ("monitor", monitor)];
+pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
+    ("sound", good),
+    ("sound-waits", waits),
+    ("sound-pool", pool),
+    ("sound-objects", objects),
+    ("sound-dpcs", dpcs),
+    ("take-all-memory", take_all_memory),
+    ("stay-at-dispatch", stay_at_dispatch),
+    ("short-stays", short_stays),
+    ("monitor", monitor),
+];
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static LOCK: AtomicU64 = AtomicU64::new(0);
@@ -106,6 +117,154 @@ unsafe fn native() -> i32 {
             ExReInitializeRundownProtection(NATIVE.as_ptr());
         }
         threads.into_iter().for_each(|thread| join(thread));
+    }
+    0
+}
+
+static mut EVENT: Event = Event([0; 3]);
+static mut MUTEX: Mutex = Mutex([0; 7]);
+
+/// What is no local variable may be waited for in any mode; what is one, and a mutex, in `KernelMode`.
+unsafe fn waits() -> i32 {
+    let limit = -10_000_i64;
+    let mut local = Event([0; 3]);
+    unsafe {
+        KeInitializeEvent(&raw mut EVENT, 1, 0);
+        for (mode, alertable) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            check!(KeWaitForSingleObject((&raw mut EVENT).cast(), 0, mode, alertable, &limit) == 0x102);
+        }
+        KeInitializeEvent(&mut local, 1, 0);
+        check!(KeWaitForSingleObject((&raw mut local).cast(), 0, 0, 0, &limit) == 0x102);
+        let objects = [(&raw mut EVENT).cast(), (&raw mut local).cast()];
+        check!(
+            KeWaitForMultipleObjects(2, objects.as_ptr(), 1, 0, 0, 0, &limit, core::ptr::null_mut()) == 0x102
+        );
+        KeInitializeMutex(&raw mut MUTEX, 0);
+        check!(wait_for(&raw mut MUTEX) == 0);
+        KeReleaseMutex(&raw mut MUTEX, 0);
+    }
+    0
+}
+
+/// The last byte of each block, and paged pool below `DISPATCH_LEVEL`, also after it was paged out.
+unsafe fn pool() -> i32 {
+    unsafe {
+        for (kind, size) in [
+            (NON_PAGED, 40),
+            (NON_PAGED, 48),
+            (PAGED, 40),
+            (PAGED, 48),
+            (PAGED, 5000),
+        ] {
+            let block = ExAllocatePool2(kind, size as u64, TAG);
+            check!(!block.is_null());
+            block.add(size - 1).write_volatile(7);
+            let old = KfRaiseIrql(DISPATCH_LEVEL);
+            if kind == NON_PAGED {
+                block.write_volatile(1);
+            }
+            KeLowerIrql(old);
+            check!(block.add(size - 1).read_volatile() == 7);
+            let old = KfRaiseIrql(1);
+            block.write_volatile(1);
+            check!(block.read_volatile() == 1);
+            KeLowerIrql(old);
+            ExFreePoolWithTag(block, TAG);
+        }
+    }
+    0
+}
+
+unsafe extern "system" fn nothing(_context: *mut c_void) {}
+
+/// In the system's process a handle needs no attribute; and everything is given back.
+unsafe fn objects() -> i32 {
+    let mut handle = 0;
+    unsafe {
+        let attributes = core::ptr::null();
+        check!(PsCreateSystemThread(&mut handle, 0, attributes, 0, 0, nothing, core::ptr::null_mut()) == 0);
+        let object = object_of(handle);
+        check!(ZwClose(handle) == 0);
+        join(object);
+        let timer = ExAllocatePool2(NON_PAGED, 0x40, TAG).cast::<Timer>();
+        KeInitializeTimerEx(timer, 0);
+        KeSetTimerEx(timer, -100_000_000, 0, core::ptr::null_mut());
+        check!(KeCancelTimer(timer) == 1);
+        ExFreePoolWithTag(timer.cast(), TAG);
+    }
+    0
+}
+
+static ORDER: AtomicU64 = AtomicU64::new(0);
+
+/// A digit for each, in the order in which they run.
+unsafe extern "system" fn digit(_dpc: *mut Dpc, context: *mut c_void, _first: u64, _second: u64) {
+    let _ = ORDER.fetch_update(SeqCst, SeqCst, |order| Some(order * 10 + context as u64));
+}
+
+static mut DPCS: [Dpc; 4] = [const { Dpc([0; 8]) }; 4];
+
+/// One of high importance overtakes; the rest run in order, with them one of low importance; and `KeFlushQueuedDpcs` leaves none.
+unsafe fn dpcs() -> i32 {
+    unsafe {
+        let old = KfRaiseIrql(DISPATCH_LEVEL);
+        for (index, importance) in [LOW_IMPORTANCE, 1, MEDIUM_HIGH_IMPORTANCE, HIGH_IMPORTANCE]
+            .into_iter()
+            .enumerate()
+        {
+            let dpc = &raw mut DPCS[index];
+            KeInitializeDpc(dpc, digit, core::ptr::without_provenance_mut(index + 1));
+            KeSetImportanceDpc(dpc, importance);
+            check!(KeInsertQueueDpc(dpc, 0, 0) == 1);
+        }
+        KeLowerIrql(old);
+        check!(ORDER.load(SeqCst) == 4123);
+        KeInsertQueueDpc(&raw mut DPCS[0], 0, 0);
+        KeFlushQueuedDpcs();
+        check!(ORDER.load(SeqCst) == 41231);
+    }
+    0
+}
+
+/// Until there is none, in large pieces and in small; then all of it is given back.
+unsafe fn take_all_memory() -> i32 {
+    unsafe {
+        take_all();
+        let mut handle = 0;
+        let refused = PsCreateSystemThread(
+            &mut handle,
+            0,
+            core::ptr::null(),
+            0,
+            0,
+            nothing,
+            core::ptr::null_mut(),
+        );
+        check!(refused == INSUFFICIENT_RESOURCES);
+        give_all_back();
+        join(start(nothing, core::ptr::null_mut()));
+    }
+    0
+}
+
+/// 50 ms at `DISPATCH_LEVEL`.
+unsafe fn stay_at_dispatch() -> i32 {
+    unsafe {
+        let old = KfRaiseIrql(DISPATCH_LEVEL);
+        KeStallExecutionProcessor(50_000);
+        KeLowerIrql(old);
+    }
+    0
+}
+
+/// 50 ms at `DISPATCH_LEVEL`, 10 microseconds at a time.
+unsafe fn short_stays() -> i32 {
+    for _ in 0..5_000 {
+        unsafe {
+            let old = KfRaiseIrql(DISPATCH_LEVEL);
+            KeStallExecutionProcessor(10);
+            KeLowerIrql(old);
+        }
     }
     0
 }

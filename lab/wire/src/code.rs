@@ -10,6 +10,8 @@ pub struct Check {
     pub code: u32,
     /// The first parameter, where it names the offence.
     pub first: Option<u64>,
+    /// The second parameter, where it tells the branches of a check apart.
+    pub second: Option<u64>,
     /// The name of the constant.
     pub name: &'static str,
     /// What the driver did, and what the parameters are.
@@ -21,7 +23,7 @@ macro_rules! codes {
         $($(#[doc = $what])* pub const $name: u32 = $value;)*
 
         const CODES: &[Check] =
-            &[$(Check { code: $value, first: None, name: stringify!($name), what: concat!($($what),*) }),*];
+            &[$(Check { code: $value, first: None, second: None, name: stringify!($name), what: concat!($($what),*) }),*];
     };
 }
 
@@ -35,7 +37,26 @@ macro_rules! first_parameters {
             pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
                 code: super::$code,
                 first: Some($value),
+                second: None,
                 name: stringify!($name),
+                what: concat!($($what),*),
+            }),*];
+        }
+    };
+}
+
+/// Second parameters of one check of Driver Verifier's, which tell its branches apart, as a module of constants.
+macro_rules! branches {
+    ($(#[doc = $about:literal])* $module:ident of $check:ident { $($(#[doc = $what:literal])* $name:ident = $value:expr;)* }) => {
+        $(#[doc = $about])*
+        pub mod $module {
+            $($(#[doc = $what])* pub const $name: u64 = $value;)*
+
+            pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
+                code: super::DRIVER_VERIFIER_DETECTED_VIOLATION,
+                first: Some(super::sub::$check),
+                second: Some($value),
+                name: stringify!($check),
                 what: concat!($($what),*),
             }),*];
         }
@@ -124,6 +145,8 @@ first_parameters! {
     sub of DRIVER_VERIFIER_DETECTED_VIOLATION {
         /// Paged pool is allocated above `APC_LEVEL`: IRQL, pool type, size.
         PAGED_POOL_AT_DISPATCH = 0x1;
+        /// Paged pool is freed above `APC_LEVEL`: IRQL, pool type, address.
+        PAGED_POOL_FREED_AT_DISPATCH = 0x11;
         /// A raise that lowers: IRQL, the one asked for.
         RAISE_TO_LOWER = 0x30;
         /// A lowering that raises: IRQL, the one asked for.
@@ -146,14 +169,48 @@ first_parameters! {
         IRQL_DISPATCH = 0x20003;
         /// Returned with a spin lock held: how many.
         SPIN_LOCK_HELD = 0x1AB1;
-        /// Unloaded with a DPC, timer, thread, handle or reference alive: what (1 DPC, 2 timer, 3 thread, 4 handle, 5 reference), its address.
+        /// Unloaded with an object of the kernel's alive: what, see [`leaked`](super::leaked); its address.
         OBJECT_LEAKED = 0x1AB2;
         /// Freed memory that holds a timer or a DPC that is in use: block, object, size.
         FREED_IN_USE = 0x1AB3;
-        /// Unloaded with a device, symbolic link or IRP alive: what (1 device, 2 link, 3 IRP), how many.
+        /// Unloaded with an object of the I/O manager's alive: what, see [`io_leaked`](super::io_leaked); how many.
         IO_OBJECT_LEAKED = 0x1AB6;
         /// Unloaded with framework objects alive: how many, the first one's handle.
         WDF_OBJECT_LEAKED = 0x1AB7;
+        /// A wait that can end early, or lets the stack leave memory, on an object that lies on a stack: the object, `WaitMode`, `Alertable`.
+        WAIT_ON_STACK = 0x1AB9;
+        /// A mutex is waited for in `UserMode`: the mutex.
+        MUTEX_WAIT_MODE = 0x1ABA;
+        /// A handle is made in a client's process without `OBJ_KERNEL_HANDLE`: the attributes.
+        USER_HANDLE = 0x1ABB;
+    }
+}
+
+branches! {
+    /// Second parameters of [`OBJECT_LEAKED`](sub::OBJECT_LEAKED).
+    leaked of OBJECT_LEAKED {
+        /// Unloaded with a DPC queued or running.
+        DPC = 1;
+        /// Unloaded with a timer set.
+        TIMER = 2;
+        /// Unloaded with a thread alive.
+        THREAD = 3;
+        /// Unloaded with a handle open.
+        HANDLE = 4;
+        /// Unloaded with a thread referenced.
+        REFERENCE = 5;
+    }
+}
+
+branches! {
+    /// Second parameters of [`IO_OBJECT_LEAKED`](sub::IO_OBJECT_LEAKED).
+    io_leaked of IO_OBJECT_LEAKED {
+        /// Unloaded with a device.
+        DEVICE = 1;
+        /// Unloaded with a symbolic link.
+        LINK = 2;
+        /// Unloaded with an IRP.
+        IRP = 3;
     }
 }
 
@@ -216,7 +273,7 @@ pub fn name(code: u32) -> &'static str {
         .map_or("UNKNOWN_BUGCHECK", |check| check.name)
 }
 
-/// Every check: a code by itself, or each of its first parameters where those tell offences apart.
+/// Every check: a code by itself, or each of its first parameters where those tell offences apart; and of these each branch.
 pub fn checks() -> impl Iterator<Item = Check> {
     const FIRST: [&[Check]; 5] = [
         pool::CHECKS,
@@ -225,9 +282,16 @@ pub fn checks() -> impl Iterator<Item = Check> {
         wdf::CHECKS,
         watchdog::CHECKS,
     ];
-    CODES.iter().flat_map(|code| {
+    const BRANCHES: [&[Check]; 2] = [leaked::CHECKS, io_leaked::CHECKS];
+    let checks = CODES.iter().flat_map(|code| {
         let first = FIRST.into_iter().find(|checks| checks[0].code == code.code);
-        first.unwrap_or(core::slice::from_ref(code)).iter().copied()
+        first.unwrap_or(core::slice::from_ref(code))
+    });
+    checks.flat_map(|check| {
+        let branches = BRANCHES
+            .into_iter()
+            .find(|branches| (branches[0].code, branches[0].first) == (check.code, check.first));
+        branches.unwrap_or(core::slice::from_ref(check)).iter().copied()
     })
 }
 
@@ -243,7 +307,9 @@ mod tests {
 
     #[test]
     fn no_two_checks_are_the_same() {
-        let mut all: alloc::vec::Vec<_> = checks().map(|check| (check.code, check.first)).collect();
+        let mut all: alloc::vec::Vec<_> = checks()
+            .map(|check| (check.code, check.first, check.second))
+            .collect();
         let count = all.len();
         all.sort_unstable();
         all.dedup();

@@ -72,6 +72,12 @@ counters! {
         native_event,
         /// Waits that found the hand-over done when they were about to sleep.
         native_late,
+        /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver lasted at least so long, microseconds.
+        dispatch_stay,
+        /// Who raised the IRQL for it: a return address, or a routine.
+        dispatch_stay_raiser,
+        /// Allocations and creations by the driver that failed because memory was exhausted.
+        memory_refused,
         /// Reads of the TSC that were made to step back.
         tsc_back,
         /// Events of a run in mode `replay`, and their digest.

@@ -57,6 +57,9 @@ impl Mode {
     }
 }
 
+/// The clock's period unless another is asked for, microseconds: that of its tick.
+pub const CLOCK: u32 = 1000;
+
 /// What `serve` was asked for; each field is the option of its name.
 #[derive(Debug, Clone)]
 #[allow(
@@ -78,6 +81,7 @@ pub struct Serve {
     pub verifier: u8,
     pub max_processors: Option<u32>,
     pub foreign_layout: u8,
+    pub clock_microseconds: u32,
     pub memory: u32,
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
@@ -274,6 +278,11 @@ fn machine_options(command: Command) -> Command {
                 .default_value("0")
                 .value_parser(value_parser!(u8).range(0..=1)),
         )
+        .arg(
+            option("clock-microseconds", "N", "Period of the clock's interrupts, by which stays at DISPATCH_LEVEL are measured")
+                .default_value("1000")
+                .value_parser(["50", "100", "125", "200", "250", "500", "1000"]),
+        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
             "watch-cr8",
@@ -357,6 +366,10 @@ fn serve(serve: &ArgMatches) -> Serve {
         verifier: *serve.get_one("verifier").expect("it has a default"),
         max_processors: serve.get_one("max-processors").copied(),
         foreign_layout: *serve.get_one("foreign-layout").expect("it has a default"),
+        clock_microseconds: serve
+            .get_one::<String>("clock-microseconds")
+            .and_then(|period| period.parse().ok())
+            .expect("clap takes numbers only, and has a default"),
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
@@ -428,6 +441,7 @@ impl Serve {
                 self.max_processors.map(|count| count.to_string()),
             ),
             ("foreign-layout", changed(self.foreign_layout.into(), 0)),
+            ("clock-microseconds", changed(self.clock_microseconds, CLOCK)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
             ("tsc-back", self.tsc_back.clone()),
@@ -558,11 +572,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -29,10 +29,23 @@ pub struct Report {
     pub findings: Vec<String>,
     /// Whose code the native routines were: `NT code (lines a-b)` of the listing that was given, or `reference`.
     pub routines: BTreeMap<String, String>,
+    /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver.
+    pub dispatch_stay: DispatchStay,
     /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
     /// The events for ETW that the driver wrote: by provider and event, how often.
     pub events: Events,
+}
+
+/// How long a processor stayed at `DISPATCH_LEVEL` in the driver.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DispatchStay {
+    /// At least so long; a multiple of the clock's period (`--clock-microseconds`).
+    pub microseconds: u64,
+    /// The driver's function that raised the IRQL, or its DPC routine; `None` without symbols, and if no stay outlasted a period.
+    pub function: Option<String>,
+    /// The return address in it, in hexadecimal.
+    pub address: Option<String>,
 }
 
 /// A bug check.
@@ -76,6 +89,7 @@ pub struct CountersReport {
     pub mwaitx: u64,
     pub cr8_reads: Cr8Reads,
     pub native: Native,
+    pub memory_refused: u64,
     pub tsc_back: u64,
     pub replay: Replay,
 }
@@ -142,6 +156,7 @@ impl From<Counters> for CountersReport {
                     late: c.native_late,
                 },
             },
+            memory_refused: c.memory_refused,
             tsc_back: c.tsc_back,
             replay: Replay {
                 events: c.replay_events,
@@ -200,6 +215,11 @@ mod tests {
             leaks: 0,
             findings: vec![],
             routines: BTreeMap::from([("ExRundownCompleted".into(), "reference".into())]),
+            dispatch_stay: DispatchStay {
+                microseconds: 250,
+                function: Some("rundown::queue::evt".into()),
+                address: Some("0xfffff80010001234".into()),
+            },
             counters: counters.into(),
             events: Events::from([("A.B".into(), BTreeMap::from([("Begun".into(), 2)]))]),
         };
@@ -214,12 +234,13 @@ mod tests {
                 },
                 "leaks": 0, "findings": [],
                 "routines": {"ExRundownCompleted": "reference"},
+                "dispatch_stay": {"microseconds": 250, "function": "rundown::queue::evt", "address": "0xfffff80010001234"},
                 "counters": {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},
                     "native": {"acquires": 0, "refused": 0, "waits": {
                         "drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 3}},
-                    "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
+                    "memory_refused": 0, "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
                 },
                 "events": {"A.B": {"Begun": 2}}
             })

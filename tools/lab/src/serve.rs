@@ -10,13 +10,14 @@ use crate::kvm;
 use crate::machine::{Accelerator, Machine, Options, StartError};
 use crate::names::{self, Names};
 use crate::native::{self, NativeCode};
-use crate::report::{Bugcheck, CountersReport, Report};
+use crate::report::{Bugcheck, CountersReport, DispatchStay, Report};
 use crate::script;
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::Images;
 use crate::symbols::{DriverSymbols, KernelSymbols};
 use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
+use lab_wire::counters::Counters;
 use lab_wire::dump::{self, Dump};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -308,6 +309,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if arguments.foreign_layout == 1 {
         line.push_str(" foreign=1");
     }
+    if arguments.clock_microseconds != cli::CLOCK {
+        let _ = write!(line, " clock={}", arguments.clock_microseconds);
+    }
     if arguments.sweep_start {
         line.push_str(" sweepstart");
     }
@@ -339,6 +343,7 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
         leaks: 0,
         findings: Vec::new(),
         routines: BTreeMap::new(),
+        dispatch_stay: DispatchStay::default(),
         counters: CountersReport::default(),
         events: Events::new(),
     }
@@ -362,7 +367,7 @@ impl Run<'_> {
     fn judge(&mut self, ending: Ending, machine: &mut Machine) -> u8 {
         match ending {
             Ending::Finished { counters } => {
-                self.report.counters = counters.into();
+                self.count(counters, &machine.log());
                 self.report.passed = true;
                 exit::PASSED
             }
@@ -392,6 +397,36 @@ impl Run<'_> {
                 exit::LAB_FAILED
             }
         }
+    }
+
+    /// What the kernel counted.
+    fn count(&mut self, counters: Counters, log: &str) {
+        let (base, size) = dump::driver(log);
+        let raiser = counters.dispatch_stay_raiser;
+        let offset = raiser
+            .checked_sub(base)
+            .filter(|&offset| (1..size).contains(&offset));
+        // A return address may lie behind the function's end.
+        let call = offset.and_then(|offset| u32::try_from(offset - 1).ok());
+        let located = self.inputs.symbols.as_ref().zip(call);
+        let function = located.and_then(|(symbols, call)| {
+            let locations = symbols.locate(&[call]).pop()?;
+            locations.into_iter().next_back()?.function
+        });
+        self.report.dispatch_stay = DispatchStay {
+            microseconds: counters.dispatch_stay,
+            function,
+            address: (raiser != 0).then(|| format!("{raiser:#x}")),
+        };
+        if counters.memory_refused != 0 {
+            let text = format!(
+                "the driver exhausted memory: {} of its allocations and creations were refused for want of it",
+                counters.memory_refused
+            );
+            eprintln!("rundown-lab: {text}");
+            self.report.findings.push(text);
+        }
+        self.report.counters = counters.into();
     }
 
     /// The machine is over its limit, and does not say so by itself.
@@ -454,8 +489,8 @@ impl Run<'_> {
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
         eprint!("{text}");
         self.report.leaks = dump.leaks.len();
-        self.report.counters = dump.counters.into();
         self.report.findings = explain::leaks(&dump, &images);
+        self.count(dump.counters, &log);
         self.dead(bugcheck);
         // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
         if code == Some(39) {
@@ -529,12 +564,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --max-processors 300 --foreign-layout 1 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 maxcpus=300 foreign=1 watch=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 maxcpus=300 foreign=1 clock=50 watch=0x1234,0x20"
         );
     }
 }

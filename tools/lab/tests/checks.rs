@@ -25,7 +25,9 @@ fn every_check_has_a_specimen_and_every_specimen_a_check() {
 }
 
 fn found_by(check: Check, offence: &offences::Offence) -> bool {
-    check.code == offence.code && check.first.is_none_or(|first| offence.first == Some(first))
+    check.code == offence.code
+        && check.first.is_none_or(|first| offence.first == Some(first))
+        && check.second.is_none_or(|second| offence.second == Some(second))
 }
 
 /// The table of checks, as `docs/lab.md` has it.
@@ -37,12 +39,18 @@ fn table() -> String {
             .filter(|(_, offence)| found_by(check, offence))
             .map(|(suite, offence)| match suite {
                 "specimens" => offence.specimen.to_owned(),
-                suite => format!("{suite} {}", offence.specimen),
+                suite => format!("{suite} {} {}", offence.specimen, offence.options)
+                    .trim_end()
+                    .to_owned(),
             })
             .collect();
         let first = check
             .first
             .map_or(String::new(), |first| format!("{first:#x} {}", check.name));
+        // A branch's second parameter.
+        let first = check
+            .second
+            .map_or(first.clone(), |second| format!("{first}, {second}"));
         let (what, _) = check
             .what
             .trim()

@@ -13,7 +13,7 @@ use crate::ldr::image;
 use crate::lock::IrqLock;
 use crate::rtl::guid::guid_text;
 use crate::status;
-use crate::{callout, creations, log};
+use crate::{callout, log, points};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use lab_wire::tracelogging;
@@ -101,7 +101,7 @@ unsafe extern "win64" fn etw_register(
     context: u64,
     handle: *mut u64,
 ) -> i32 {
-    if creations::fails() {
+    if points::creation_fails() {
         return NO_MEMORY;
     }
     // SAFETY: the DDI asks for a GUID there.
@@ -202,7 +202,7 @@ unsafe extern "win64" fn etw_write_transfer(
     let Some((guid, mut name)) = provider else {
         return status::INVALID_HANDLE;
     };
-    if creations::fails() {
+    if points::creation_fails() {
         return NO_MEMORY;
     }
     let mut items: &[DataDescriptor] = &[];

@@ -2,6 +2,7 @@
 
 use crate::bug::{self, code};
 use crate::export::Export;
+use crate::io::client;
 use crate::ke::thread::{self, Thread};
 use crate::lock::IrqLock;
 use crate::status;
@@ -13,6 +14,38 @@ use alloc::vec::Vec;
 const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
 /// `NtCurrentThread()`.
 const CURRENT_THREAD: u64 = u64::MAX - 1;
+
+/// `OBJ_KERNEL_HANDLE`.
+const KERNEL_HANDLE: u32 = 0x200;
+
+/// `OBJECT_ATTRIBUTES` of x64.
+#[repr(C)]
+pub struct ObjectAttributes {
+    length: u32,
+    root: u64,
+    name: u64,
+    attributes: u32,
+    security: [u64; 2],
+}
+
+const _: () = assert!(size_of::<ObjectAttributes>() == 0x30);
+
+/// Who makes a handle while it runs in a process that is not the system's "must set the `OBJ_KERNEL_HANDLE` attribute"
+/// (`PsCreateSystemThread`'s page), or the process may use the handle. From Windows Vista on that routine's handle is a kernel
+/// handle all the same; the rule stands, and other routines have it too.
+pub fn check_attributes(attributes: *const ObjectAttributes) {
+    // SAFETY: the DDI asks for an OBJECT_ATTRIBUTES there, or null.
+    let attributes = unsafe { attributes.as_ref() }.map_or(0, |attributes| attributes.attributes);
+    if client::current_caller().is_some() && attributes & KERNEL_HANDLE == 0 {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::USER_HANDLE, u64::from(attributes), 0, 0],
+            format_args!(
+                "the driver makes a handle in its client's process with attributes {attributes:#x}, without OBJ_KERNEL_HANDLE"
+            ),
+        );
+    }
+}
 
 struct Handles {
     open: BTreeMap<u64, (Arc<Thread>, u64)>,

@@ -1,6 +1,6 @@
 //! System threads.
 
-use super::ob;
+use super::ob::{self, ObjectAttributes};
 use crate::bug::{self, code};
 use crate::export::Export;
 use crate::ke::irql;
@@ -8,20 +8,21 @@ use crate::ke::spawn;
 use crate::ke::thread::{self, Origin};
 use crate::ldr;
 use crate::status;
-use crate::{callout, creations};
+use crate::{callout, points};
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering::Relaxed;
 
 unsafe extern "win64" fn ps_create_system_thread(
     handle: *mut u64,
     _access: u32,
-    _attributes: u64,
+    attributes: *const ObjectAttributes,
     _process: u64,
     client_id: *mut [u64; 2],
     routine: u64,
     context: u64,
 ) -> i32 {
-    if creations::fails() {
+    ob::check_attributes(attributes);
+    if points::creation_fails() {
         return status::INSUFFICIENT_RESOURCES;
     }
     let start = move || {

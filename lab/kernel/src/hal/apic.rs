@@ -1,7 +1,8 @@
 //! The local APIC, by its registers in memory: QEMU 7.2's TCG has no x2APIC.
 
 use super::direct_map::physical;
-use super::{clock, cpu, trap};
+use super::{clock, cpu, pcr, trap};
+use core::sync::atomic::Ordering;
 
 const BASE: u64 = 0xFEE0_0000;
 const EOI: u64 = 0xB0;
@@ -16,7 +17,6 @@ const TIMER_CURRENT: u64 = 0x390;
 const TIMER_DIVIDE: u64 = 0x3E0;
 
 const MASKED: u32 = 1 << 16;
-const PERIODIC: u32 = 1 << 17;
 const DELIVER_PENDING: u32 = 1 << 12;
 const LEVEL_ASSERT: u32 = 1 << 14;
 const NMI: u32 = 4 << 8;
@@ -43,8 +43,8 @@ pub fn mask_pic() {
     cpu::out8(0xA1, 0xFF);
 }
 
-/// Enables this processor's APIC, with its timer ticking every millisecond.
-pub fn initialize() {
+/// Enables this processor's APIC, with its timer running out after the clock's period, in microseconds.
+pub fn initialize(period: u64) {
     write(SPURIOUS, 0x100 | u32::from(trap::SPURIOUS_VECTOR));
     write(LVT_LINT0, MASKED);
     // The host's NMI (`nmi`).
@@ -57,11 +57,19 @@ pub fn initialize() {
     cpu::stall(clock::cycles_per_millisecond());
     let (end, last) = clock::together(|| read(TIMER_CURRENT));
     let per_millisecond = u64::from(first - last) * clock::cycles_per_millisecond() / (end - start);
-    write(LVT_TIMER, PERIODIC | u32::from(trap::CLOCK_VECTOR));
-    write(TIMER_INITIAL, (per_millisecond as u32).max(1));
+    write(LVT_TIMER, u32::from(trap::CLOCK_VECTOR));
+    let ticks = (per_millisecond * period / 1000) as u32;
+    pcr::this().clock_period.store(ticks.max(1), Ordering::Relaxed);
+    start_period();
 }
 
-/// How many ticks of this processor's timer lie between two interrupts of its clock.
+/// Starts this processor's next clock period. The clock does, when it is done: interrupts of a timer that ran on by itself would
+/// come one upon the other after the host had kept it waiting, and leave the interrupted code no time.
+pub fn start_period() {
+    write(TIMER_INITIAL, pcr::this().clock_period.load(Ordering::Relaxed));
+}
+
+/// How many ticks of this processor's timer make a period of its clock.
 pub fn ticks_per_interrupt() -> u32 {
     read(TIMER_INITIAL)
 }

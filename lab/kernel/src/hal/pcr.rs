@@ -26,6 +26,12 @@ pub struct Pcr {
     pub in_dpc: AtomicBool,
     /// Clock ticks in a row that interrupted code at `DISPATCH_LEVEL` or above.
     pub raised_ticks: AtomicU32,
+    /// Who raised the IRQL to `DISPATCH_LEVEL` for the driver; 0 while nobody has (`judge::stay`).
+    pub raiser: AtomicU64,
+    /// The clock's period, ticks of the local APIC's timer.
+    pub clock_period: AtomicU32,
+    /// Clock interrupts, of which several may make a tick.
+    pub clock_interrupts: AtomicU64,
     /// Clock ticks left to the running thread.
     pub quantum: AtomicU32,
     /// Whether the running thread should give way.
@@ -59,6 +65,9 @@ impl Pcr {
             dead: AtomicPtr::new(core::ptr::null_mut()),
             in_dpc: AtomicBool::new(false),
             raised_ticks: AtomicU32::new(0),
+            raiser: AtomicU64::new(0),
+            clock_period: AtomicU32::new(0),
+            clock_interrupts: AtomicU64::new(0),
             quantum: AtomicU32::new(0),
             reschedule: AtomicBool::new(false),
             random: AtomicU64::new(1),
@@ -74,6 +83,11 @@ impl Pcr {
     /// The processor's number, which is also its APIC ID.
     pub fn number(&self) -> usize {
         self.number.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether it runs its idle thread; it may be about to switch.
+    pub fn is_idle(&self) -> bool {
+        self.current.load(Ordering::Relaxed) == self.idle.load(Ordering::Relaxed)
     }
 }
 
@@ -115,6 +129,14 @@ pub fn current() -> *const c_void {
             options(nostack, readonly, preserves_flags));
     };
     thread
+}
+
+/// Forgets who raised the IRQL on this processor: one instruction, so right even where the caller may be moved to another one.
+pub fn clear_raiser() {
+    // SAFETY: as in `this`; `raiser` lies where `offset_of` says, and only this processor writes it.
+    unsafe {
+        asm!("mov qword ptr gs:[{offset}], 0", offset = const offset_of!(Pcr, raiser), options(nostack, preserves_flags));
+    };
 }
 
 /// The number of the processor that the caller runs on, or ran on a moment ago.

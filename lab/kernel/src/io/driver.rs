@@ -107,9 +107,9 @@ pub fn unload(object: &'static DriverObject) {
     }
     let links = interface::links();
     for (what, count, name) in [
-        (1, device::count_of(object), "device"),
-        (2, links.len(), "symbolic link"),
-        (3, irp::live_count(), "IRP"),
+        (code::io_leaked::DEVICE, device::count_of(object), "device"),
+        (code::io_leaked::LINK, links.len(), "symbolic link"),
+        (code::io_leaked::IRP, irp::live_count(), "IRP"),
     ] {
         if count != 0 {
             bug::bugcheck(

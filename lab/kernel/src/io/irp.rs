@@ -53,16 +53,24 @@ fn cancel_lock() -> &'static SpinLock {
 }
 
 /// An IRP of the I/O manager's own, for `stack_size` devices; with its serial number. `None` when memory is short.
-pub fn allocate(stack_size: i8, done: Done) -> Option<(&'static Irp, u64)> {
-    allocate_entry(stack_size, Some(done), 0)
+/// [`when_done`] follows before it is sent.
+pub fn allocate(stack_size: i8) -> Option<(&'static Irp, u64)> {
+    allocate_entry(stack_size, 0)
+}
+
+/// What is to happen when this IRP has gone all the way up.
+pub fn when_done(irp: &'static Irp, done: Done) {
+    if let Some(entry) = LIVE.lock().get_mut(&address(irp)) {
+        entry.done = Some(done);
+    }
 }
 
 /// `IoAllocateIrp`: an IRP that the driver at `caller` has to free.
 pub fn allocate_for_driver(stack_size: i8, caller: u64) -> Option<&'static Irp> {
-    allocate_entry(stack_size, None, caller).map(|(irp, _)| irp)
+    allocate_entry(stack_size, caller).map(|(irp, _)| irp)
 }
 
-fn allocate_entry(stack_size: i8, done: Option<Done>, caller: u64) -> Option<(&'static Irp, u64)> {
+fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
     let size = size_of::<Irp>() + stack_size.max(1) as usize * size_of::<StackLocation>();
     let memory = pool::allocate(size as u64, TAG, true, Placement::Block, caller)?;
     // SAFETY: fresh zeroed pool, large enough and aligned to 16; every field may be zero. It stays until `free`.
@@ -79,7 +87,7 @@ fn allocate_entry(stack_size: i8, done: Option<Done>, caller: u64) -> Option<(&'
         address(irp),
         Entry {
             serial,
-            done,
+            done: None,
             completed: false,
             pins: 0,
         },
@@ -385,9 +393,10 @@ pub fn send_and_wait(
             .store(irp.io_status.information.get(), Ordering::Relaxed);
         theirs.event.set();
     });
-    let Some((irp, serial)) = allocate(device.stack_size.get(), done) else {
+    let Some((irp, serial)) = allocate(device.stack_size.get()) else {
         return (status::INSUFFICIENT_RESOURCES, 0);
     };
+    when_done(irp, done);
     irp.io_status.status.set(status::NOT_SUPPORTED);
     fill(irp, next(irp));
     let function = next(irp).major_function.get();

@@ -4,8 +4,8 @@ use crate::bug::{bugcheck_at, code, lab_failure};
 use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
-use crate::ldr::{image, pageable};
-use crate::mm::{self, pool};
+use crate::ldr::image;
+use crate::mm::{self, pageable, pool};
 
 const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
 const STATUS_ILLEGAL_INSTRUCTION: u64 = 0xFFFF_FFFF_C000_001D;
@@ -31,7 +31,10 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
     if frame.error & 1 == 0 && pageable::page_in(address) {
         return;
     }
-    blame(frame, "page fault");
+    // What is paged out is the driver's, and so is the fault, whoever touches it: a timer in paged pool, say.
+    if !pageable::contains(address) {
+        blame(frame, "page fault");
+    }
     let irql = irql::current();
     let (operation, verb) = match frame.error {
         error if error & 0x10 != 0 => (8, "executes"),
@@ -100,8 +103,12 @@ impl core::fmt::Display for Place {
             mm::POOL..0xFFFF_F000_0000_0000 => match pool::block_near(address) {
                 Some(block) if address < block.address + block.size => write!(
                     f,
-                    ", in the pool block {:#x} of {} bytes, tag '{}', allocated from {:#x}",
-                    block.address, block.size, block.tag, block.caller
+                    ", in the {} block {:#x} of {} bytes, tag '{}', allocated from {:#x}",
+                    if block.paged { "paged pool" } else { "pool" },
+                    block.address,
+                    block.size,
+                    block.tag,
+                    block.caller
                 ),
                 Some(block) => write!(
                     f,

@@ -143,7 +143,12 @@ fn find_word(value: u64, suspect: &Suspect) -> Option<u64> {
             address += 8;
         }
     };
-    pool::for_each_block(|block| search(block.address, block.size));
+    // Paged pool may be out.
+    pool::for_each_block(|block| {
+        if !block.paged {
+            search(block.address, block.size);
+        }
+    });
     image::for_each_writable(|&(start, bytes)| search(start, bytes));
     let (start, bytes) = heap::range();
     search(start, bytes);

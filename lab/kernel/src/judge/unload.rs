@@ -2,15 +2,24 @@
 
 use crate::bug::{bugcheck, bugcheck_with, code};
 use crate::ddi::{etw, ob};
-use crate::hal::pcr;
 use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
 use crate::mm::pool;
 use crate::{interrupt, log};
 
-/// Checks, after the driver's unload routine, that nothing of it is alive: threads, handles, timers, DPCs, ETW providers, then pool.
+/// Checks, after the driver's unload routine, that nothing of it is alive: DPCs, threads, timers, handles, ETW providers, then pool.
+///
+/// DPCs come first, and nobody waits for one: its routine is about to be unmapped, and whether it would have run in time is luck.
+/// A driver waits for them itself (`KeFlushQueuedDpcs`).
 pub fn check() {
+    if let Some(dpc) = dpc::of_driver(image::in_driver) {
+        leaked(
+            code::leaked::DPC,
+            dpc,
+            format_args!("the driver unloads with a DPC queued or running"),
+        );
+    }
     let mut live = None;
     thread::for_each(|thread| {
         if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
@@ -24,14 +33,14 @@ pub fn check() {
                 object: Some((object, _)),
                 milliseconds,
             }) => leaked(
-                3,
+                code::leaked::THREAD,
                 address,
                 format_args!(
                     "the driver unloads while its thread {id} waits, for {milliseconds} ms now, on the object {object:#x}"
                 ),
             ),
             _ => leaked(
-                3,
+                code::leaked::THREAD,
                 address,
                 format_args!("the driver unloads while its thread {id} runs"),
             ),
@@ -40,17 +49,15 @@ pub fn check() {
     interrupt::flush();
     let base = image::driver().0;
     if let Some(&timer) = timer::addresses().first() {
-        leaked(2, timer, format_args!("the driver unloads with a timer set"));
-    }
-    for pcr in pcr::online() {
-        let queued = dpc::queue_of(pcr.number()).addresses().next();
-        if let Some(dpc) = queued {
-            leaked(1, dpc, format_args!("the driver unloads with a DPC queued"));
-        }
+        leaked(
+            code::leaked::TIMER,
+            timer,
+            format_args!("the driver unloads with a timer set"),
+        );
     }
     if let Some((handle, caller)) = ob::open_handles().first() {
         leaked(
-            4,
+            code::leaked::HANDLE,
             *handle,
             format_args!(
                 "the driver unloads with a handle open, opened from {:#x}",
@@ -60,7 +67,7 @@ pub fn check() {
     }
     if let Some(object) = ob::references().first() {
         leaked(
-            5,
+            code::leaked::REFERENCE,
             *object,
             format_args!("the driver unloads with a thread referenced"),
         );

@@ -1,4 +1,9 @@
 //! Deferred procedure calls.
+//!
+//! When a queue is processed is what Microsoft's "Organization of DPC Queues" says. At once: a DPC for the processor that queues
+//! it, unless it is of low importance; one for another processor, if it is of medium-high or high importance; and any, if the
+//! queue has become too long. Everything else waits until the processor takes up its queue by itself: at the next clock tick,
+//! when it becomes idle, or with the next DPC that does not wait.
 
 use crate::hal::{MAX_PROCESSORS, apic, cpu, pcr, trap};
 use crate::lock::{IrqGuard, IrqLock};
@@ -26,8 +31,19 @@ const _: () = assert!(size_of::<Dpc>() == 0x40);
 
 /// `DpcObject` of `KOBJECTS`.
 const DPC_OBJECT: u8 = 19;
-/// `HighImportance`: goes to the front of the queue.
-const HIGH_IMPORTANCE: u8 = 2;
+/// `KDPC_IMPORTANCE` (wdm.h), which is in no order of importance.
+pub mod importance {
+    /// Waits.
+    pub const LOW: u8 = 0;
+    /// Waits if it is for another processor; what `KeInitializeDpc` sets.
+    pub const MEDIUM: u8 = 1;
+    /// Goes to the front of the queue.
+    pub const HIGH: u8 = 2;
+    /// Waits nowhere.
+    pub const MEDIUM_HIGH: u8 = 3;
+}
+/// The queue that is long enough to be processed at once: NT's `MaximumDpcQueueDepth` is 4 unless the registry has another.
+const LONG_QUEUE: usize = 4;
 
 /// The call of one DPC routine.
 #[derive(Clone, Copy)]
@@ -96,7 +112,7 @@ impl Dpc {
     /// Makes this a DPC that calls `routine(dpc, context, argument 1, argument 2)`, a win64 function.
     pub fn initialize(&self, routine: u64, context: u64) {
         self.kind.store(DPC_OBJECT, Relaxed);
-        self.importance.store(1, Relaxed);
+        self.importance.store(importance::MEDIUM, Relaxed);
         self.number.store(0, Relaxed);
         self.routine.store(routine, Relaxed);
         self.context.store(context, Relaxed);
@@ -125,7 +141,13 @@ impl Dpc {
             0 => pcr::current_number(),
             number => usize::from(number) - 1,
         };
-        let queued = {
+        let importance = self.importance.load(Relaxed);
+        let waits = match importance {
+            importance::LOW => true,
+            importance::MEDIUM => target != pcr::current_number() && !pcr::of(target).is_idle(),
+            _ => false,
+        };
+        let (queued, at_once) = {
             let mut queue = queue_of(target);
             // The exchange decides between two processors that queue it on different queues.
             let fresh = self
@@ -137,16 +159,16 @@ impl Dpc {
                     .iter()
                     .zip(arguments)
                     .for_each(|(slot, argument)| slot.store(argument, Relaxed));
-                if self.importance.load(Relaxed) == HIGH_IMPORTANCE {
+                if importance == importance::HIGH {
                     queue.0.push_front(self);
                 } else {
                     queue.0.push_back(self);
                 }
             }
-            fresh
+            (fresh, !waits || queue.0.len() > LONG_QUEUE)
         };
-        if queued {
-            apic::interrupt(target, trap::DISPATCH_VECTOR);
+        if queued && at_once {
+            request(target);
         }
         cpu::restore_interrupts(enabled);
         queued
@@ -165,4 +187,29 @@ impl Dpc {
         self.data.store(0, Relaxed);
         true
     }
+}
+
+/// Has processor `target` take up its queue as soon as its IRQL allows.
+pub fn request(target: usize) {
+    apic::interrupt(target, trap::DISPATCH_VECTOR);
+}
+
+/// Has this processor take up what waits in its queue: at a clock tick, and before it idles.
+pub fn take_up() {
+    let number = pcr::current_number();
+    if !queue_of(number).is_empty() {
+        request(number);
+    }
+}
+
+/// A DPC whose routine `is_drivers`, queued or running: its address, or its routine's.
+pub fn of_driver(is_drivers: impl Fn(u64) -> bool) -> Option<u64> {
+    pcr::online().find_map(|pcr| {
+        let queue = queue_of(pcr.number());
+        let queued = queue.0.iter().find(|dpc| is_drivers(dpc.routine.load(Relaxed)));
+        let running = || Some(pcr.raiser.load(Relaxed)).filter(|&routine| is_drivers(routine));
+        queued
+            .map(|dpc| (&raw const **dpc) as u64)
+            .or_else(|| pcr.in_dpc.load(Relaxed).then(running).flatten())
+    })
 }

@@ -9,6 +9,7 @@ pub mod processor;
 pub mod sched;
 pub mod spawn;
 pub mod spinlock;
+pub mod stay;
 pub mod thread;
 pub mod timer;
 pub mod wait;

@@ -7,6 +7,7 @@ use super::thread::{self, State, Thread};
 use super::waiter::Waiter;
 use crate::config::{self, Mode};
 use crate::hal::{apic, cpu, nmi, pcr, trap::DISPATCH_VECTOR};
+use crate::ke::dpc;
 use crate::lock::{IrqGuard, IrqLock};
 use crate::{replay, rng};
 use alloc::collections::VecDeque;
@@ -201,6 +202,7 @@ pub(crate) fn idle() -> ! {
     DISPATCHER.lock().idle |= 1 << pcr::current_number();
     request(pcr::current_number());
     loop {
+        dpc::take_up();
         nmi::doze();
         cpu::wait_for_interrupt();
     }

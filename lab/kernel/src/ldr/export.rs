@@ -8,9 +8,9 @@ use crate::bug::{self, code};
 use crate::burst;
 use crate::export::{Export, HAL, Kind, NTOSKRNL};
 use crate::hal::direct_map::physical;
-use crate::ke::{irql, thread};
+use crate::ke::{irql, stay, thread};
 use crate::lock::IrqLock;
-use crate::mm::{self, PAGE, frames, paging};
+use crate::mm::{self, PAGE, frames, pageable, paging};
 use crate::{chaos, points, replay};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -259,7 +259,8 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
     if export.chaos {
         chaos::delay_point();
     }
-    super::pageable::page_out();
+    pageable::page_out();
+    stay::returned(thread.caller());
     thread.leave();
     burst::provoke_return(thread)
 }

@@ -1,11 +1,11 @@
 //! The driver's image in memory.
 
 use super::export;
-use super::pageable;
 use super::pe::{self, Headers, PeError, Read, Section};
 use crate::export::Export;
 use crate::lock::IrqLock;
 use crate::log;
+use crate::mm::pageable;
 use crate::mm::{IMAGES, PAGE, paging, paging::Protection};
 use crate::rng;
 use alloc::string::{String, ToString};
@@ -124,16 +124,13 @@ impl Image {
             .filter(|section| section.characteristics & pe::WRITE != 0)
             .map(|section| (base + u64::from(section.address), u64::from(section.size)))
             .collect();
-        let pageable = sections.iter().filter(|section| section.is_pageable());
-        pageable::set(
-            pageable
-                .map(|section| pageable::Range {
-                    start: base + u64::from(section.address),
-                    pages: u64::from(section.size).div_ceil(PAGE),
-                    protection: protection(section),
-                })
-                .collect(),
-        );
+        for section in sections.iter().filter(|section| section.is_pageable()) {
+            pageable::add(pageable::Range {
+                start: base + u64::from(section.address),
+                pages: u64::from(section.size).div_ceil(PAGE),
+                protection: protection(section),
+            });
+        }
         Ok(Self {
             base,
             size,
@@ -159,7 +156,9 @@ impl Image {
         BASE.store(0, Ordering::Relaxed);
         SIZE.store(0, Ordering::Relaxed);
         WRITABLE.lock().clear();
-        pageable::clear();
+        for section in self.sections.iter().filter(|section| section.is_pageable()) {
+            pageable::remove(self.base + u64::from(section.address));
+        }
         paging::unmap(self.base, self.size / PAGE);
     }
 }

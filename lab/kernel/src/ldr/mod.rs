@@ -2,7 +2,6 @@
 
 pub mod export;
 pub mod image;
-pub mod pageable;
 pub mod pe;
 
 use core::mem::transmute;

@@ -5,9 +5,13 @@ use crate::hal::direct_map::physical;
 use crate::lock::IrqLock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use talc::{ErrOnOom, Span, Talc};
 
 const MAX_HEAP: u64 = 64 << 20;
+
+/// Bytes that are in use, without what the allocator needs for itself.
+static USED: AtomicU64 = AtomicU64::new(0);
 
 struct Heap(IrqLock<Talc<ErrOnOom>>);
 
@@ -18,12 +22,16 @@ static HEAP: Heap = Heap(IrqLock::new(Talc::new(ErrOnOom)));
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller promises a layout that is not empty.
-        unsafe { self.0.lock().malloc(layout) }.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+        unsafe { self.0.lock().malloc(layout) }.map_or(core::ptr::null_mut(), |block| {
+            USED.fetch_add(layout.size() as u64, Relaxed);
+            block.as_ptr()
+        })
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller promises that `pointer` is an allocation, so it is not null.
         let pointer = unsafe { NonNull::new_unchecked(pointer) };
+        USED.fetch_sub(layout.size() as u64, Relaxed);
         // SAFETY: the caller promises that it is one of ours with this layout.
         unsafe { self.0.lock().free(pointer, layout) };
     }
@@ -48,4 +56,9 @@ static RANGE: IrqLock<Option<(u64, u64)>> = IrqLock::new(None);
 /// Start and length of the heap.
 pub fn range() -> (u64, u64) {
     RANGE.lock().unwrap_or((0, 0))
+}
+
+/// Bytes that are not in use.
+pub fn free_bytes() -> u64 {
+    range().1.saturating_sub(USED.load(Relaxed))
 }

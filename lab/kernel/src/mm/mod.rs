@@ -14,9 +14,11 @@
 
 pub mod frames;
 pub mod heap;
+pub mod pageable;
 pub mod paging;
 pub mod pool;
 pub mod region;
+pub mod reserve;
 pub mod shared;
 
 /// Size of a page, bytes.

@@ -4,10 +4,11 @@
 //! they hold a pattern that freeing checks. Freed memory is unmapped and its addresses rest for a while.
 
 use super::paging::{self, Protection};
-use super::{PAGE, POOL, frames, region::Region};
+use super::{PAGE, POOL, frames, pageable, region::Region, reserve};
 use crate::creations;
 use crate::hal::clock;
 use crate::lock::IrqLock;
+use crate::log;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -64,6 +65,8 @@ pub struct Block {
     pub caller: u64,
     /// When, units of 100 ns since boot.
     pub time: u64,
+    /// Whether it may be paged out.
+    pub paged: bool,
     base: u64,
     pages: u64,
 }
@@ -96,10 +99,43 @@ static BLOCKS: IrqLock<Pool> = IrqLock::new(Pool {
 /// Allocations so far.
 pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Allocates `size` bytes for the driver, zeroed or filled with 0xCD. `None` when memory is short.
+/// Whether the driver can have so many pages. If not, it is said, the first time with who has them.
+pub fn has_for_driver(pages: u64) -> bool {
+    let before = reserve::REFUSED.load(Ordering::Relaxed);
+    let left = reserve::has_for_driver(pages);
+    if !left && before == 0 {
+        let (mut blocks, mut bytes) = (0_u64, 0_u64);
+        for_each_block(|block| {
+            blocks += 1;
+            bytes += block.size;
+        });
+        log!(
+            "log: memory is exhausted: pool has {blocks} blocks of {bytes} bytes, each of which takes whole pages; what the driver asks for fails"
+        );
+    }
+    left
+}
+
+/// Allocates `size` bytes of pool that is never paged out, zeroed or filled with 0xCD. `None` when memory is short.
 ///
 /// What is allocated on the driver's behalf (`caller` is not 0) can be made to fail.
 pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
+    allocate_of(false, size, tag, zero, placement, caller)
+}
+
+/// The same of paged pool, which is gone while the driver is at `DISPATCH_LEVEL`.
+pub fn allocate_paged(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
+    allocate_of(true, size, tag, zero, placement, caller)
+}
+
+fn allocate_of(
+    paged: bool,
+    size: u64,
+    tag: Tag,
+    zero: bool,
+    placement: Placement,
+    caller: u64,
+) -> Option<*mut u8> {
     if caller != 0 && creations::fails() {
         return None;
     }
@@ -109,7 +145,11 @@ pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u
         Placement::Block => BLOCK_ALIGNMENT,
     };
     let pages = size.max(1).div_ceil(PAGE);
-    if pages > frames::free_pages() {
+    let there = match caller {
+        0 => pages <= frames::free_pages(),
+        _ => has_for_driver(pages),
+    };
+    if !there {
         return None;
     }
     let base = REGION.take(pages);
@@ -131,9 +171,17 @@ pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u
         tag,
         caller,
         time: clock::interrupt_time(),
+        paged,
         base,
         pages,
     };
+    if paged {
+        pageable::add(pageable::Range {
+            start: base,
+            pages,
+            protection: Protection::ReadWrite,
+        });
+    }
     BLOCKS.lock().blocks.insert(address, block);
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     Some(address as *mut u8)
@@ -154,6 +202,9 @@ pub fn free(address: u64, tag: Option<Tag>, caller: u64) -> Result<(), FreeError
         };
         if tag.is_some_and(|tag| tag != block.tag) {
             return Err(FreeError::WrongTag(block));
+        }
+        if block.paged {
+            pageable::remove(block.base);
         }
         let end = block.base + block.pages * PAGE;
         for byte in block.address + block.size..end {

@@ -31,12 +31,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use rundown_lab_kernel::bug::{bugcheck, code};
-use rundown_lab_kernel::creations;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::ke::thread;
 use rundown_lab_kernel::ke::worker;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
+use rundown_lab_kernel::points;
 use rundown_lab_kernel::status;
 
 /// What an object is besides being one.
@@ -136,7 +136,7 @@ pub fn create(
     default_parent: Option<&Arc<Object>>,
     body: Body,
 ) -> Result<Arc<Object>, i32> {
-    if thread::current().caller() != 0 && creations::fails() {
+    if thread::current().caller() != 0 && points::creation_fails() {
         return Err(status::INSUFFICIENT_RESOURCES);
     }
     let parent = match attributes.map_or(0, |a| a.parent) {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
-use lab_wire::code::{self, io, pool, sub, watchdog, wdf};
+use lab_wire::code::{self, io, io_leaked, leaked, pool, sub, watchdog, wdf};
 
 /// A specimen and the bug check that it must end in.
 #[derive(Debug, Clone, Copy)]
@@ -13,10 +13,14 @@ pub(crate) struct Offence {
     pub(crate) code: u32,
     /// The first parameter, where it tells offences apart.
     pub(crate) first: Option<u64>,
+    /// The second parameter, where it tells the branches of a check apart.
+    pub(crate) second: Option<u64>,
     /// What the line for people must contain.
     pub(crate) says: &'static str,
     /// More words for the kernel's command line.
     pub(crate) options: &'static str,
+    /// The fewest processors that it takes.
+    pub(crate) processors: u32,
 }
 
 const fn offence(specimen: &'static str, code: u32, first: Option<u64>, says: &'static str) -> Offence {
@@ -24,14 +28,27 @@ const fn offence(specimen: &'static str, code: u32, first: Option<u64>, says: &'
         specimen,
         code,
         first,
+        second: None,
         says,
         options: "",
+        processors: 1,
     }
 }
 
 impl Offence {
     const fn with(self, options: &'static str) -> Self {
         Self { options, ..self }
+    }
+
+    const fn branch(self, second: u64) -> Self {
+        Self {
+            second: Some(second),
+            ..self
+        }
+    }
+
+    const fn on(self, processors: u32) -> Self {
+        Self { processors, ..self }
     }
 }
 
@@ -92,6 +109,18 @@ pub(crate) const BARE: &[Offence] = &[
         code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
         None,
         "the driver writes",
+    ),
+    offence(
+        "touch-paged-pool-at-dispatch",
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        None,
+        "at IRQL 2, in the paged pool block",
+    ),
+    offence(
+        "have-paged-event-set-at-dispatch",
+        code::IRQL_NOT_LESS_OR_EQUAL,
+        None,
+        "at IRQL 2, in the paged pool block",
     ),
     offence(
         "have-freed-event-set-at-dispatch",
@@ -219,13 +248,35 @@ pub(crate) const BARE: &[Offence] = &[
     ),
     verifier("unregister-no-provider", sub::BAD_ETW_HANDLE, "0x1234"),
     verifier("close-no-handle", sub::BAD_HANDLE, "0x1234"),
-    verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread"),
+    verifier("leave-dpc", sub::OBJECT_LEAKED, "with a DPC queued or running")
+        .branch(leaked::DPC)
+        .on(2),
+    verifier("leave-timer", sub::OBJECT_LEAKED, "with a timer set").branch(leaked::TIMER),
+    verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread").branch(leaked::THREAD),
     verifier(
         "leave-waiting-thread",
         sub::OBJECT_LEAKED,
         "ms now, on the object 0x",
+    )
+    .branch(leaked::THREAD),
+    verifier("leave-handle", sub::OBJECT_LEAKED, "with a handle open").branch(leaked::HANDLE),
+    verifier("leave-reference", sub::OBJECT_LEAKED, "with a thread referenced").branch(leaked::REFERENCE),
+    verifier(
+        "wait-on-stack-in-user-mode",
+        sub::WAIT_ON_STACK,
+        "a wait in UserMode on",
     ),
-    verifier("leave-timer", sub::OBJECT_LEAKED, "with a timer set"),
+    verifier("wait-on-stack-alertable", sub::WAIT_ON_STACK, "that is alertable"),
+    verifier(
+        "wait-for-all-on-stack-in-user-mode",
+        sub::WAIT_ON_STACK,
+        "a wait in UserMode on",
+    ),
+    verifier(
+        "wait-for-mutex-in-user-mode",
+        sub::MUTEX_WAIT_MODE,
+        "it must be one in KernelMode",
+    ),
     offence(
         "wait-on-stack-for-ever",
         code::STACK_WAIT_TIMEOUT,
@@ -252,6 +303,11 @@ pub(crate) const BARE: &[Offence] = &[
         sub::PAGED_POOL_AT_DISPATCH,
         "at IRQL 2",
     ),
+    verifier(
+        "free-paged-at-dispatch",
+        sub::PAGED_POOL_FREED_AT_DISPATCH,
+        "at IRQL 2",
+    ),
     bad_pool("free-twice", pool::FREED_BEFORE, "a second time"),
     bad_pool(
         "free-no-block",
@@ -260,11 +316,18 @@ pub(crate) const BARE: &[Offence] = &[
     ),
     bad_pool("free-with-other-tag", pool::WRONG_TAG, "with another tag"),
     verifier("free-running-timer", sub::FREED_IN_USE, "a timer that is set"),
+    verifier("free-queued-dpc", sub::FREED_IN_USE, "a DPC that is queued"),
     offence(
         "write-behind-block",
         code::BAD_POOL_HEADER,
         Some(0x20),
         "was written behind its end",
+    ),
+    offence(
+        "write-behind-whole-block",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "0 bytes behind the end of the pool block",
     ),
     verifier("leak", sub::POOL_LEAKED, "1 pool blocks of 40 bytes"),
     offence(
@@ -275,6 +338,12 @@ pub(crate) const BARE: &[Offence] = &[
     )
     .with("grace=1000"),
 ];
+
+/// A control code's method that has its output described by an MDL: `METHOD_OUT_DIRECT`.
+pub(crate) const DIRECT: &str = "direct";
+
+/// Requests to the specimen `device`, which are sound: to the last byte, with a kernel's handle, and with all of the memory taken.
+pub(crate) const SOUND_REQUESTS: &[u32] = &[0x800, 0x820, 0x824, 0x829, 0x82A, 0x800, 0x820, 0x82B];
 
 /// Requests to the specimen `device`; the names are the functions of its control codes.
 pub(crate) const DEVICE: &[Offence] = &[
@@ -288,10 +357,43 @@ pub(crate) const DEVICE: &[Offence] = &[
     ),
     bad_io("0x805", io::NOT_COMPLETED, "it must return STATUS_PENDING"),
     bad_io("0x806", io::BAD_DEVICE_DELETION, "open handles"),
-    bad_io("0x807", io::INFORMATION_TOO_LARGE, "Information 1000"),
+    bad_io(
+        "0x807",
+        io::INFORMATION_TOO_LARGE,
+        "Information 5, and its output buffer has 4 bytes",
+    ),
     bad_io("0x808", io::NO_DEVICE, "which is no device object"),
     offence("0x809", code::REQUEST_NOT_COMPLETED, None, "0x00222024"),
-    verifier("0x80a", sub::IO_OBJECT_LEAKED, "leaves 1 device(s) behind"),
+    verifier("0x80a", sub::IO_OBJECT_LEAKED, "leaves 1 device(s) behind").branch(io_leaked::DEVICE),
+    offence(
+        "0x821",
+        code::BAD_POOL_HEADER,
+        Some(0x20),
+        "behind the buffer of a control request",
+    ),
+    offence(
+        "0x821",
+        code::BAD_POOL_HEADER,
+        Some(0x20),
+        "behind the buffer of a control request",
+    )
+    .with(DIRECT),
+    offence(
+        "0x822",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "0 bytes behind the end of the pool block",
+    ),
+    offence("0x823", code::BAD_POOL_HEADER, Some(0x20), "behind a file object"),
+    offence(
+        "0x825",
+        code::BAD_POOL_HEADER,
+        Some(0x20),
+        "behind the device extension",
+    ),
+    verifier("0x826", sub::IO_OBJECT_LEAKED, "leaves 1 symbolic link(s) behind").branch(io_leaked::LINK),
+    verifier("0x827", sub::IO_OBJECT_LEAKED, "leaves 1 IRP(s) behind").branch(io_leaked::IRP),
+    verifier("0x828", sub::USER_HANDLE, "without OBJ_KERNEL_HANDLE"),
 ];
 
 /// Requests to the framework's test driver (`framework/driver.c`), by the functions of their control codes.

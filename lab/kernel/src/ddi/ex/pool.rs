@@ -45,7 +45,12 @@ fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) 
             format_args!("a pool allocation of 0 bytes"),
         );
     }
-    pool::allocate(size, Tag(tag), zero, placement, caller).unwrap_or(core::ptr::null_mut())
+    let allocate = if paged {
+        pool::allocate_paged
+    } else {
+        pool::allocate
+    };
+    allocate(size, Tag(tag), zero, placement, caller).unwrap_or(core::ptr::null_mut())
 }
 
 unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> *mut u8 {
@@ -89,6 +94,19 @@ unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u3
 
 fn free(address: u64, tag: Option<Tag>) {
     let caller = thread::current().caller();
+    let level = irql::current();
+    if level > irql::APC_LEVEL && pool::block_near(address).is_some_and(|block| block.paged) {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [
+                code::sub::PAGED_POOL_FREED_AT_DISPATCH,
+                u64::from(level),
+                1,
+                address,
+            ],
+            format_args!("paged pool is freed at IRQL {level}; it may be at APC_LEVEL or below"),
+        );
+    }
     refuse_if_in_use(address);
     if let Some(block) = pool::block_near(address) {
         lock_order::forget(block.address..block.address + block.size);

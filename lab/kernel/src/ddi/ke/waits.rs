@@ -43,16 +43,59 @@ fn check_wait(object: u64, timeout: Option<i64>) {
     }
 }
 
+/// `KernelMode`.
+const KERNEL_MODE: u8 = 0;
+
+/// What the wait's mode allows (Microsoft Learn): "If the first argument to `KeWaitForSingleObject` is a local variable, the Mode
+/// parameter must be `KernelMode`" (C28135), since in `UserMode` the stack may leave memory meanwhile. By "Waits and APCs" a wait
+/// in `UserMode`, and an alertable one in either mode, can be interrupted: the setter would then touch a stack that has
+/// moved on. And a mutex must be waited for in `KernelMode`, says the routine's own page.
+fn check_mode(header: &'static Header, mode: u8, alertable: u8) {
+    let object = header.address();
+    if is_stack(object) && (mode != KERNEL_MODE || alertable != 0) {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [
+                code::sub::WAIT_ON_STACK,
+                object,
+                u64::from(mode),
+                u64::from(alertable),
+            ],
+            format_args!(
+                "a wait in {} on {object:#x}, which lies on a kernel stack: {}",
+                if mode == KERNEL_MODE {
+                    "KernelMode that is alertable,"
+                } else {
+                    "UserMode"
+                },
+                if mode == KERNEL_MODE {
+                    "an alert ends it while others still know the object"
+                } else {
+                    "the stack may be swapped out meanwhile, or the wait end early"
+                }
+            ),
+        );
+    }
+    if header.kind() == Some(Kind::Mutant) && mode != KERNEL_MODE {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::MUTEX_WAIT_MODE, object, u64::from(mode), 0],
+            format_args!("a wait in UserMode for the mutex {object:#x}; it must be one in KernelMode"),
+        );
+    }
+}
+
 unsafe extern "win64" fn ke_wait_for_single_object(
     waited: *const Header,
     _reason: u32,
-    _mode: u8,
-    _alertable: u8,
+    mode: u8,
+    alertable: u8,
     limit: *const i64,
 ) -> i32 {
     let limit = timeout(limit);
     check_wait(waited as u64, limit);
     let header = object(waited, WAITABLE);
+    check_mode(header, mode, alertable);
     if is_stack(waited as u64) && limit.is_none() {
         STACK_EVENT_WAITS.fetch_add(1, Relaxed);
         native::note(Question::Sleep);
@@ -65,8 +108,8 @@ unsafe extern "win64" fn ke_wait_for_multiple_objects(
     objects: *const *const Header,
     wait_type: u32,
     _reason: u32,
-    _mode: u8,
-    _alertable: u8,
+    mode: u8,
+    alertable: u8,
     limit: *const i64,
     _blocks: u64,
 ) -> i32 {
@@ -75,6 +118,9 @@ unsafe extern "win64" fn ke_wait_for_multiple_objects(
     // SAFETY: the DDI asks for an array of that many pointers.
     let objects = unsafe { core::slice::from_raw_parts(objects, count.min(64) as usize) };
     let headers: alloc::vec::Vec<_> = objects.iter().map(|&address| object(address, WAITABLE)).collect();
+    for header in &headers {
+        check_mode(header, mode, alertable);
+    }
     wait::wait(&headers, wait_type == 0, limit, true)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::bug::{self, code};
 use crate::mm::pool::{self, Placement, Tag};
+use crate::mm::{PAGE, reserve};
 use crate::status;
 use alloc::vec::Vec;
 
@@ -76,6 +77,10 @@ impl Buffers {
             Method::Direct => input.len(),
             Method::Neither => 0,
         };
+        let size = system_size.max(capacity) as u64;
+        if !reserve::has_for_client(2 * size.div_ceil(PAGE)) {
+            return None;
+        }
         let complete = buffers.allocate(system_size, input).is_some();
         if !complete {
             buffers.free();

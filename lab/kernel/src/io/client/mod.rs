@@ -16,6 +16,7 @@ use crate::ke::wait;
 use crate::ke::worker;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
+use crate::mm::reserve;
 use crate::rtl::guid::Guid;
 use crate::status;
 use alloc::boxed::Box;
@@ -120,6 +121,9 @@ fn leave(device: &'static DeviceObject) {
 /// Makes a file object and asks the driver whether it may be.
 fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result<File, i32> {
     let size = size_of::<FileObject>() as u64;
+    if !reserve::has_for_client(1) {
+        return Err(status::INSUFFICIENT_RESOURCES);
+    }
     let memory =
         pool::allocate(size, FILE_TAG, true, Placement::Block, 0).ok_or(status::INSUFFICIENT_RESOURCES)?;
     // SAFETY: fresh zeroed pool of the right size; every field may be zero. It stays until `free_file`.
@@ -137,9 +141,11 @@ fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result
         desired_access: granted,
         full_create_options: CREATE_OPTIONS,
     };
-    let status = send(device, object, major::CREATE, |parameters| {
-        // FILE_SHARE_READ | FILE_SHARE_WRITE
-        *parameters = [(&raw const context) as u64, u64::from(CREATE_OPTIONS), 3 << 16, 0];
+    let status = in_process_of(caller, || {
+        send(device, object, major::CREATE, |parameters| {
+            // FILE_SHARE_READ | FILE_SHARE_WRITE
+            *parameters = [(&raw const context) as u64, u64::from(CREATE_OPTIONS), 3 << 16, 0];
+        })
     });
     if !status::is_success(status) {
         free_file(object);
@@ -153,6 +159,15 @@ fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result
         caller,
         references: AtomicUsize::new(1),
     })
+}
+
+/// Does `work` in the process of `caller`: what the running thread does meanwhile is done on its behalf.
+fn in_process_of<R>(caller: Caller, work: impl FnOnce() -> R) -> R {
+    let thread = current_address();
+    CALLERS.lock().insert(thread, caller);
+    let result = work();
+    CALLERS.lock().remove(&thread);
+    result
 }
 
 /// Sends a request about a file and waits for it.
@@ -213,7 +228,10 @@ impl File {
 /// `PASSIVE_LEVEL`.
 pub fn close(handle: u64) -> Result<(), i32> {
     let file = FILES.lock().remove(&handle).ok_or(status::INVALID_HANDLE)?;
-    send(file.device, file.object, major::CLEANUP, |_| {});
+    // Its page says so of a cleanup; a close comes in no particular process.
+    in_process_of(file.caller, || {
+        send(file.device, file.object, major::CLEANUP, |_| {})
+    });
     file.dereference();
     Ok(())
 }
@@ -271,6 +289,11 @@ fn start_control(
     let Some(buffers) = Buffers::new(code, capacity, input) else {
         return Err((status::INSUFFICIENT_RESOURCES, answer));
     };
+    let device = file.device;
+    let Some((irp, serial)) = irp::allocate(device.stack_size.get()) else {
+        buffers.free();
+        return Err((status::INSUFFICIENT_RESOURCES, answer));
+    };
     // Relaxed: the handle keeps the file open meanwhile.
     file.references.fetch_add(1, Ordering::Relaxed);
     let addresses = buffers.addresses();
@@ -283,10 +306,7 @@ fn start_control(
         answer(status, output);
         referenced.dereference();
     });
-    let device = file.device;
-    let Some((irp, serial)) = irp::allocate(device.stack_size.get(), done) else {
-        bug::lab_failure(format_args!("no memory for an IRP"));
-    };
+    irp::when_done(irp, done);
     irp.requestor_mode.set(USER_MODE);
     irp.original_file_object.set((&raw const *file.object).cast_mut());
     irp.system_buffer.set(addresses.system);
@@ -316,10 +336,7 @@ fn start_control(
     if cancelled {
         irp.cancel.set(1);
     }
-    let thread = current_address();
-    CALLERS.lock().insert(thread, file.caller);
-    let returned = irp::call_driver(device, irp);
-    CALLERS.lock().remove(&thread);
+    let returned = in_process_of(file.caller, || irp::call_driver(device, irp));
     irp::check_dispatch(major::DEVICE_CONTROL, returned, serial);
     Ok(())
 }
