@@ -24,3 +24,20 @@ impl Sampler {
         stage.is_measured()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{INTERVAL, Sampler, Stage};
+
+    #[test]
+    fn one_in_so_many_is_measured_and_none_of_the_warm_up() {
+        let (stage, mut sampler) = (Stage::new(), Sampler::new());
+        stage.begin(0);
+        let mut measured = |stage: &Stage| (0..10 * INTERVAL).filter(|_| sampler.next(stage)).count();
+        assert_eq!(measured(&stage), 0);
+        stage.measure();
+        assert_eq!(measured(&stage), 10);
+        stage.end();
+        assert_eq!(measured(&stage), 0);
+    }
+}

@@ -62,10 +62,22 @@ fn walk(stream: TokenStream, here: &[String], children: &[&str], found: &mut Vec
                 let visibility = matches!(tokens.get(index + 1), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
                 index += 1 + usize::from(visibility);
                 if matches!(tokens.get(index), Some(TokenTree::Ident(word)) if word == "use") {
-                    let end = tokens[index..].iter().position(is_semicolon).map_or(tokens.len(), |length| index + length);
+                    let end = tokens[index..]
+                        .iter()
+                        .position(is_semicolon)
+                        .map_or(tokens.len(), |length| index + length);
                     let mut shown = Vec::new();
-                    walk(tokens[index + 1..end].iter().cloned().collect(), here, children, &mut shown);
-                    found.extend(shown.into_iter().filter(|import| !import.path.starts_with(here) || import.path == here));
+                    walk(
+                        tokens[index + 1..end].iter().cloned().collect(),
+                        here,
+                        children,
+                        &mut shown,
+                    );
+                    found.extend(
+                        shown
+                            .into_iter()
+                            .filter(|import| !import.path.starts_with(here) || import.path == here),
+                    );
                     index = end;
                 }
                 continue;
@@ -114,10 +126,7 @@ fn path(
         index += 3;
     }
     if begin.is_some() {
-        found.push(Import {
-            path: segments,
-            line,
-        });
+        found.push(Import { path: segments, line });
     }
     index
 }
@@ -142,7 +151,8 @@ fn is_semicolon(token: &TokenTree) -> bool {
 
 /// Whether `::` comes next.
 fn is_path(tokens: &[TokenTree]) -> bool {
-    let colon = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(point)) if point.as_char() == ':');
+    let colon =
+        |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(point)) if point.as_char() == ':');
     colon(tokens.first()) && colon(tokens.get(1))
 }
 
@@ -159,19 +169,34 @@ mod tests {
     fn every_form_of_a_path_counts() {
         for (text, expected) in [
             ("use crate::a::B;", &["a::B"][..]),
-            ("use crate::{a::{self, B as C, d::*}, e};", &["a", "a::B", "a::d", "e"]),
+            (
+                "use crate::{a::{self, B as C, d::*}, e};",
+                &["a", "a::B", "a::d", "e"],
+            ),
             ("use super::c::D;", &["m::c::D"]),
             ("use super::super::c::D;", &["c::D"]),
             ("use super::{x, y::Z};", &["m::x", "m::y::Z"]),
-            ("fn f() -> crate::a::B { crate::a::g::<super::T>(1) }", &["a::B", "a::g", "m::T"]),
+            (
+                "fn f() -> crate::a::B { crate::a::g::<super::T>(1) }",
+                &["a::B", "a::g", "m::T"],
+            ),
             ("fn f() { call!(\"{}\", crate::a::G) }", &["a::G"]),
-            ("pub(crate) fn f() {} pub(super) fn g() {} use other::crate_name;", &[]),
+            (
+                "pub(crate) fn f() {} pub(super) fn g() {} use other::crate_name;",
+                &[],
+            ),
             ("mod inner { use super::x; }", &["m::n::x"]),
             ("use self::a::B; use child::C;", &["m::n::a::B", "m::n::child::C"]),
             ("fn f() { child::g(other::child::h()) }", &["m::n::child::g"]),
-            ("pub use child::C; pub(crate) use self::d::D; pub use super::E;", &["m::E"]),
+            (
+                "pub use child::C; pub(crate) use self::d::D; pub use super::E;",
+                &["m::E"],
+            ),
             ("mod tests { use crate::everything; }", &[]),
-            ("use ::std::fmt; // crate::comment\nconst TEXT: &str = \"crate::text\";", &[]),
+            (
+                "use ::std::fmt; // crate::comment\nconst TEXT: &str = \"crate::text\";",
+                &[],
+            ),
         ] {
             assert_eq!(paths(text, "m::n"), expected, "{text}");
         }

@@ -143,7 +143,11 @@ impl Sources {
         let mut next = vec![module];
         while let Some(from) = next.pop() {
             let targets = self.arrows.iter().filter(|arrow| arrow.from == from);
-            next.extend(targets.map(|arrow| arrow.to.as_str()).filter(|to| reached.insert(*to)));
+            next.extend(
+                targets
+                    .map(|arrow| arrow.to.as_str())
+                    .filter(|to| reached.insert(*to)),
+            );
         }
         reached
     }
@@ -216,7 +220,10 @@ mod tests {
     fn imports_may_point_down() {
         let sources = sources(&[
             ("high", "use crate::low::Thing;"),
-            ("low", "// crate::high is only named in a comment\nconst TEXT: &str = \"crate::high\";"),
+            (
+                "low",
+                "// crate::high is only named in a comment\nconst TEXT: &str = \"crate::high\";",
+            ),
         ]);
         assert_eq!(sources.findings(&storeys("high\nlow")), [""; 0]);
         assert_eq!(
@@ -244,7 +251,10 @@ mod tests {
         let sources = sources(&[("a", ""), ("b::inner", "")]);
         assert_eq!(
             sources.findings(&storeys("a c")),
-            ["the list names `c`, which is no module", "`b::inner` is on no storey"]
+            [
+                "the list names `c`, which is no module",
+                "`b::inner` is on no storey"
+            ]
         );
         assert_eq!(sources.findings(&storeys("a\nb")), [""; 0]);
     }

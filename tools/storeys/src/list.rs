@@ -33,7 +33,11 @@ pub fn lists(page: &str) -> Result<Vec<Storeys>, String> {
         for (height, modules) in from_the_top.iter().rev().enumerate() {
             for module in modules.split_whitespace() {
                 // The root of a crate has no name of its own.
-                let module = if module == "lib" || module == "main" { "" } else { module };
+                let module = if module == "lib" || module == "main" {
+                    ""
+                } else {
+                    module
+                };
                 if heights.insert(module.to_owned(), height).is_some() {
                     return Err(format!("the list of {folder} names `{module}` twice"));
                 }
@@ -64,9 +68,12 @@ impl Storeys {
     /// What the list names and is not there.
     pub(crate) fn unknown(&self, modules: &BTreeSet<Module>) -> Vec<String> {
         let is_there = |name: &str| {
-            modules
-                .iter()
-                .any(|module| module == name || module.strip_prefix(name).is_some_and(|rest| rest.starts_with("::")))
+            modules.iter().any(|module| {
+                module == name
+                    || module
+                        .strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with("::"))
+            })
         };
         self.heights
             .keys()
@@ -93,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_module_is_on_one_storey() {
-        assert!(lists("storeys of x\na\nb a\n```").unwrap_err().contains("`a` twice"));
+        assert!(
+            lists("storeys of x\na\nb a\n```")
+                .unwrap_err()
+                .contains("`a` twice")
+        );
         assert!(lists("storeys of x\n```").unwrap_err().contains("no module"));
     }
 }

@@ -14,7 +14,11 @@ fn imports_point_down() {
     let mut findings = Vec::new();
     for list in &lists {
         let sources = Sources::read(&root.join(&list.folder)).unwrap();
-        assert!(!sources.arrows().is_empty(), "{}: no imports were found", list.folder);
+        assert!(
+            !sources.arrows().is_empty(),
+            "{}: no imports were found",
+            list.folder
+        );
         let found = sources.findings(list).into_iter();
         findings.extend(found.map(|finding| format!("{}: {finding}", list.folder)));
     }

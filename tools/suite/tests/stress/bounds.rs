@@ -11,7 +11,7 @@ use crate::common::{Stress as _, assert_sound, start};
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// The levels that make a difference to a workload.
-fn waiters(workload: Workload) -> &'static [Waiter] {
+pub(crate) fn waiters(workload: Workload) -> &'static [Waiter] {
     if workload.has_owner() {
         Waiter::ALL
     } else {

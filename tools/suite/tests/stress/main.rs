@@ -4,6 +4,7 @@ mod bounds;
 #[path = "../common/stress.rs"]
 mod common;
 mod limits;
+mod native;
 
 use std::{thread::sleep, time::Duration};
 
