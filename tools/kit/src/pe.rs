@@ -2,7 +2,12 @@
 //!
 //! Each check has a name and says what it found; none of them trusts the linker that wrote the file.
 
-use std::{collections::BTreeMap, fmt, fs, io::Cursor, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    io::Cursor,
+    path::Path,
+};
 
 use object::{
     LittleEndian as LE,
@@ -60,12 +65,13 @@ pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
 pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
     let image = Image::parse(image)?;
     let symbols = Symbols::parse(symbols)?;
-    let checks: [(&'static str, Result<String, String>); 17] = [
+    let checks: [(&'static str, Result<String, String>); 18] = [
         ("machine", image.machine()),
         ("subsystem", image.subsystem()),
         ("entry", image.entry(&symbols)),
         ("imports", image.imports()),
         ("relocations", image.relocations()),
+        ("bind-info", image.bind_info(&symbols)),
         (
             "dynamic-base",
             image.flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
@@ -169,7 +175,7 @@ impl<'a> Image<'a> {
 
     fn entry(&self, symbols: &Symbols) -> Result<String, String> {
         let entry = self.optional().address_of_entry_point.get(LE);
-        match symbols.0.get(ENTRY) {
+        match symbols.public.get(ENTRY) {
             Some(&address) if address == entry => Ok(format!("{ENTRY} at {entry:#x}")),
             Some(address) => Err(format!(
                 "the image starts at {entry:#x}, {ENTRY} lies at {address:#x}"
@@ -220,6 +226,14 @@ impl<'a> Image<'a> {
     }
 
     fn relocations(&self) -> Result<String, String> {
+        match self.pointers()?.len() {
+            0 => Err("none".into()),
+            count => Ok(format!("{count}, all DIR64")),
+        }
+    }
+
+    /// Where the loader adds the image's base to a pointer.
+    fn pointers(&self) -> Result<BTreeSet<u32>, String> {
         let stripped =
             self.file.nt_headers().file_header().characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED;
         if stripped != 0 {
@@ -233,11 +247,11 @@ impl<'a> Image<'a> {
             .map_err(trouble)?
             .ok_or("none, but the load configuration alone has pointers")?;
         let mut blocks = blocks;
-        let mut count = 0;
+        let mut pointers = BTreeSet::new();
         while let Some(block) = blocks.next().map_err(trouble)? {
             for relocation in block {
                 match relocation.typ {
-                    IMAGE_REL_BASED_DIR64 => count += 1,
+                    IMAGE_REL_BASED_DIR64 => drop(pointers.insert(relocation.virtual_address)),
                     IMAGE_REL_BASED_ABSOLUTE => {}
                     other => {
                         return Err(format!(
@@ -248,11 +262,62 @@ impl<'a> Image<'a> {
                 }
             }
         }
-        if count == 0 {
-            Err("none".into())
-        } else {
-            Ok(format!("{count}, all DIR64"))
+        Ok(pointers)
+    }
+
+    /// Whether the framework's loader finds pointers where it follows pointers, and the versions that it compares.
+    fn bind_info(&self, symbols: &Symbols) -> Result<String, String> {
+        let begin = symbols.bind_info.ok_or("the symbols have no BindInfo")?;
+        let section = self.file.section_table();
+        let word = |address: u32| -> Result<u32, String> {
+            let bytes = section
+                .pe_data_at(self.bytes, address)
+                .and_then(|bytes| bytes.first_chunk());
+            bytes
+                .copied()
+                .map(u32::from_le_bytes)
+                .ok_or_else(|| format!("{address:#x} is not in the file"))
+        };
+        let (pointers, size) = (self.pointers()?, word(begin)?);
+        if size != BIND_INFO_SIZE {
+            return Err(format!(
+                "its size is {size}, not a WDF_BIND_INFO2's, {BIND_INFO_SIZE}"
+            ));
         }
+        let here = |address: u32| {
+            address
+                .checked_sub(begin)
+                .filter(|offset| *offset < BIND_INFO_SIZE)
+        };
+        let found: BTreeSet<u32> = pointers.iter().copied().filter_map(here).collect();
+        for (name, offset) in BIND_INFO_POINTERS {
+            if !found.contains(&offset) {
+                return Err(format!(
+                    "{name} is a number, where the framework's loader follows a pointer"
+                ));
+            }
+        }
+        if found.len() != BIND_INFO_POINTERS.len() {
+            return Err(format!(
+                "pointers at {found:?}, some of them where the loader reads numbers"
+            ));
+        }
+        // Version.Minor, and what MinimumVersionRequired points at.
+        let base = self.optional().image_base.get(LE);
+        let absolute = u64::from(word(begin + 48)?) | u64::from(word(begin + 52)?) << 32;
+        let pointed = absolute
+            .checked_sub(base)
+            .and_then(|address| u32::try_from(address).ok());
+        let (minor, least) = (
+            word(begin + 20)?,
+            word(pointed.ok_or("MinimumVersionRequired points out of the image")?)?,
+        );
+        if least == 0 || least > minor {
+            return Err(format!(
+                "the driver is built for KMDF 1.{minor} and wants at least 1.{least}"
+            ));
+        }
+        Ok(format!("KMDF 1.{minor}, at least 1.{least}"))
     }
 
     fn flag(&self, flag: u16, name: &str) -> Result<String, String> {
@@ -409,7 +474,7 @@ impl<'a> Image<'a> {
                 "the image names its PDB by a path of the building machine, {name}"
             ));
         }
-        if info.guid() == symbols.1 {
+        if info.guid() == symbols.guid {
             Ok(format!("{name}, age {}", info.age()))
         } else {
             Err(format!("the image was linked with another {name}"))
@@ -417,11 +482,32 @@ impl<'a> Image<'a> {
     }
 }
 
+/// Bytes of a `WDF_BIND_INFO2` on x64.
+const BIND_INFO_SIZE: u32 = 88;
+/// The fields of a `WDF_BIND_INFO2` that are pointers, with their offsets, as the framework's own header declares them:
+/// microsoft/Windows-Driver-Frameworks (MIT), src/framework/shared/inc/private/common/fxldr.h, lines 79 to 173. A driver
+/// leaves the remaining one, `Module`, to the loader.
+const BIND_INFO_POINTERS: [(&str, u32); 7] = [
+    ("Component", 8),
+    ("FuncTable", 32),
+    ("MinimumVersionRequired", 48),
+    ("ClientVersionHigherThanFramework", 56),
+    ("FuncCountPtr", 64),
+    ("StructCountPtr", 72),
+    ("StructTable", 80),
+];
+
 const ENTRY: &str = "FxDriverEntry";
 const NAMED: [&str; 2] = [ENTRY, "DriverEntry"];
 
-/// The public symbols with their addresses in the image, and the GUID (as its bytes in the image).
-struct Symbols(BTreeMap<String, u32>, [u8; 16]);
+/// What the PDB says, with addresses relative to the image's base.
+struct Symbols {
+    public: BTreeMap<String, u32>,
+    /// Where the bind information lies.
+    bind_info: Option<u32>,
+    /// As its bytes in the image.
+    guid: [u8; 16],
+}
 
 impl Symbols {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
@@ -431,24 +517,34 @@ impl Symbols {
         let addresses = pdb.address_map().map_err(trouble)?;
         let table = pdb.global_symbols().map_err(trouble)?;
         let mut symbols = table.iter();
-        let mut named = BTreeMap::new();
+        let (mut public, mut bind_info) = (BTreeMap::new(), None);
         while let Some(symbol) = symbols.next().map_err(trouble)? {
-            // A record of a kind that the crate does not know is not a public symbol.
-            if let Ok(pdb::SymbolData::Public(public)) = symbol.parse()
-                && let Some(address) = public.offset.to_rva(&addresses)
-            {
-                named.insert(public.name.to_string().into_owned(), address.0);
+            // A record of a kind that the crate does not know is neither of these.
+            match symbol.parse() {
+                Ok(pdb::SymbolData::Public(symbol)) => {
+                    if let Some(address) = symbol.offset.to_rva(&addresses) {
+                        public.insert(symbol.name.to_string().into_owned(), address.0);
+                    }
+                }
+                Ok(pdb::SymbolData::Data(data)) if data.name.as_bytes() == b"BindInfo" => {
+                    bind_info = data.offset.to_rva(&addresses).map(|address| address.0);
+                }
+                _ => {}
             }
         }
-        Ok(Self(named, guid))
+        Ok(Self {
+            public,
+            bind_info,
+            guid,
+        })
     }
 
     fn named(&self) -> Result<String, String> {
         for name in NAMED {
-            if !self.0.contains_key(name) {
+            if !self.public.contains_key(name) {
                 return Err(format!("the PDB has no {name}"));
             }
         }
-        Ok(format!("{} public symbols", self.0.len()))
+        Ok(format!("{} public symbols", self.public.len()))
     }
 }

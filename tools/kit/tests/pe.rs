@@ -39,13 +39,18 @@ fn failing(image: &[u8], symbols: &[u8]) -> Vec<&'static str> {
 /// Damages a copy, puts the checksum right again, and expects exactly `name` to fail.
 #[track_caller]
 fn fails_alone(name: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+    fail_alone(&[name], damage);
+}
+
+#[track_caller]
+fn fail_alone(names: &[&str], damage: impl FnOnce(&mut Vec<u8>)) {
     let mut image = FIXTURE.image.clone();
     damage(&mut image);
     assert_ne!(image, FIXTURE.image, "the damage changed nothing");
     let position = pe::checksum_position(&image).unwrap();
     let sum = pe::checksum(&image).unwrap();
     image[position..position + 4].copy_from_slice(&sum.to_le_bytes());
-    assert_eq!(failing(&image, &FIXTURE.symbols), [name]);
+    assert_eq!(failing(&image, &FIXTURE.symbols), names);
 }
 
 fn number(image: &[u8], position: usize) -> usize {
@@ -153,7 +158,7 @@ fn import_by_ordinal() {
 
 #[test]
 fn relocation_of_another_type() {
-    fails_alone("relocations", |image| {
+    fail_alone(&["relocations", "bind-info"], |image| {
         let header = section(image, ".reloc");
         let first = number(image, header + 20) + 8;
         // The type is the upper four bits of the entry: HIGHLOW.
@@ -161,9 +166,66 @@ fn relocation_of_another_type() {
     });
 }
 
+/// Where the bind information lies in the file, by the versions in it: KMDF 1.31.0 with 458 functions.
+fn bind_info(image: &[u8]) -> usize {
+    let versions: Vec<u8> = [1_u32, 31, 0, 458]
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    find(image, &versions) - 16
+}
+
+/// Takes the relocation of a pointer away, at its place in the file.
+fn make_a_number(image: &mut [u8], pointer: usize) {
+    let data = section(image, ".data");
+    let address = pointer - number(image, data + 20) + number(image, data + 12);
+    let header = section(image, ".reloc");
+    let (mut block, end) = (
+        number(image, header + 20),
+        number(image, header + 20) + number(image, header + 8),
+    );
+    while block < end {
+        let (page, size) = (number(image, block), number(image, block + 4));
+        for entry in (block + 8..block + size).step_by(2) {
+            let low = usize::from(u16::from_le_bytes([image[entry], image[entry + 1]]) & 0xFFF);
+            if page + low == address {
+                // ABSOLUTE, which the loader skips.
+                image[entry..entry + 2].fill(0);
+                return;
+            }
+        }
+        block += size;
+    }
+    panic!("there is no relocation at {address:#x}");
+}
+
+#[test]
+fn bind_information_with_a_number_for_a_pointer() {
+    for offset in [8, 32, 48, 56, 64, 72, 80] {
+        fails_alone("bind-info", |image| {
+            let pointer = bind_info(image) + offset;
+            make_a_number(image, pointer);
+        });
+    }
+}
+
+#[test]
+fn bind_information_of_another_form_or_version() {
+    // The first form's size.
+    fails_alone("bind-info", |image| {
+        let size = bind_info(image);
+        image[size] = 48;
+    });
+    // A minor version below the least that the driver asks for.
+    fails_alone("bind-info", |image| {
+        let minor = bind_info(image) + 20;
+        image[minor] = 30;
+    });
+}
+
 #[test]
 fn relocations_stripped() {
-    fails_alone("relocations", |image| {
+    fail_alone(&["relocations", "bind-info"], |image| {
         let position = file_header(image) + 18;
         image[position] |= 1;
     });
@@ -171,7 +233,7 @@ fn relocations_stripped() {
 
 #[test]
 fn relocation_directory_missing() {
-    fails_alone("relocations", |image| {
+    fail_alone(&["relocations", "bind-info"], |image| {
         let position = optional_header(image) + 112 + 5 * 8;
         image[position..position + 8].fill(0);
     });
@@ -313,7 +375,7 @@ fn symbols_of_another_program() {
         &["/ENTRY:Entry", "/GUARD:NO"],
     );
     let failed = failing(&FIXTURE.image, &other.symbols);
-    assert_eq!(failed, ["entry", "pdb-identity", "pdb-symbols"]);
+    assert_eq!(failed, ["entry", "bind-info", "pdb-identity", "pdb-symbols"]);
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn a_circle_is_refused_by_name_or_counted() {
     let driver = driver(CIRCLE, "return Even(Zero) + 1;");
     let error = chains(&driver, &NONE).unwrap_err();
     assert!(
-        error.contains("in a circle: ") && error.contains("Even") && error.contains("Odd"),
+        error.contains("in a circle:\n") && error.contains("Even") && error.contains("Odd"),
         "{error}"
     );
 
@@ -244,7 +244,11 @@ fn a_function_that_calls_itself_is_a_circle() {
         "APART int Self(int n) { FRAME(100); if (n == 0) return 0; int r = Self(n - 1); DbgPrint(\"%d\", r); AFTER; }",
         "return Self(Zero) + 1;",
     );
-    assert!(chains(&driver, &NONE).unwrap_err().contains("in a circle: Self"));
+    assert!(
+        chains(&driver, &NONE)
+            .unwrap_err()
+            .contains("in a circle:\n  Self")
+    );
 }
 
 const POINTERS: &str = "

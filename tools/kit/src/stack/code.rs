@@ -39,8 +39,8 @@ pub(super) enum Target {
     Through(u32),
     /// Through the pointer at an offset in a table, whose address lies at an address.
     Table { at: u32, offset: u32 },
-    /// To where only the program's run can tell.
-    Unknown,
+    /// To where only the program's run can tell, from the instruction at this address.
+    Unknown(u32),
 }
 
 /// Looks at a stretch of code. `guard`: the slots of Control Flow Guard's two routines; the target of a call through the
@@ -96,6 +96,9 @@ pub(super) fn behaviour<'a>(
     }
     Ok(found)
 }
+
+/// A value of which nothing is known; whoever uses it says where.
+const UNKNOWN: Target = Target::Unknown(0);
 
 impl From<u32> for Target {
     fn from(address: u32) -> Self {
@@ -270,10 +273,16 @@ impl<'a> Function<'a> {
         } else {
             self.loaded(instruction, index, &mut BTreeSet::new())
         };
-        if pointers == BTreeSet::from([Target::Through(dispatch)]) {
-            return self.values(Register::RAX, index);
-        }
+        let pointers = if pointers == BTreeSet::from([Target::Through(dispatch)]) {
+            self.values(Register::RAX, index)
+        } else {
+            pointers
+        };
+        let here = Target::Unknown(address(instruction.ip()));
         pointers
+            .into_iter()
+            .map(|pointer| if pointer == UNKNOWN { here } else { pointer })
+            .collect()
     }
 
     /// What a register can hold before the instruction at `index`.
@@ -292,7 +301,7 @@ impl<'a> Function<'a> {
         let mut open = vec![index];
         while let Some(index) = open.pop() {
             let Some(before) = &self.before[index] else {
-                values.insert(Target::Unknown);
+                values.insert(UNKNOWN);
                 continue;
             };
             for &at in before {
@@ -303,7 +312,7 @@ impl<'a> Function<'a> {
                 if self.writes[at].contains(&register) {
                     values.extend(self.written(instruction, at, seen));
                 } else if is_call(instruction) && is_volatile(register) {
-                    values.insert(Target::Unknown);
+                    values.insert(UNKNOWN);
                 } else {
                     open.push(at);
                 }
@@ -325,7 +334,7 @@ impl<'a> Function<'a> {
             (Mnemonic::Lea, OpKind::Memory) if instruction.is_ip_rel_memory_operand() => {
                 BTreeSet::from([Target::At(address(instruction.memory_displacement64()))])
             }
-            _ => BTreeSet::from([Target::Unknown]),
+            _ => BTreeSet::from([UNKNOWN]),
         }
     }
 
@@ -339,7 +348,7 @@ impl<'a> Function<'a> {
         if instruction.is_ip_rel_memory_operand() {
             return BTreeSet::from([Target::Through(address(instruction.memory_displacement64()))]);
         }
-        let unknown = BTreeSet::from([Target::Unknown]);
+        let unknown = BTreeSet::from([UNKNOWN]);
         let Ok(offset) = u32::try_from(instruction.memory_displacement64()) else {
             return unknown;
         };
@@ -349,7 +358,7 @@ impl<'a> Function<'a> {
         let tables = self.values_but(instruction.memory_base(), index, seen);
         let in_table = |table| match table {
             Target::Through(at) => Target::Table { at, offset },
-            _ => Target::Unknown,
+            _ => UNKNOWN,
         };
         tables.into_iter().map(in_table).collect()
     }

@@ -138,6 +138,8 @@ struct Node<'a> {
     calls: BTreeSet<u32>,
     /// Entered in place of the frame.
     jumps: BTreeSet<u32>,
+    /// An instruction by which it calls through a pointer of unknown value.
+    pointer: Option<u32>,
 }
 
 impl<'a> Graph<'a> {
@@ -163,6 +165,15 @@ impl<'a> Graph<'a> {
                 bytes: function.frame + function.behaviour.extra,
                 calls: resolved(&function.behaviour.calls)?,
                 jumps,
+                pointer: function
+                    .behaviour
+                    .calls
+                    .iter()
+                    .chain(&function.behaviour.jumps)
+                    .find_map(|target| match target {
+                        Target::Unknown(at) => Some(*at),
+                        _ => None,
+                    }),
             };
             nodes.insert(begin, node);
         }
@@ -235,44 +246,60 @@ impl<'a> Graph<'a> {
         Ok(deepest)
     }
 
-    /// How often the circle of these functions is gone round, by the assumptions.
+    /// How often the circles among these functions are gone round, by the assumptions.
     fn times_round(&self, component: &[u32]) -> Result<u32, String> {
-        for (prefix, times) in self.assumptions.circles {
-            let rest: Vec<u32> = component
+        let without = |prefix: &str| -> BTreeSet<u32> {
+            let rest = component.iter().copied();
+            rest.filter(|address| !self.nodes[address].name.starts_with(prefix))
+                .collect()
+        };
+        let mut assumed = self.assumptions.circles.iter();
+        let assumed = assumed.find(|(prefix, _)| self.circle(without(prefix)).is_none());
+        assumed.map(|(_, times)| *times).ok_or_else(|| {
+            // Without those that an assumption ends, if there are others.
+            let others = self
+                .assumptions
+                .circles
                 .iter()
-                .copied()
-                .filter(|address| !self.nodes[address].name.starts_with(prefix))
-                .collect();
-            if rest.len() < component.len() && !self.has_circle(&rest) {
-                return Ok(*times);
-            }
-        }
-        let names: Vec<&str> = component.iter().map(|address| self.nodes[address].name).collect();
-        Err(format!(
-            "these functions call each other in a circle: {}",
-            names.join(", ")
-        ))
+                .find_map(|(prefix, _)| self.circle(without(prefix)));
+            let circle = others.or_else(|| self.circle(without("\0"))).unwrap_or_default();
+            let lines = circle.iter().map(|address| {
+                let node = &self.nodes[address];
+                let pointer = node.pointer.map(|at| format!(" (through a pointer at {at:#x})"));
+                format!("\n  {}{}", node.name, pointer.unwrap_or_default())
+            });
+            format!(
+                "these functions call each other in a circle:{}",
+                lines.collect::<String>()
+            )
+        })
     }
 
-    /// Whether these functions alone can call each other in a circle.
-    fn has_circle(&self, among: &[u32]) -> bool {
-        let mut left: BTreeSet<u32> = among.iter().copied().collect();
+    /// A circle that these functions alone can make.
+    fn circle(&self, mut among: BTreeSet<u32>) -> Option<Vec<u32>> {
+        let next = |among: &BTreeSet<u32>, address: u32| {
+            self.successors(address).into_iter().find(|to| among.contains(to))
+        };
         // Whoever calls none of the others is in no circle.
         loop {
-            let ends: Vec<u32> = left
+            let count = among.len();
+            among = among
                 .iter()
                 .copied()
-                .filter(|address| {
-                    let node = &self.nodes[address];
-                    !node.calls.iter().chain(&node.jumps).any(|to| left.contains(to))
-                })
+                .filter(|&address| next(&among, address).is_some())
                 .collect();
-            if ends.is_empty() {
-                return !left.is_empty();
+            if among.len() == count {
+                break;
             }
-            for end in ends {
-                left.remove(&end);
+        }
+        // From anyone on one comes back to somebody.
+        let mut path = vec![*among.first()?];
+        loop {
+            let to = next(&among, *path.last()?)?;
+            if let Some(begin) = path.iter().position(|&before| before == to) {
+                return Some(path.split_off(begin));
             }
+            path.push(to);
         }
     }
 
@@ -378,7 +405,7 @@ fn goes_to(
             Some(routine) => called_back(&routine),
             None => Ok(BTreeSet::new()),
         },
-        Target::Through(_) | Target::Table { .. } | Target::Unknown => {
+        Target::Through(_) | Target::Table { .. } | Target::Unknown(_) => {
             let rule = assumptions
                 .pointers
                 .iter()
