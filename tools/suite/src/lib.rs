@@ -131,8 +131,13 @@ impl Machine {
 
     /// Closes a handle; the NTSTATUS.
     pub fn close(&mut self, handle: Handle) -> u32 {
-        let ticket = self.say(&format!("close {}", handle.0));
+        let ticket = self.send_close(handle);
         self.outcome(ticket).0
+    }
+
+    /// As [`close`](Self::close), without waiting for the answer.
+    pub fn send_close(&mut self, handle: Handle) -> Ticket {
+        self.say(&format!("close {}", handle.0))
     }
 
     /// Sends a request without waiting for its answer.
