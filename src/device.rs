@@ -289,7 +289,7 @@ unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
     let context = unsafe { context(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
-    context.stress.end_any(&level);
+    context.stress.remove(&level);
     loop {
         let objects = context.handles.lock(&level).remove();
         // Dropped without the lock, as below.

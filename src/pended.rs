@@ -1,5 +1,8 @@
-//! Requests that pend: they lie in a manual queue, where the framework cancels them when their client does, or closes its
-//! handle, until the driver takes them out again.
+//! Requests that pend: they lie in a manual queue, where the framework cancels them when their client does, until the driver
+//! takes them out again.
+//!
+//! When a handle is closed, the framework calls `EvtFileCleanup` before it cancels what the handle still has in queues
+//! (`FxPkgGeneral::OnCleanup`), so its waits end there, by the driver, which answers as the framework would.
 
 use core::{mem::ManuallyDrop, ptr};
 
@@ -83,13 +86,26 @@ impl PendedRequest {
         self.finish(|_| Err(refusal));
     }
 
+    /// Answers the request as cancelled, which it is one way or the other.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn cancel(self) {
+        self.end(|_, request| queue::complete_with(request, wdk_sys::STATUS_CANCELLED, 0));
+    }
+
     fn finish(self, answer: impl FnOnce(&mut Buffer) -> Result<usize, Refusal>) {
+        self.end(|buffer, request| queue::complete(request, answer(buffer)));
+    }
+
+    fn end(self, complete: impl FnOnce(&mut Buffer, WDFREQUEST)) {
         let mut this = ManuallyDrop::new(self);
-        this.take_out(answer);
+        this.take_out(complete);
         this.dereference();
     }
 
-    fn take_out(&mut self, answer: impl FnOnce(&mut Buffer) -> Result<usize, Refusal>) {
+    /// Takes the request out of the queue and hands it to `complete`, unless it was cancelled.
+    fn take_out(&mut self, complete: impl FnOnce(&mut Buffer, WDFREQUEST)) {
         let mut request: WDFREQUEST = ptr::null_mut();
         // SAFETY: the queue lives as long as its device, whose handles are open while requests pend; the request is
         // referenced, by the invariant; the result is written.
@@ -103,8 +119,7 @@ impl PendedRequest {
         };
         // Otherwise it was cancelled, and the framework has completed it.
         if wdk::nt_success(status) {
-            let result = answer(&mut self.buffer);
-            queue::complete(request, result);
+            complete(&mut self.buffer, request);
         }
     }
 
@@ -129,7 +144,7 @@ impl PendedRequest {
 
 impl Drop for PendedRequest {
     fn drop(&mut self) {
-        self.take_out(|_| Err(Refusal::Resources));
+        self.take_out(|_, request| queue::complete(request, Err(Refusal::Resources)));
         self.dereference();
     }
 }

@@ -122,10 +122,14 @@ unsafe extern "C" fn evt_io_device_control(
 
 /// Completes a request that is the caller's: with so many bytes of answer, or refused.
 pub(crate) fn complete(request: WDFREQUEST, result: Result<usize, Refusal>) {
-    let (status, information) = match result {
-        Ok(length) => (wdk_sys::STATUS_SUCCESS, length),
-        Err(refusal) => (refusal.status().cast_signed(), 0),
-    };
+    match result {
+        Ok(length) => complete_with(request, wdk_sys::STATUS_SUCCESS, length),
+        Err(refusal) => complete_with(request, refusal.status().cast_signed(), 0),
+    }
+}
+
+/// Completes a request that is the caller's, with this status and so many bytes of answer.
+pub(crate) fn complete_with(request: WDFREQUEST, status: NTSTATUS, information: usize) {
     // SAFETY: the request is the caller's, and completed once.
     unsafe {
         call_unsafe_wdf_function_binding!(

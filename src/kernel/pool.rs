@@ -65,10 +65,7 @@ impl<T> PoolBox<T> {
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     pub(crate) fn new(value: T) -> Option<Self> {
-        let memory = allocate::<T>(1)?;
-        // SAFETY: fresh memory with the size and alignment of a `T`.
-        unsafe { memory.write(value) };
-        Some(Self { value: memory })
+        PoolRoom::new().map(|room| room.fill(value))
     }
 }
 
@@ -139,6 +136,37 @@ impl<T: ?Sized> Drop for PoolBox<T> {
     }
 }
 
+/// Room in nonpaged pool for a value that is not there yet: what comes between the two cannot fail for lack of pool.
+pub(crate) struct PoolRoom<T> {
+    // INVARIANT: an allocation of this driver's tag for a `T`, without one in it, that belongs to this alone.
+    memory: NonNull<T>,
+}
+
+impl<T> PoolRoom<T> {
+    /// Room for a value; `None` when there is none left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    fn new() -> Option<Self> {
+        allocate(1).map(|memory| Self { memory })
+    }
+
+    /// Moves `value` into it.
+    fn fill(self, value: T) -> PoolBox<T> {
+        let memory = ManuallyDrop::new(self).memory;
+        // SAFETY: by the invariant, memory with the size and alignment of a `T`.
+        unsafe { memory.write(value) };
+        PoolBox { value: memory }
+    }
+}
+
+impl<T> Drop for PoolRoom<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant, and freed once.
+        unsafe { free(self.memory) };
+    }
+}
+
 /// A value in nonpaged pool that several threads own: `Arc`, whose allocation cannot fail.
 pub(crate) struct PoolArc<T> {
     // INVARIANT: a pool box that was given away, and is taken back by the last owner.
@@ -148,6 +176,22 @@ pub(crate) struct PoolArc<T> {
 struct Shared<T> {
     owners: AtomicUsize,
     value: T,
+}
+
+/// Room for the value of a [`PoolArc`].
+pub(crate) struct ArcRoom<T>(PoolRoom<Shared<T>>);
+
+impl<T> ArcRoom<T> {
+    /// Moves `value` into it.
+    pub(crate) fn fill(self, value: T) -> PoolArc<T> {
+        let shared = self.0.fill(Shared {
+            owners: AtomicUsize::new(1),
+            value,
+        });
+        PoolArc {
+            shared: shared.into_raw(),
+        }
+    }
 }
 
 // SAFETY: as for `Arc`: owners on several threads share the value, and any of them may drop it.
@@ -161,13 +205,15 @@ impl<T> PoolArc<T> {
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     pub(crate) fn new(value: T) -> Option<Self> {
-        let shared = PoolBox::new(Shared {
-            owners: AtomicUsize::new(1),
-            value,
-        })?;
-        Some(Self {
-            shared: shared.into_raw(),
-        })
+        Self::room().map(|room| room.fill(value))
+    }
+
+    /// Room for a value; `None` when there is none left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn room() -> Option<ArcRoom<T>> {
+        PoolRoom::new().map(ArcRoom)
     }
 
     fn shared(&self) -> &Shared<T> {

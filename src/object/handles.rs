@@ -11,7 +11,7 @@ use rundown_abi::{
 };
 use wdk_sys::WDFOBJECT;
 
-use super::Object;
+use super::{Ending, Object};
 use crate::{pended::Pend, reference};
 
 /// The open handles of a device, and the objects of each.
@@ -57,6 +57,7 @@ impl Handles {
     pub(crate) fn close(&mut self, file: WDFOBJECT) -> Option<Objects> {
         let index = self.open.iter().position(|handle| handle.file == file)?;
         let objects = self.open.swap_remove(index).objects;
+        objects.iter().for_each(|object| object.ends_by(Ending::Closed));
         if self.open.is_empty() {
             // The framework frees a device's context without dropping it: the last one out leaves nothing allocated.
             self.open = Vec::new();
@@ -76,7 +77,7 @@ impl Handles {
         self.removed = true;
         let handle = self.open.iter_mut().find(|handle| !handle.objects.is_empty())?;
         let objects = core::mem::take(&mut handle.objects);
-        objects.iter().for_each(Object::removed);
+        objects.iter().for_each(|object| object.ends_by(Ending::Removed));
         Some(objects)
     }
 

@@ -5,7 +5,7 @@
 
 mod handles;
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use ex_rundown::WayOut;
 use rundown_abi::{
@@ -30,12 +30,25 @@ pub(crate) struct Object {
     number: u64,
     kind: ObjectKind,
     outstanding: u32,
-    /// Set when the device is removed by surprise, before the references are released for it.
-    removed: PoolArc<AtomicBool>,
+    /// An [`Ending`], set before the references are released that a wait is ended by.
+    ending: PoolArc<AtomicU8>,
     // Before the reference is let go of.
     wait: Option<BlockingWait<AnyReference>>,
     reference: PoolArc<AnyReference>,
 }
+
+/// What ends the waits of an object that goes with references out.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum Ending {
+    /// The device was removed by surprise.
+    Removed = 1,
+    /// The handle was closed.
+    Closed = 2,
+}
+
+const REMOVED: u8 = Ending::Removed as u8;
+const CLOSED: u8 = Ending::Closed as u8;
 
 impl Object {
     fn new(number: u64, kind: ObjectKind) -> Option<Self> {
@@ -43,7 +56,7 @@ impl Object {
             number,
             kind,
             outstanding: 0,
-            removed: PoolArc::new(AtomicBool::new(false))?,
+            ending: PoolArc::new(AtomicU8::new(0))?,
             wait: None,
             reference: PoolArc::new(AnyReference::new(kind)?)?,
         })
@@ -54,10 +67,13 @@ impl Object {
         own.saturating_add(<AnyReference>::bytes(kind)) as u64
     }
 
-    /// The device was removed by surprise: the wait that this object's release ends is told so.
-    fn removed(&self) {
-        // Relaxed: the release of the references, which follows, publishes it to the waiter.
-        self.removed.store(true, Relaxed);
+    /// The object is about to go: a wait that ends by this is told why. One whose references were all released is not:
+    /// it has ended, and its answer is on the way.
+    fn ends_by(&self, ending: Ending) {
+        if self.outstanding != 0 {
+            // Relaxed: the release of the references, which follows, publishes it to the waiter.
+            self.ending.store(ending as u8, Relaxed);
+        }
     }
 
     const fn number(&self) -> u64 {
@@ -129,23 +145,25 @@ impl Object {
         let permit = Permit::take()?;
         let request = pend.pend()?;
         let object = self.number;
-        let removed = self.removed.clone();
+        let ending = self.ending.clone();
         // Called when the object is at rest already: so a client finds it that hears of the end.
         let then = move |way_out, microseconds| {
             drop(permit);
             // Relaxed: whoever stored it has released the references since, and the wait has acquired that.
-            if removed.load(Relaxed) {
-                request.refuse(Refusal::Removed);
-                return;
+            match ending.load(Relaxed) {
+                REMOVED => request.refuse(Refusal::Removed),
+                CLOSED => request.cancel(),
+                _ => {
+                    let answer = ObjectWaited {
+                        header: Header::of::<ObjectWaited>(),
+                        object,
+                        end: end(way_out) as u32,
+                        reserved: 0,
+                        microseconds,
+                    };
+                    request.complete(answer.as_bytes());
+                }
             }
-            let answer = ObjectWaited {
-                header: Header::of::<ObjectWaited>(),
-                object,
-                end: end(way_out) as u32,
-                reserved: 0,
-                microseconds,
-            };
-            request.complete(answer.as_bytes());
         };
         // Without a thread the request is dropped with the closure, and that completes it.
         // SAFETY: nobody waits, it would not hang, and by invariant 2 nobody else begins before this one is over.

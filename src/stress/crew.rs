@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use rundown_abi::{Arm as Name, Limits, Refusal, StressStart};
+use rundown_abi::{Arm as Name, Refusal, StressStart};
 use rundown_stress::{Arm, Event, Level, Memory, Plan, Role, Run, Tally, Workload, protocol};
 
 use super::arms::AnyArm;
@@ -12,7 +12,7 @@ use crate::{
     kernel::{
         Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread,
         clock::{self, Stopwatch},
-        processors, trace,
+        processors, spin_budget, trace,
     },
 };
 
@@ -45,6 +45,21 @@ struct Conductor {
     start: StressStart,
 }
 
+/// What the engine is to do.
+pub(super) fn plan(start: &StressStart) -> Result<Plan, Refusal> {
+    protocol::plan(start, clock::cycle_frequency() / 1_000)
+}
+
+/// How many bytes of pool the arms of a run take.
+///
+/// # IRQL
+/// `<= APC_LEVEL`.
+pub(super) fn bytes(start: &StressStart, plan: &Plan) -> usize {
+    Name::of_set(start.arms).fold(0, |sum: usize, name| {
+        sum.saturating_add(AnyArm::bytes(name, plan))
+    })
+}
+
 /// Processors besides the owner's, which is 0; at least one.
 fn others() -> u32 {
     processors::active().saturating_sub(1).max(1)
@@ -65,19 +80,12 @@ fn holder_processor(plan: &Plan, holder: u32) -> u32 {
 }
 
 impl Crew {
-    /// Starts a run.
+    /// Starts a run. It begins with the last step, after which nothing can fail.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
-    pub(super) fn start(number: u64, start: &StressStart, limits: &Limits) -> Result<Self, Refusal> {
-        let plan = protocol::plan(start, clock::cycle_frequency() / 1_000)?;
+    pub(super) fn start(number: u64, start: &StressStart, plan: Plan) -> Result<Self, Refusal> {
         let names = || Name::of_set(start.arms);
-        let bytes = names().fold(0, |sum: usize, name| {
-            sum.saturating_add(AnyArm::bytes(name, &plan))
-        });
-        if bytes > limits.bytes as usize {
-            return Err(Refusal::Bytes);
-        }
         let mut arms = names();
         let arms =
             Pool::slice(names().count(), |_| AnyArm::new(arms.next()?, plan)).ok_or(Refusal::Resources)?;
@@ -101,10 +109,6 @@ impl Crew {
             threads: Vec::new(),
             shared: shared.ok_or(Refusal::Resources)?,
         };
-        trace::record(
-            trace::Event::RunBegins,
-            [number, start.arms.into(), start.workload.into(), 0],
-        );
         match crew.add_all(start, &plan) {
             Ok(()) => Ok(crew),
             Err(refusal) => {
@@ -196,6 +200,12 @@ impl Body for Worker {
 impl Body for Conductor {
     fn run(&self, _thread: &mut CurrentThread) {
         let Shared { number, run, .. } = &*self.shared;
+        // Here and not where the run was asked for: what is refused has no effect.
+        spin_budget::set_for_run(self.start.spin_cycles);
+        trace::record(
+            trace::Event::RunBegins,
+            [*number, self.start.arms.into(), self.start.workload.into(), 0],
+        );
         etw::run_started(*number, &self.start);
         run.conduct::<CurrentThread>(|event| self.shared.tell(event));
         self.shared.stopwatch.stop();

@@ -13,7 +13,7 @@ use rundown_abi::{
 use wdk_sys::{NTSTATUS, WDFOBJECT};
 
 use self::crew::Crew;
-use crate::kernel::{PoolArc, WaitLock, parameters, processors, spin_budget, trace, verifier};
+use crate::kernel::{PoolArc, WaitLock, parameters, processors, trace, verifier};
 
 /// The device's run.
 pub(crate) struct Stress(WaitLock<Slot>);
@@ -22,6 +22,8 @@ pub(crate) struct Stress(WaitLock<Slot>);
 struct Slot {
     last: u64,
     run: Option<ActiveRun>,
+    /// The device is gone.
+    removed: bool,
 }
 
 /// A run that was started and not yet replaced by another. Its threads may have ended.
@@ -44,10 +46,15 @@ impl Stress {
     /// # Errors
     /// What the framework answers.
     pub(crate) fn new(device: WDFOBJECT) -> Result<Self, NTSTATUS> {
-        WaitLock::new(device, Slot { last: 0, run: None }).map(Self)
+        let slot = Slot {
+            last: 0,
+            run: None,
+            removed: false,
+        };
+        WaitLock::new(device, slot).map(Self)
     }
 
-    /// Starts a run.
+    /// Starts a run, in the place of the one before. Refused, it changes nothing.
     pub(crate) fn start(
         &self,
         level: &AtMostApcLevel,
@@ -56,17 +63,20 @@ impl Stress {
     ) -> Result<StressStarted, Refusal> {
         let limits = parameters::limits();
         start.check_against(&limits)?;
-        check_machine(start)?;
         let mut slot = self.0.lock(level);
+        slot.present()?;
+        check_machine(start)?;
+        let plan = crew::plan(start)?;
+        if crew::bytes(start, &plan) > limits.bytes as usize {
+            return Err(Refusal::Bytes);
+        }
         if slot.run.as_ref().is_some_and(|run| run.crew.is_at_work()) {
             return Err(Refusal::Busy);
         }
-        // Joins the threads of the run before, which have done their work.
-        slot.run = None;
         let number = slot.last + 1;
-        spin_budget::set_for_run(start.spin_cycles);
-        let crew = Crew::start(number, start, &limits)?;
-        let crew = PoolArc::new(crew).ok_or(Refusal::Resources)?;
+        // Before the crew, with which the run begins: from then on nothing may fail.
+        let room = PoolArc::room().ok_or(Refusal::Resources)?;
+        let crew = room.fill(Crew::start(number, start, plan)?);
         slot.last = number;
         slot.run = Some(ActiveRun {
             number,
@@ -139,8 +149,10 @@ impl Stress {
         self.end(level, |run| run.file == file);
     }
 
-    /// The device is gone: its run ends, whoever started it.
-    pub(crate) fn end_any(&self, level: &AtMostApcLevel) {
+    /// The device is gone: its run ends, whoever started it, and none starts any more.
+    pub(crate) fn remove(&self, level: &AtMostApcLevel) {
+        // A start under way holds the lock until its run can be found below.
+        self.0.lock(level).removed = true;
         self.end(level, |_| true);
     }
 
@@ -162,7 +174,17 @@ impl Stress {
 }
 
 impl Slot {
+    /// Refused when the device was removed.
+    fn present(&self) -> Result<(), Refusal> {
+        if self.removed {
+            Err(Refusal::Removed)
+        } else {
+            Ok(())
+        }
+    }
+
     fn find(&mut self, file: WDFOBJECT, number: u64) -> Result<&mut ActiveRun, Refusal> {
+        self.present()?;
         self.run
             .as_mut()
             .filter(|run| run.file == file && run.number == number)

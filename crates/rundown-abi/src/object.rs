@@ -318,7 +318,8 @@ wire_enum! {
 /// The answer to a wait, given when the wait has ended.
 ///
 /// Until then the request pends. When it is cancelled it completes with `STATUS_CANCELLED`, while the wait goes on in
-/// the driver until the references are released.
+/// the driver until the references are released. When its handle is closed with references out, the driver releases
+/// them, and the request completes with `STATUS_CANCELLED` as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct ObjectWaited {

@@ -257,7 +257,8 @@ impl Protocol {
             "\n## Refusals\n\n\
              One NTSTATUS per cause, in the order in which a request is checked. Besides them, the system answers for the \
              driver: `STATUS_ACCESS_DENIED` (0xC0000022) when the handle lacks a code's access, and `STATUS_CANCELLED` \
-             (0xC0000120) for a request that was cancelled, or whose handle was closed, while it pended.\n\n\
+             (0xC0000120) for a request that is cancelled while it pends. A wait that the close of its handle ends is \
+             answered with `STATUS_CANCELLED` too; one whose last reference was released before succeeds.\n\n\
              | NTSTATUS | name | |\n|---|---|---|\n",
         );
         for refusal in Refusal::ALL {

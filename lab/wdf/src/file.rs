@@ -75,15 +75,16 @@ pub fn forget(file: &Arc<Object>) {
     file.delete();
 }
 
-/// `IRP_MJ_CLEANUP`: what the file still has in queues is cancelled, then the driver is told.
+/// `IRP_MJ_CLEANUP`: the driver is told, then what the file still has in queues is cancelled (`fxpkggeneral.cpp:1649` and
+/// `:1668` of the published framework).
 pub fn cleanup(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     let body = device.device();
     if let Some(file) = of(body, irp) {
+        let callback = body.init.files.map_or(0, |files| files.evt_file_cleanup);
+        invoke("EvtFileCleanup", callback, [file.handle(), 0, 0, 0, 0]);
         for queue in body.queues.lock().clone() {
             queue::cancel_of_file(&queue, &file);
         }
-        let callback = body.init.files.map_or(0, |files| files.evt_file_cleanup);
-        invoke("EvtFileCleanup", callback, [file.handle(), 0, 0, 0, 0]);
     }
     dispatch::complete(irp, status::SUCCESS)
 }

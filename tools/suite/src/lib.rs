@@ -56,6 +56,15 @@ pub struct Ticket(u32);
 #[derive(Debug)]
 pub struct Verdict(Value);
 
+/// What the driver has at a moment, as the lab counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Pool blocks that it has not freed.
+    pub blocks: u64,
+    /// Threads that it has started and that have not ended.
+    pub threads: u64,
+}
+
 impl Machine {
     /// Boots a machine with these options of `rundown-lab serve`, and waits until the device has started.
     ///
@@ -122,8 +131,13 @@ impl Machine {
 
     /// Closes a handle; the NTSTATUS.
     pub fn close(&mut self, handle: Handle) -> u32 {
-        let ticket = self.say(&format!("close {}", handle.0));
+        let ticket = self.send_close(handle);
         self.outcome(ticket).0
+    }
+
+    /// As [`close`](Self::close), without waiting for the answer.
+    pub fn send_close(&mut self, handle: Handle) -> Ticket {
+        self.say(&format!("close {}", handle.0))
     }
 
     /// Sends a request without waiting for its answer.
@@ -219,8 +233,34 @@ impl Machine {
 
     /// Says something that has no answer of bytes; the NTSTATUS.
     pub fn command(&mut self, text: &str) -> u32 {
-        let ticket = self.say(text);
+        let ticket = self.send_command(text);
         self.outcome(ticket).0
+    }
+
+    /// As [`command`](Self::command), without waiting for the answer.
+    pub fn send_command(&mut self, text: &str) -> Ticket {
+        self.say(text)
+    }
+
+    /// What the driver has at this moment.
+    ///
+    /// # Panics
+    /// When the lab answers something else.
+    pub fn held(&mut self) -> Held {
+        let ticket = self.say("at 0 nothing");
+        let (status, output) = self.outcome(ticket);
+        let bytes = unhex(&output);
+        // Creations, calls, live pool blocks, live threads.
+        let number = |index: usize| {
+            bytes
+                .get(index * 8..)?
+                .first_chunk()
+                .map(|word| u64::from_le_bytes(*word))
+        };
+        match (status, number(2), number(3)) {
+            (SUCCESS, Some(blocks), Some(threads)) => Held { blocks, threads },
+            _ => panic!("\"{output}\" is not what was seen"),
+        }
     }
 
     /// Quits, and returns the verdict.

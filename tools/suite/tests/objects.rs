@@ -4,10 +4,10 @@ mod common;
 
 use common::Objects as _;
 use rundown_abi::{
-    ObjectCreate, ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest, ObjectPhase, ObjectQuery,
-    ObjectState, ObjectWaited, Refusal, WaitEnd, ioctl, limits,
+    ObjectCounted, ObjectCreate, ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest, ObjectPhase,
+    ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, Refusal, WaitEnd, ioctl, limits,
 };
-use rundown_suite::{CANCELLED, Machine, SUCCESS};
+use rundown_suite::{CANCELLED, INVALID_HANDLE, Machine, SUCCESS};
 
 const NATIVE: [ObjectKind; 2] = [ObjectKind::Native, ObjectKind::NativeCacheAware];
 
@@ -364,11 +364,11 @@ fn caps_have_their_own_refusals() {
     machine.state_once_waiting(other, held);
     assert_eq!(machine.close(handle), SUCCESS);
     for wait in &waits[1..] {
-        // By the close: the framework cancels what pends, unless the wait was quicker.
-        assert!(matches!(
+        assert_eq!(
             machine.answer::<ObjectWaited>(*wait),
-            Ok(_) | Err(CANCELLED)
-        ));
+            Err(CANCELLED),
+            "the close ends it"
+        );
     }
     machine.release(other, held, 1).unwrap();
     machine.answer::<ObjectWaited>(wait).unwrap();
@@ -435,10 +435,7 @@ fn a_wait_ends_by_cancel_close_and_death() {
         let wait = machine.send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &ObjectQuery::new(object));
         machine.state_once_waiting(handle, object);
         assert_eq!(machine.close(handle), SUCCESS);
-        assert!(matches!(
-            machine.answer::<ObjectWaited>(wait),
-            Ok(_) | Err(CANCELLED)
-        ));
+        assert_eq!(machine.answer::<ObjectWaited>(wait), Err(CANCELLED), "{kind:?}");
         // Again, and the process dies below.
         let handle = machine.open();
         let object = machine.create(handle, kind);
@@ -448,6 +445,70 @@ fn a_wait_ends_by_cancel_close_and_death() {
     }
     machine.die().assert_passed();
     println!("{} waits each by cancel, close and death", ObjectKind::ALL.len());
+}
+
+/// The last releases and the close of the handle at the same time, in each order: a wait succeeds exactly when its release
+/// came first, and is cancelled otherwise.
+#[test]
+fn a_close_races_with_the_last_release() {
+    for mode in ["smp", "chaos"] {
+        close_against_release(mode, 1_000);
+    }
+}
+
+fn close_against_release(mode: &str, points: usize) {
+    let mut machine = Machine::boot(&["--cpus", "2", "--mode", mode, "--seed", "1"]);
+    let mut count = [0; 2];
+    for round in 0..points / ObjectKind::ALL.len() {
+        let handle = machine.open();
+        let waits = ObjectKind::ALL.iter().map(|&kind| {
+            let object = machine.create(handle, kind);
+            machine.acquire(handle, object, 1).unwrap();
+            let query = ObjectQuery::new(object);
+            (
+                object,
+                machine.send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &query),
+            )
+        });
+        let waits: Vec<_> = waits.collect();
+        for (object, _) in &waits {
+            machine.state_once_waiting(handle, *object);
+        }
+        let mut close = None;
+        let mut releases = Vec::new();
+        for (index, (object, _)) in waits.iter().enumerate() {
+            if index == round % (waits.len() + 1) {
+                close = Some(machine.send_close(handle));
+            }
+            let release = ObjectRelease::new(*object, 1);
+            releases.push(machine.send::<ObjectCounted>(handle, ioctl::OBJECT_RELEASE, &release));
+        }
+        let close = close.unwrap_or_else(|| machine.send_close(handle));
+        for ((release, (_, wait)), kind) in releases.into_iter().zip(waits).zip(ObjectKind::ALL) {
+            let released = machine.answer::<ObjectCounted>(release);
+            let waited = machine.answer::<ObjectWaited>(wait);
+            let what = format!("{mode}, round {round}, {kind:?}: {released:?}, {waited:?}");
+            match released {
+                Ok(counted) => {
+                    assert_eq!(counted.outstanding, 0, "{what}");
+                    assert!(waited.is_ok(), "{what}");
+                    count[0] += 1;
+                }
+                Err(status) => {
+                    // The handle was gone before the request was sent, or before it was carried out.
+                    let late = [INVALID_HANDLE, Refusal::NoSuchObject.status()];
+                    assert!(late.contains(&status), "{what}");
+                    assert_eq!(waited, Err(CANCELLED), "{what}");
+                    count[1] += 1;
+                }
+            }
+        }
+        assert_eq!(machine.answer_raw(close), Ok(Vec::new()));
+    }
+    machine.quit().assert_passed();
+    let [succeeded, cancelled] = count;
+    assert!(succeeded > 0 && cancelled > 0, "{mode}: {count:?}");
+    println!("{mode}: {points} waits, {succeeded} ended by a release, {cancelled} cancelled by the close");
 }
 
 #[test]

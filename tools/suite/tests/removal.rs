@@ -2,12 +2,15 @@
 
 mod common;
 
-use common::Objects as _;
+#[path = "common/stress.rs"]
+mod stress;
+
+use common::{Objects as _, protocol};
 use rundown_abi::{
-    ConformanceResult, ConformanceRun, Info, InfoRequest, InteropResult, InteropRun, ObjectCreate,
-    ObjectCreated, ObjectKind, ObjectQuery, ObjectState, ObjectWaited, Pair, Pairing, Refusal, ioctl,
+    Arm, ObjectKind, ObjectQuery, ObjectState, ObjectWaited, Refusal, StressStart, StressStarted, ioctl,
 };
-use rundown_suite::{Machine, SUCCESS};
+use rundown_suite::{Handle, Machine, SUCCESS, refusal};
+use stress::Stress as _;
 
 /// `STATUS_DEVICE_BUSY`.
 const DEVICE_BUSY: u32 = 0x8000_0011;
@@ -63,44 +66,94 @@ fn a_surprise_ends_waits_and_refuses_what_comes_after() {
         );
     }
     for handle in handles {
-        let query = ObjectQuery::new(last);
-        let create = ObjectCreate::new(ObjectKind::Ours, false);
-        let refused = [
-            machine
-                .ask::<ObjectCreated>(handle, ioctl::OBJECT_CREATE, &create)
-                .map(drop),
-            machine
-                .ask::<ObjectState>(handle, ioctl::OBJECT_STATE, &query)
-                .map(drop),
-            machine.release(handle, last, 1).map(drop),
-            machine.wait_to_end(handle, last).map(drop),
-            machine
-                .ask::<ConformanceResult>(
-                    handle,
-                    ioctl::CONFORMANCE_RUN,
-                    &ConformanceRun::new(Pair::Plain, 1, 1),
-                )
-                .map(drop),
-            machine
-                .ask::<InteropResult>(
-                    handle,
-                    ioctl::INTEROP_RUN,
-                    &InteropRun::new(Pairing::OursAcquiresNativeReleases, 1, 1),
-                )
-                .map(drop),
-        ];
-        assert!(
-            refused.iter().all(|refusal| *refusal == Err(Refusal::Removed)),
-            "{refused:?}"
-        );
-        // What only tells is told.
-        machine
-            .ask::<Info>(handle, ioctl::QUERY_INFO, &InfoRequest::new())
-            .unwrap();
+        every_request_is_refused(&mut machine, handle, last);
     }
     assert!(machine.try_open("rw").is_err(), "the interface is gone");
     assert_eq!(machine.close(handles[0]), SUCCESS);
     // The other handle is closed by the end of the process; IRP_MN_REMOVE_DEVICE comes after it.
     machine.quit().assert_passed();
     println!("{} waits ended by a surprise", waits.len());
+}
+
+/// The device is gone: requests are told so, but for those that only ask what driver and machine are.
+fn every_request_is_refused(machine: &mut Machine, handle: Handle, object: u64) {
+    for (code, input, room) in protocol(object, 1) {
+        let ticket = machine.send_raw(handle, code, &input, room);
+        let status = machine.answer_raw(ticket).err();
+        if [ioctl::QUERY_INFO, ioctl::QUERY_CODE].contains(&code) {
+            assert_eq!(status, None, "{code:#x} only tells");
+        } else {
+            assert_eq!(status, Some(Refusal::Removed.status()), "{code:#x}");
+        }
+    }
+}
+
+/// A run that lasts longer than the test.
+fn long(threads: u32) -> StressStart {
+    StressStart::storm(Arm::Ours, threads, 600_000)
+}
+
+#[test]
+fn a_surprise_ends_a_run() {
+    let mut machine = Machine::boot(&["--cpus", "2"]);
+    let [starter, other] = [machine.open(), machine.open()];
+    let run = machine.start(starter, &long(4)).unwrap();
+    while machine.result(starter, run).unwrap().generations == 0 {}
+    assert!(machine.held().threads > 0);
+    assert_eq!(machine.command("surprise-remove"), SUCCESS);
+    assert_eq!(machine.held().threads, 0, "its threads are gone with the device");
+    for handle in [starter, other] {
+        every_request_is_refused(&mut machine, handle, 1);
+    }
+    assert_eq!(machine.held().threads, 0, "nothing was started");
+    machine.quit().assert_passed();
+}
+
+/// Starts that are under way when the device goes, before it and behind it.
+#[test]
+fn a_start_races_with_a_surprise() {
+    const BOOTS: u32 = 12;
+    let mut count = [0; 2];
+    for boot in 1..=BOOTS {
+        let seed = boot.to_string();
+        let mut machine = Machine::boot(&["--cpus", "2", "--mode", "chaos", "--seed", &seed]);
+        let handles = [machine.open(), machine.open(), machine.open()];
+        let send = |machine: &mut Machine, number| {
+            handles.map(|handle| {
+                let start = StressStart {
+                    seed: number,
+                    ..long(2)
+                };
+                (
+                    handle,
+                    machine.send::<StressStarted>(handle, ioctl::STRESS_START, &start),
+                )
+            })
+        };
+        let before = (0..boot % 4)
+            .map(|number| send(&mut machine, number.into()))
+            .collect::<Vec<_>>();
+        let surprise = machine.send_command("surprise-remove");
+        let behind = (0..6)
+            .map(|number| send(&mut machine, number))
+            .collect::<Vec<_>>();
+        assert_eq!(machine.answer_raw(surprise), Ok(Vec::new()));
+        for (handle, ticket) in before.into_iter().chain(behind).flatten() {
+            match machine.answer::<StressStarted>(ticket).map_err(refusal) {
+                Ok(_) => count[0] += 1,
+                Err(Refusal::Removed) => count[1] += 1,
+                Err(Refusal::Busy) => {}
+                Err(other) => panic!("{handle:?}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            machine.held().threads,
+            0,
+            "boot {boot}: a run outlived the device"
+        );
+        machine.quit().assert_passed();
+    }
+    let [started, removed] = count;
+    assert!(started > 0 && removed > 0, "{count:?}");
+    println!("{started} runs started before the surprise and ended by it, {removed} starts refused");
 }

@@ -7,10 +7,12 @@ const SCRIPT: &str = include_str!("../../xtask/sweeps/rundown.script");
 
 #[test]
 fn every_request_of_the_sweeps_is_accepted() {
-    let steps: Vec<&str> = SCRIPT.lines().filter(|line| !line.starts_with('#')).collect();
-    let played = play(&["--cpus", "2"], SCRIPT);
+    // The sweeps close the handle behind the script.
+    let script = format!("{SCRIPT}close $1\n");
+    let steps: Vec<&str> = script.lines().filter(|line| !line.starts_with('#')).collect();
+    let played = play(&["--cpus", "2"], &script);
     played.verdict.assert_passed();
-    // The last wait is the one that the end of the handle ends.
+    // The last wait is the one that the close of the handle ends.
     let ended_by_the_end = steps.iter().rposition(|step| step.starts_with('&'));
     for (index, step) in steps.iter().enumerate() {
         let expected = if Some(index) == ended_by_the_end {

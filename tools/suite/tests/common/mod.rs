@@ -3,11 +3,14 @@
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
 use rundown_abi::{
+    Arm, Code, CodeQuery, ConformanceResult, ConformanceRun, Info, InfoRequest, InteropResult, InteropRun,
     ObjectAcquire, ObjectCounted, ObjectCreate, ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest,
-    ObjectPhase, ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, Refusal, ioctl,
+    ObjectPhase, ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, Pair, Pairing, Refusal,
+    StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart, StressStarted, StressTurns,
+    StressTurnsQuery, ioctl,
 };
 use rundown_suite::{Handle, Machine};
-use zerocopy::IntoBytes;
+use zerocopy::{Immutable, IntoBytes};
 
 /// What a client does with objects.
 pub(crate) trait Objects {
@@ -78,42 +81,51 @@ impl Objects for Machine {
     }
 }
 
-/// Each request about objects, valid, with the size of its answer.
-pub(crate) fn every_request(object: u64) -> Vec<(u32, Vec<u8>, usize)> {
+/// A valid request: its code, its bytes, and the size of its answer.
+pub(crate) type Sample = (u32, Vec<u8>, usize);
+
+fn sample<A>(code: u32, request: &(impl IntoBytes + Immutable)) -> Sample {
+    (code, request.as_bytes().to_vec(), size_of::<A>())
+}
+
+/// Each request about objects, valid.
+pub(crate) fn every_request(object: u64) -> Vec<Sample> {
     let query = ObjectQuery::new(object);
     vec![
-        (
-            ioctl::OBJECT_LIMITS,
-            ObjectLimitsRequest::new().as_bytes().to_vec(),
-            size_of::<ObjectLimits>(),
-        ),
-        (
-            ioctl::OBJECT_CREATE,
-            ObjectCreate::new(ObjectKind::Ours, false).as_bytes().to_vec(),
-            size_of::<ObjectCreated>(),
-        ),
-        (
-            ioctl::OBJECT_ACQUIRE,
-            ObjectAcquire::new(object, 1).as_bytes().to_vec(),
-            size_of::<ObjectCounted>(),
-        ),
-        (
-            ioctl::OBJECT_RELEASE,
-            ObjectRelease::new(object, 1).as_bytes().to_vec(),
-            size_of::<ObjectCounted>(),
-        ),
-        (
-            ioctl::OBJECT_WAIT,
-            query.as_bytes().to_vec(),
-            size_of::<ObjectWaited>(),
-        ),
-        (ioctl::OBJECT_COMPLETED, query.as_bytes().to_vec(), 0),
-        (ioctl::OBJECT_REINITIALIZE, query.as_bytes().to_vec(), 0),
-        (
-            ioctl::OBJECT_STATE,
-            query.as_bytes().to_vec(),
-            size_of::<ObjectState>(),
-        ),
-        (ioctl::OBJECT_DESTROY, query.as_bytes().to_vec(), 0),
+        sample::<ObjectLimits>(ioctl::OBJECT_LIMITS, &ObjectLimitsRequest::new()),
+        sample::<ObjectCreated>(ioctl::OBJECT_CREATE, &ObjectCreate::new(ObjectKind::Ours, false)),
+        sample::<ObjectCounted>(ioctl::OBJECT_ACQUIRE, &ObjectAcquire::new(object, 1)),
+        sample::<ObjectCounted>(ioctl::OBJECT_RELEASE, &ObjectRelease::new(object, 1)),
+        sample::<ObjectWaited>(ioctl::OBJECT_WAIT, &query),
+        sample::<()>(ioctl::OBJECT_COMPLETED, &query),
+        sample::<()>(ioctl::OBJECT_REINITIALIZE, &query),
+        sample::<ObjectState>(ioctl::OBJECT_STATE, &query),
+        sample::<()>(ioctl::OBJECT_DESTROY, &query),
     ]
 }
+
+/// Each request of the protocol, valid: about this object and this run, or such as need neither.
+pub(crate) fn protocol(object: u64, run: u64) -> Vec<Sample> {
+    let query = StressQuery::new(run);
+    let others = [
+        sample::<Info>(ioctl::QUERY_INFO, &InfoRequest::new()),
+        sample::<Code>(ioctl::QUERY_CODE, &CodeQuery::new(ObjectKind::Ours)),
+        sample::<StressStarted>(ioctl::STRESS_START, &StressStart::storm(Arm::Ours, 2, 100)),
+        sample::<StressResult>(ioctl::STRESS_RESULT, &query),
+        sample::<StressArmResult>(ioctl::STRESS_ARM, &StressArmQuery::new(run, Arm::Ours)),
+        sample::<StressTurns>(ioctl::STRESS_TURNS, &StressTurnsQuery::new(run, 0)),
+        sample::<()>(ioctl::STRESS_STOP, &query),
+        sample::<ConformanceResult>(ioctl::CONFORMANCE_RUN, &ConformanceRun::new(Pair::Plain, 1, 1)),
+        sample::<InteropResult>(
+            ioctl::INTEROP_RUN,
+            &InteropRun::new(Pairing::OursAcquiresNativeReleases, 1, 1),
+        ),
+    ];
+    let all: Vec<Sample> = every_request(object).into_iter().chain(others).collect();
+    let documented = DOCUMENT.lines().filter(|line| line.contains(" | 0x8052")).count();
+    assert_eq!(all.len(), documented, "each request of docs/ioctl.md");
+    all
+}
+
+/// The document of the protocol.
+const DOCUMENT: &str = include_str!("../../../../docs/ioctl.md");
