@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The driver that tests the lab's framework: a KMDF 1.31 client without headers, so that layouts and indices are a second
- * opinion on lab/wdf's (sources: the public headers of KMDF 1.31, wdm.h). One control code per case; `framework.rs`
- * beside this folder builds it and knows what each case must come to.
+ * opinion on lab/wdf's (sources: the public headers of KMDF 1.31, wdm.h). One control code per case; `main.rs`
+ * beside it builds it and knows what each case must come to.
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -99,7 +99,7 @@ typedef struct {
     void *D0Entry, *D0EntryPost, *D0Exit, *D0ExitPre, *Prepare, *Release, *SelfCleanup, *SelfFlush, *SelfInit, *SelfSuspend,
         *SelfRestart, *Surprise, *QueryRemove, *QueryStop, *Usage, *Relations, *UsageEx;
 } PNP_CALLBACKS;
-typedef struct { u32 Size; void *Func; u32 Period; u8 Serialize; u32 Delay; u64 HighResolution; } TIMER_CONFIG;
+typedef struct { u32 Size; void *Func; u32 Period; u8 Serialize; u32 Delay, Padding; u8 HighResolution; } TIMER_CONFIG;
 typedef struct { u32 Size; void *Func; u8 Serialize; } DEFERRED_CONFIG;
 _Static_assert(sizeof(ATTRIBUTES) == 56 && sizeof(CONTEXT_TYPE) == 40 && sizeof(DRIVER_CONFIG) == 32, "objects");
 _Static_assert(sizeof(FILE_CONFIG) == 40 && sizeof(QUEUE_CONFIG) == 96 && sizeof(PNP_CALLBACKS) == 144, "devices");

@@ -1,10 +1,13 @@
 //! Boots the lab with a driver that uses, and misuses, the framework. Not part of a plain `cargo test`, since it needs the lab's kernel:
 //! `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test framework`.
 //!
-//! The driver is `framework/driver.c`, built here by clang, llvm-dlltool and lld-link (version 19 as everywhere, or what `CLANG`, `LLVM_DLLTOOL`
-//! and `LLD_LINK` name).
+//! The driver is `driver.c` in this folder ([`build`]).
 
+mod bind;
+mod build;
+#[path = "../client/mod.rs"]
 mod client;
+#[path = "../offences/mod.rs"]
 mod offences;
 
 use client::{Ended, Lab, serve};
@@ -17,77 +20,10 @@ use std::sync::OnceLock;
 const INTERFACE: &str = "11223344-5566-7788-0102-030405060708";
 const CANCELLED: u32 = 0xC000_0120;
 
-/// Runs a build tool, which must succeed.
-fn tool(variable: &str, default: &str, arguments: &[&str]) {
-    let program = std::env::var(variable).unwrap_or_else(|_| default.into());
-    let output = Command::new(&program).args(arguments).output();
-    let output =
-        output.unwrap_or_else(|e| panic!("{program} cannot be started ({variable} may name another): {e}"));
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// The test driver, built once; its INF and PDB lie beside it.
 fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/framework");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("framework");
-        std::fs::create_dir_all(&folder).expect("cargo's folder for tests can be written");
-        let source = |name: &str| sources.join(name).display().to_string();
-        let built = |name: &str| folder.join(name).display().to_string();
-        tool(
-            "CLANG",
-            "clang-19",
-            &[
-                "--target=x86_64-pc-windows-msvc",
-                "-c",
-                "-O1",
-                "-g",
-                "-gcodeview",
-                "-ffreestanding",
-                "-fasynchronous-unwind-tables",
-                "-fno-stack-protector",
-                "-fshort-wchar",
-                "-Wall",
-                "-Wno-unused-function",
-                "-Werror",
-                "-o",
-                &built("driver.obj"),
-                &source("driver.c"),
-            ],
-        );
-        for module in ["ntoskrnl", "wdfldr"] {
-            let (definition, library) = (source(&format!("{module}.def")), built(&format!("{module}.lib")));
-            tool(
-                "LLVM_DLLTOOL",
-                "llvm-dlltool-19",
-                &["-m", "i386:x86-64", "-d", &definition, "-l", &library],
-            );
-        }
-        tool(
-            "LLD_LINK",
-            "lld-link-19",
-            &[
-                "/DRIVER",
-                "/SUBSYSTEM:NATIVE",
-                "/SECTION:INIT,ERD",
-                "/ENTRY:DriverEntry",
-                "/NODEFAULTLIB",
-                "/DEBUG",
-                &format!("/OUT:{}", built("driver.sys")),
-                &format!("/PDB:{}", built("driver.pdb")),
-                &built("driver.obj"),
-                &built("ntoskrnl.lib"),
-                &built("wdfldr.lib"),
-            ],
-        );
-        std::fs::copy(sources.join("driver.inf"), folder.join("driver.inf")).expect("as above");
-        folder.join("driver.sys")
-    })
+    DRIVER.get_or_init(|| build::driver("driver", "driver", &[]))
 }
 
 fn with_driver(mode: &str) -> Command {
