@@ -43,6 +43,16 @@ pub struct ContextType {
     pub get_unique: u64,
 }
 
+/// `WDF_OBJECT_CONTEXT_TYPE_INFO` as KMDF 1.0 had it; a [`ContextType`] begins with it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfobject.h's")]
+pub struct FirstContextType {
+    pub size: u32,
+    pub name: u64,
+    pub context_size: u64,
+}
+
 /// `WDF_IO_QUEUE_CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -230,6 +240,11 @@ as_published!(ContextType, 40, "wdfobject.h:183":
     unique_type: pointer at 24,
     get_unique: pointer at 32,
 );
+as_published!(FirstContextType, 24, "src/framework/shared/inc/private/common/fxmin.hpp:153":
+    size: value 4 at 0,
+    name: pointer at 8,
+    context_size: value 8 at 16,
+);
 as_published!(QueueConfig, 96, "wdfio.h:387":
     size: value 4 at 0,
     dispatch_type: value 4 at 4,
@@ -373,3 +388,10 @@ pub const TRI_STATE_FALSE: u32 = 0;
 pub const FILE_CLASS_NOT_REQUIRED: u32 = 1;
 /// The flag that makes them optional.
 pub const FILE_CLASS_OPTIONAL: u32 = 0x8000_0000;
+
+/// `WDF_DEVICE_IO_TYPE`: the sender's own addresses.
+pub const IO_NEITHER: u32 = 1;
+/// A copy in pool.
+pub const IO_BUFFERED: u32 = 2;
+/// An MDL.
+pub const IO_DIRECT: u32 = 3;

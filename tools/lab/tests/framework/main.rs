@@ -9,6 +9,7 @@ mod build;
 mod client;
 #[path = "../offences/mod.rs"]
 mod offences;
+mod rules;
 
 use client::{Ended, Lab, serve};
 use offences::FRAMEWORK;
@@ -137,7 +138,7 @@ fn objects_are_cleaned_up_children_first_and_destroyed_with_the_last_reference()
             .collect();
         assert_eq!(
             (status, String::from_utf8(bytes).unwrap().as_str()),
-            (0, "dcbaDCA|B")
+            (0, "cbdaCDA|B")
         );
         session.quit();
     }
@@ -263,6 +264,29 @@ fn closing_a_handle_cancels_what_waits_for_it() {
     session.quit();
 }
 
+/// The driver hears of the close before the framework cancels what the handle still has: what it completes then was not cancelled.
+#[test]
+fn a_driver_cleans_up_before_the_queues_are_flushed() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        let other = session.lab.open(&format!("open {INTERFACE} r user"));
+        let line = format!("ioctl {other} {:#x} 0 -", code(0x801));
+        let waiting: Vec<u32> = (0..2).map(|_| session.lab.send(&line)).collect();
+        // They may still be on their way to the queue: the close is then the later one.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(session.ask(0x810, 0, "-").0, 0);
+        assert_eq!(session.lab.ask(&format!("close {other}")).0, 0);
+        let mut answers: Vec<u32> = waiting.iter().map(|&id| session.lab.answer(id).0).collect();
+        answers.sort_unstable();
+        assert_eq!(
+            answers,
+            [0, CANCELLED],
+            "the driver takes one, and the flush the other"
+        );
+        session.quit();
+    }
+}
+
 #[test]
 fn plug_and_play_callbacks_come_in_the_documented_order() {
     let start = ["Prepare", "D0Entry", "D0EntryPost", "SelfInit"];
@@ -323,8 +347,11 @@ fn misuse_is_found() {
         }
         if function == 0x900 {
             // The whole way: the driver by its unwind tables and PDB, the kernel by its own.
-            let [complete, present] =
-                ["driver!Complete [", "nt!rundown_lab_wdf::queue::present ["].map(|f| ended.errors.find(f));
+            let [complete, present] = [
+                "driver!Complete [",
+                "nt!rundown_lab_wdf::queue::events::present [",
+            ]
+            .map(|f| ended.errors.find(f));
             assert!(complete.is_some() && complete < present, "{}", ended.errors);
         }
         // The driver is not on the stack of what is found later.
@@ -343,6 +370,9 @@ fn misuse(function: u32) -> Ended {
     let line = session.line(function, 4, "01020304");
     let id = session.lab.send(&line);
     // The machine may be dead before the quit arrives, which is the point; or the request is never answered, which is one, too.
+    session.lab.settle(id, std::time::Duration::from_secs(2));
+    // Some do it when the next handle is opened.
+    let id = session.lab.send(&format!("open {INTERFACE} rw"));
     session.lab.settle(id, std::time::Duration::from_secs(2));
     session.lab.send("quit");
     let _ = session.lab.child.wait();
