@@ -3,7 +3,7 @@
 use crate::init::Init;
 use crate::layout::{FILE_CLASS_NOT_REQUIRED, FILE_CLASS_OPTIONAL, ObjectAttributes};
 use crate::lock::Serial;
-use crate::object::{self, Body, Kind, Object};
+use crate::object::{self, Allowed, Body, Kind, Object};
 use crate::table::Slot;
 use crate::violation::{require, routine};
 use crate::{driver, pnp, queue, request};
@@ -74,6 +74,20 @@ impl Device {
         routed.or_else(|| self.default_queue.lock().clone())
     }
 
+    /// Whether a queue is the default one.
+    pub fn is_default(&self, queue: &Object) -> bool {
+        self.default_queue
+            .lock()
+            .as_ref()
+            .is_some_and(|default| default.handle() == queue.handle())
+    }
+
+    /// A queue is deleted.
+    pub fn forget_queue(&self, queue: &Object) {
+        self.queues.lock().retain(|own| own.handle() != queue.handle());
+        self.routes.lock().retain(|_, own| own.handle() != queue.handle());
+    }
+
     /// Makes a new queue the default one.
     ///
     /// # Errors
@@ -117,13 +131,13 @@ unsafe extern "win64" fn create(
     // SAFETY: the declaration: a pointer to a PWDFDEVICE_INIT.
     let address = unsafe { require(init_pointer, "DeviceInit").read() };
     // SAFETY: the declaration: attributes or none.
-    let attributes = match unsafe { object::attributes(attributes) } {
-        Ok(attributes) => attributes,
-        Err(status) => return status,
-    };
-    if attributes.is_some_and(|attributes| attributes.parent != 0) {
-        // A device hangs below its driver, always.
-        return status::INVALID_PARAMETER;
+    let attributes =
+        match unsafe { object::attributes(attributes, Allowed::NO_PARENT.and_level().and_scope()) } {
+            Ok(attributes) => attributes,
+            Err(status) => return status,
+        };
+    if Init::has_security_without_name(address) {
+        return status::INVALID_SECURITY_DESCR;
     }
     match try_create(address, attributes.as_ref()) {
         Ok(device) => {
@@ -277,7 +291,8 @@ unsafe extern "win64" fn enqueue_request(_globals: u64, device: u64, handle: u64
     let device = object::find(device, Kind::Device);
     let request = object::find(handle, Kind::Request);
     request::require_owner(&request, request::Owner::Driver);
-    queue::route(&device, &request)
+    request::require_in_caller_context(&request);
+    queue::route(&device, &request).err().unwrap_or(status::SUCCESS)
 }
 
 /// `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.

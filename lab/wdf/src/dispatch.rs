@@ -5,10 +5,6 @@ use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
 use rundown_lab_kernel::status;
 
-/// `IRP_MJ_READ`, `IRP_MJ_WRITE`.
-const READ: u8 = 3;
-const WRITE: u8 = 4;
-
 /// What `WdfDriverCreate` puts into the driver object.
 ///
 /// # Safety
@@ -22,7 +18,9 @@ pub unsafe extern "win64" fn dispatch(device: u64, irp: u64) -> i32 {
         major::CREATE => file::create(&device, irp),
         major::CLEANUP => file::cleanup(&device, irp),
         major::CLOSE => file::close(&device, irp),
-        READ | WRITE | major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => queue::arrive(&device, irp),
+        major::READ | major::WRITE | major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
+            queue::arrive(&device, irp)
+        }
         _ => complete(irp, status::INVALID_DEVICE_REQUEST),
     }
 }

@@ -3,14 +3,13 @@
 use crate::call::invoke;
 use crate::init::Init;
 use crate::layout::{DriverConfig, ObjectAttributes};
-use crate::object::{self, Body, Kind, Object};
+use crate::object::{self, Allowed, Body, Kind, Object};
 use crate::table::Slot;
 use crate::violation::require;
 use crate::{device, dispatch, loader, pnp};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use rundown_lab_kernel::bug::code;
 use rundown_lab_kernel::io::object::DriverObject;
 use rundown_lab_kernel::io::registry;
 use rundown_lab_kernel::ke::thread;
@@ -37,6 +36,10 @@ static SERVICE: IrqLock<String> = IrqLock::new(String::new());
 /// `WDF_DRIVER_CONFIG.DriverInitFlags`.
 const NON_PNP_DRIVER: u32 = 1;
 const NO_DISPATCH_OVERRIDE: u32 = 2;
+const COMPANION: u32 = 4;
+/// `'Ddk '`, which stands for no tag (fxdriverapi.cpp:217), and the framework's own.
+const NO_TAG: u32 = u32::from_le_bytes(*b"Ddk ");
+const FRAMEWORK_TAG: u32 = u32::from_le_bytes(*b"FxDr");
 
 /// The driver's object, once it has one: the default parent of everything.
 pub fn object() -> Option<Arc<Object>> {
@@ -50,6 +53,22 @@ pub fn bound(service: &str) {
     let length = service.len().min(name.len() - 1);
     name[..length].copy_from_slice(&service.as_bytes()[..length]);
     loader::globals().name.set(name);
+}
+
+/// The tag of a driver that names none: the first four letters of its service, "wdf" left out (fxdriver.cpp:293).
+fn tag_of(service: &str) -> u32 {
+    let name = service.as_bytes();
+    let prefixed = name
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"wdf"));
+    let name = if prefixed { &name[3..] } else { name };
+    if name.len() <= 2 {
+        return FRAMEWORK_TAG;
+    }
+    let mut tag = FRAMEWORK_TAG.to_le_bytes();
+    let length = name.len().min(tag.len());
+    tag[..length].copy_from_slice(&name[..length]);
+    u32::from_le_bytes(tag)
 }
 
 /// The loader takes the framework away: what a failed `DriverEntry` left behind goes.
@@ -78,6 +97,12 @@ unsafe extern "win64" fn create(
     if config.size as usize != size_of::<DriverConfig>() {
         return status::INFO_LENGTH_MISMATCH;
     }
+    if config.driver_init_flags & !(NON_PNP_DRIVER | NO_DISPATCH_OVERRIDE | COMPANION) != 0 {
+        return status::INVALID_PARAMETER;
+    }
+    if object().is_some() {
+        return status::DRIVER_INTERNAL_ERROR;
+    }
     if config.driver_init_flags & NON_PNP_DRIVER != 0 {
         rundown_lab_kernel::log!("log: WdfDriverCreate: non-PnP drivers are not supported by the lab");
         return status::NOT_SUPPORTED;
@@ -88,30 +113,33 @@ unsafe extern "win64" fn create(
         );
         return status::NOT_SUPPORTED;
     }
-    if object().is_some() {
-        return status::OBJECT_NAME_COLLISION;
-    }
     // SAFETY: the declaration: the driver object, which stays.
     let wdm: &'static DriverObject = unsafe { &*require(wdm, "DriverObject") };
     // SAFETY: the declaration: a valid UNICODE_STRING.
     let path = unsafe { &*require(registry_path, "RegistryPath") };
     // SAFETY: as above.
     let path = unsafe { path.to_text() };
-    object::set_tag(config.driver_pool_tag);
+    let tag = match config.driver_pool_tag {
+        0 | NO_TAG => tag_of(&SERVICE.lock()),
+        tag => tag,
+    };
+    object::set_tag(tag);
+    loader::globals().tag.set(tag);
     let registry_path = path.encode_utf16().chain([0]).collect();
     // SAFETY: the declaration: attributes or none.
-    let driver = unsafe { object::attributes(attributes) }.and_then(|attributes| {
-        object::create(
-            Kind::Driver,
-            attributes.as_ref(),
-            None,
-            Body::Driver(Driver {
-                wdm,
-                config,
-                registry_path,
-            }),
-        )
-    });
+    let driver = unsafe { object::attributes(attributes, Allowed::NO_PARENT.and_level().and_scope()) }
+        .and_then(|attributes| {
+            object::create(
+                Kind::Driver,
+                attributes.as_ref(),
+                None,
+                Body::Driver(Driver {
+                    wdm,
+                    config,
+                    registry_path,
+                }),
+            )
+        });
     if let Ok(driver) = &driver {
         *CURRENT.lock() = Some(driver.clone());
         // SAFETY: a driver object names its extension.
@@ -142,14 +170,9 @@ unsafe extern "win64" fn add_device(_driver: u64, physical: u64) -> i32 {
     match created {
         Some(device) if !status::is_success(status) => pnp::delete(&device),
         Some(device) => device::finish_initializing(&device),
-        None if status::is_success(status) => {
-            rundown_lab_kernel::bug::bugcheck(
-                code::WDF_VIOLATION,
-                [code::wdf::RULE, driver.handle(), 0, 0],
-                format_args!("EvtDriverDeviceAdd returned {status:#010x} and has created no device"),
-            );
-        }
-        None => {}
+        None => rundown_lab_kernel::log!(
+            "log: EvtDriverDeviceAdd returned {status:#010x} and has created no device"
+        ),
     }
     status
 }

@@ -53,6 +53,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
         Ok(request) => {
             irp::mark_pending(irp);
             request::give_to_driver(&request, None);
+            request.request().present();
             let arguments = [device.handle(), request.handle(), file.handle(), 0, 0];
             invoke("EvtDeviceFileCreate", config.evt_device_file_create, arguments);
             status::PENDING
@@ -75,16 +76,17 @@ pub fn forget(file: &Arc<Object>) {
     file.delete();
 }
 
-/// `IRP_MJ_CLEANUP`: the driver is told, then what the file still has in queues is cancelled (`fxpkggeneral.cpp:1649` and
-/// `:1668` of the published framework).
+/// `IRP_MJ_CLEANUP`: the driver is told, then what the file still has in queues is cancelled (fxpkggeneral.cpp:1649, :1668). The latter
+/// goes by NT's file object, since a driver need not want the framework's.
 pub fn cleanup(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     let body = device.device();
     if let Some(file) = of(body, irp) {
         let callback = body.init.files.map_or(0, |files| files.evt_file_cleanup);
         invoke("EvtFileCleanup", callback, [file.handle(), 0, 0, 0, 0]);
-        for queue in body.queues.lock().clone() {
-            queue::cancel_of_file(&queue, &file);
-        }
+    }
+    let wdm = irp::current(irp).file_object.get() as u64;
+    for queue in body.queues.lock().clone() {
+        queue::cancel_of_file(&queue, wdm);
     }
     dispatch::complete(irp, status::SUCCESS)
 }

@@ -1,9 +1,9 @@
 //! `WDFDEVICE_INIT`: what a driver says about a device before it is created.
 
-use crate::layout::{FileConfig, ObjectAttributes, PnpCallbacks};
-use crate::object::{self, Object};
+use crate::layout::{FileConfig, IO_BUFFERED, ObjectAttributes, PnpCallbacks};
+use crate::object::{self, Allowed, Object};
 use crate::table::Slot;
-use crate::violation::{self, require, routine, violation};
+use crate::violation::{self, check_size, require, routine, violation};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -55,8 +55,6 @@ const STEP: u64 = 0x1000;
 const DEVICE_TYPE: u32 = 0x22;
 /// `FILE_DEVICE_SECURE_OPEN`.
 const SECURE_OPEN: u32 = 0x100;
-/// `WdfDeviceIoBuffered`.
-const IO_BUFFERED: u32 = 2;
 
 static ENTRIES: IrqLock<BTreeMap<u64, Entry>> = IrqLock::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(FIRST);
@@ -93,6 +91,11 @@ impl Init {
     /// `EvtDriverDeviceAdd` is over: the device that was made of it, if one was.
     pub fn finish(address: u64) -> Option<Arc<Object>> {
         ENTRIES.lock().remove(&address)?.device
+    }
+
+    /// Whether it has a security descriptor and no name that the descriptor could be for.
+    pub fn has_security_without_name(address: u64) -> bool {
+        with(address, |entry| entry.security.is_some() && entry.name.is_none())
     }
 
     /// Uses the structure up for `WdfDeviceCreate`: its values, name and security descriptor.
@@ -178,7 +181,8 @@ unsafe extern "win64" fn set_file_object_config(
     let config = unsafe { require(config, "FileObjectConfig").read() };
     check_size("WDF_FILEOBJECT_CONFIG", config.size, size_of::<FileConfig>());
     // SAFETY: the declaration: attributes or none.
-    let attributes = checked(unsafe { object::attributes(attributes) });
+    let attributes =
+        checked(unsafe { object::attributes(attributes, Allowed::NO_PARENT.and_level().and_scope()) });
     with(init, |entry| {
         entry.init.files = Some(config);
         entry.init.file_attributes = attributes;
@@ -190,8 +194,9 @@ unsafe extern "win64" fn set_request_attributes(
     init: u64,
     attributes: *const ObjectAttributes,
 ) {
+    require(attributes, "RequestAttributes");
     // SAFETY: the declaration: attributes.
-    let attributes = checked(unsafe { object::attributes(require(attributes, "RequestAttributes")) });
+    let attributes = checked(unsafe { object::attributes(attributes, Allowed::NO_PARENT) });
     with(init, |entry| entry.init.request_attributes = attributes);
 }
 
@@ -221,21 +226,6 @@ unsafe extern "win64" fn assign_sddl(_globals: u64, init: u64, sddl: *const Unic
     }
     with(init, |entry| entry.security = sddl);
     status::SUCCESS
-}
-
-/// Functions without a result cannot refuse a structure of the wrong size.
-fn check_size(name: &str, given: u32, expected: usize) {
-    if given as usize != expected {
-        violation(
-            violation::RULE,
-            u64::from(given),
-            expected as u64,
-            format_args!(
-                "{}: the {name} says that it has {given} bytes; it has {expected} (use its _INIT function)",
-                routine()
-            ),
-        );
-    }
 }
 
 fn checked(attributes: Result<Option<ObjectAttributes>, i32>) -> Option<ObjectAttributes> {

@@ -43,6 +43,16 @@ pub struct ContextType {
     pub get_unique: u64,
 }
 
+/// `WDF_OBJECT_CONTEXT_TYPE_INFO` as KMDF 1.0 had it; a [`ContextType`] begins with it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfobject.h's")]
+pub struct FirstContextType {
+    pub size: u32,
+    pub name: u64,
+    pub context_size: u64,
+}
+
 /// `WDF_IO_QUEUE_CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -135,9 +145,9 @@ pub struct TimerConfig {
     pub period: u32,
     pub automatic_serialization: u8,
     pub tolerable_delay: u32,
-    /// wdftimer.h aligns the next field to 8.
+    /// wdftimer.h aligns the next field, a BOOLEAN, to 8.
     pub padding: u32,
-    pub high_resolution: u64,
+    pub high_resolution: u8,
 }
 
 /// `WDF_WORKITEM_CONFIG`, and `WDF_DPC_CONFIG`, which has the same shape.
@@ -150,9 +160,9 @@ pub struct DeferredConfig {
     pub automatic_serialization: u8,
 }
 
-/// `WDF_BIND_INFO`, with the fields that `WDF_BIND_INFO2` adds.
+/// `WDF_BIND_INFO`, with the fields that `WDF_BIND_INFO2` adds: all pointers to globals of the client.
 #[repr(C)]
-#[allow(missing_docs, reason = "the fields are the loader's")]
+#[allow(missing_docs, reason = "the fields are fxldr.h's")]
 pub struct BindInfo {
     pub size: u32,
     pub component: *const u16,
@@ -174,24 +184,185 @@ pub const BIND_INFO_1: u32 = 48;
 /// Bytes of a `WDF_BIND_INFO2`.
 pub const BIND_INFO_2: u32 = 88;
 
-const _: () = {
-    assert!(size_of::<DriverConfig>() == 32);
-    assert!(size_of::<ObjectAttributes>() == 56);
-    assert!(offset_of!(ObjectAttributes, context_type) == 48);
-    assert!(size_of::<ContextType>() == 40);
-    assert!(size_of::<QueueConfig>() == 96);
-    assert!(offset_of!(QueueConfig, evt_io_default) == 16);
-    assert!(offset_of!(QueueConfig, presented_requests) == 80);
-    assert!(size_of::<PnpCallbacks>() == 144);
-    assert!(size_of::<FileConfig>() == 40);
-    assert!(size_of::<RequestParameters>() == 40);
-    assert!(size_of::<DriverGlobals>() == 56);
-    assert!(offset_of!(DriverGlobals, displace_driver_unload) == 48);
-    assert!(size_of::<TimerConfig>() == 40);
-    assert!(size_of::<DeferredConfig>() == 24);
-    assert!(offset_of!(BindInfo, function_table) == 32);
-    assert!(offset_of!(BindInfo, minimum_version) == BIND_INFO_1 as usize);
-    assert!(size_of::<BindInfo>() == BIND_INFO_2 as usize);
+/// Says of every field of a structure what the published declaration says: where it lies, and whether it is a pointer or a value of
+/// so many bytes. Each field's own size is compared too: a value where a pointer belongs can hide in the padding before the
+/// next field, and then neither offsets nor the size of the whole tell.
+macro_rules! as_published {
+    ($structure:ident, $bytes:literal, $source:literal: $($field:ident: $kind:ident $($width:literal)? at $offset:literal,)*) => {
+        const _: () = {
+            assert!(size_of::<$structure>() == $bytes, $source);
+            $(
+                assert!(offset_of!($structure, $field) == $offset, $source);
+                assert!(size_of_field(|whole: &$structure| &whole.$field) == width!($kind $($width)?), $source);
+            )*
+        };
+        // No field is left out.
+        const _: fn($structure) = |$structure { $($field: _,)* }| {};
+    };
+}
+
+macro_rules! width {
+    (pointer) => {
+        size_of::<*const ()>()
+    };
+    (value $width:literal) => {
+        $width
+    };
+}
+
+const fn size_of_field<S, F>(_field: fn(&S) -> &F) -> usize {
+    size_of::<F>()
+}
+
+// Sources: Microsoft's Windows-Driver-Frameworks repository (MIT), src/publicinc/wdf/kmdf/1.31, and for the loader's structures, which
+// are in no public header, src/framework/shared/inc/private/common/fxldr.h. Widths are those for x64.
+as_published!(DriverConfig, 32, "wdfdriver.h:121":
+    size: value 4 at 0,
+    evt_driver_device_add: pointer at 8,
+    evt_driver_unload: pointer at 16,
+    driver_init_flags: value 4 at 24,
+    driver_pool_tag: value 4 at 28,
+);
+as_published!(ObjectAttributes, 56, "wdfobject.h:100":
+    size: value 4 at 0,
+    evt_cleanup: pointer at 8,
+    evt_destroy: pointer at 16,
+    execution_level: value 4 at 24,
+    synchronization_scope: value 4 at 28,
+    parent: pointer at 32,
+    context_size_override: value 8 at 40,
+    context_type: pointer at 48,
+);
+as_published!(ContextType, 40, "wdfobject.h:183":
+    size: value 4 at 0,
+    name: pointer at 8,
+    context_size: value 8 at 16,
+    unique_type: pointer at 24,
+    get_unique: pointer at 32,
+);
+as_published!(FirstContextType, 24, "src/framework/shared/inc/private/common/fxmin.hpp:153":
+    size: value 4 at 0,
+    name: pointer at 8,
+    context_size: value 8 at 16,
+);
+as_published!(QueueConfig, 96, "wdfio.h:387":
+    size: value 4 at 0,
+    dispatch_type: value 4 at 4,
+    power_managed: value 4 at 8,
+    allow_zero_length: value 1 at 12,
+    default_queue: value 1 at 13,
+    evt_io_default: pointer at 16,
+    evt_io_read: pointer at 24,
+    evt_io_write: pointer at 32,
+    evt_io_device_control: pointer at 40,
+    evt_io_internal_device_control: pointer at 48,
+    evt_io_stop: pointer at 56,
+    evt_io_resume: pointer at 64,
+    evt_io_canceled_on_queue: pointer at 72,
+    presented_requests: value 4 at 80,
+    driver: pointer at 88,
+);
+as_published!(PnpCallbacks, 144, "wdfdevice.h:1203":
+    size: value 4 at 0,
+    d0_entry: pointer at 8,
+    d0_entry_post_interrupts_enabled: pointer at 16,
+    d0_exit: pointer at 24,
+    d0_exit_pre_interrupts_disabled: pointer at 32,
+    prepare_hardware: pointer at 40,
+    release_hardware: pointer at 48,
+    self_managed_io_cleanup: pointer at 56,
+    self_managed_io_flush: pointer at 64,
+    self_managed_io_init: pointer at 72,
+    self_managed_io_suspend: pointer at 80,
+    self_managed_io_restart: pointer at 88,
+    surprise_removal: pointer at 96,
+    query_remove: pointer at 104,
+    query_stop: pointer at 112,
+    usage_notification: pointer at 120,
+    relations_query: pointer at 128,
+    usage_notification_ex: pointer at 136,
+);
+as_published!(FileConfig, 40, "wdfdevice.h:595":
+    size: value 4 at 0,
+    evt_device_file_create: pointer at 8,
+    evt_file_close: pointer at 16,
+    evt_file_cleanup: pointer at 24,
+    auto_forward: value 4 at 32,
+    class: value 4 at 36,
+);
+as_published!(RequestParameters, 40, "wdfrequest.h:136":
+    size: value 2 at 0,
+    minor: value 1 at 2,
+    kind: value 4 at 4,
+    parameters: value 32 at 8,
+);
+as_published!(DriverGlobals, 56, "wdfglobals.h:53":
+    driver: pointer at 0,
+    flags: value 4 at 8,
+    tag: value 4 at 12,
+    name: value 32 at 16,
+    displace_driver_unload: value 1 at 48,
+);
+as_published!(TimerConfig, 40, "wdftimer.h:75":
+    size: value 4 at 0,
+    evt_timer: pointer at 8,
+    period: value 4 at 16,
+    automatic_serialization: value 1 at 20,
+    tolerable_delay: value 4 at 24,
+    padding: value 4 at 28,
+    high_resolution: value 1 at 32,
+);
+as_published!(DeferredConfig, 24, "wdfworkitem.h:66, wdfdpc.h:66":
+    size: value 4 at 0,
+    callback: pointer at 8,
+    automatic_serialization: value 1 at 16,
+);
+as_published!(BindInfo, 88, "fxldr.h:79 and :98":
+    size: value 4 at 0,
+    component: pointer at 8,
+    major: value 4 at 16,
+    minor: value 4 at 20,
+    build: value 4 at 24,
+    function_count: value 4 at 28,
+    function_table: pointer at 32,
+    module: pointer at 40,
+    minimum_version: pointer at 48,
+    client_is_newer: pointer at 56,
+    function_count_pointer: pointer at 64,
+    structure_count_pointer: pointer at 72,
+    structure_table: pointer at 80,
+);
+const _: () = assert!(
+    offset_of!(BindInfo, minimum_version) == BIND_INFO_1 as usize
+        && size_of::<BindInfo>() == BIND_INFO_2 as usize
+);
+
+/// `WDF_STRUCTURE_TABLE_NUM_ENTRIES` of KMDF 1.31 (wdffuncenum.h:741).
+pub const STRUCTURES: usize = 81;
+
+/// What a client newer than the framework finds in `WdfStructures`: the size that each structure has here, by its `INDEX_...`
+/// (wdffuncenum.h:658). Structures of functions that the lab does not have are 0.
+pub static STRUCTURE_SIZES: [u64; STRUCTURES] = {
+    let mut sizes = [0; STRUCTURES];
+    let known = [
+        (23, size_of::<DeferredConfig>()),
+        (24, size_of::<DriverConfig>()),
+        (25, size_of::<DriverGlobals>()),
+        (28, size_of::<FileConfig>()),
+        (33, size_of::<QueueConfig>()),
+        (38, size_of::<ObjectAttributes>()),
+        (39, size_of::<ContextType>()),
+        (41, size_of::<PnpCallbacks>()),
+        (51, size_of::<RequestParameters>()),
+        (55, size_of::<TimerConfig>()),
+        (67, size_of::<DeferredConfig>()),
+    ];
+    let mut next = 0;
+    while next < known.len() {
+        sizes[known[next].0] = known[next].1 as u64;
+        next += 1;
+    }
+    sizes
 };
 
 /// `WDF_EXECUTION_LEVEL`: callbacks at `PASSIVE_LEVEL`.
@@ -217,3 +388,10 @@ pub const TRI_STATE_FALSE: u32 = 0;
 pub const FILE_CLASS_NOT_REQUIRED: u32 = 1;
 /// The flag that makes them optional.
 pub const FILE_CLASS_OPTIONAL: u32 = 0x8000_0000;
+
+/// `WDF_DEVICE_IO_TYPE`: the sender's own addresses.
+pub const IO_NEITHER: u32 = 1;
+/// A copy in pool.
+pub const IO_BUFFERED: u32 = 2;
+/// An MDL.
+pub const IO_DIRECT: u32 = 3;

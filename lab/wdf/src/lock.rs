@@ -2,7 +2,7 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Body, Kind};
+use crate::object::{self, Allowed, Body, Kind};
 use crate::table::Slot;
 use crate::violation::{self, violation};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -111,6 +111,8 @@ impl SpinLock {
 pub struct Serial {
     passive: WaitLock,
     raised: SpinLock,
+    /// The thread that is in a callback under it, or 0.
+    holder: AtomicU64,
 }
 
 impl Serial {
@@ -120,27 +122,32 @@ impl Serial {
         Self {
             passive: WaitLock::new(),
             raised: SpinLock::new(),
+            holder: AtomicU64::new(0),
         }
     }
 
-    /// Runs a callback under the lock; a thread that is inside one already has it.
+    /// Whether the running thread is in a callback under it.
+    pub fn is_mine(&self) -> bool {
+        // Relaxed: only the thread itself can have stored its own address.
+        self.holder.load(Ordering::Relaxed) == thread::current().address()
+    }
+
+    /// Runs a callback under the lock.
     pub fn run<R>(&self, passive: bool, callback: impl FnOnce() -> R) -> R {
         if passive {
-            let nested = self.passive.owner.load(Ordering::Relaxed) == thread::current().address();
-            if !nested {
-                self.passive.acquire(None);
-            }
-            let result = callback();
-            if !nested {
-                self.passive.release(0);
-            }
-            result
+            self.passive.acquire(None);
         } else {
             self.raised.acquire();
-            let result = callback();
-            self.raised.release();
-            result
         }
+        self.holder.store(thread::current().address(), Ordering::Relaxed);
+        let result = callback();
+        self.holder.store(0, Ordering::Relaxed);
+        if passive {
+            self.passive.release(0);
+        } else {
+            self.raised.release();
+        }
+        result
     }
 }
 
@@ -150,7 +157,7 @@ unsafe extern "win64" fn create_wait_lock(
     result: *mut u64,
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
-    let lock = unsafe { object::attributes(attributes) }.and_then(|attributes| {
+    let lock = unsafe { object::attributes(attributes, Allowed::PLAIN) }.and_then(|attributes| {
         let body = Body::WaitLock(WaitLock::new());
         object::create(
             Kind::WaitLock,
@@ -205,7 +212,7 @@ unsafe extern "win64" fn create_spin_lock(
     result: *mut u64,
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
-    let lock = unsafe { object::attributes(attributes) }.and_then(|attributes| {
+    let lock = unsafe { object::attributes(attributes, Allowed::PLAIN) }.and_then(|attributes| {
         let body = Body::SpinLock(SpinLock::new());
         object::create(
             Kind::SpinLock,

@@ -2,7 +2,7 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Body, Kind};
+use crate::object::{self, Allowed, Body, Kind};
 use crate::table::Slot;
 use crate::violation::require;
 use alloc::vec::Vec;
@@ -38,14 +38,14 @@ unsafe extern "win64" fn create_memory(
     result: *mut u64,
     buffer: *mut u64,
 ) -> i32 {
-    if size == 0 {
-        return status::INVALID_PARAMETER;
-    }
     // SAFETY: the declaration: attributes or none.
-    let attributes = match unsafe { object::attributes(attributes) } {
+    let attributes = match unsafe { object::attributes(attributes, Allowed::PLAIN) } {
         Ok(attributes) => attributes,
         Err(status) => return status,
     };
+    if size == 0 {
+        return status::INVALID_PARAMETER;
+    }
     let tag = if tag == 0 { object::tag() } else { Tag(tag) };
     let Some(memory) = pool::allocate(size, tag, false, Placement::Block, thread::current().caller()) else {
         return status::INSUFFICIENT_RESOURCES;
@@ -87,7 +87,7 @@ unsafe extern "win64" fn create_string(
         .unwrap_or_default();
     let units = text.encode_utf16().chain([0]).collect();
     // SAFETY: the declaration: attributes or none.
-    let created = unsafe { object::attributes(attributes) }.and_then(|attributes| {
+    let created = unsafe { object::attributes(attributes, Allowed::PLAIN) }.and_then(|attributes| {
         object::create(
             Kind::String,
             attributes.as_ref(),

@@ -16,15 +16,24 @@ const D3_FINAL: u64 = 5;
 /// Where a device is between started and removed.
 #[derive(Default)]
 pub struct State {
+    /// `IRP_MN_START_DEVICE` has come.
+    begun: AtomicBool,
     /// `EvtDevicePrepareHardware` has succeeded, and `EvtDeviceReleaseHardware` is owed.
     prepared: AtomicBool,
     /// In D0.
     started: AtomicBool,
     /// `EvtDeviceSelfManagedIoInit` was called.
     self_managed: AtomicBool,
+    /// Interfaces, power-managed queues and self-managed I/O have been told that the device goes.
+    cleaned: AtomicBool,
 }
 
 impl State {
+    /// Whether a start was ever begun.
+    pub fn was_started(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     /// Whether the device is started and in D0.
     pub fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
@@ -62,11 +71,13 @@ pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
                 [device.handle(), 0, 0, 0, 0],
             );
             stop(device);
+            clean_up_for_removal(device);
             irp.io_status.status.set(status::SUCCESS);
             irp::pass_down(body.below, irp)
         }
         pnp_minor::REMOVE_DEVICE => {
             stop(device);
+            clean_up_for_removal(device);
             remove(device);
             irp.io_status.status.set(status::SUCCESS);
             let status = irp::forward_and_wait(body.below, irp);
@@ -85,6 +96,7 @@ fn finish(irp: &'static Irp, status: i32) -> i32 {
 
 fn start(device: &Arc<Object>) -> i32 {
     let body = device.device();
+    body.state.begun.store(true, Ordering::Release);
     let callbacks = &body.init.pnp;
     let handle = device.handle();
     let resources = || object::create(Kind::ResourceList, None, Some(device), Body::None);
@@ -138,7 +150,6 @@ fn stop(device: &Arc<Object>) {
     let body = device.device();
     let callbacks = &body.init.pnp;
     let handle = device.handle();
-    body.set_interfaces(false);
     if body.state.started.swap(false, Ordering::AcqRel) {
         if body.state.self_managed.load(Ordering::Relaxed) {
             let name = "EvtDeviceSelfManagedIoSuspend";
@@ -168,24 +179,43 @@ fn stop(device: &Arc<Object>) {
     }
 }
 
-/// The queues are emptied for good, and self-managed I/O ends.
-fn remove(device: &Arc<Object>) {
+/// Nobody finds the device any more, and what it does only in D0 ends: once, when it has left D0 for good, be that by surprise or not
+/// (pnpstatemachine.cpp:2216).
+fn clean_up_for_removal(device: &Arc<Object>) {
     let body = device.device();
-    for queue in body.queues.lock().clone() {
-        queue::purge_and_wait(&queue);
+    if body.state.cleaned.swap(true, Ordering::AcqRel) {
+        return;
     }
-    if body.state.self_managed.swap(false, Ordering::Relaxed) {
-        let handle = [device.handle(), 0, 0, 0, 0];
+    body.set_interfaces(false);
+    purge(device, true);
+    if body.state.self_managed.load(Ordering::Relaxed) {
         invoke(
             "EvtDeviceSelfManagedIoFlush",
             body.init.pnp.self_managed_io_flush,
-            handle,
+            [device.handle(), 0, 0, 0, 0],
         );
+    }
+}
+
+/// The other queues take requests up to here (pnpstatemachine.cpp:2015).
+fn remove(device: &Arc<Object>) {
+    purge(device, false);
+    let body = device.device();
+    if body.state.self_managed.swap(false, Ordering::Relaxed) {
         invoke(
             "EvtDeviceSelfManagedIoCleanup",
             body.init.pnp.self_managed_io_cleanup,
-            handle,
+            [device.handle(), 0, 0, 0, 0],
         );
+    }
+}
+
+/// Ends the queues that are, or are not, power-managed.
+fn purge(device: &Arc<Object>, power_managed: bool) {
+    for queue in device.device().queues.lock().clone() {
+        if queue.queue().is_power_managed() == power_managed {
+            queue::shut_down(&queue);
+        }
     }
 }
 

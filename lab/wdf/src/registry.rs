@@ -2,7 +2,7 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Body, Kind};
+use crate::object::{self, Allowed, Body, Kind};
 use crate::table::Slot;
 use crate::violation::require;
 use alloc::string::String;
@@ -10,9 +10,15 @@ use rundown_lab_kernel::io::registry::{self, Data};
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::status;
 
-/// An open key: its whole path.
+/// `KEY_QUERY_VALUE`, and the rights that it is a part of or that may stand for it: `GENERIC_READ`, `GENERIC_ALL`, `MAXIMUM_ALLOWED`.
+const QUERY_VALUE: u32 = 0x1 | 0x8000_0000 | 0x1000_0000 | 0x0200_0000;
+
+/// An open key.
 pub struct Key {
+    /// The whole path.
     path: String,
+    /// What it was opened for.
+    access: u32,
 }
 
 /// The text of a required string parameter.
@@ -28,6 +34,7 @@ unsafe fn text(string: *const UnicodeString, name: &str) -> String {
 
 fn open(
     path: String,
+    access: u32,
     attributes: Result<Option<ObjectAttributes>, i32>,
 ) -> Result<alloc::sync::Arc<object::Object>, i32> {
     let attributes = attributes?;
@@ -38,22 +45,21 @@ fn open(
         Kind::Key,
         attributes.as_ref(),
         driver::object().as_ref(),
-        Body::Key(Key { path }),
+        Body::Key(Key { path, access }),
     )
 }
 
 unsafe extern "win64" fn open_parameters(
     _globals: u64,
     handle: u64,
-    _access: u32,
+    access: u32,
     attributes: *const ObjectAttributes,
     result: *mut u64,
 ) -> i32 {
     object::find(handle, Kind::Driver);
     // SAFETY: the declaration: attributes or none.
-    let key = open(driver::parameters_key(), unsafe {
-        object::attributes(attributes)
-    });
+    let attributes = unsafe { object::attributes(attributes, Allowed::PLAIN) };
+    let key = open(driver::parameters_key(), access, attributes);
     // SAFETY: the declaration: room for a handle.
     unsafe { object::answer(key, result) }
 }
@@ -62,7 +68,7 @@ unsafe extern "win64" fn open_key(
     _globals: u64,
     parent: u64,
     name: *const UnicodeString,
-    _access: u32,
+    access: u32,
     attributes: *const ObjectAttributes,
     result: *mut u64,
 ) -> i32 {
@@ -73,7 +79,8 @@ unsafe extern "win64" fn open_key(
         parent => object::find(parent, Kind::Key).key().path.clone() + "\\" + &name,
     };
     // SAFETY: the declaration: attributes or none.
-    let key = open(path, unsafe { object::attributes(attributes) });
+    let attributes = unsafe { object::attributes(attributes, Allowed::PLAIN) };
+    let key = open(path, access, attributes);
     // SAFETY: the declaration: room for a handle.
     unsafe { object::answer(key, result) }
 }
@@ -84,7 +91,12 @@ unsafe extern "win64" fn close(_globals: u64, key: u64) {
 
 /// A value of an open key.
 fn query(key: u64, name: &str) -> Result<Data, i32> {
-    registry::query(&object::find(key, Kind::Key).key().path, name).ok_or(status::OBJECT_NAME_NOT_FOUND)
+    let object = object::find(key, Kind::Key);
+    let key = object.key();
+    if key.access & QUERY_VALUE == 0 {
+        return Err(status::ACCESS_DENIED);
+    }
+    registry::query(&key.path, name).ok_or(status::OBJECT_NAME_NOT_FOUND)
 }
 
 unsafe extern "win64" fn query_ulong(
@@ -116,6 +128,14 @@ unsafe extern "win64" fn query_unicode_string(
 ) -> i32 {
     // SAFETY: the declaration: a valid UNICODE_STRING.
     let name = unsafe { text(name, "ValueName") };
+    // SAFETY: the declaration: a UNICODE_STRING with a buffer, or null.
+    let value = unsafe { value.as_mut() };
+    if value
+        .as_ref()
+        .is_some_and(|value| !is_sound(value) || value.maximum_length == 0)
+    {
+        return status::INVALID_PARAMETER;
+    }
     let data = match query(key, &name) {
         Ok(data @ Data::Text(_)) => data.bytes(),
         Ok(Data::Dword(_)) => return status::OBJECT_TYPE_MISMATCH,
@@ -125,8 +145,7 @@ unsafe extern "win64" fn query_unicode_string(
     if let Some(length) = unsafe { length.as_mut() } {
         *length = data.len() as u16;
     }
-    // SAFETY: the declaration: a UNICODE_STRING with a buffer, or null.
-    let Some(value) = (unsafe { value.as_mut() }) else {
+    let Some(value) = value else {
         return status::BUFFER_OVERFLOW;
     };
     if usize::from(value.maximum_length) < data.len() {
@@ -136,6 +155,13 @@ unsafe extern "win64" fn query_unicode_string(
     unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), value.buffer.cast(), data.len()) };
     value.length = data.len() as u16 - 2;
     status::SUCCESS
+}
+
+/// What `FxValidateUnicodeString` asks of a string that a driver passes (fxvalidatefunctions.hpp).
+fn is_sound(string: &UnicodeString) -> bool {
+    let (length, maximum) = (string.length, string.maximum_length);
+    let even = length.is_multiple_of(2) && maximum.is_multiple_of(2);
+    even && length <= maximum && (maximum == 0 || !string.buffer.is_null())
 }
 
 unsafe extern "win64" fn query_value(

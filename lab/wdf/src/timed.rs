@@ -1,8 +1,11 @@
 //! What runs later: timers, DPCs, work items.
 
 use crate::call::invoke;
-use crate::layout::{DeferredConfig, ObjectAttributes, SCOPE_DEVICE, SCOPE_QUEUE, TimerConfig};
-use crate::object::{self, Body, Kind, Object};
+use crate::layout::{
+    DeferredConfig, EXECUTION_LEVEL_DISPATCH, EXECUTION_LEVEL_PASSIVE, ObjectAttributes, SCOPE_DEVICE,
+    SCOPE_NONE, SCOPE_QUEUE, TimerConfig,
+};
+use crate::object::{self, Allowed, Body, Kind, Object};
 use crate::table::Slot;
 use crate::violation::{self, require, routine, violation};
 use alloc::sync::Arc;
@@ -92,11 +95,26 @@ fn call(object: &Arc<Object>, name: &str, callback: u64, serialized: bool) {
     }
 }
 
-/// The parent that these objects must be given.
-fn require_parent(attributes: Option<ObjectAttributes>) -> Result<ObjectAttributes, i32> {
-    attributes
-        .filter(|attributes| attributes.parent != 0)
-        .ok_or(status::INVALID_PARAMETER)
+/// The attributes of a timer, DPC or work item, whose parent has to be a device or below one. A parent with a lock for its callbacks
+/// must have them at the IRQL of this one, if it is to be serialized with them.
+///
+/// # Errors
+/// `STATUS_INVALID_DEVICE_REQUEST` without a device above, `STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL` (fxobject.cpp:1285).
+fn check_parent(
+    attributes: Option<ObjectAttributes>,
+    serialized: bool,
+    passive: bool,
+) -> Result<ObjectAttributes, i32> {
+    let attributes = attributes.ok_or(status::WDF_PARENT_NOT_SPECIFIED)?;
+    let parent = object::any(attributes.parent);
+    if parent.device_above().is_none() {
+        return Err(status::INVALID_DEVICE_REQUEST);
+    }
+    let has_lock = matches!(parent.kind(), Kind::Device | Kind::Queue) && parent.scope() != SCOPE_NONE;
+    if serialized && has_lock && parent.is_passive() != passive {
+        return Err(status::WDF_INCOMPATIBLE_EXECUTION_LEVEL);
+    }
+    Ok(attributes)
 }
 
 fn wait_until_idle(running: &AtomicUsize) {
@@ -144,14 +162,34 @@ unsafe extern "win64" fn timer_create(
     if config.size as usize != size_of::<TimerConfig>() {
         return status::INFO_LENGTH_MISMATCH;
     }
+    if config.period > i32::MAX as u32 || (config.tolerable_delay != 0 && config.high_resolution != 0) {
+        return status::INVALID_PARAMETER;
+    }
+    let serialized = config.automatic_serialization != 0;
     // SAFETY: the declaration: attributes.
-    let created = unsafe { object::attributes(attributes) }
-        .and_then(require_parent)
+    let created = unsafe { object::attributes(attributes, Allowed::WITH_PARENT.and_level()) }
+        .and_then(|attributes| {
+            let passive = attributes.is_some_and(|given| given.execution_level == EXECUTION_LEVEL_PASSIVE);
+            if passive && config.period != 0 {
+                return Err(status::NOT_SUPPORTED);
+            }
+            let attributes = check_parent(attributes, serialized, passive)?;
+            // A timer is a DPC unless it says otherwise itself: it inherits no execution level (fxtimer.cpp:220).
+            let level = if passive {
+                EXECUTION_LEVEL_PASSIVE
+            } else {
+                EXECUTION_LEVEL_DISPATCH
+            };
+            Ok(ObjectAttributes {
+                execution_level: level,
+                ..attributes
+            })
+        })
         .and_then(|attributes| {
             let body = Body::Timer(Timer {
                 callback: require(config.evt_timer as *const u8, "EvtTimerFunc") as u64,
                 period: config.period,
-                serialized: config.automatic_serialization != 0,
+                serialized,
                 ktimer: memory(),
                 kdpc: memory(),
                 running: AtomicUsize::new(0),
@@ -258,14 +296,15 @@ unsafe extern "win64" fn dpc_create(
     // SAFETY: the declaration: a WDF_DPC_CONFIG.
     let config = unsafe { deferred(config, "EvtDpcFunc") };
     // SAFETY: the declaration: attributes.
-    let attributes = unsafe { object::attributes(attributes) }.and_then(require_parent);
+    let attributes = unsafe { object::attributes(attributes, Allowed::WITH_PARENT) };
     let created = config.and_then(|config| {
+        let attributes = check_parent(attributes?, config.automatic_serialization != 0, false)?;
         let body = Body::Dpc(Dpc {
             callback: config.callback,
             serialized: config.automatic_serialization != 0,
             kdpc: memory(),
         });
-        let object = object::create(Kind::Dpc, Some(&attributes?), None, body)?;
+        let object = object::create(Kind::Dpc, Some(&attributes), None, body)?;
         kdpc(&object.dpc().kdpc).initialize(dpc_routine as *const () as u64, object.handle());
         Ok(object)
     });
@@ -304,15 +343,16 @@ unsafe extern "win64" fn work_item_create(
     // SAFETY: the declaration: a WDF_WORKITEM_CONFIG.
     let config = unsafe { deferred(config, "EvtWorkItemFunc") };
     // SAFETY: the declaration: attributes.
-    let attributes = unsafe { object::attributes(attributes) }.and_then(require_parent);
+    let attributes = unsafe { object::attributes(attributes, Allowed::WITH_PARENT) };
     let created = config.and_then(|config| {
+        let attributes = check_parent(attributes?, config.automatic_serialization != 0, true)?;
         let body = Body::WorkItem(WorkItem {
             callback: config.callback,
             serialized: config.automatic_serialization != 0,
             queued: AtomicBool::new(false),
             running: AtomicUsize::new(0),
         });
-        object::create(Kind::WorkItem, Some(&attributes?), None, body)
+        object::create(Kind::WorkItem, Some(&attributes), None, body)
     });
     // SAFETY: the declaration: room for a handle.
     unsafe { object::answer(created, result) }

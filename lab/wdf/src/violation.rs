@@ -7,6 +7,8 @@ pub use rundown_lab_kernel::bug::code::wdf::*;
 
 /// More bytes written than the request has room for: second parameter of [`REQUEST`].
 pub const REQUEST_INFORMATION: u64 = 0x4;
+/// A request is looked for in a queue that it does not wait in: the same.
+pub const REQUEST_NOT_IN_QUEUE: u64 = 0x5;
 
 /// Ends the run.
 pub fn violation(what: u64, second: u64, third: u64, text: core::fmt::Arguments<'_>) -> ! {
@@ -35,4 +37,19 @@ pub fn require<T>(pointer: *const T, name: &str) -> *const T {
         );
     }
     pointer
+}
+
+/// Functions without a result cannot refuse a structure of the wrong size.
+pub fn check_size(name: &str, given: u32, expected: usize) {
+    if given as usize != expected {
+        violation(
+            RULE,
+            u64::from(given),
+            expected as u64,
+            format_args!(
+                "{}: the {name} says that it has {given} bytes; it has {expected} (use its _INIT function)",
+                routine()
+            ),
+        );
+    }
 }

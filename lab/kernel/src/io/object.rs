@@ -44,6 +44,10 @@ pub mod major {
     pub const CREATE: u8 = 0x00;
     /// The last reference to a file object goes.
     pub const CLOSE: u8 = 0x02;
+    /// `ReadFile`.
+    pub const READ: u8 = 0x03;
+    /// `WriteFile`.
+    pub const WRITE: u8 = 0x04;
     /// `DeviceIoControl`.
     pub const DEVICE_CONTROL: u8 = 0x0E;
     /// The same from another driver.

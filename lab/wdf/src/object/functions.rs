@@ -1,6 +1,7 @@
 //! `wdfobject.h`.
 
-use super::{Body, CONTEXTS, Kind, answer, any, attributes, create, unique};
+use super::attributes::unique;
+use super::{Allowed, Body, CONTEXTS, Kind, answer, any, attributes, create};
 use crate::driver;
 use crate::layout::{ContextType, ObjectAttributes};
 use crate::table::Slot;
@@ -21,16 +22,23 @@ unsafe extern "win64" fn allocate_context(
     context_attributes: *const ObjectAttributes,
     result: *mut u64,
 ) -> i32 {
+    violation::require(context_attributes, "ContextAttributes");
     // SAFETY: the declaration: attributes.
-    let added = unsafe { attributes(violation::require(context_attributes, "ContextAttributes")) }
-        .and_then(|attributes| any(handle).add_context(&attributes.ok_or(status::INVALID_PARAMETER)?));
+    let added = unsafe { attributes(context_attributes, Allowed::NO_PARENT) }.and_then(|attributes| {
+        let attributes = attributes.filter(|attributes| attributes.context_type != 0);
+        any(handle).add_context(&attributes.ok_or(status::OBJECT_NAME_INVALID)?)
+    });
     match added {
-        Ok(memory) => {
+        Ok((memory, new)) => {
             // SAFETY: the declaration: room for a pointer, or null.
             if let Some(result) = unsafe { result.as_mut() } {
                 *result = memory;
             }
-            status::SUCCESS
+            if new {
+                status::SUCCESS
+            } else {
+                status::OBJECT_NAME_EXISTS
+            }
         }
         Err(status) => status,
     }
@@ -62,7 +70,7 @@ unsafe extern "win64" fn object_create(
     result: *mut u64,
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
-    let object = unsafe { attributes(given) }.and_then(|given| {
+    let object = unsafe { attributes(given, Allowed::PLAIN.and_level()) }.and_then(|given| {
         create(
             Kind::General,
             given.as_ref(),
@@ -77,7 +85,8 @@ unsafe extern "win64" fn object_create(
 unsafe extern "win64" fn delete(_globals: u64, handle: u64) {
     let object = any(handle);
     // A request that the driver itself created could be deleted; the lab has none.
-    if !object.kind.deletable() {
+    let is_default_queue = object.kind == Kind::Queue && crate::queue::is_default(&object);
+    if !object.kind.deletable() || is_default_queue {
         violation(
             violation::RULE,
             handle,

@@ -52,17 +52,20 @@ impl Kind {
     }
 
     /// Whether a driver may delete it by hand (wdfobject.h, "WdfObjectDelete": not drivers, devices, files and requests that
-    /// the framework made).
+    /// the framework made; of queues the default one).
     pub(super) fn deletable(self) -> bool {
         !matches!(
             self,
-            Self::Driver | Self::Device | Self::FileObject | Self::Request | Self::ResourceList | Self::Queue
+            Self::Driver | Self::Device | Self::FileObject | Self::Request | Self::ResourceList
         )
     }
 
     /// Whether cleaning up may wait, so that it is done at `PASSIVE_LEVEL`.
     pub(super) fn needs_passive(self) -> bool {
-        matches!(self, Self::Device | Self::Timer | Self::Dpc | Self::WorkItem)
+        matches!(
+            self,
+            Self::Device | Self::Queue | Self::Timer | Self::Dpc | Self::WorkItem
+        )
     }
 
     fn from_raw(raw: u64) -> Option<Self> {

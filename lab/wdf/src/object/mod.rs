@@ -5,16 +5,19 @@
 //! created --WdfObjectDelete, or its parent's--> cleaned up --last reference gone--> destroyed
 //! ```
 //! Deleting an object first cleans its subtree up, children before parents (`EvtCleanupCallback`), and then takes back the
-//! framework's reference to each, children first; an object is destroyed (`EvtDestroyCallback`, then its contexts are freed) with its last reference.
+//! framework's reference to each, children first; among siblings the oldest comes first (fxobject.cpp:887,
+//! fxobjectstatemachine.cpp:1184). An object is destroyed (`EvtDestroyCallback`, then its contexts are freed) with its last reference.
 //!
 //! # Invariants
 //! - A handle is never used again, and says by itself of what type it was.
 //! - An object is in the table of handles from its creation until it is destroyed.
 //! - `references` counts the framework's own one until the object is deleted, and the driver's.
 
+mod attributes;
 mod functions;
 mod handle;
 
+pub use attributes::{Allowed, attributes};
 pub use functions::FUNCTIONS;
 pub use handle::{Kind, any, find};
 
@@ -46,7 +49,7 @@ pub enum Body {
     None,
     Driver(driver::Driver),
     Device(Box<device::Device>),
-    Queue(queue::Queue),
+    Queue(Box<queue::Queue>),
     Request(request::Request),
     File(file::File),
     SpinLock(lock::SpinLock),
@@ -94,9 +97,7 @@ static TAG: AtomicU32 = AtomicU32::new(u32::from_le_bytes(*b"FxDr"));
 
 /// Sets the tag of memory that is allocated on the driver's behalf.
 pub fn set_tag(tag: u32) {
-    if tag != 0 {
-        TAG.store(tag, Ordering::Relaxed);
-    }
+    TAG.store(tag, Ordering::Relaxed);
 }
 
 /// The tag of memory that is allocated on the driver's behalf.
@@ -104,32 +105,10 @@ pub fn tag() -> Tag {
     Tag(TAG.load(Ordering::Relaxed))
 }
 
-/// Attributes that a driver passed, or `None` for `WDF_NO_OBJECT_ATTRIBUTES`.
-///
-/// # Errors
-/// `STATUS_INFO_LENGTH_MISMATCH` for a wrong size, `STATUS_INVALID_PARAMETER` for values that are none.
-///
-/// # Safety
-/// `attributes` is null or points to a `WDF_OBJECT_ATTRIBUTES`.
-pub unsafe fn attributes(attributes: *const ObjectAttributes) -> Result<Option<ObjectAttributes>, i32> {
-    // SAFETY: the caller promises it.
-    let Some(attributes) = (unsafe { attributes.as_ref() }) else {
-        return Ok(None);
-    };
-    if attributes.size as usize != size_of::<ObjectAttributes>() {
-        return Err(status::INFO_LENGTH_MISMATCH);
-    }
-    if !(1..=3).contains(&attributes.execution_level) || !(1..=4).contains(&attributes.synchronization_scope)
-    {
-        return Err(status::INVALID_PARAMETER);
-    }
-    Ok(Some(*attributes))
-}
-
 /// Creates an object with the attributes' context and callbacks. Its parent is the attributes', else `default_parent`.
 ///
 /// # Errors
-/// An NTSTATUS: the attributes are wrong, or memory is short.
+/// `STATUS_DELETE_PENDING` below a parent that is deleted already, or memory is short.
 pub fn create(
     kind: Kind,
     attributes: Option<&ObjectAttributes>,
@@ -178,7 +157,10 @@ pub fn create(
     }
     handle::insert(&object);
     if let Some(parent) = parent {
-        object.adopt(&parent);
+        object.adopt(&parent).inspect_err(|_| {
+            object.discard_contexts();
+            handle::remove(object.handle);
+        })?;
     }
     Ok(object)
 }
@@ -247,30 +229,52 @@ impl Object {
     }
 
     /// Hangs it below `parent`.
-    fn adopt(self: &Arc<Self>, parent: &Arc<Object>) {
-        *self.parent.lock() = Some(parent.clone());
-        parent.children.lock().push(self.clone());
-    }
-
-    /// Attaches context memory (zeroed) and callbacks; the memory, if the attributes name a type.
     ///
     /// # Errors
-    /// `STATUS_OBJECT_NAME_COLLISION` for a type that is attached already, or memory is short.
-    pub fn add_context(&self, attributes: &ObjectAttributes) -> Result<u64, i32> {
+    /// `STATUS_DELETE_PENDING` if that is deleted already.
+    fn adopt(self: &Arc<Self>, parent: &Arc<Object>) -> Result<(), i32> {
+        let mut children = parent.children.lock();
+        // Acquire: pairs with `clean_up`, which takes the lock after it has set this.
+        if parent.deleted.load(Ordering::Acquire) {
+            return Err(status::DELETE_PENDING);
+        }
+        *self.parent.lock() = Some(parent.clone());
+        children.push(self.clone());
+        Ok(())
+    }
+
+    /// The device that it is or hangs below.
+    pub fn device_above(self: &Arc<Self>) -> Option<Arc<Object>> {
+        let mut next = Some(self.clone());
+        while let Some(object) = next {
+            if object.kind == Kind::Device {
+                return Some(object);
+            }
+            next = object.parent();
+        }
+        None
+    }
+
+    /// Attaches context memory (zeroed) and callbacks; the memory, if the attributes name a type, and whether it is new: of a type
+    /// that is attached already it is the memory that is there.
+    ///
+    /// # Errors
+    /// `STATUS_DELETE_PENDING` for an object that is deleted, or memory is short.
+    pub fn add_context(&self, attributes: &ObjectAttributes) -> Result<(u64, bool), i32> {
+        if self.deleted.load(Ordering::Acquire) {
+            return Err(status::DELETE_PENDING);
+        }
         let mut context = Context {
             unique_type: 0,
             memory: 0,
             evt_cleanup: attributes.evt_cleanup,
             evt_destroy: attributes.evt_destroy,
         };
-        let description = attributes.context_type as *const ContextType;
-        // SAFETY: null or a WDF_OBJECT_CONTEXT_TYPE_INFO, which a driver keeps in its image.
-        if let Some(context_type) = unsafe { description.as_ref() } {
-            let size = context_type.context_size.max(attributes.context_size_override);
-            context.unique_type = unique(description);
+        if let Some(size) = attributes::context_size(attributes) {
+            context.unique_type = attributes::unique(attributes.context_type as *const ContextType);
             if size != 0 {
-                if self.context(context.unique_type).is_some() {
-                    return Err(status::OBJECT_NAME_COLLISION);
+                if let Some(there) = self.context(context.unique_type) {
+                    return Ok((there, false));
                 }
                 let memory = pool::allocate(size, tag(), true, Placement::Block, thread::current().caller());
                 context.memory = memory.ok_or(status::INSUFFICIENT_RESOURCES)? as u64;
@@ -278,7 +282,7 @@ impl Object {
             }
         }
         self.contexts.lock().push(context);
-        Ok(context.memory)
+        Ok((context.memory, true))
     }
 
     /// Its context memory of that type.
@@ -340,13 +344,14 @@ impl Object {
             return false;
         }
         let children = self.children.lock().clone();
-        for child in children.iter().rev() {
+        for child in &children {
             child.clean_up();
         }
         match &self.body {
             Body::Timer(timer) => timer.dispose(),
             Body::Dpc(dpc) => dpc.dispose(),
             Body::WorkItem(item) => item.dispose(),
+            Body::Queue(_) => queue::dispose(self),
             _ => {}
         }
         let contexts = self.contexts.lock().clone();
@@ -363,7 +368,7 @@ impl Object {
     /// The second half: the framework's references go, children's first.
     pub fn release(self: &Arc<Self>) {
         let children = core::mem::take(&mut *self.children.lock());
-        for child in children.iter().rev() {
+        for child in &children {
             *child.parent.lock() = None;
             child.release();
         }
@@ -382,15 +387,28 @@ impl Object {
                 [self.handle, 0, 0, 0, 0],
             );
         }
-        self.contexts.lock().clear();
-        for context in contexts.iter().filter(|context| context.memory != 0) {
-            CONTEXTS.lock().remove(&context.memory);
-            free(context.memory, "context of an object");
-        }
+        self.discard_contexts();
         if let Body::Memory(memory) = &self.body {
             memory.free();
         }
         handle::remove(self.handle);
+    }
+}
+
+impl Object {
+    /// The driver never saw it: its callbacks will not be called.
+    pub fn forget_callbacks(&self) {
+        for context in self.contexts.lock().iter_mut() {
+            (context.evt_cleanup, context.evt_destroy) = (0, 0);
+        }
+    }
+
+    fn discard_contexts(&self) {
+        let contexts = core::mem::take(&mut *self.contexts.lock());
+        for context in contexts.into_iter().filter(|context| context.memory != 0) {
+            CONTEXTS.lock().remove(&context.memory);
+            free(context.memory, "context of an object");
+        }
     }
 }
 
@@ -402,18 +420,6 @@ pub fn free(block: u64, what: &str) {
             [0x20, block, 0, 0],
             format_args!("the driver wrote behind the end of the {what} at {block:#x}"),
         );
-    }
-}
-
-/// A context type's identity: every module that declares the type has a description, and all name one.
-fn unique(context_type: *const ContextType) -> u64 {
-    // SAFETY: null or a WDF_OBJECT_CONTEXT_TYPE_INFO, which a driver keeps in its image.
-    let unique =
-        unsafe { context_type.as_ref() }.map_or(core::ptr::null(), |description| description.unique_type);
-    if unique.is_null() {
-        context_type as u64
-    } else {
-        unique as u64
     }
 }
 

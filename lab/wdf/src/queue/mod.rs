@@ -1,17 +1,18 @@
 //! I/O queues.
 //!
 //! A request is *waiting* in a queue, or *presented*: the driver has it, and the queue counts it until it is completed or forwarded.
-//! A parallel queue presents up to its limit, a sequential one a single request, a manual one none by itself.
+//! A parallel queue presents up to its limit, a sequential one a single request, a manual one none by itself. What a queue
+//! has to tell the driver goes through its event loop ([`events`]).
 //!
 //! # Locking
 //! A queue's lock before a request's; callbacks and completions with neither.
 
+mod events;
 mod functions;
 
 pub use functions::FUNCTIONS;
 
 use crate::call::{Callback, invoke};
-use crate::device::Device;
 use crate::dispatch;
 use crate::layout::{QueueConfig, SCOPE_DEVICE, SCOPE_QUEUE};
 use crate::lock::Serial;
@@ -20,12 +21,12 @@ use crate::request;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use events::{dispatch_events, dispatch_unless_inside};
 use rundown_lab_kernel::bug::{bugcheck, code};
 use rundown_lab_kernel::config;
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
-use rundown_lab_kernel::ke::worker;
-use rundown_lab_kernel::ke::{irql, wait};
+use rundown_lab_kernel::ke::wait;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::status;
 
@@ -36,9 +37,6 @@ const MANUAL: u32 = 3;
 /// `WdfRequestStopActionSuspend`, `WdfRequestStopRequestCancelable`.
 const STOP_ACTION_SUSPEND: u64 = 1;
 const STOP_REQUEST_CANCELABLE: u64 = 0x1000_0000;
-/// `IRP_MJ_READ`, `IRP_MJ_WRITE`.
-const READ: u8 = 3;
-const WRITE: u8 = 4;
 
 /// A queue of a device.
 pub struct Queue {
@@ -50,11 +48,34 @@ pub struct Queue {
     state: IrqLock<State>,
 }
 
+/// An `EvtIoQueueState` that is owed, and its context.
+type Notice = (Callback, u64);
+
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "WDF_IO_QUEUE_STATE and what goes with it: each is set and asked for by itself"
+)]
 struct State {
     waiting: VecDeque<Arc<Object>>,
     presented: Vec<Arc<Object>>,
+    /// Presented requests whose `EvtRequestCancel` is owed.
+    cancelled: VecDeque<Arc<Object>>,
+    /// Presented requests whose `EvtIoCanceledOnQueue` is owed.
+    cancelled_on_queue: VecDeque<Arc<Object>>,
+    /// Owed once the driver has no request of the queue.
+    stopped: Option<Notice>,
+    /// Owed once there is no request at all.
+    purged: Option<Notice>,
+    /// How many threads are in the event loop.
+    inside: usize,
+    /// A worker is on its way to the event loop.
+    deferred: bool,
+    /// What the driver has and marks cancelable is cancelled at once: the queue was purged, and was not started since.
+    cancelling: bool,
     /// New requests are taken in.
     accepting: bool,
+    /// They never will be again: the device is removed.
+    shut_down: bool,
     /// Waiting requests are presented.
     dispatching: bool,
     /// The device is in D0, or the queue does not care.
@@ -72,6 +93,20 @@ impl Queue {
         &self.serial
     }
 
+    /// Whether it presents requests only in D0.
+    pub fn is_power_managed(&self) -> bool {
+        self.power_managed
+    }
+
+    /// The lock that its callbacks are called under.
+    fn callback_lock(&self, scope: u32) -> Option<&Serial> {
+        match scope {
+            SCOPE_DEVICE => Some(&self.device.device().serial),
+            SCOPE_QUEUE => Some(&self.serial),
+            _ => None,
+        }
+    }
+
     fn limit(&self) -> usize {
         match self.config.dispatch_type {
             SEQUENTIAL => 1,
@@ -83,8 +118,8 @@ impl Queue {
     /// The callback for a request, and its name.
     fn callback(&self, function: u8) -> (&'static str, Callback) {
         let (name, callback) = match function {
-            READ => ("EvtIoRead", self.config.evt_io_read),
-            WRITE => ("EvtIoWrite", self.config.evt_io_write),
+            major::READ => ("EvtIoRead", self.config.evt_io_read),
+            major::WRITE => ("EvtIoWrite", self.config.evt_io_write),
             major::DEVICE_CONTROL => ("EvtIoDeviceControl", self.config.evt_io_device_control),
             major::INTERNAL_DEVICE_CONTROL => (
                 "EvtIoInternalDeviceControl",
@@ -109,102 +144,55 @@ pub fn arrive(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     irp::mark_pending(irp);
     let in_caller_context = device.device().init.in_caller_context;
     if in_caller_context != 0 {
-        request::give_to_driver(&request, None);
+        request::give_in_caller_context(&request);
         let arguments = [device.handle(), request.handle(), 0, 0, 0];
         invoke("EvtIoInCallerContext", in_caller_context, arguments);
-    } else if let Err(status) = route_inner(device, &request) {
+    } else if let Err(status) = route(device, &request) {
+        // Nobody was there to be told that the queue is busy (fxioqueue.cpp:2300).
+        let status = if status == status::WDF_BUSY {
+            status::INVALID_DEVICE_STATE
+        } else {
+            status
+        };
         request::complete(&request, status, Some(0));
     }
     status::PENDING
 }
 
-/// `WdfDeviceEnqueueRequest`; on failure the driver still has the request.
-pub fn route(device: &Arc<Object>, request: &Arc<Object>) -> i32 {
-    match route_inner(device, request) {
-        Ok(()) => status::SUCCESS,
-        Err(status::CANCELLED) => {
-            // It is the queue's now, and cancelled there.
-            if let Some(queue) = request::queue_of(request) {
-                cancel_unqueued(&queue, request);
-            }
-            status::SUCCESS
-        }
-        Err(status) => status,
-    }
-}
-
-fn route_inner(device: &Arc<Object>, request: &Arc<Object>) -> Result<(), i32> {
-    let function = request.request().function();
+/// Puts a request into the queue for its type. Whether that has a callback for it is seen when it would be presented.
+///
+/// # Errors
+/// `STATUS_INVALID_DEVICE_REQUEST` without a queue, `STATUS_WDF_BUSY` from one that takes nothing in (fxioqueue.cpp:2411); whoever had the
+/// request still has it.
+pub fn route(device: &Arc<Object>, request: &Arc<Object>) -> Result<(), i32> {
     let queue = device
         .device()
-        .queue_for(function)
+        .queue_for(request.request().function())
         .ok_or(status::INVALID_DEVICE_REQUEST)?;
-    let body = queue.queue();
-    if body.config.dispatch_type != MANUAL && body.callback(function).1 == 0 {
-        return Err(status::INVALID_DEVICE_REQUEST);
-    }
     insert(&queue, request)
 }
 
-/// Puts a request at the end of the queue, and presents what can be.
+/// Puts a request at the end of the queue, which cancels it if its IRP is cancelled already, and presents what can be.
+///
+/// # Errors
+/// `STATUS_WDF_BUSY` if the queue takes nothing in.
 fn insert(queue: &Arc<Object>, request: &Arc<Object>) -> Result<(), i32> {
-    {
+    let entered = {
         let mut state = queue.queue().state.lock();
         if !state.accepting {
-            return Err(status::INVALID_DEVICE_STATE);
+            return Err(status::WDF_BUSY);
         }
-        if !request::enter_queue(request, queue) {
-            return Err(status::CANCELLED);
+        let entered = request::enter_queue(request, queue);
+        if entered {
+            state.waiting.push_back(request.clone());
         }
-        state.waiting.push_back(request.clone());
+        entered
+    };
+    if !entered {
+        cancel_unqueued(queue, request);
     }
-    present(queue);
+    dispatch_events(queue);
     Ok(())
-}
-
-/// Presents waiting requests, as many as the queue may. At a raised IRQL a queue with passive callbacks leaves it to a worker.
-fn present(queue: &Arc<Object>) {
-    if queue.is_passive() && irql::current() != irql::PASSIVE_LEVEL {
-        let queue = queue.clone();
-        worker::queue(move || present(&queue));
-        return;
-    }
-    while let Some(request) = next_to_present(queue) {
-        let body = queue.queue();
-        let details = request.request();
-        let (name, callback) = body.callback(details.function());
-        let (queue_handle, handle) = (queue.handle(), request.handle());
-        let arguments = match details.function() {
-            major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL if name != "EvtIoDefault" => [
-                queue_handle,
-                handle,
-                details.output_length(),
-                details.input_length(),
-                u64::from(details.code()),
-            ],
-            READ | WRITE => [queue_handle, handle, details.output_length(), 0, 0],
-            _ => [queue_handle, handle, 0, 0, 0],
-        };
-        let device: &Device = body.device.device();
-        let serial = match queue.scope() {
-            SCOPE_DEVICE => Some(&device.serial),
-            SCOPE_QUEUE => Some(&body.serial),
-            _ => None,
-        };
-        match serial {
-            Some(serial) => serial.run(queue.is_passive(), || invoke(name, callback, arguments)),
-            None => invoke(name, callback, arguments),
-        };
-    }
-}
-
-fn next_to_present(queue: &Arc<Object>) -> Option<Arc<Object>> {
-    let body = queue.queue();
-    let mut state = body.state.lock();
-    if !state.dispatching || !state.powered || state.presented.len() >= body.limit() {
-        return None;
-    }
-    take(&mut state, queue, |_| true)
 }
 
 /// Takes the first waiting request that fits and is not being cancelled, and counts it as presented.
@@ -219,20 +207,23 @@ fn take(state: &mut State, queue: &Arc<Object>, fits: impl Fn(&Object) -> bool) 
     Some(request)
 }
 
+/// Whether the framework completes a request by itself in place of presenting it: a read or write of nothing, unless the driver wants
+/// those (fxioqueue.cpp:3195).
+fn is_empty_transfer(queue: &Arc<Object>, request: &Object) -> bool {
+    let details = request.request();
+    let wanted = queue.queue().config.allow_zero_length != 0;
+    !wanted && details.is_transfer() && details.output_length() == 0
+}
+
 /// A presented request is completed, or has gone to another queue.
 pub fn gone(queue: &Arc<Object>, request: &Arc<Object>) {
-    let more = {
-        let mut state = queue.queue().state.lock();
-        state
-            .presented
-            .retain(|presented| presented.handle() != request.handle());
-        !state.waiting.is_empty() && queue.queue().limit() != 0
-    };
-    if more {
-        // Not here: a completion may come from inside the callback of this very queue.
-        let queue = queue.clone();
-        worker::queue(move || present(&queue));
-    }
+    queue
+        .queue()
+        .state
+        .lock()
+        .presented
+        .retain(|presented| presented.handle() != request.handle());
+    dispatch_unless_inside(queue);
 }
 
 /// The IRP of a waiting request was cancelled.
@@ -250,20 +241,31 @@ pub fn canceled(queue: &Arc<Object>, request: &Arc<Object>) {
     }
 }
 
-/// Ends a request that was taken out of the queue because it is cancelled.
+/// A request that the driver has and marked is cancelled: its callback is owed.
+pub fn canceled_at_driver(queue: &Arc<Object>, request: Arc<Object>) {
+    queue.queue().state.lock().cancelled.push_back(request);
+    dispatch_unless_inside(queue);
+}
+
+/// Ends a request that was taken out of the queue because it is cancelled. A driver that has seen it before is told, if it wants to be
+/// (fxioqueue.cpp:4400).
 fn cancel_unqueued(queue: &Arc<Object>, request: &Arc<Object>) {
-    let callback = queue.queue().config.evt_io_canceled_on_queue;
-    if callback == 0 {
-        request::complete(request, status::CANCELLED, Some(0));
-    } else {
+    let wants_to_know = queue.queue().config.evt_io_canceled_on_queue != 0;
+    if wants_to_know && request.request().was_presented() {
         request::give_to_driver(request, Some(queue));
-        queue.queue().state.lock().presented.push(request.clone());
-        invoke(
-            "EvtIoCanceledOnQueue",
-            callback,
-            [queue.handle(), request.handle(), 0, 0, 0],
-        );
+        let mut state = queue.queue().state.lock();
+        state.presented.push(request.clone());
+        state.cancelled_on_queue.push_back(request.clone());
+    } else {
+        request::complete(request, status::CANCELLED, Some(0));
     }
+    dispatch_unless_inside(queue);
+}
+
+/// Runs `mark` while nothing can begin to cancel what the driver has; it is told whether that has happened already.
+pub fn while_not_cancelling<R>(queue: &Arc<Object>, mark: impl FnOnce(bool) -> R) -> R {
+    let state = queue.queue().state.lock();
+    mark(state.cancelling)
 }
 
 /// Cancels all waiting requests that fit.
@@ -282,20 +284,47 @@ fn cancel_waiting(queue: &Arc<Object>, fits: impl Fn(&Object) -> bool) {
     }
 }
 
-/// A handle is closed: its file's waiting requests are cancelled.
-pub fn cancel_of_file(queue: &Arc<Object>, file: &Arc<Object>) {
-    cancel_waiting(queue, |request| {
-        request
-            .request()
-            .file()
-            .is_some_and(|own| own.handle() == file.handle())
-    });
+/// A handle is closed: the waiting requests of NT's file object at `file` are cancelled.
+pub fn cancel_of_file(queue: &Arc<Object>, file: u64) {
+    cancel_waiting(queue, |request| request.request().file_object() == file);
+}
+
+/// Takes no request in any more, cancels those that wait, and those at the driver that are marked cancelable.
+fn purge(queue: &Arc<Object>) {
+    {
+        let mut state = queue.queue().state.lock();
+        state.accepting = false;
+        state.cancelling = true;
+    }
+    cancel_waiting(queue, |_| true);
+    {
+        let mut state = queue.queue().state.lock();
+        let marked: Vec<_> = state
+            .presented
+            .iter()
+            .filter(|request| request::begin_cancel(request))
+            .cloned()
+            .collect();
+        state.cancelled.extend(marked);
+    }
+    dispatch_events(queue);
+}
+
+/// Whether a queue is its device's default one, which cannot be deleted.
+pub fn is_default(queue: &Object) -> bool {
+    queue.queue().device.device().is_default(queue)
+}
+
+/// The queue is deleted: it ends as at the removal of its device.
+pub fn dispose(queue: &Arc<Object>) {
+    shut_down(queue);
+    queue.queue().device.device().forget_queue(queue);
 }
 
 /// The device is in D0.
 pub fn power_up(queue: &Arc<Object>) {
     queue.queue().state.lock().powered = true;
-    present(queue);
+    dispatch_events(queue);
 }
 
 /// The device leaves D0: a power-managed queue presents no more, and the driver is asked to stop what it has.
@@ -328,28 +357,58 @@ pub fn power_down(queue: &Arc<Object>) {
     }
 }
 
-/// No request is taken in any more, waiting ones are cancelled, and the driver's are waited for.
-pub fn purge_and_wait(queue: &Arc<Object>) {
-    queue.queue().state.lock().accepting = false;
-    cancel_waiting(queue, |_| true);
-    wait_for_presented(queue);
+/// The device is removed, or the queue deleted: it is purged, for good, and what the driver has is waited for.
+pub fn shut_down(queue: &Arc<Object>) {
+    queue.queue().state.lock().shut_down = true;
+    purge(queue);
+    wait_until_empty(queue);
 }
 
+/// Waits until the driver has no request of the queue and is in none of its callbacks (fxioqueue.cpp:5477).
 fn wait_for_presented(queue: &Arc<Object>) {
+    wait_until(queue, |state| state.presented.is_empty());
+}
+
+/// The same, until none waits either.
+fn wait_until_empty(queue: &Arc<Object>) {
+    wait_until(queue, |state| {
+        state.presented.is_empty() && state.waiting.is_empty()
+    });
+}
+
+fn wait_until(queue: &Arc<Object>, reached: fn(&State) -> bool) {
     let limit = config::get().hang;
     for waited in 0.. {
-        let presented = queue.queue().state.lock().presented.first().cloned();
-        let Some(request) = presented else { return };
+        let left = {
+            let state = queue.queue().state.lock();
+            if reached(&state) && state.inside == 0 {
+                return;
+            }
+            state.presented.first().cloned()
+        };
         if waited > limit {
-            let code = request.request().code();
-            bugcheck(
-                code::REQUEST_NOT_COMPLETED,
-                [u64::from(code), waited, request.handle(), 0],
-                format_args!(
-                    "the queue is stopped or purged, and the driver still has the request with control code {code:#010x} {waited} ms later"
-                ),
-            );
+            give_up(left, waited);
         }
         wait::sleep(1);
     }
+}
+
+fn give_up(left: Option<Arc<Object>>, waited: u64) -> ! {
+    let Some(request) = left else {
+        bugcheck(
+            code::REQUEST_NOT_COMPLETED,
+            [0, waited, 0, 0],
+            format_args!(
+                "the queue is stopped or purged, and a callback of it has not returned {waited} ms later"
+            ),
+        );
+    };
+    let code = request.request().code();
+    bugcheck(
+        code::REQUEST_NOT_COMPLETED,
+        [u64::from(code), waited, request.handle(), 0],
+        format_args!(
+            "the queue is stopped or purged, and the driver still has the request with control code {code:#010x} {waited} ms later"
+        ),
+    );
 }

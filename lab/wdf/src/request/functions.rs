@@ -1,11 +1,12 @@
 //! `wdfrequest.h`.
 
 use super::{Cancel, Owner, Request, address, cancel_routine, complete, queue_of, require_owner};
-use crate::call::invoke;
 use crate::layout::RequestParameters;
+use crate::layout::{IO_DIRECT, IO_NEITHER};
 use crate::object::{self, Kind, Object};
+use crate::queue;
 use crate::table::Slot;
-use crate::violation::{self, require, routine, violation};
+use crate::violation::{self, check_size, require, routine, violation};
 use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::major;
@@ -16,6 +17,8 @@ const MDL_MAPPED_ADDRESS: u64 = 0x18;
 /// The low bits of a control code.
 const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
+/// `KernelMode`.
+const KERNEL_MODE: i8 = 0;
 
 /// The driver completes a request.
 fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
@@ -33,63 +36,91 @@ fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
             ),
         );
     }
-    let information = information.or(Some(body.irp.io_status.information.get()));
-    if let Some(written) = information
-        && body.is_control()
-        && !status::is_error(status)
-        && written > body.output_length()
+    let written = information.unwrap_or_else(|| body.irp.io_status.information.get());
+    if status::is_success(status)
+        && let Some(most) = most_information(body)
+        && written > most
     {
         violation(
             violation::REQUEST,
             violation::REQUEST_INFORMATION,
             address(body.irp),
             format_args!(
-                "{}: Information is {written}, and the output buffer of control code {:#010x} has {} bytes",
+                "{}: Information is {written}, and the client's buffer has {most} bytes (major function {}, control code {:#010x})",
                 routine(),
+                body.function,
                 body.code(),
-                body.output_length()
             ),
         );
     }
-    complete(&request, status, information);
+    complete(&request, status, Some(written));
 }
 
-/// Marks it cancelable; `Err` if it is cancelled already, and the callback was not and will not be called.
-fn mark_cancelable(handle: u64, callback: u64) -> Result<(), Arc<Object>> {
-    let request = object::find(handle, Kind::Request);
+/// The most that `Information` may be on success, where the framework can tell (fxrequest.cpp:422-490): of a control request with no
+/// output it may count input that was used, and what another driver sends need not say how long its buffers are.
+fn most_information(body: &Request) -> Option<u64> {
+    let from_user = body.irp.requestor_mode.get() != KERNEL_MODE;
+    match body.function {
+        major::READ | major::WRITE => Some(body.output_length()),
+        major::DEVICE_CONTROL if from_user => Some(body.output_length()).filter(|&length| length != 0),
+        _ => None,
+    }
+}
+
+/// Marks it cancelable; false if it is cancelled already, and the callback was not and will not be called.
+fn mark_cancelable(request: &Arc<Object>, callback: u64) -> bool {
     require(callback as *const u8, "EvtRequestCancel");
-    require_owner(&request, Owner::Driver);
-    let body = request.request();
-    let mut state = body.state.lock();
-    if state.cancel != Cancel::No {
-        drop(state);
+    require_owner(request, Owner::Driver);
+    let Some(queue) = queue_of(request) else {
         violation(
             violation::QUEUE,
-            handle,
+            request.handle(),
             0,
-            format_args!("{}: the request is cancelable already", routine()),
+            format_args!("{} was given a request that comes from no queue", routine()),
         );
-    }
-    state.cancel = Cancel::Marked(callback);
-    irp::set_cancel_routine(body.irp, cancel_routine as *const () as u64);
-    // Whoever takes the routine away again acts: here, or the cancel routine, which waits for the lock.
-    if body.irp.cancel.get() != 0 && irp::set_cancel_routine(body.irp, 0) != 0 {
-        state.cancel = Cancel::No;
-        drop(state);
-        return Err(request);
-    }
-    Ok(())
+    };
+    queue::while_not_cancelling(&queue, |cancelling| {
+        let body = request.request();
+        let mut state = body.state.lock();
+        if state.cancel != Cancel::No {
+            drop(state);
+            violation(
+                violation::QUEUE,
+                request.handle(),
+                0,
+                format_args!("{}: the request is cancelable already", routine()),
+            );
+        }
+        if cancelling {
+            return false;
+        }
+        state.cancel = Cancel::Marked(callback);
+        irp::set_cancel_routine(body.irp, cancel_routine as *const () as u64);
+        // Whoever takes the routine away again acts: here, or the cancel routine, which waits for the lock.
+        let cancelled = body.irp.cancel.get() != 0 && irp::set_cancel_routine(body.irp, 0) != 0;
+        if cancelled {
+            state.cancel = Cancel::No;
+        }
+        !cancelled
+    })
 }
 
 unsafe extern "win64" fn mark(_globals: u64, handle: u64, callback: u64) {
-    if let Err(request) = mark_cancelable(handle, callback) {
-        request.request().state.lock().cancel = Cancel::Called;
-        invoke("EvtRequestCancel", callback, [handle, 0, 0, 0, 0]);
+    let request = object::find(handle, Kind::Request);
+    if !mark_cancelable(&request, callback) {
+        request.request().state.lock().cancel = Cancel::Due(callback);
+        if let Some(queue) = queue_of(&request) {
+            queue::canceled_at_driver(&queue, request);
+        }
     }
 }
 
 unsafe extern "win64" fn mark_ex(_globals: u64, handle: u64, callback: u64) -> i32 {
-    mark_cancelable(handle, callback).map_or(status::CANCELLED, |()| status::SUCCESS)
+    if mark_cancelable(&object::find(handle, Kind::Request), callback) {
+        status::SUCCESS
+    } else {
+        status::CANCELLED
+    }
 }
 
 unsafe extern "win64" fn unmark(_globals: u64, handle: u64) -> i32 {
@@ -101,13 +132,16 @@ unsafe extern "win64" fn unmark(_globals: u64, handle: u64) -> i32 {
             state.cancel = Cancel::No;
             status::SUCCESS
         }
-        Cancel::Marked(_) | Cancel::Called => status::CANCELLED,
+        Cancel::Marked(_) | Cancel::Due(_) | Cancel::Called => status::CANCELLED,
         Cancel::No => status::INVALID_DEVICE_REQUEST,
     }
 }
 
 unsafe extern "win64" fn is_canceled(_globals: u64, handle: u64) -> u8 {
-    object::find(handle, Kind::Request).request().irp.cancel.get()
+    let request = object::find(handle, Kind::Request);
+    let body = request.request();
+    let told = matches!(body.state.lock().cancel, Cancel::Due(_) | Cancel::Called);
+    u8::from(told || body.irp.cancel.get() != 0)
 }
 
 unsafe extern "win64" fn complete_request(_globals: u64, handle: u64, status: i32) {
@@ -162,65 +196,117 @@ unsafe extern "win64" fn get_parameters(_globals: u64, handle: u64, parameters: 
     let request = object::find(handle, Kind::Request);
     let body = request.request();
     require(parameters, "Parameters");
-    let mut values = body.parameters;
-    if body.is_control() {
-        values[0] = body.output_length();
-        values[1] = body.input_length();
-    }
+    // SAFETY: the declaration: a WDF_REQUEST_PARAMETERS, which begins with its size.
+    let size = unsafe { parameters.cast::<u16>().read() };
+    check_size(
+        "WDF_REQUEST_PARAMETERS",
+        u32::from(size),
+        size_of::<RequestParameters>(),
+    );
+    // As the stack location has them: a length is its low half, and nobody promises what the other is.
     let filled = RequestParameters {
-        size: size_of::<RequestParameters>() as u16,
+        size,
         minor: body.minor,
         kind: u32::from(body.function),
-        parameters: values,
+        parameters: body.parameters,
     };
     // SAFETY: the declaration: a WDF_REQUEST_PARAMETERS.
     unsafe { parameters.write(filled) };
 }
 
 /// Where a buffer is, and how long.
-fn input_buffer(body: &Request) -> Result<(u64, u64), i32> {
-    match body.function {
-        major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL if body.code() & 3 != METHOD_NEITHER => {
-            Ok((body.irp.system_buffer.get() as u64, body.input_length()))
-        }
-        _ => Err(status::INVALID_DEVICE_REQUEST),
-    }
-}
+type Buffer = Result<(u64, u64), i32>;
 
-fn output_buffer(body: &Request) -> Result<(u64, u64), i32> {
+/// fxrequest.cpp:1299: the order of the questions is the framework's, since it decides which status a driver gets.
+fn input_buffer(body: &Request) -> Buffer {
     match body.function {
-        major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => match body.code() & 3 {
-            METHOD_BUFFERED => Ok((body.irp.system_buffer.get() as u64, body.output_length())),
-            METHOD_NEITHER => Err(status::INVALID_DEVICE_REQUEST),
-            _ if body.irp.mdl_address.get() == 0 => Ok((0, 0)),
-            _ => {
-                let field = (body.irp.mdl_address.get() + MDL_MAPPED_ADDRESS) as *const u64;
-                // SAFETY: the I/O manager made the MDL, mapped.
-                Ok((unsafe { field.read() }, body.output_length()))
+        major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
+            let length = not_empty(body.input_length())?;
+            if body.code() & 3 == METHOD_NEITHER {
+                // Parameters.DeviceIoControl.Type3InputBuffer.
+                return raw(body, body.parameters[3], length);
             }
-        },
+            Ok((body.irp.system_buffer.get() as u64, length))
+        }
+        major::WRITE => transfer_buffer(body),
         _ => Err(status::INVALID_DEVICE_REQUEST),
     }
 }
 
-/// The end of both retrievals.
+/// fxrequest.cpp:1540 for control requests.
+fn output_buffer(body: &Request) -> Buffer {
+    match body.function {
+        major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
+            let length = not_empty(body.output_length())?;
+            match body.code() & 3 {
+                METHOD_BUFFERED => Ok((body.irp.system_buffer.get() as u64, length)),
+                METHOD_NEITHER => raw(body, body.irp.user_buffer.get(), length),
+                _ => mapped(body, length),
+            }
+        }
+        major::READ => transfer_buffer(body),
+        _ => Err(status::INVALID_DEVICE_REQUEST),
+    }
+}
+
+/// The buffer of a read or write, by what the driver said with `WdfDeviceInitSetIoType`.
+fn transfer_buffer(body: &Request) -> Buffer {
+    let length = not_empty(body.output_length())?;
+    match body.device.device().init.io_type {
+        IO_NEITHER => raw(body, body.irp.user_buffer.get(), length),
+        IO_DIRECT => mapped(body, length),
+        _ => Ok((body.irp.system_buffer.get() as u64, length)),
+    }
+}
+
+fn not_empty(length: u64) -> Result<u64, i32> {
+    if length == 0 {
+        Err(status::BUFFER_TOO_SMALL)
+    } else {
+        Ok(length)
+    }
+}
+
+/// An address as the sender gave it: only what another driver sends is taken at its word.
+fn raw(body: &Request, address: u64, length: u64) -> Buffer {
+    let internal = body.function == major::INTERNAL_DEVICE_CONTROL;
+    if internal || body.irp.requestor_mode.get() == KERNEL_MODE {
+        Ok((address, length))
+    } else {
+        Err(status::INVALID_DEVICE_REQUEST)
+    }
+}
+
+/// What the IRP's MDL describes.
+fn mapped(body: &Request, length: u64) -> Buffer {
+    if body.irp.mdl_address.get() == 0 {
+        return Err(status::BUFFER_TOO_SMALL);
+    }
+    let field = (body.irp.mdl_address.get() + MDL_MAPPED_ADDRESS) as *const u64;
+    // SAFETY: the sender made the MDL, mapped.
+    Ok((unsafe { field.read() }, length))
+}
+
+/// The end of both retrievals: a failed one leaves NULL and 0 behind.
 ///
 /// # Safety
 /// `buffer` has room for a pointer, `length` is null or has room for a length.
-unsafe fn retrieve(found: Result<(u64, u64), i32>, least: u64, buffer: *mut u64, length: *mut u64) -> i32 {
+unsafe fn retrieve(found: Buffer, least: u64, buffer: *mut u64, length: *mut u64) -> i32 {
     require(buffer, "Buffer");
-    let (address, bytes) = match found {
-        Ok((address, bytes)) if bytes != 0 && bytes >= least => (address, bytes),
-        Ok(_) => return status::BUFFER_TOO_SMALL,
-        Err(status) => return status,
-    };
+    let found = found.and_then(|(address, bytes)| {
+        if bytes < least {
+            return Err(status::BUFFER_TOO_SMALL);
+        }
+        Ok((address, bytes))
+    });
+    let (address, bytes) = found.unwrap_or_default();
     // SAFETY: the caller promises it.
     unsafe { buffer.write(address) };
     // SAFETY: as above.
     if let Some(length) = unsafe { length.as_mut() } {
         *length = bytes;
     }
-    status::SUCCESS
+    found.err().unwrap_or(status::SUCCESS)
 }
 
 unsafe extern "win64" fn retrieve_input(

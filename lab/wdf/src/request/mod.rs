@@ -12,12 +12,13 @@ mod functions;
 
 pub use functions::FUNCTIONS;
 
-use crate::call::invoke;
+use crate::call::Callback;
 use crate::object::{self, Body, Kind, Object};
 use crate::violation::{self, routine, violation};
 use crate::{file, queue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
 use rundown_lab_kernel::lock::IrqLock;
@@ -28,9 +29,13 @@ pub struct Request {
     irp: &'static Irp,
     device: Arc<Object>,
     file: Option<Arc<Object>>,
+    /// NT's file object, 0 if the sender had none.
+    file_object: u64,
     function: u8,
     minor: u8,
     parameters: [u64; 4],
+    /// The driver has seen it.
+    presented: AtomicBool,
     state: IrqLock<State>,
 }
 
@@ -38,6 +43,8 @@ struct State {
     owner: Owner,
     /// The queue that it is in, or was presented from.
     queue: Option<Arc<Object>>,
+    /// `EvtIoInCallerContext` was given it, and it was not enqueued since.
+    in_caller_context: bool,
     cancel: Cancel,
 }
 
@@ -60,6 +67,8 @@ enum Cancel {
     No,
     /// Marked with this callback.
     Marked(u64),
+    /// Cancelled; the queue will call this callback.
+    Due(u64),
     /// The callback was called.
     Called,
 }
@@ -106,9 +115,29 @@ impl Request {
         }
     }
 
-    /// Whether the driver's cancel callback may be called.
+    /// NT's file object that it came through; 0 if the sender had none.
+    pub fn file_object(&self) -> u64 {
+        self.file_object
+    }
+
+    /// Whether it is a read or write.
+    pub fn is_transfer(&self) -> bool {
+        matches!(self.function, major::READ | major::WRITE)
+    }
+
+    /// The driver sees it from now on.
+    pub fn present(&self) {
+        self.presented.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the driver has ever seen it.
+    pub fn was_presented(&self) -> bool {
+        self.presented.load(Ordering::Relaxed)
+    }
+
+    /// Whether the driver's cancel callback may still be called.
     pub fn is_cancelable(&self) -> bool {
-        matches!(self.state.lock().cancel, Cancel::Marked(_))
+        matches!(self.state.lock().cancel, Cancel::Marked(_) | Cancel::Due(_))
     }
 
     fn is_control(&self) -> bool {
@@ -123,7 +152,7 @@ fn address(irp: &'static Irp) -> u64 {
     (&raw const *irp) as u64
 }
 
-/// Makes a request of an IRP; the framework has it then.
+/// Makes a request of an IRP; the framework has it then. It hangs below nothing (fxrequest.cpp:140).
 ///
 /// # Errors
 /// An NTSTATUS: memory is short.
@@ -133,22 +162,20 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> Result<Arc<Object>, i3
         irp,
         device: device.clone(),
         file: file::of(device.device(), irp),
+        file_object: stack.file_object.get() as u64,
         function: stack.major_function.get(),
         minor: stack.minor_function.get(),
         parameters: core::array::from_fn(|index| stack.parameters[index].get()),
+        presented: AtomicBool::new(false),
         state: IrqLock::new(State {
             owner: Owner::Framework,
             queue: None,
+            in_caller_context: false,
             cancel: Cancel::No,
         }),
     };
     let attributes = device.device().init.request_attributes;
-    let request = object::create(
-        Kind::Request,
-        attributes.as_ref(),
-        Some(device),
-        Body::Request(body),
-    )?;
+    let request = object::create(Kind::Request, attributes.as_ref(), None, Body::Request(body))?;
     BY_IRP.lock().insert(address(irp), request.clone());
     Ok(request)
 }
@@ -160,6 +187,29 @@ pub fn give_to_driver(request: &Arc<Object>, queue: Option<&Arc<Object>>) {
     state.queue = queue.cloned();
 }
 
+/// The driver has it in `EvtIoInCallerContext`.
+pub fn give_in_caller_context(request: &Arc<Object>) {
+    give_to_driver(request, None);
+    let body = request.request();
+    body.state.lock().in_caller_context = true;
+    body.present();
+}
+
+/// The routine that the driver called is for a request that `EvtIoInCallerContext` was given, and that was not enqueued since.
+pub fn require_in_caller_context(request: &Arc<Object>) {
+    if !request.request().state.lock().in_caller_context {
+        violation(
+            violation::QUEUE,
+            request.handle(),
+            0,
+            format_args!(
+                "{} was given a request that does not come from EvtIoInCallerContext",
+                routine()
+            ),
+        );
+    }
+}
+
 /// A queue takes it in; false if it is cancelled already. Called with the queue's lock held.
 pub fn enter_queue(request: &Arc<Object>, queue: &Arc<Object>) -> bool {
     let body = request.request();
@@ -169,6 +219,7 @@ pub fn enter_queue(request: &Arc<Object>, queue: &Arc<Object>) -> bool {
     let cancelled = body.irp.cancel.get() != 0 && irp::set_cancel_routine(body.irp, 0) != 0;
     state.owner = if cancelled { Owner::Framework } else { Owner::Queue };
     state.queue = Some(queue.clone());
+    state.in_caller_context = false;
     state.cancel = Cancel::No;
     !cancelled
 }
@@ -181,6 +232,12 @@ pub fn leave_queue(request: &Object) -> bool {
 /// The queue that it is in, or was presented from.
 pub fn queue_of(request: &Arc<Object>) -> Option<Arc<Object>> {
     request.request().state.lock().queue.clone()
+}
+
+/// The queue that it waits in, if it does.
+pub fn waits_in(request: &Arc<Object>) -> Option<Arc<Object>> {
+    let state = request.request().state.lock();
+    state.queue.clone().filter(|_| state.owner == Owner::Queue)
 }
 
 /// The routine that the driver called is for a request that `owner` has.
@@ -199,9 +256,26 @@ pub fn require_owner(request: &Arc<Object>, owner: Owner) {
     }
 }
 
-/// Completes a request, whoever has it: the cleanup callbacks of its object run first, while its buffers are there.
+/// What the client sees of a status of the framework's own (fxrequest.cpp:632).
+fn for_client(status: i32) -> i32 {
+    const FACILITY: i32 = 0x0FFF_0000;
+    const FRAMEWORK: i32 = 0x0020_0000;
+    if status & FACILITY != FRAMEWORK {
+        return status;
+    }
+    match status {
+        status::WDF_PAUSED | status::WDF_BUSY => status::DEVICE_BUSY,
+        status::WDF_INTERNAL_ERROR => status::INTERNAL_ERROR,
+        status::WDF_NOT_ENOUGH_MAP_REGISTERS => status::INSUFFICIENT_RESOURCES,
+        _ => status::INVALID_DEVICE_REQUEST,
+    }
+}
+
+/// Completes a request, whoever has it: the cleanup callbacks of its object run first, while its buffers are there. Those of a request
+/// that the driver never saw do not run (fxrequest.cpp:723).
 pub fn complete(request: &Arc<Object>, status: i32, information: Option<u64>) {
     let body = request.request();
+    let status = for_client(status);
     let queue = {
         let mut state = body.state.lock();
         state.owner = Owner::Completed;
@@ -214,6 +288,9 @@ pub fn complete(request: &Arc<Object>, status: i32, information: Option<u64>) {
     }
     let failed_create = body.function == major::CREATE && !status::is_success(status);
     let file = body.file.clone().filter(|_| failed_create);
+    if !body.was_presented() {
+        request.forget_callbacks();
+    }
     request.clean_up();
     BY_IRP.lock().remove(&address(irp));
     if let Some(file) = file {
@@ -229,8 +306,31 @@ pub fn complete(request: &Arc<Object>, status: i32, information: Option<u64>) {
 /// What a cancellation finds to do.
 enum Action {
     FromQueue(Arc<Object>),
-    Call(u64),
+    AtDriver(Arc<Object>),
     Nothing,
+}
+
+/// A request that the driver has is cancelled without its IRP being so: true if it is marked, and its callback is due now. Called with
+/// the queue's lock held.
+pub fn begin_cancel(request: &Object) -> bool {
+    let body = request.request();
+    let mut state = body.state.lock();
+    match state.cancel {
+        Cancel::Marked(callback) if irp::set_cancel_routine(body.irp, 0) != 0 => {
+            state.cancel = Cancel::Due(callback);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The callback that is due is called now.
+pub fn take_due(request: &Object) -> Callback {
+    let mut state = request.request().state.lock();
+    match core::mem::replace(&mut state.cancel, Cancel::Called) {
+        Cancel::Due(callback) => callback,
+        _ => 0,
+    }
 }
 
 /// The IRP's cancel routine. The cancel spin lock is held, and released first.
@@ -244,17 +344,15 @@ unsafe extern "win64" fn cancel_routine(_device: u64, irp: u64) {
         match (state.owner, state.cancel) {
             (Owner::Queue, _) => state.queue.clone().map_or(Action::Nothing, Action::FromQueue),
             (Owner::Driver, Cancel::Marked(callback)) => {
-                state.cancel = Cancel::Called;
-                Action::Call(callback)
+                state.cancel = Cancel::Due(callback);
+                state.queue.clone().map_or(Action::Nothing, Action::AtDriver)
             }
             _ => Action::Nothing,
         }
     };
     match action {
         Action::FromQueue(queue) => queue::canceled(&queue, &request),
-        Action::Call(callback) => {
-            invoke("EvtRequestCancel", callback, [request.handle(), 0, 0, 0, 0]);
-        }
+        Action::AtDriver(queue) => queue::canceled_at_driver(&queue, request),
         Action::Nothing => {}
     }
 }

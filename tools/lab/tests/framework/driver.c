@@ -1,114 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The driver that tests the lab's framework: a KMDF 1.31 client without headers, so that layouts and indices are a second
- * opinion on lab/wdf's (sources: the public headers of KMDF 1.31, wdm.h). One control code per case; `framework.rs`
- * beside this folder builds it and knows what each case must come to.
+ * The driver that tests the lab's framework: one control code per case, and `main.rs` knows what each must come
+ * to.
  */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef int NTSTATUS;
-typedef u64 HANDLE;
-
-#define SUCCESS 0
-#define PENDING 0x103
-#define UNSUCCESSFUL ((NTSTATUS)0xC0000001)
-#define INVALID_DEVICE_REQUEST ((NTSTATUS)0xC0000010)
-#define CANCELLED ((NTSTATUS)0xC0000120)
-#define POOL_NX 512
-
-typedef struct { u16 Length, MaximumLength; const u16 *Buffer; } UNICODE_STRING;
-#define STRING(text) { sizeof(text) - 2, sizeof(text), (const u16 *)(text) }
-
-__declspec(dllimport) int DbgPrint(const char *format, ...);
-__declspec(dllimport) u8 KeAcquireSpinLockRaiseToDpc(u64 *lock);
-__declspec(dllimport) void KeReleaseSpinLock(u64 *lock, u8 irql);
-__declspec(dllimport) u8 KfRaiseIrql(u8 irql);
-__declspec(dllimport) void KeLowerIrql(u8 irql);
-__declspec(dllimport) NTSTATUS KeDelayExecutionThread(char mode, u8 alertable, const long long *interval);
-
-/* For the compiler's own calls. */
-void *memset(void *target, int value, u64 count)
-{
-    volatile u8 *byte = target;
-    while (count--) {
-        *byte++ = (u8)value;
-    }
-    return target;
-}
-
-void *memcpy(void *target, const void *source, u64 count)
-{
-    volatile u8 *to = target;
-    const u8 *from = source;
-    while (count--) {
-        *to++ = *from++;
-    }
-    return target;
-}
-
-/* ---- the loader ---- */
-
-typedef struct { u64 Driver; u32 Flags, Tag; char Name[32]; u8 DisplaceDriverUnload; } GLOBALS;
-typedef struct {
-    u32 Size;
-    const u16 *Component;
-    u32 Major, Minor, Build, FuncCount;
-    void ***FuncTable;
-    void *Module;
-    u32 *MinimumVersionRequired;
-    u8 *ClientVersionHigherThanFramework;
-    u32 *FuncCountPtr, *StructCountPtr;
-    u64 **StructTable;
-} BIND_INFO;
-_Static_assert(sizeof(BIND_INFO) == 88, "WDF_BIND_INFO2");
-
-__declspec(dllimport) NTSTATUS WdfVersionBind(void *driver, UNICODE_STRING *path, BIND_INFO *info, GLOBALS **globals);
-__declspec(dllimport) void WdfVersionUnbind(UNICODE_STRING *path, BIND_INFO *info, GLOBALS *globals);
-
-static void **Functions;
-static GLOBALS *Globals;
-static u32 MinimumVersion = 31, FunctionCount = 458, StructureCount;
-static u64 *Structures;
-static u8 ClientIsNewer;
-static BIND_INFO Bind = {
-    88, L"KmdfLibrary", 1, 31, 0, 458, &Functions, 0, &MinimumVersion, &ClientIsNewer, &FunctionCount, &StructureCount, &Structures,
-};
-static UNICODE_STRING Path;
-
-/* Every framework function, by its index. Arguments are whole words: on the stack an int would have a stranger's upper half. */
-#define NONE ((u64)0)
-#define WDF(index, ...) (((u64(*)(GLOBALS *, ...))Functions[index])(Globals, __VA_ARGS__))
-
-/* ---- layouts ---- */
-
-typedef struct { u32 Size; u64 Cleanup, Destroy; u32 Level, Scope; HANDLE Parent; u64 SizeOverride; const void *Type; } ATTRIBUTES;
-typedef struct CONTEXT_TYPE { u32 Size; const char *Name; u64 ContextSize; const struct CONTEXT_TYPE *Unique; void *Get; } CONTEXT_TYPE;
-typedef struct { u32 Size; void *DeviceAdd, *Unload; u32 Flags, Tag; } DRIVER_CONFIG;
-typedef struct { u32 Size; void *Create, *Close, *Cleanup; u32 AutoForward, Class; } FILE_CONFIG;
-typedef struct {
-    u32 Size, DispatchType, PowerManaged;
-    u8 AllowZeroLength, DefaultQueue;
-    void *Default, *Read, *Write, *DeviceControl, *Internal, *Stop, *Resume, *CanceledOnQueue;
-    u32 Presented;
-    u64 Driver;
-} QUEUE_CONFIG;
-typedef struct {
-    u32 Size;
-    void *D0Entry, *D0EntryPost, *D0Exit, *D0ExitPre, *Prepare, *Release, *SelfCleanup, *SelfFlush, *SelfInit, *SelfSuspend,
-        *SelfRestart, *Surprise, *QueryRemove, *QueryStop, *Usage, *Relations, *UsageEx;
-} PNP_CALLBACKS;
-typedef struct { u32 Size; void *Func; u32 Period; u8 Serialize; u32 Delay; u64 HighResolution; } TIMER_CONFIG;
-typedef struct { u32 Size; void *Func; u8 Serialize; } DEFERRED_CONFIG;
-_Static_assert(sizeof(ATTRIBUTES) == 56 && sizeof(CONTEXT_TYPE) == 40 && sizeof(DRIVER_CONFIG) == 32, "objects");
-_Static_assert(sizeof(FILE_CONFIG) == 40 && sizeof(QUEUE_CONFIG) == 96 && sizeof(PNP_CALLBACKS) == 144, "devices");
-_Static_assert(sizeof(TIMER_CONFIG) == 40 && sizeof(DEFERRED_CONFIG) == 24, "deferred");
+#include "kmdf.h"
 
 typedef struct {
     HANDLE Device, Manual, Sequential, Lock, Spin, Cancelable, Deferred;
     volatile long Inside, MostInside, Cleanups, Closes, Creates;
-    u8 RefuseRemoval;
+    u8 RefuseRemoval, CleanupCompletes;
+    /* What EvtDeviceFileCreate does with its request: the function of the misuse. */
+    u32 AtCreate;
 } DEVICE;
 typedef struct { char Letter; } LETTER;
 
@@ -117,12 +19,6 @@ static const CONTEXT_TYPE LetterType = { sizeof(CONTEXT_TYPE), "LETTER", sizeof(
 static DEVICE *This;
 static char Order[16];
 static u32 OrderLength;
-
-static ATTRIBUTES Attributes(HANDLE parent, const CONTEXT_TYPE *type)
-{
-    ATTRIBUTES attributes = { sizeof(ATTRIBUTES), 0, 0, 1, 1, parent, 0, type };
-    return attributes;
-}
 
 __attribute__((noinline)) static void Complete(HANDLE request, NTSTATUS status, u64 information)
 {
@@ -149,15 +45,29 @@ static NTSTATUS QueryRemove(HANDLE device)
     return This->RefuseRemoval ? UNSUCCESSFUL : SUCCESS;
 }
 
+static void CancelCallback(HANDLE request);
+
 static void FileCreate(HANDLE device, HANDLE request, HANDLE file)
 {
+    switch (This->AtCreate) {
+    case 0x91B:
+        WDF(281, request, This->Manual);
+        return;
+    case 0x91F:
+        WDF(255, request, CancelCallback);
+        return;
+    }
     __atomic_add_fetch(&This->Creates, 1, __ATOMIC_SEQ_CST);
     WDF(263, request, SUCCESS);
 }
 
 static void FileCleanup(HANDLE file)
 {
+    HANDLE next = 0;
     DbgPrint("trace FileCleanup\n");
+    if (This->CleanupCompletes && (NTSTATUS)WDF(158, This->Manual, &next) == SUCCESS) {
+        Complete(next, SUCCESS, 0);
+    }
     __atomic_add_fetch(&This->Cleanups, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -321,7 +231,7 @@ static u32 TourOfRequests(HANDLE queue, HANDLE request)
     struct { u16 Size; u8 Minor; u32 Type; u64 Output, Input; u32 Code; u64 Type3; } parameters = { sizeof(parameters) };
     ATTRIBUTES attributes = Attributes(0, &LetterType);
     HANDLE file, device;
-    void *context = 0;
+    void *context = 0, *other;
     WDF(266, request, &parameters);
     CHECK(parameters.Type == 14 && FUNCTION(parameters.Code) == 0x80F && parameters.Output == 4 && parameters.Input == 2);
     WDF(275, request, 7ULL);
@@ -334,7 +244,8 @@ static u32 TourOfRequests(HANDLE queue, HANDLE request)
     CHECK(((UNICODE_STRING *)WDF(137, file))->Length == 0);
     OK(203, request, &attributes, &context);
     CHECK(context && (void *)WDF(202, request, &LetterType) == context && WDF(204, context) == request);
-    CHECK((NTSTATUS)WDF(203, request, &attributes, &context) == (NTSTATUS)0xC0000035);
+    other = 0;
+    CHECK((NTSTATUS)WDF(203, request, &attributes, &other) == (NTSTATUS)0x40000000 && other == context);
     CHECK(WDF(202, request, &DeviceType) == 0);
     device = WDF(157, queue);
     CHECK(device == This->Device && WDF(92, device) == queue && WDF(39, device) == Globals->Driver);
@@ -370,6 +281,8 @@ static u32 TourOfMemory(void)
     OK(238, key, &text, &bytes, &string);
     CHECK(string.Length == 10 && bytes == 12 && characters[4] == 'o');
     string.MaximumLength = 4;
+    CHECK((NTSTATUS)WDF(238, key, &text, &bytes, &string) == (NTSTATUS)0xC000000D);
+    string.Length = 0;
     CHECK((NTSTATUS)WDF(238, key, &text, &bytes, &string) == (NTSTATUS)0x80000005);
     OK(235, key, &answer, 4, &number, &length, &kind);
     CHECK(number == 42 && length == 4 && kind == 4);
@@ -387,7 +300,7 @@ static u32 TourOfDeferral(void)
     DEFERRED_CONFIG deferred = { sizeof(DEFERRED_CONFIG), Tick, 0 };
     ATTRIBUTES attributes = Attributes(This->Device, 0), orphan = Attributes(0, 0);
     HANDLE object = 0;
-    CHECK((NTSTATUS)WDF(318, &timer, &orphan, &object) == (NTSTATUS)0xC000000D);
+    CHECK((NTSTATUS)WDF(318, &timer, &orphan, &object) == (NTSTATUS)0xC0200212);
     OK(318, &timer, &attributes, &object);
     CHECK(WDF(321, object) == This->Device);
     Ticks = 0;
@@ -429,7 +342,6 @@ static u32 TourOfQueues(HANDLE parallel, HANDLE request)
     OK(281, request, queue);
     OK(158, queue, &next);
     CHECK(next == request && WDF(282, request) == queue);
-    CHECK((NTSTATUS)WDF(281, request, queue) == INVALID_DEVICE_REQUEST);
     OK(281, request, This->Manual);
     OK(158, This->Manual, &next);
     WDF(164, queue);
@@ -461,9 +373,13 @@ __attribute__((section("INIT"), noinline)) static int AtEntryOnly(void)
     return DbgPrint("framework test: initialization code runs\n");
 }
 
+static void QueueStops(HANDLE queue, u64 context) {}
+
 /* A frame of its own, so that reports can name it. */
 __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 function)
 {
+    QUEUE_CONFIG other = { sizeof(QUEUE_CONFIG), 3, 0 };
+    u64 parameters[5] = { 0 };
     static u64 spin;
     const long long no_time = 0;
     HANDLE object = 0;
@@ -567,6 +483,34 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         KeLowerIrql(0);
         Pageable();
         break;
+    case 0x91A: /* enqueues what EvtIoInCallerContext was not given */
+        WDF(91, This->Device, request);
+        return;
+    case 0x91B: /* forwards a create, which comes from no queue */
+    case 0x91F: /* marks one cancelable */
+        This->AtCreate = function;
+        break;
+    case 0x91C: /* forwards to the queue that it comes from */
+        WDF(281, request, queue);
+        return;
+    case 0x91D: /* looks for a request in another queue than it waits in */
+        WDF(205, request, NONE, NONE, NONE);
+        WDF(281, request, This->Manual);
+        WDF(152, This->Device, &other, NONE, &object);
+        WDF(161, object, request, &object);
+        return;
+    case 0x91E: /* retrieves a found request from a queue that presents by itself */
+        WDF(161, queue, request, &object);
+        break;
+    case 0x920: /* has a queue owe two callbacks */
+        WDF(281, request, This->Manual);
+        WDF(158, This->Manual, &object);
+        WDF(155, This->Manual, QueueStops, NONE);
+        WDF(155, This->Manual, QueueStops, NONE);
+        return;
+    case 0x921: /* forgets _INIT */
+        WDF(266, request, &parameters);
+        break;
     default:
         Complete(request, INVALID_DEVICE_REQUEST, 0);
         return;
@@ -651,6 +595,10 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
         This->RefuseRemoval = 1;
         Complete(request, SUCCESS, 0);
         return;
+    case 0x810: /* EvtFileCleanup completes one request of the manual queue */
+        This->CleanupCompletes = 1;
+        Complete(request, SUCCESS, 0);
+        return;
     case 0x80D: { /* spin and wait locks */
         WDF(316, This->Spin);
         WDF(317, This->Spin);
@@ -679,7 +627,7 @@ static NTSTATUS Queue(u32 dispatch, u8 is_default, void *control, HANDLE *queue)
     config.PowerManaged = 2;
     config.DefaultQueue = is_default;
     config.DeviceControl = control;
-    config.Presented = ~0U;
+    config.Presented = dispatch == 2 ? ~0U : 0;
     return (NTSTATUS)WDF(152, This->Device, &config, NONE, queue);
 }
 

@@ -482,6 +482,22 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
         None,
         "the driver executes",
     ),
+    framework("0x91a", wdf::QUEUE, "does not come from EvtIoInCallerContext"),
+    framework(
+        "0x91b",
+        wdf::QUEUE,
+        "comes from no queue (WdfDeviceEnqueueRequest)",
+    ),
+    framework("0x91c", wdf::QUEUE, "the queue that the request comes from"),
+    framework("0x91d", wdf::REQUEST, "waits in another queue"),
+    framework("0x91e", wdf::QUEUE, "a queue that is not manual"),
+    framework("0x91f", wdf::QUEUE, "comes from no queue"),
+    framework("0x920", wdf::QUEUE, "still owes the one of an earlier call"),
+    framework(
+        "0x921",
+        wdf::RULE,
+        "the WDF_REQUEST_PARAMETERS says that it has 0 bytes",
+    ),
 ];
 
 /// All rows, each with the name of its suite's driver.

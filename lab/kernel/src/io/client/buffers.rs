@@ -134,7 +134,12 @@ impl Buffers {
             Method::Direct => self.direct,
             Method::Neither => 0,
         };
-        if status::is_error(status) || information == 0 || self.method == Method::Neither {
+        // Without room for output nothing is copied, whatever Information counts.
+        if status::is_error(status)
+            || information == 0
+            || self.capacity == 0
+            || self.method == Method::Neither
+        {
             return Vec::new();
         }
         if information > self.capacity as u64 {

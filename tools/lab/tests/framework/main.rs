@@ -1,11 +1,15 @@
 //! Boots the lab with a driver that uses, and misuses, the framework. Not part of a plain `cargo test`, since it needs the lab's kernel:
 //! `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test framework`.
 //!
-//! The driver is `framework/driver.c`, built here by clang, llvm-dlltool and lld-link (version 19 as everywhere, or what `CLANG`, `LLVM_DLLTOOL`
-//! and `LLD_LINK` name).
+//! The driver is `driver.c` in this folder ([`build`]).
 
+mod bind;
+mod build;
+#[path = "../client/mod.rs"]
 mod client;
+#[path = "../offences/mod.rs"]
 mod offences;
+mod rules;
 
 use client::{Ended, Lab, serve};
 use offences::FRAMEWORK;
@@ -17,77 +21,10 @@ use std::sync::OnceLock;
 const INTERFACE: &str = "11223344-5566-7788-0102-030405060708";
 const CANCELLED: u32 = 0xC000_0120;
 
-/// Runs a build tool, which must succeed.
-fn tool(variable: &str, default: &str, arguments: &[&str]) {
-    let program = std::env::var(variable).unwrap_or_else(|_| default.into());
-    let output = Command::new(&program).args(arguments).output();
-    let output =
-        output.unwrap_or_else(|e| panic!("{program} cannot be started ({variable} may name another): {e}"));
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
 /// The test driver, built once; its INF and PDB lie beside it.
 fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/framework");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("framework");
-        std::fs::create_dir_all(&folder).expect("cargo's folder for tests can be written");
-        let source = |name: &str| sources.join(name).display().to_string();
-        let built = |name: &str| folder.join(name).display().to_string();
-        tool(
-            "CLANG",
-            "clang-19",
-            &[
-                "--target=x86_64-pc-windows-msvc",
-                "-c",
-                "-O1",
-                "-g",
-                "-gcodeview",
-                "-ffreestanding",
-                "-fasynchronous-unwind-tables",
-                "-fno-stack-protector",
-                "-fshort-wchar",
-                "-Wall",
-                "-Wno-unused-function",
-                "-Werror",
-                "-o",
-                &built("driver.obj"),
-                &source("driver.c"),
-            ],
-        );
-        for module in ["ntoskrnl", "wdfldr"] {
-            let (definition, library) = (source(&format!("{module}.def")), built(&format!("{module}.lib")));
-            tool(
-                "LLVM_DLLTOOL",
-                "llvm-dlltool-19",
-                &["-m", "i386:x86-64", "-d", &definition, "-l", &library],
-            );
-        }
-        tool(
-            "LLD_LINK",
-            "lld-link-19",
-            &[
-                "/DRIVER",
-                "/SUBSYSTEM:NATIVE",
-                "/SECTION:INIT,ERD",
-                "/ENTRY:DriverEntry",
-                "/NODEFAULTLIB",
-                "/DEBUG",
-                &format!("/OUT:{}", built("driver.sys")),
-                &format!("/PDB:{}", built("driver.pdb")),
-                &built("driver.obj"),
-                &built("ntoskrnl.lib"),
-                &built("wdfldr.lib"),
-            ],
-        );
-        std::fs::copy(sources.join("driver.inf"), folder.join("driver.inf")).expect("as above");
-        folder.join("driver.sys")
-    })
+    DRIVER.get_or_init(|| build::driver("driver", "driver", &[]))
 }
 
 fn with_driver(mode: &str) -> Command {
@@ -201,7 +138,7 @@ fn objects_are_cleaned_up_children_first_and_destroyed_with_the_last_reference()
             .collect();
         assert_eq!(
             (status, String::from_utf8(bytes).unwrap().as_str()),
-            (0, "dcbaDCA|B")
+            (0, "cbdaCDA|B")
         );
         session.quit();
     }
@@ -327,6 +264,29 @@ fn closing_a_handle_cancels_what_waits_for_it() {
     session.quit();
 }
 
+/// The driver hears of the close before the framework cancels what the handle still has: what it completes then was not cancelled.
+#[test]
+fn a_driver_cleans_up_before_the_queues_are_flushed() {
+    for mode in MODES {
+        let mut session = Session::start(mode);
+        let other = session.lab.open(&format!("open {INTERFACE} r user"));
+        let line = format!("ioctl {other} {:#x} 0 -", code(0x801));
+        let waiting: Vec<u32> = (0..2).map(|_| session.lab.send(&line)).collect();
+        // They may still be on their way to the queue: the close is then the later one.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(session.ask(0x810, 0, "-").0, 0);
+        assert_eq!(session.lab.ask(&format!("close {other}")).0, 0);
+        let mut answers: Vec<u32> = waiting.iter().map(|&id| session.lab.answer(id).0).collect();
+        answers.sort_unstable();
+        assert_eq!(
+            answers,
+            [0, CANCELLED],
+            "the driver takes one, and the flush the other"
+        );
+        session.quit();
+    }
+}
+
 #[test]
 fn plug_and_play_callbacks_come_in_the_documented_order() {
     let start = ["Prepare", "D0Entry", "D0EntryPost", "SelfInit"];
@@ -387,8 +347,11 @@ fn misuse_is_found() {
         }
         if function == 0x900 {
             // The whole way: the driver by its unwind tables and PDB, the kernel by its own.
-            let [complete, present] =
-                ["driver!Complete [", "nt!rundown_lab_wdf::queue::present ["].map(|f| ended.errors.find(f));
+            let [complete, present] = [
+                "driver!Complete [",
+                "nt!rundown_lab_wdf::queue::events::present [",
+            ]
+            .map(|f| ended.errors.find(f));
             assert!(complete.is_some() && complete < present, "{}", ended.errors);
         }
         // The driver is not on the stack of what is found later.
@@ -407,6 +370,9 @@ fn misuse(function: u32) -> Ended {
     let line = session.line(function, 4, "01020304");
     let id = session.lab.send(&line);
     // The machine may be dead before the quit arrives, which is the point; or the request is never answered, which is one, too.
+    session.lab.settle(id, std::time::Duration::from_secs(2));
+    // Some do it when the next handle is opened.
+    let id = session.lab.send(&format!("open {INTERFACE} rw"));
     session.lab.settle(id, std::time::Duration::from_secs(2));
     session.lab.send("quit");
     let _ = session.lab.child.wait();

@@ -1,0 +1,94 @@
+//! What KMDF answers to what is wrong, and what it does where only a real framework tells: `rules.c` looks, with the lines of Microsoft's
+//! framework that say so.
+
+use crate::client::{Lab, serve};
+use crate::{CANCELLED, INTERFACE, MODES, build, code};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+fn driver() -> &'static Path {
+    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
+    DRIVER.get_or_init(|| build::driver("rules", "rules", &[]))
+}
+
+fn started(mode: &str) -> (Lab, String) {
+    let mut command = serve();
+    command
+        .arg("--driver")
+        .arg(driver())
+        .args(["--mode", mode, "--seed", "13", "--patience", "3"]);
+    let mut lab = Lab::ready(&mut command);
+    let handle = lab.open(&format!("open {INTERFACE} rw"));
+    (lab, handle)
+}
+
+fn quit(mut lab: Lab) {
+    assert_eq!(lab.ask("quit").0, 0);
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// The lines of `rules.c` that saw something else than KMDF does.
+fn wrong(function: u32) {
+    for mode in MODES {
+        let (mut lab, handle) = started(mode);
+        let (status, output) = lab.ask(&format!("ioctl {handle} {:#x} 256 -", code(function)));
+        let lines: Vec<u32> = output
+            .as_bytes()
+            .chunks_exact(8)
+            .map(|word| {
+                let word = std::str::from_utf8(word).expect("the pipe is ASCII");
+                u32::from_str_radix(word, 16)
+                    .expect("bytes are hexadecimal")
+                    .swap_bytes()
+            })
+            .collect();
+        assert_eq!(status, 0, "{mode}");
+        assert!(lines.is_empty(), "{mode}: see the lines {lines:?} of rules.c");
+        quit(lab);
+    }
+}
+
+macro_rules! subjects {
+    ($($name:ident = $function:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            wrong($function);
+        })*
+    };
+}
+
+subjects! {
+    a_driver_is_created_once_and_a_device_with_a_name_for_its_security = 0x800,
+    attributes_say_only_what_their_function_allows = 0x801,
+    queues_are_created_with_what_their_type_needs = 0x802,
+    timers_dpcs_and_work_items_need_a_device_above_and_its_level = 0x803,
+    a_second_context_of_a_type_is_the_first = 0x804,
+    keys_are_read_with_the_right_to_and_into_sound_strings = 0x805,
+    buffers_are_retrieved_by_method_and_sender = 0x806,
+    requests_are_completed_with_a_status_for_the_client = 0x807,
+    purged_and_stopped_queues = 0x808,
+    callbacks_come_from_the_event_loop = 0x809,
+}
+
+/// A driver that wants no framework file objects has its requests cancelled by a close all the same.
+#[test]
+fn closing_a_handle_cancels_without_framework_file_objects() {
+    let (mut lab, _) = started("smp");
+    let other = lab.open(&format!("open {INTERFACE} r"));
+    let id = lab.send(&format!("ioctl {other} {:#x} 0 -", code(0x80A)));
+    // It may still be on its way to the queue: the close is then the later one.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(lab.ask(&format!("close {other}")).0, 0);
+    assert_eq!(lab.answer(id).0, CANCELLED);
+    quit(lab);
+}
+
+/// Where a client gives no room for output, Information may count what was used of its input.
+#[test]
+fn information_counts_input_where_there_is_no_output() {
+    let (mut lab, handle) = started("smp");
+    let answer = lab.ask(&format!("ioctl {handle} {:#x} 0 01020304", code(0x80B)));
+    assert_eq!(answer, (0, "-".into()));
+    quit(lab);
+}
