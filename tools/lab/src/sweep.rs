@@ -515,7 +515,7 @@ mod tests {
                 let answer = refused(3, status, false);
                 let strange = unexplained(what, &[answer], &[]);
                 assert_eq!(strange.is_none(), own.contains(&status), "{what:?} {status:#x}");
-                // What pends when the script ends is cancelled by that.
+                // What pends when the script ends is completed by the driver, in EvtFileCleanup, or cancelled after that.
                 let strange = unexplained(what, &[refused(3, status, true)], &[]);
                 let explained = own.contains(&status) || status == STATUS_CANCELLED;
                 assert_eq!(strange.is_none(), explained, "{what:?} {status:#x}, pending");
