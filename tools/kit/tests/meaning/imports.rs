@@ -5,7 +5,7 @@ use rundown_kit::sysroot::{self, NTOSKRNL, RPCRT4};
 use crate::metadata::Metadata;
 
 /// Exports of ntoskrnl.exe that the metadata does not have: routines that are functions on x64 and something else on other
-/// processors (KeLowerIrql: microsoft/wdkmetadata, issue 76), whose DDI pages name ntoskrnl.exe; a variable; and what
+/// processors (`KeLowerIrql`: microsoft/wdkmetadata, issue 76), whose DDI pages name ntoskrnl.exe; a variable; and what
 /// compilers call.
 const NOT_IN_THE_METADATA: &[&str] = &[
     "KeLowerIrql",
@@ -30,10 +30,9 @@ fn libraries_offer_what_microsofts_do() {
     let mut without = Vec::new();
     for name in names {
         match metadata.exporter(name) {
-            // The metadata merges the two images' declarations where both export a routine.
-            Some("ntoskrnl.exe" | "ntdll.dll") => {}
-            // Since Windows 10, version 2004, a part of ntoskrnl.exe.
-            Some("hal.dll") => {}
+            // The metadata has one line for a routine that ntdll.dll exports as well, and since Windows 10, version 2004,
+            // the HAL is a part of ntoskrnl.exe.
+            Some("ntoskrnl.exe" | "ntdll.dll" | "hal.dll") => {}
             Some(other) => panic!("{name} is exported by {other}"),
             None => without.push(name),
         }
