@@ -22,6 +22,10 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("write-own-code", write_own_code),
     ("run-pool", run_pool),
     ("overflow-stack", overflow_stack),
+    (
+        "make-a-frame-larger-than-the-stack",
+        make_a_frame_larger_than_the_stack,
+    ),
     ("break", break_),
     ("fail-fast", fail_fast),
     ("bug-check", bug_check),
@@ -109,6 +113,13 @@ fn deeper(depth: u64) -> u64 {
     let frame = [depth; 64];
     core::hint::black_box(&frame);
     deeper(depth + 1) + frame[3]
+}
+
+unsafe fn make_a_frame_larger_than_the_stack() -> i32 {
+    unsafe {
+        asm!("call {}", sym __chkstk, inout("rax") 64 * 1024_u64 => _, out("r10") _, out("r11") _);
+    }
+    0
 }
 
 unsafe fn break_() -> i32 {

@@ -157,6 +157,8 @@ unsafe extern "system" {
     ) -> i32;
     pub(crate) fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> i32;
     pub(crate) fn RtlFreeUnicodeString(text: *mut UnicodeString);
+    /// Not by the calling convention: the frame's size is in RAX, and only R10, R11 and the flags change.
+    pub(crate) fn __chkstk();
     pub(crate) static PsThreadType: *const *const c_void;
 }
 

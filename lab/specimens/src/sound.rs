@@ -85,8 +85,22 @@ unsafe fn good() -> i32 {
         let threads = [0_usize, 1, 2, 3].map(|index| start(locker, core::ptr::without_provenance_mut(index)));
         threads.into_iter().for_each(|thread| join(thread));
         check!(GUARDED == 80_000);
+        check!(frames_of_pages());
         native()
     }
+}
+
+/// Whether `__chkstk` leaves size and arguments alone, for frames that the rest of the stack has room for.
+unsafe fn frames_of_pages() -> bool {
+    [0_u64, 1, 4095, 4096, 4097, 12_288].into_iter().all(|size| {
+        let (mut left, mut arguments) = (size, [1_u64, 2, 3, 4]);
+        let [first, second, third, fourth] = &mut arguments;
+        unsafe {
+            asm!("call {}", sym __chkstk, inout("rax") left, inout("rcx") *first, inout("rdx") *second,
+                inout("r8") *third, inout("r9") *fourth, out("r10") _, out("r11") _);
+        }
+        left == size && arguments == [1, 2, 3, 4]
+    })
 }
 
 static NATIVE: AtomicU64 = AtomicU64::new(0);

@@ -121,6 +121,9 @@ impl core::fmt::Display for Place {
                 ),
                 None => write!(f, ", which is freed or no pool"),
             },
+            mm::STACKS..mm::POOL if is_guard_page(address) => {
+                write!(f, ", in the guard page below the thread's kernel stack of 24 KiB")
+            }
             mm::STACKS..mm::POOL => write!(f, ", the stack of a thread that is gone"),
             mm::shared::ADDRESS..=0xFFFF_F780_0000_0FFF => {
                 write!(f, ", KUSER_SHARED_DATA, which is read-only")
@@ -132,6 +135,12 @@ impl core::fmt::Display for Place {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether `address` lies in the page below the current thread's stack.
+fn is_guard_page(address: u64) -> bool {
+    let stack = thread::current().stack();
+    stack.is_some_and(|(low, _)| (low - mm::PAGE..low).contains(&address))
 }
 
 /// `#UD` on anything but MONITORX and MWAITX.

@@ -404,3 +404,117 @@ fn address(absolute: u64) -> u32 {
 fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN: u32 = 0x1000;
+    const GUARD: [u32; 2] = [0x4000, 0x4008];
+    const SLOT: u32 = 0x3000;
+    const SWITCH: u32 = 0x2000;
+
+    /// Machine code at [`BEGIN`]: bytes, and addresses relative to the end of their instruction.
+    enum Piece {
+        Bytes(&'static [u8]),
+        Address(u32),
+    }
+    use Piece::{Address, Bytes};
+
+    const MOV_RAX_FROM: Piece = Bytes(&[0x48, 0x8B, 0x05]);
+    const MOV_RBX_FROM: Piece = Bytes(&[0x48, 0x8B, 0x1D]);
+    const CALL: Piece = Bytes(&[0xE8]);
+    const CALL_RAX: Piece = Bytes(&[0xFF, 0xD0]);
+    const CALL_RBX: Piece = Bytes(&[0xFF, 0xD3]);
+    const CALL_THROUGH: Piece = Bytes(&[0xFF, 0x15]);
+    const RET: Piece = Bytes(&[0xC3]);
+
+    fn calls(code: &[Piece]) -> Vec<Target> {
+        let mut bytes = Vec::new();
+        for piece in code {
+            match piece {
+                Bytes(more) => bytes.extend(*more),
+                Address(address) => {
+                    let end = BEGIN + length(&bytes) + 4;
+                    bytes.extend(address.wrapping_sub(end).to_le_bytes());
+                }
+            }
+        }
+        let stretch = Stretch {
+            bytes: &bytes,
+            begin: BEGIN,
+            prologue_end: BEGIN,
+        };
+        // The switch has one case, `CASE`.
+        let table = (CASE.wrapping_sub(SWITCH)).to_le_bytes();
+        let at = |address| (address == SWITCH).then_some(&table[..]);
+        behaviour(stretch, GUARD, &at)
+            .unwrap()
+            .calls
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn a_pointer_of_the_callers_is_unknown() {
+        assert_eq!(calls(&[CALL_RAX, RET]), [Target::Unknown(BEGIN)]);
+    }
+
+    #[test]
+    fn a_call_keeps_some_registers() {
+        let other = Target::At(0x8000);
+        assert_eq!(
+            calls(&[MOV_RAX_FROM, Address(SLOT), CALL, Address(0x8000), CALL_RAX, RET]),
+            [other, Target::Unknown(BEGIN + 12)]
+        );
+        assert_eq!(
+            calls(&[MOV_RBX_FROM, Address(SLOT), CALL, Address(0x8000), CALL_RBX, RET]),
+            [other, Target::Through(SLOT)]
+        );
+    }
+
+    #[test]
+    fn a_guarded_call_goes_where_rax_says() {
+        // Through the framework's table, after the routine that only checks.
+        let code = [
+            CALL_THROUGH,
+            Address(GUARD[0]),
+            MOV_RAX_FROM,
+            Address(SLOT),
+            Bytes(&[0x48, 0x8B, 0x80, 0xD8, 0x02, 0, 0]),
+            CALL_THROUGH,
+            Address(GUARD[1]),
+            RET,
+        ];
+        assert_eq!(
+            calls(&code),
+            [Target::Table {
+                at: SLOT,
+                offset: 0x2D8
+            }]
+        );
+    }
+
+    /// Where the case of the switch begins.
+    const CASE: u32 = BEGIN + 0x17;
+
+    #[test]
+    fn a_switch_leads_to_its_cases() {
+        let switch = |table: &'static [u8]| {
+            [
+                MOV_RBX_FROM,
+                Address(SLOT),
+                Bytes(table),
+                Address(SWITCH),
+                // movsxd rax, dword ptr [rcx+rdx*4]; add rax, rcx; jmp rax
+                Bytes(&[0x48, 0x63, 0x04, 0x91, 0x48, 0x01, 0xC8, 0xFF, 0xE0]),
+                CALL_RBX,
+                RET,
+            ]
+        };
+        // lea rcx, [table]
+        assert_eq!(calls(&switch(&[0x48, 0x8D, 0x0D])), [Target::Through(SLOT)]);
+        // mov rcx, [table]: which cases it has cannot be told.
+        assert_eq!(calls(&switch(&[0x48, 0x8B, 0x0D])), [Target::Unknown(CASE)]);
+    }
+}

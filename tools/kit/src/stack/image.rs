@@ -134,15 +134,6 @@ impl Image {
             .map(|(&begin, _)| begin)
             .ok_or_else(|| format!("there is no function {name}"))
     }
-
-    /// The framework's routine at an offset in its table, by the kit's header.
-    pub(super) fn framework_routine(&self, offset: u32) -> Option<String> {
-        let wanted = format!("TableIndex = {},", offset / 8);
-        let line = include_str!("../../sysroot/include/kmdf/wdffuncs.h")
-            .lines()
-            .find_map(|line| line.trim().strip_suffix(&wanted).map(str::to_owned));
-        line
-    }
 }
 
 fn is_code(sections: &SectionTable<'_>, address: u32) -> bool {
@@ -152,6 +143,13 @@ fn is_code(sections: &SectionTable<'_>, address: u32) -> bool {
         (begin..begin + size).contains(&address)
             && section.characteristics.get(LE) & IMAGE_SCN_MEM_EXECUTE != 0
     })
+}
+
+/// The framework's routine at an offset in its table, by the kit's header, which has those that its drivers use.
+pub(super) fn framework_routine(offset: u32) -> Option<&'static str> {
+    let wanted = format!("TableIndex = {},", offset / 8);
+    let mut lines = include_str!("../../sysroot/include/kmdf/wdffuncs.h").lines();
+    lines.find_map(|line| line.trim().strip_suffix(&*wanted))
 }
 
 /// Whether an address is in a region, but not where it begins.

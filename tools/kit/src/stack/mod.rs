@@ -35,6 +35,9 @@ use self::{
 /// Bytes that a driver may take of the kernel's stack: half of it.
 pub const LIMIT: u32 = 12 * 1024;
 
+/// Whether the function of that name is one that a pointer can be of.
+pub type Possible = fn(&str) -> bool;
+
 /// What the image does not say.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Assumptions<'a> {
@@ -43,7 +46,7 @@ pub struct Assumptions<'a> {
     pub callbacks: &'a [(&'a str, &'a str)],
     /// What the names of functions begin with whose calls through pointers go to certain functions only, and whether a
     /// function is one of those.
-    pub pointers: &'a [(&'a str, fn(&str) -> bool)],
+    pub pointers: &'a [(&'a str, Possible)],
     /// Circles that end: what the names of all their functions begin with, or of those without which there is no circle,
     /// and how often they are gone round.
     pub circles: &'a [(&'a str, u32)],
@@ -401,8 +404,8 @@ fn goes_to(
             .map(|function| BTreeSet::from([function]))
             .ok_or_else(|| format!("{} goes to {address:#x}, which is no function", from.name)),
         Target::Through(slot) if image.imports.contains_key(&slot) => called_back(&image.imports[&slot]),
-        Target::Table { at, offset } if at == image.framework => match image.framework_routine(offset) {
-            Some(routine) => called_back(&routine),
+        Target::Table { at, offset } if at == image.framework => match image::framework_routine(offset) {
+            Some(routine) => called_back(routine),
             None => Ok(BTreeSet::new()),
         },
         Target::Through(_) | Target::Table { .. } | Target::Unknown(_) => {

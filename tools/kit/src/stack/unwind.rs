@@ -156,3 +156,141 @@ fn word(bytes: &[u8], at: usize) -> Result<u32, String> {
 fn outside(address: u32) -> String {
     format!("unwind data at {address:#x}, outside the image")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Unwind data by the layout of <https://learn.microsoft.com/cpp/build/exception-handling-x64>: version and flags, bytes
+    /// of prologue, slots, no frame register; the slots.
+    fn information(flags: u8, slots: &[u16]) -> Vec<u8> {
+        let count = u8::try_from(slots.len()).unwrap();
+        let slots = slots.iter().flat_map(|slot| slot.to_le_bytes());
+        [1 | flags << 3, 20, count, 0].into_iter().chain(slots).collect()
+    }
+
+    /// A code: its operation and what it says, at some offset in the prologue.
+    const fn code(operation: u16, information: u16) -> u16 {
+        7 | operation << 8 | information << 12
+    }
+
+    fn bytes(slots: &[u16]) -> Result<u32, String> {
+        Ok(Information::parse(&information(0, slots))?.frame)
+    }
+
+    #[test]
+    fn each_operation_takes_what_it_says() {
+        for (slots, taken) in [
+            (&[][..], 0),
+            (&[code(0, 5)], 8),
+            (&[code(2, 0)], 8),
+            (&[code(2, 15)], 128),
+            (&[code(1, 0), 17], 136),
+            (&[code(1, 0), 0xFFFF], 8 * 0xFFFF),
+            (&[code(1, 1), 0x5678, 0x1234], 0x1234_5678),
+            // Saved into what is allocated: a register, an XMM register, and both far away.
+            (&[code(4, 3), 9, code(2, 3)], 32),
+            (&[code(8, 6), 9, code(2, 3)], 32),
+            (&[code(5, 3), 9, 9, code(2, 3)], 32),
+            (&[code(9, 6), 9, 9, code(2, 3)], 32),
+            // With a frame pointer: push rbp, push rsi, sub rsp 4096, lea rbp.
+            (&[code(3, 0), code(1, 0), 512, code(0, 6), code(0, 5)], 4096 + 16),
+        ] {
+            assert_eq!(bytes(slots), Ok(taken), "{slots:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_of_a_function_is_refused() {
+        // A trap's, one of version 2, one that is not there.
+        for operation in [6, 7, 10, 11, 15] {
+            assert_eq!(
+                bytes(&[code(operation, 0), 0]),
+                Err(format!("operation {operation}"))
+            );
+        }
+        for cut in [
+            &[1][..],
+            &[1, 0, 0],
+            &[1, 0, 1, 0],
+            &information(0, &[code(1, 0)]),
+        ] {
+            assert!(
+                Information::parse(cut).unwrap_err().contains("cut short"),
+                "{cut:x?}"
+            );
+        }
+        let mut later = information(0, &[]);
+        later[0] = 2;
+        assert_eq!(Information::parse(&later), Err("version 2, not 1".into()));
+    }
+
+    #[test]
+    fn a_part_adds_to_the_frame_of_its_function() {
+        const CHAINED: u8 = 4;
+        let whole = information(0, &[code(2, 3)]);
+        // One slot, and one for an even number; the function's entry: begin, end, unwind data.
+        let mut part = information(CHAINED, &[code(0, 3)]);
+        part.extend([0, 0]);
+        part.extend(
+            [0x1000_u32, 0x1100, 0x5000]
+                .iter()
+                .flat_map(|word| word.to_le_bytes()),
+        );
+        // One that is chained to itself.
+        let mut circle = information(CHAINED, &[]);
+        circle.extend(
+            [0x3000_u32, 0x3100, 0x5200]
+                .iter()
+                .flat_map(|word| word.to_le_bytes()),
+        );
+        let at = |address| match address {
+            0x5000 => Some(&*whole),
+            0x5100 => Some(&*part),
+            0x5200 => Some(&*circle),
+            _ => None,
+        };
+        let directory = |entries: &[[u32; 3]]| -> Vec<u8> {
+            entries
+                .iter()
+                .flatten()
+                .flat_map(|word| word.to_le_bytes())
+                .collect()
+        };
+        let two = directory(&[[0x1000, 0x1100, 0x5000], [0, 0, 0], [0x1100, 0x1180, 0x5100]]);
+        let regions = regions(&two, &at).unwrap();
+        let expected = [
+            (
+                0x1000,
+                Region {
+                    end: 0x1100,
+                    function: 0x1000,
+                    frame: 8 + 32,
+                    prologue_end: 0x1014,
+                },
+            ),
+            (
+                0x1100,
+                Region {
+                    end: 0x1180,
+                    function: 0x1000,
+                    frame: 8 + 32 + 8,
+                    prologue_end: 0x1114,
+                },
+            ),
+        ];
+        assert_eq!(regions, BTreeMap::from(expected));
+        let circle = directory(&[[0x3000, 0x3100, 0x5200]]);
+        assert!(
+            super::regions(&circle, &at)
+                .unwrap_err()
+                .contains("without an end")
+        );
+        let outside = directory(&[[0x3000, 0x3100, 0x9000]]);
+        assert!(
+            super::regions(&outside, &at)
+                .unwrap_err()
+                .contains("outside the image")
+        );
+    }
+}

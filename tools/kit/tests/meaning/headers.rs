@@ -48,6 +48,19 @@ impl Headers {
         assert!(accepted, "{said}");
     }
 
+    /// The same without the headers.
+    pub(crate) fn accept_alone(&self, lines: &[String]) {
+        let (accepted, said) = self.compile("lines.c", &format!("{}\n", lines.join("\n")));
+        assert!(accepted, "{said}");
+    }
+
+    /// The compiler's errors; panics if it accepts the lines.
+    pub(crate) fn refuse(&self, lines: &[String]) -> String {
+        let (accepted, said) = self.compile("lines.c", &format!("{INCLUDES}{}\n", lines.join("\n")));
+        assert!(!accepted, "{lines:?}");
+        said
+    }
+
     /// The signatures of functions. C++ can take a type apart, and clang names it in full when a template lacks it.
     pub(crate) fn signatures(&self, functions: &[&str]) -> Vec<Signature> {
         let shown: Vec<String> = functions

@@ -8,11 +8,16 @@
 //! - [`neither::NAMES`], each with its documentation page. The list is printed, and a name that is nowhere fails: it
 //!   exists in the kit's headers only, or is an inline of the WDK that the kit made an import.
 //!
+//! Every structure that the kit writes itself has its fields' offsets, kinds and types in `records.txt`, with the source of each
+//! ([`records`]); where a routine is imported from is compared with the metadata as well ([`imports`]).
+//!
 //! The one other crate that declares routines of the kernel is looked at in [`tracelogging`].
 
 mod headers;
+mod imports;
 mod metadata;
 mod neither;
+mod records;
 mod signature;
 mod tracelogging;
 mod uses;

@@ -7,6 +7,8 @@ use crate::signature::{Signature, Type};
 pub(crate) struct Metadata {
     /// Each with its parameters and result.
     functions: BTreeMap<String, String>,
+    /// The image that exports each function.
+    exporters: BTreeMap<String, String>,
     constants: BTreeMap<String, String>,
     aliases: BTreeMap<String, String>,
     structures: BTreeMap<String, Vec<(String, String)>>,
@@ -52,6 +54,7 @@ impl Metadata {
     pub(crate) fn read() -> Self {
         let mut metadata = Self {
             functions: BTreeMap::new(),
+            exporters: BTreeMap::new(),
             constants: BTreeMap::new(),
             aliases: BTreeMap::new(),
             structures: BTreeMap::new(),
@@ -60,9 +63,14 @@ impl Metadata {
         let root = folder();
         for module in [
             "Win32/Foundation",
+            "Win32/Security",
+            "Win32/System/IO",
             "Win32/System/Kernel",
+            "Win32/System/Power",
+            "Win32/System/Rpc",
             "Win32/System/SystemInformation",
             "Win32/System/Threading",
+            "Win32/System/WindowsProgramming",
             "Win32/System/Diagnostics/Debug",
             "Win32/System/Diagnostics/Etw",
             "Wdk/Foundation",
@@ -93,11 +101,12 @@ impl Metadata {
                 continue;
             }
             let item = |prefix: &str| line.strip_prefix(prefix);
-            if let Some((_, function)) = line
-                .split_once("\" fn ")
-                .filter(|_| line.starts_with("windows_link::link!"))
+            if let Some((exporter, function)) =
+                item("windows_link::link!(\"").and_then(|line| line.split_once("\" fn "))
             {
                 let (name, rest) = function.split_once('(').unwrap();
+                let (exporter, _) = exporter.split_once('"').unwrap();
+                self.exporters.insert(name.into(), exporter.into());
                 self.functions
                     .insert(name.into(), rest.trim_end_matches(");").into());
             } else if let Some((name, rest)) = item("pub const ").and_then(|rest| rest.split_once(':')) {
@@ -145,6 +154,11 @@ impl Metadata {
             },
             parameters: parameters.collect(),
         })
+    }
+
+    /// The image that exports a function.
+    pub(crate) fn exporter(&self, name: &str) -> Option<&str> {
+        self.exporters.get(name).map(String::as_str)
     }
 
     /// A constant's value as 32 bits.
@@ -234,7 +248,7 @@ impl Metadata {
             return (size * count.trim().parse::<usize>().unwrap(), alignment);
         }
         let name = of.rsplit("::").next().unwrap_or(of).trim();
-        if of.starts_with('*') || of.starts_with("Option<") || name == "PWSTR" {
+        if of.starts_with('*') || of.starts_with("Option<") || matches!(name, "PWSTR" | "PSTR") {
             return (8, 8);
         }
         let plain = match name {

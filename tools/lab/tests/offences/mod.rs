@@ -153,6 +153,12 @@ pub(crate) const BARE: &[Offence] = &[
         "overflowed into its guard page",
     ),
     offence(
+        "make-a-frame-larger-than-the-stack",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "in the guard page below the thread's kernel stack",
+    ),
+    offence(
         "fail-fast",
         code::KERNEL_SECURITY_CHECK_FAILURE,
         Some(2),

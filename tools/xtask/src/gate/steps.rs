@@ -25,6 +25,8 @@ use crate::{
 /// cargo-fuzz' workspace beside the protocol.
 pub(super) const FUZZ: &str = "crates/rundown-abi/fuzz";
 
+const DRIVER_ENTRY: &str = "rundown::driver::driver_entry";
+
 /// What needs neither the driver nor the lab.
 pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     for workspace in ["", "tools", "lab", FUZZ] {
@@ -150,8 +152,8 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree, profile: Profile) {
     });
 }
 
-/// Which of the driver's code may leave memory: `DriverEntry` for good, setting up a device for a while, and never the
-/// primitive, whoever it was inlined into: its callers may be at any IRQL that it allows.
+/// Which of the driver's code may leave memory: `DriverEntry` and what it alone calls for good, setting up a device for a
+/// while, and never the primitive, whoever it was inlined into: its callers may be at any IRQL that it allows.
 fn residence_faults(sys: &Path, pdb: &Path) -> Result<[Option<String>; 3]> {
     let functions = residence::not_resident(sys, pdb)?;
     let names = |section: &str| -> Vec<&str> {
@@ -159,6 +161,11 @@ fn residence_faults(sys: &Path, pdb: &Path) -> Result<[Option<String>; 3]> {
         there.map(|function| function.function.as_str()).collect()
     };
     let (init, page) = (names("INIT"), names("PAGE"));
+    let mut late = Vec::new();
+    for function in init.iter().filter(|name| **name != DRIVER_ENTRY) {
+        let callers = stack::callers(sys, pdb, function)?;
+        late.extend(callers.into_iter().filter(|caller| !init.contains(&&**caller)));
+    }
     // Reading the time stamp counter is an instruction, with no rule about the IRQL.
     let primitive =
         |name: &&String| name.starts_with("ex_rundown::") && !name.starts_with("ex_rundown::arch::timestamp");
@@ -168,8 +175,8 @@ fn residence_faults(sys: &Path, pdb: &Path) -> Result<[Option<String>; 3]> {
         .filter(primitive)
         .collect();
     Ok([
-        (init != ["rundown::driver::driver_entry"])
-            .then(|| format!("in INIT lie {init:?}, not DriverEntry alone")),
+        (!init.contains(&DRIVER_ENTRY) || !late.is_empty())
+            .then(|| format!("in INIT lie {init:?}, which {late:?} call, too")),
         (!page.contains(&"rundown::driver::evt_driver_device_add"))
             .then(|| format!("in PAGE lie {page:?}, and AddDevice is not among them")),
         (!strays.is_empty()).then(|| format!("pageable or thrown away: {strays:?}")),

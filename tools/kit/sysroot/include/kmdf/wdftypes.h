@@ -390,7 +390,7 @@ typedef struct _WDF_TIMER_CONFIG {
     ULONG Period;
     BOOLEAN AutomaticSerialization;
     ULONG TolerableDelay;
-    DECLSPEC_ALIGN(8) WDF_TRI_STATE UseHighResolutionTimer;
+    DECLSPEC_ALIGN(8) BOOLEAN UseHighResolutionTimer;
 } WDF_TIMER_CONFIG, *PWDF_TIMER_CONFIG;
 
 typedef struct _WDF_WORKITEM_CONFIG {
