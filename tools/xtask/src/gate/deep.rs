@@ -26,6 +26,9 @@ const FUZZ_SECONDS: u32 = 300;
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
 
+/// How long each run of the system's routines lasts, in milliseconds.
+const NATIVE_RUN: u32 = 20_000;
+
 /// How many runs of mode `replay` must be the same, on one processor and on two.
 const REPLAYS: u64 = 20;
 /// How many runs must end without an alarm, each with a seed of its own.
@@ -77,6 +80,14 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.step("an hour of stress, each way out a million times", |progress| {
         tests(
             steps::suite_tests(tree, "hour").args(["--", "--ignored"]),
+            progress,
+        )
+    });
+    gate.step("each run of the system's routines, 20 s", |progress| {
+        let mut command = steps::suite_tests(tree, "stress");
+        command.arg("the_system_survives_every_request");
+        tests(
+            command.env("RUNDOWN_NATIVE_MILLISECONDS", NATIVE_RUN.to_string()),
             progress,
         )
     });
