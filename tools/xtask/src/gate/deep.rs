@@ -9,7 +9,8 @@ use rundown_kit::{
 };
 
 use super::{
-    primitive_mutants, reproducible, steps,
+    crate_mutants::{self, ENGINE, PRIMITIVE},
+    reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -57,7 +58,10 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         fuzz(tree, progress)
     });
     gate.step("mutants of the primitive", |progress| {
-        primitive_mutants::judge(tree, progress)
+        crate_mutants::judge(&PRIMITIVE, tree, progress)
+    });
+    gate.step("mutants of the stress engine", |progress| {
+        crate_mutants::judge(&ENGINE, tree, progress)
     });
     gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
