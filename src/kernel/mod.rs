@@ -34,7 +34,7 @@ pub(crate) use self::{
     native_cache_aware::NativeCacheAware,
     platform::Nt,
     pool::{PoolArc, PoolBox},
-    remote::RemoteProcessor,
+    remote::{RemoteProcessor, Turnstile},
     thread::{Body, CurrentThread, SystemThread, stack_word, yield_thread},
     wait_lock::WaitLock,
 };

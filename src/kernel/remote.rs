@@ -16,14 +16,32 @@ use wdk_sys::{
 };
 
 use super::{
-    PoolBox, check, processors,
+    Event, PoolArc, PoolBox, check, processors,
     wait::{self, NO},
 };
+
+/// Lets one requester at a time have a DPC on a processor. Several whose DPCs followed each other would keep it at
+/// `DISPATCH_LEVEL` for as long as they go on, which the system's DPC watchdog answers with a bugcheck.
+#[derive(Clone)]
+pub(crate) struct Turnstile(PoolArc<Event>);
+
+impl Turnstile {
+    /// One that is free; `None` when there is no pool left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn new() -> Option<Self> {
+        let free = Event::new()?;
+        free.set();
+        PoolArc::new(free).map(Self)
+    }
+}
 
 /// A DPC for one processor, and the event that tells of its end. One thread uses it, for one piece of work at a time.
 pub(crate) struct RemoteProcessor {
     /// The processor's number over all groups.
     processor: u32,
+    turnstile: Turnstile,
     parts: PoolBox<Parts>,
 }
 
@@ -45,18 +63,23 @@ struct Errand<'a, F, R> {
 }
 
 impl RemoteProcessor {
-    /// The processor with this number over all groups; `None` when there is no pool left.
+    /// The processor with this number over all groups, behind the turnstile of those who ask for it; `None` when there is no
+    /// pool left.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
-    pub(crate) fn new(processor: u32) -> Option<Self> {
+    pub(crate) fn new(processor: u32, turnstile: Turnstile) -> Option<Self> {
         let parts = PoolBox::new(Parts {
             dpc: UnsafeCell::new(KDPC::default()),
             done: UnsafeCell::new(KEVENT::default()),
         })?;
         // SAFETY: in its place, where nobody uses it yet.
         unsafe { KeInitializeEvent(parts.done.get(), wdk_sys::_EVENT_TYPE::SynchronizationEvent, NO) };
-        Some(Self { processor, parts })
+        Some(Self {
+            processor,
+            turnstile,
+            parts,
+        })
     }
 
     /// Runs `work` in a DPC there, and waits for its end.
@@ -69,6 +92,7 @@ impl RemoteProcessor {
             result: MaybeUninit::uninit(),
             done: &self.parts.done,
         };
+        self.turnstile.0.wait();
         let dpc = self.parts.dpc.get();
         // SAFETY: in resident memory, and not queued: the DPC before has run. The context lives on this stack, which the
         // wait below keeps resident and in place.
@@ -82,6 +106,7 @@ impl RemoteProcessor {
         unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
         // SAFETY: initialised; set by the routine as its last touch of it.
         unsafe { wait::for_object(self.parts.done.get().cast(), ptr::null_mut()) };
+        self.turnstile.0.set();
         // SAFETY: the routine has written it before it set the event.
         unsafe { errand.result.assume_init() }
     }

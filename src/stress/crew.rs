@@ -10,7 +10,7 @@ use super::arms::AnyArm;
 use crate::{
     etw,
     kernel::{
-        Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread,
+        Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread, Turnstile,
         clock::{self, Stopwatch},
         processors, spin_budget, trace,
     },
@@ -79,6 +79,18 @@ fn holder_processor(plan: &Plan, holder: u32) -> u32 {
     }
 }
 
+/// The turnstile before `processor`; `None` when there is no pool left.
+fn turnstile(turnstiles: &mut Vec<(u32, Turnstile)>, processor: u32) -> Option<Turnstile> {
+    let found = turnstiles.iter().find(|(before, _)| *before == processor);
+    if let Some((_, turnstile)) = found {
+        return Some(turnstile.clone());
+    }
+    let turnstile = Turnstile::new()?;
+    turnstiles.try_reserve(1).ok()?;
+    turnstiles.push((processor, turnstile.clone()));
+    Some(turnstile)
+}
+
 impl Crew {
     /// Starts a run. It begins with the last step, after which nothing can fail.
     ///
@@ -123,12 +135,14 @@ impl Crew {
         self.threads
             .try_reserve_exact(plan.holders + 2)
             .map_err(|_| Refusal::Resources)?;
+        let mut turnstiles = Vec::new();
         for (index, number) in (0..start.threads).enumerate() {
             let processor = holder_processor(plan, number);
             let remote = if plan.workload == Workload::Dpcs {
                 // From its own processor it asks the next one that is not the owner's.
                 let next = 1 + processor % others();
-                Some(RemoteProcessor::new(next).ok_or(Refusal::Resources)?)
+                let turnstile = turnstile(&mut turnstiles, next).ok_or(Refusal::Resources)?;
+                Some(RemoteProcessor::new(next, turnstile).ok_or(Refusal::Resources)?)
             } else {
                 None
             };

@@ -654,6 +654,10 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
 
     /// Makes the reference live again (`ExReInitializeRundownProtectionCacheAware`); only after a wait.
     ///
+    /// It goes from slot to slot, and whoever tries to acquire meanwhile is granted a slot that had its turn. Here such a
+    /// reference may be released on any processor; with NT's routines it may not before this has returned
+    /// ([why](Self#re-initialising-while-others-try-to-acquire)).
+    ///
     /// # IRQL
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
     ///

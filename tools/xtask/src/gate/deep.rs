@@ -9,7 +9,8 @@ use rundown_kit::{
 };
 
 use super::{
-    primitive_mutants, reproducible, steps,
+    crate_mutants::{self, ENGINE, PRIMITIVE},
+    reproducible, steps,
     tally::{Gate, Tally},
 };
 use crate::{
@@ -25,6 +26,9 @@ const FUZZ_SECONDS: u32 = 300;
 /// What Miri runs with. Provenance: the word is an integer that C code shares. Leaks: misuse ends a test's thread while it
 /// holds an event, where the kernel stops altogether.
 const MIRI_FLAGS: &str = "-Zmiri-many-seeds=0..8 -Zmiri-permissive-provenance -Zmiri-ignore-leaks";
+
+/// How long each run of the system's routines lasts, in milliseconds.
+const NATIVE_RUN: u32 = 20_000;
 
 /// How many runs of mode `replay` must be the same, on one processor and on two.
 const REPLAYS: u64 = 20;
@@ -54,7 +58,10 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         fuzz(tree, progress)
     });
     gate.step("mutants of the primitive", |progress| {
-        primitive_mutants::judge(tree, progress)
+        crate_mutants::judge(&PRIMITIVE, tree, progress)
+    });
+    gate.step("mutants of the stress engine", |progress| {
+        crate_mutants::judge(&ENGINE, tree, progress)
     });
     gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
@@ -77,6 +84,14 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.step("an hour of stress, each way out a million times", |progress| {
         tests(
             steps::suite_tests(tree, "hour").args(["--", "--ignored"]),
+            progress,
+        )
+    });
+    gate.step("each run of the system's routines, 20 s", |progress| {
+        let mut command = steps::suite_tests(tree, "stress");
+        command.arg("the_system_survives_every_request");
+        tests(
+            command.env("RUNDOWN_NATIVE_MILLISECONDS", NATIVE_RUN.to_string()),
             progress,
         )
     });

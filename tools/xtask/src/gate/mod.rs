@@ -4,9 +4,9 @@
 
 mod bad_driver;
 mod bad_request;
+mod crate_mutants;
 mod deep;
 mod native;
-mod primitive_mutants;
 mod reproducible;
 mod steps;
 mod tally;

@@ -1,6 +1,11 @@
-//! cargo-mutants over the primitive: what its tests let pass has to be what is listed, with the reason, beside it.
+//! cargo-mutants over the primitive and over the stress engine: what their tests let pass has to be what is listed, with the reason, beside it.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,27 +17,73 @@ use crate::{
     tree::Tree,
 };
 
-/// The lists: what survives, what only loom catches, what may loop.
-const LISTS: &str = "crates/ex-rundown/mutants.txt";
+/// The lists beside a crate: what survives, what only loom catches, what may loop.
+const LISTS: &str = "mutants.txt";
+
+/// A crate whose mutants are judged.
+pub(super) struct Subject {
+    package: &'static str,
+    /// The files with its mutants; all, if none is named.
+    files: &'static [&'static str],
+    /// Whether loom has models of it.
+    has_models: bool,
+}
+
+pub(super) const PRIMITIVE: Subject = Subject {
+    package: "ex-rundown",
+    files: &[],
+    has_models: true,
+};
+
+/// What holders and owner do, and what is counted of it: the evidence that a run gives.
+pub(super) const ENGINE: Subject = Subject {
+    package: "rundown-stress",
+    files: &[
+        "batches.rs",
+        "canary.rs",
+        "counters.rs",
+        "hand_off.rs",
+        "owner.rs",
+        "pairs.rs",
+        "sampler.rs",
+        "stage.rs",
+        "stall.rs",
+        "storm.rs",
+    ],
+    has_models: false,
+};
+
+impl Subject {
+    fn folder(&self, tree: &Tree) -> PathBuf {
+        tree.root().join("crates").join(self.package)
+    }
+}
+
 /// Of the mutants that compile, one in so many may survive.
 const ONE_IN: usize = 20;
 
-/// Runs every mutant against the unit and integration tests, and what they let pass against loom's models.
-pub(super) fn judge(tree: &Tree, progress: &Progress) -> Result<Tally> {
+/// Runs every mutant against the unit and integration tests, and what they let pass against loom's models, if there are any.
+pub(super) fn judge(subject: &Subject, tree: &Tree, progress: &Progress) -> Result<Tally> {
     setup::ensure_cargo_mutants()?;
-    let lists =
-        fs::read_to_string(tree.root().join(LISTS)).with_context(|| format!("cannot read {LISTS}"))?;
+    let lists = subject.folder(tree).join(LISTS);
+    let lists = fs::read_to_string(&lists).with_context(|| format!("cannot read {}", lists.display()))?;
     let expected = Expected::read(&lists)?;
-    let by_tests = run(tree, progress, "tests", |command| {
+    let by_tests = run(subject, tree, progress, "tests", |command| {
+        for file in subject.files {
+            command.args(["--file", file]);
+        }
         // Long sequences of the oracle's find nothing more in one mutant than short ones in many.
         command
             .args(["--minimum-test-timeout", "30", "--", "--lib", "--tests"])
             .env("PROPTEST_CASES", "64");
     })?;
-    let by_loom = if by_tests.missed.is_empty() {
-        Outcome::default()
+    let by_loom = if by_tests.missed.is_empty() || !subject.has_models {
+        Outcome {
+            missed: by_tests.missed.clone(),
+            ..Outcome::default()
+        }
     } else {
-        run(tree, progress, "loom", |command| {
+        run(subject, tree, progress, "loom", |command| {
             for name in &by_tests.missed {
                 command.args(["--re", &exactly(name)]);
             }
@@ -45,15 +96,25 @@ pub(super) fn judge(tree: &Tree, progress: &Progress) -> Result<Tally> {
 }
 
 /// One run of cargo-mutants, in a copy of the tree that it makes by itself.
-fn run(tree: &Tree, progress: &Progress, stage: &str, options: impl FnOnce(&mut Command)) -> Result<Outcome> {
-    let output = tree.target().join("cargo-mutants").join(stage);
+fn run(
+    subject: &Subject,
+    tree: &Tree,
+    progress: &Progress,
+    stage: &str,
+    options: impl FnOnce(&mut Command),
+) -> Result<Outcome> {
+    let output = tree
+        .target()
+        .join("cargo-mutants")
+        .join(subject.package)
+        .join(stage);
     fs::create_dir_all(&output).with_context(|| format!("{} cannot be made", output.display()))?;
     let mut command = Command::new(cargo());
     command.current_dir(tree.root());
     command.args([
         "mutants",
         "--package",
-        "ex-rundown",
+        subject.package,
         "--colors",
         "never",
         "--no-shuffle",
@@ -303,10 +364,17 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_of_the_primitive_can_be_read() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(LISTS);
-        let lists = Expected::read(&fs::read_to_string(path).unwrap()).unwrap();
-        assert!(!lists.equivalent.is_empty() && !lists.loom.is_empty() && !lists.loops.is_empty());
+    fn the_lists_can_be_read() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates");
+        for subject in [PRIMITIVE, ENGINE] {
+            let folder = crates.join(subject.package);
+            let lists = Expected::read(&fs::read_to_string(folder.join(LISTS)).unwrap()).unwrap();
+            assert!(!lists.equivalent.is_empty() && !lists.loops.is_empty());
+            assert_eq!(lists.loom.is_empty(), !subject.has_models);
+            for file in subject.files {
+                assert!(folder.join("src").join(file).exists(), "{file}");
+            }
+        }
     }
 
     #[test]
