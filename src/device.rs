@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use ex_rundown::AtMostApcLevel;
+use ex_rundown::{AtMostApcLevel, PASSIVE_LEVEL, Platform as _};
 use rundown_abi::INTERFACE_GUID;
 use wdk::paged_code;
 use wdk_sys::{
@@ -12,7 +12,7 @@ use wdk_sys::{
 };
 
 use crate::{
-    kernel::{WaitLock, check, privilege, size_of_u32},
+    kernel::{Nt, WaitLock, check, privilege, size_of_u32},
     object::Handles,
     queue,
     stress::Stress,
@@ -83,7 +83,9 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
         EvtFileCleanup: Some(evt_file_ends),
         // Again once the last request is done: a start may be overtaken by the cleanup.
         EvtFileClose: Some(evt_file_ends),
-        FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
+        // Optional: otherwise the framework's verifier stops the machine at a driver's request without one, which the queue refuses.
+        FileObjectClass: wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts
+            | wdk_sys::_WDF_FILEOBJECT_CLASS::WdfFileObjectCanBeOptional,
         AutoForwardCleanupClose: wdk_sys::_WDF_TRI_STATE::WdfUseDefault,
     };
     let mut file_attributes = attributes();
@@ -122,6 +124,7 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
         Size: size_of_u32::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
         EvtDeviceQueryRemove: Some(evt_device_query_remove),
         EvtDeviceSurpriseRemoval: Some(evt_device_surprise_removal),
+        EvtDeviceSelfManagedIoCleanup: Some(evt_device_self_managed_io_cleanup),
         ..WDF_PNPPOWER_EVENT_CALLBACKS::default()
     };
     // SAFETY: `init` is live; the callbacks are copied.
@@ -235,8 +238,12 @@ fn request_context(request: WDFREQUEST) -> *mut RequestContext {
 
 /// A request arrives, in the context of the thread that sent it: the only place where its token can be asked.
 ///
+/// # IRQL
+/// The sender's, whatever the device's execution level is (`fxpkgio.cpp:1746` of the published framework): `PASSIVE_LEVEL` for a
+/// request from user mode, `<= DISPATCH_LEVEL` for a driver's.
+///
 /// # Safety
-/// Called by the framework at `PASSIVE_LEVEL`, with a live device, and a request that is this callback's to queue or complete.
+/// Called by the framework with a live device, and a request that is this callback's to queue or complete.
 unsafe extern "C" fn evt_io_in_caller_context(device: WDFDEVICE, request: WDFREQUEST) {
     #[expect(clippy::cast_possible_truncation, reason = "48 bytes")]
     let mut parameters = WDF_REQUEST_PARAMETERS {
@@ -249,7 +256,8 @@ unsafe extern "C" fn evt_io_in_caller_context(device: WDFDEVICE, request: WDFREQ
     // SAFETY: the framework has written the member of the request's type.
     let code = unsafe { parameters.Parameters.DeviceIoControl.IoControlCode };
     let shows_pointers = is_control && code == rundown_abi::ioctl::OBJECT_STATE;
-    let with_pointers = shows_pointers && {
+    // A token is asked at PASSIVE_LEVEL only. Who sends at another one, a driver, is shown none.
+    let with_pointers = shows_pointers && Nt::current_irql() == PASSIVE_LEVEL && {
         // SAFETY: the request is live.
         let mode = unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetRequestorMode, request) };
         privilege::holds_debug(mode)
@@ -297,6 +305,19 @@ unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
             break;
         }
     }
+}
+
+/// The device is removed, and its context is about to go without being dropped. No handle is open, so nothing should go on any
+/// more; but a run that did would outlive the context, and the driver's code.
+///
+/// # Safety
+/// Called by the framework at `PASSIVE_LEVEL`, with a live device.
+unsafe extern "C" fn evt_device_self_managed_io_cleanup(device: WDFDEVICE) {
+    // SAFETY: the device is live during its callback.
+    let context = unsafe { context(device) };
+    // SAFETY: the callback is called at PASSIVE_LEVEL, and nothing here raises the IRQL.
+    let level = unsafe { AtMostApcLevel::assume() };
+    context.stress.remove(&level);
 }
 
 /// A handle is opened: it may own objects from now on.

@@ -102,6 +102,11 @@ unsafe extern "C" fn evt_io_device_control(
     // SAFETY: the request is live until it is completed below.
     let file = unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetFileObject, request) };
 
+    if file.is_null() {
+        // Whatever it would start would belong to nobody, and end with nobody.
+        return complete(request, Err(Refusal::NoFileObject));
+    }
+
     let mut buffer = Buffer {
         request,
         input_length,

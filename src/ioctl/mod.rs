@@ -6,7 +6,7 @@ use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
     CodeQuery, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest,
     ObjectQuery, ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery, StressQuery, StressStart,
-    StressTurnsQuery, ioctl, parse,
+    StressTurnsQuery, ioctl,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
@@ -46,7 +46,10 @@ pub(crate) fn dispatch(
     match code {
         ioctl::QUERY_INFO => answer(buffer, |_: InfoRequest| Ok(info::query())),
         ioctl::QUERY_CODE => answer(buffer, |query: CodeQuery| code::query(&query)),
-        ioctl::STRESS_START => answer(buffer, |start: StressStart| stress.start(level, file, &start)),
+        // Checked against the limits in force, which are never above the protocol's.
+        ioctl::STRESS_START => {
+            answer_unchecked(buffer, |start: StressStart| stress.start(level, file, &start))
+        }
         ioctl::STRESS_RESULT => answer(buffer, |query: StressQuery| stress.result(level, file, &query)),
         ioctl::STRESS_ARM => answer(buffer, |query: StressArmQuery| stress.arm(level, file, &query)),
         ioctl::STRESS_TURNS => answer(buffer, |query: StressTurnsQuery| {
@@ -59,6 +62,7 @@ pub(crate) fn dispatch(
         ioctl::OBJECT_RELEASE => answer(buffer, |release: ObjectRelease| handles().release(file, &release)),
         ioctl::OBJECT_WAIT => {
             let query = accept::<ObjectQuery, ObjectWaited>(buffer)?;
+            query.check()?;
             handles().wait(file, &query, Pend::new(buffer, device.pending))?;
             Ok(Answer::Later)
         }
@@ -82,9 +86,9 @@ pub(crate) fn dispatch(
     }
 }
 
-/// Parses the request, and makes sure that the answer will fit.
+/// Reads the request, and makes sure that the answer will fit. Its fields are still to be checked.
 fn accept<I: Request, O>(buffer: &Buffer) -> Result<I, Refusal> {
-    let request = buffer.read(parse::<I>)?;
+    let request = buffer.read(rundown_abi::read::<I>)?;
     if buffer.capacity() < size_of::<O>() {
         return Err(Refusal::OutputTooSmall);
     }
@@ -92,10 +96,21 @@ fn accept<I: Request, O>(buffer: &Buffer) -> Result<I, Refusal> {
 }
 
 /// Accepts the request, and only then acts.
+fn answer<I: Request, O: IntoBytes + Immutable>(
+    buffer: &mut Buffer,
+    act: impl FnOnce(I) -> Result<O, Refusal>,
+) -> Result<Answer, Refusal> {
+    answer_unchecked(buffer, |request: I| {
+        request.check()?;
+        act(request)
+    })
+}
+
+/// As [`answer`], for a request whose fields `act` checks.
 ///
 /// Not inlined: the answers of all requests would lie in one frame, and a kernel stack has 24 KB.
 #[inline(never)]
-fn answer<I: Request, O: IntoBytes + Immutable>(
+fn answer_unchecked<I: Request, O: IntoBytes + Immutable>(
     buffer: &mut Buffer,
     act: impl FnOnce(I) -> Result<O, Refusal>,
 ) -> Result<Answer, Refusal> {

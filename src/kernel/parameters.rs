@@ -6,6 +6,7 @@
 //! | `MaximumThreads` | holder threads of a run | 64 |
 //! | `MaximumMilliseconds` | duration of a run | 3,600,000 |
 //! | `MaximumBytes` | pool for a run's counters | 16,777,216 |
+//! | `MaximumObjectBytes` | pool for the objects of all handles | 16,777,216 |
 //!
 //! A value beyond the most counts as the most, a limit of 0 as 1. The key, and each value in it, may be missing.
 
@@ -25,6 +26,7 @@ use super::{
 static THREADS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.threads);
 static MILLISECONDS: AtomicU32 = AtomicU32::new(Limits::DEFAULT.milliseconds);
 static BYTES: AtomicU32 = AtomicU32::new(Limits::DEFAULT.bytes);
+static OBJECT_BYTES: AtomicU32 = AtomicU32::new(Limits::DEFAULT.object_bytes);
 
 /// Reads the parameters.
 ///
@@ -57,6 +59,7 @@ pub(crate) unsafe fn read(driver: WDFDRIVER) {
         (&THREADS, wide!("MaximumThreads") as &[u16]),
         (&MILLISECONDS, wide!("MaximumMilliseconds")),
         (&BYTES, wide!("MaximumBytes")),
+        (&OBJECT_BYTES, wide!("MaximumObjectBytes")),
     ] {
         // SAFETY: the key is open.
         if let Some(value) = unsafe { self::value(key, name) } {
@@ -83,6 +86,15 @@ unsafe fn value(key: WDFKEY, name: &[u16]) -> Option<u32> {
     .map(|()| value)
 }
 
+/// How many bytes of pool the objects of all handles may take.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn object_bytes() -> u32 {
+    // Relaxed: see `THREADS`.
+    OBJECT_BYTES.load(Relaxed)
+}
+
 /// The limits in force: the registry's, and a hold at `DISPATCH_LEVEL` of at most 100 us.
 ///
 /// # IRQL
@@ -94,6 +106,7 @@ pub(crate) fn limits() -> Limits {
         threads: THREADS.load(Relaxed),
         milliseconds: MILLISECONDS.load(Relaxed),
         bytes: BYTES.load(Relaxed),
+        object_bytes: object_bytes(),
         dispatch_hold_cycles: microseconds_100.min(Limits::DEFAULT.dispatch_hold_cycles),
         ..Limits::DEFAULT
     }

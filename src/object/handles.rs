@@ -119,8 +119,8 @@ impl Handles {
         if bytes(objects).saturating_add(Object::bytes(kind)) > limits::BYTES {
             return Err(Refusal::TooManyBytes);
         }
+        let mut object = Object::new(number, kind)?;
         objects.try_reserve(1).map_err(|_| Refusal::Resources)?;
-        let mut object = Object::new(number, kind).ok_or(Refusal::Resources)?;
         if create.starts_disabled() {
             object.completed()?;
         }

@@ -4,6 +4,7 @@
 //! bugcheck.
 
 mod handles;
+mod quota;
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -14,6 +15,7 @@ use rundown_abi::{
 use zerocopy::IntoBytes;
 
 pub(crate) use self::handles::Handles;
+use self::quota::Quota;
 use crate::{
     kernel::PoolArc,
     pended::Pend,
@@ -35,6 +37,8 @@ pub(crate) struct Object {
     // Before the reference is let go of.
     wait: Option<BlockingWait<AnyReference>>,
     reference: PoolArc<AnyReference>,
+    /// Last: given back when the memory is.
+    _quota: Quota,
 }
 
 /// What ends the waits of an object that goes with references out.
@@ -51,14 +55,21 @@ const REMOVED: u8 = Ending::Removed as u8;
 const CLOSED: u8 = Ending::Closed as u8;
 
 impl Object {
-    fn new(number: u64, kind: ObjectKind) -> Option<Self> {
-        Some(Self {
+    /// A live object.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyBytesInAll`], [`Refusal::Resources`].
+    fn new(number: u64, kind: ObjectKind) -> Result<Self, Refusal> {
+        let quota = Quota::take(Self::bytes(kind))?;
+        let reference = AnyReference::new(kind).and_then(PoolArc::new);
+        Ok(Self {
             number,
             kind,
             outstanding: 0,
-            ending: PoolArc::new(AtomicU8::new(0))?,
+            ending: PoolArc::new(AtomicU8::new(0)).ok_or(Refusal::Resources)?,
             wait: None,
-            reference: PoolArc::new(AnyReference::new(kind)?)?,
+            reference: reference.ok_or(Refusal::Resources)?,
+            _quota: quota,
         })
     }
 

@@ -74,7 +74,7 @@ pub(super) fn turns(run: &ActiveRun, first: u32) -> StressTurns {
         count: 0,
         turns: [Turn::default(); TURNS_PER_ANSWER],
     };
-    for (place, number) in answer.turns.iter_mut().zip(first..) {
+    for (place, number) in answer.turns.iter_mut().zip(first..=u32::MAX) {
         let Some(turn) = engine.turn(number) else {
             break;
         };

@@ -45,12 +45,21 @@ pub trait Request: FromBytes + KnownLayout + Immutable + Copy {
     fn check(&self) -> Result<(), Refusal>;
 }
 
-/// Reads a request from the bytes that a client sent; nothing about them is taken for granted.
+/// Reads a request from the bytes that a client sent, and checks it; nothing about them is taken for granted.
 ///
 /// # Errors
-/// [`Refusal::InputTooShort`], [`Refusal::InputTooLong`], [`Refusal::Version`], [`Refusal::Size`], then what the
-/// request's own [`Request::check`] finds.
+/// As [`read`], then what the request's own [`Request::check`] finds.
 pub fn parse<T: Request>(input: &[u8]) -> Result<T, Refusal> {
+    let request: T = read(input)?;
+    request.check()?;
+    Ok(request)
+}
+
+/// Reads a request from the bytes that a client sent. Its fields are still to be [checked](Request::check).
+///
+/// # Errors
+/// [`Refusal::InputTooShort`], [`Refusal::InputTooLong`], [`Refusal::Version`], [`Refusal::Size`].
+pub fn read<T: Request>(input: &[u8]) -> Result<T, Refusal> {
     // The version comes first: a newer client's structure has another length, and "other version" is what
     // its user has to hear.
     let (header, _) = Header::read_from_prefix(input).map_err(|_| Refusal::InputTooShort)?;
@@ -65,7 +74,6 @@ pub fn parse<T: Request>(input: &[u8]) -> Result<T, Refusal> {
     if request.header() != Header::of::<T>() {
         return Err(Refusal::Size);
     }
-    request.check()?;
     Ok(request)
 }
 

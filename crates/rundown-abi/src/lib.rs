@@ -42,7 +42,7 @@ mod wire;
 
 pub use code::{Code, CodeQuery};
 pub use conformance::{ConformanceResult, ConformanceRun, Observed, Operation, Pair, StepCounts, TraceStep};
-pub use header::{Header, Request, VERSION, parse};
+pub use header::{Header, Request, VERSION, parse, read};
 pub use info::{Info, InfoRequest, SpinPath};
 pub use interop::{InteropCheck, InteropResult, InteropRun, Pairing};
 pub use object::{

@@ -24,7 +24,8 @@ wire_enum! {
     }
 }
 
-/// What objects may cost. The driver enforces its own; [`ObjectLimits`] tells which.
+/// What objects may cost. The driver enforces its own; [`ObjectLimits`] tells which. What the objects of all handles take together
+/// is limited too, by [`Limits::object_bytes`](crate::Limits::object_bytes), which an administrator may lower.
 pub mod limits {
     /// Objects of one handle.
     pub const OBJECTS: u32 = 64;
@@ -228,9 +229,7 @@ impl Request for ObjectAcquire {
         if self.reserved != 0 {
             return Err(Refusal::Reserved);
         }
-        if self.count > limits::REFERENCES {
-            return Err(Refusal::TooManyReferences);
-        }
+        // The count is the object's to judge, which knows how many are out.
         Ok(())
     }
 }
@@ -270,12 +269,12 @@ impl Request for ObjectRelease {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        if self.reserved != 0 {
-            return Err(Refusal::Reserved);
-        }
         // NT's ExReleaseRundownProtectionEx of 0 reaches into the wait block that a finished wait has left behind.
         if self.count == 0 {
             return Err(Refusal::Count);
+        }
+        if self.reserved != 0 {
+            return Err(Refusal::Reserved);
         }
         Ok(())
     }
@@ -424,8 +423,11 @@ mod tests {
         let acquire = |count| parse::<ObjectAcquire>(ObjectAcquire::new(1, count).as_bytes()).map(|_| ());
         let release = |count| parse::<ObjectRelease>(ObjectRelease::new(1, count).as_bytes()).map(|_| ());
         assert_eq!(acquire(0), Ok(()), "it tells whether run-down has begun");
-        assert_eq!(acquire(limits::REFERENCES), Ok(()));
-        assert_eq!(acquire(limits::REFERENCES + 1), Err(Refusal::TooManyReferences));
+        assert_eq!(
+            acquire(u32::MAX),
+            Ok(()),
+            "whether there is room for so many is the object's to say"
+        );
         assert_eq!(release(0), Err(Refusal::Count));
         assert_eq!(
             release(u32::MAX),

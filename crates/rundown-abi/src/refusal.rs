@@ -44,6 +44,9 @@ macro_rules! refusals {
 }
 
 refusals! {
+    /// The request came through no open handle, as a driver can send one.
+    NoFileObject = 0xC000_0128 STATUS_FILE_CLOSED,
+        "the request came through no open handle; open the device, and send it through the handle";
     /// The control code is not one of [`ioctl`](crate::ioctl).
     UnknownCode = 0xC000_0010 STATUS_INVALID_DEVICE_REQUEST,
         "the driver does not know this request; is the client newer than the driver?";
@@ -95,6 +98,18 @@ refusals! {
     /// An empty batch, or one beyond the limit, or one of several references where the workload takes them one by one.
     Batch = 0xC000_00F8 STATUS_INVALID_PARAMETER_10,
         "a batch has at least 1 reference and at most the driver's limit (see `rundownctl info`); only the workload batches takes more than 1";
+    /// The kind is none of [`ObjectKind`](crate::ObjectKind).
+    Kind = 0xC000_0232 STATUS_INVALID_VARIANT,
+        "there is no such kind of object; use ours, ours-wide, ours-cache-aware, native or native-cache-aware";
+    /// A release of no references.
+    Count = 0xC000_0173 STATUS_INVALID_BLOCK_LENGTH,
+        "a release needs at least one reference";
+    /// There is no such [`Pair`](crate::Pair) or [`Pairing`](crate::Pairing).
+    Pair = 0xC000_017B STATUS_INVALID_MEMBER,
+        "there is no such pair to compare, or pairing to share a word";
+    /// No steps or rounds, or more than the limit that [`ObjectLimits`](crate::ObjectLimits) names.
+    Steps = 0xC000_01A1 STATUS_INVALID_LOCK_RANGE,
+        "the number of steps or rounds must be at least 1 and at most the driver's limit; send several requests for more";
     /// A reserved field or flag is not zero.
     Reserved = 0xC000_0030 STATUS_INVALID_PARAMETER_MIX,
         "a reserved field or flag of the request is not zero";
@@ -107,6 +122,9 @@ refusals! {
     /// The system's wait at `DISPATCH_LEVEL` is beyond its documentation, and was not asked for by its flag.
     NativeAtDispatch = 0xC000_00D0 STATUS_REQUEST_NOT_ACCEPTED,
         "the system's wait is documented up to APC_LEVEL; at DISPATCH_LEVEL it has to be forced";
+    /// The device was removed by surprise.
+    Removed = 0xC000_02B6 STATUS_DEVICE_REMOVED,
+        "the device was removed; close the handle";
     /// The system's wait at `DISPATCH_LEVEL`, which Driver Verifier answers with a bugcheck.
     NativeUnderVerifier = 0xC000_0421 STATUS_VERIFIER_STOP,
         "under Driver Verifier the system's wait at DISPATCH_LEVEL would stop the machine; turn Verifier off for rundown.sys";
@@ -122,18 +140,6 @@ refusals! {
     /// No run of this number was started by this handle.
     NoSuchRun = 0xC000_0225 STATUS_NOT_FOUND,
         "this handle has not started such a run";
-    /// The kind is none of [`ObjectKind`](crate::ObjectKind).
-    Kind = 0xC000_0232 STATUS_INVALID_VARIANT,
-        "there is no such kind of object; use ours, ours-wide, ours-cache-aware, native or native-cache-aware";
-    /// A release of no references.
-    Count = 0xC000_0173 STATUS_INVALID_BLOCK_LENGTH,
-        "a release needs at least one reference";
-    /// There is no such [`Pair`](crate::Pair) or [`Pairing`](crate::Pairing).
-    Pair = 0xC000_017B STATUS_INVALID_MEMBER,
-        "there is no such pair to compare, or pairing to share a word";
-    /// No steps or rounds, or more than the limit that [`ObjectLimits`](crate::ObjectLimits) names.
-    Steps = 0xC000_01A1 STATUS_INVALID_LOCK_RANGE,
-        "the number of steps or rounds must be at least 1 and at most the driver's limit; send several requests for more";
     /// The handle has no object of this number.
     NoSuchObject = 0xC000_02F0 STATUS_OBJECTID_NOT_FOUND,
         "this handle has no such object; it was made by another handle, or is destroyed";
@@ -143,9 +149,9 @@ refusals! {
     /// The handle's objects take as many bytes as they may.
     TooManyBytes = 0xC000_0099 STATUS_ALLOTTED_SPACE_EXCEEDED,
         "the objects of this handle take as much pool as they may; destroy some";
-    /// As many waits go on as may, in the whole driver.
-    TooManyWaits = 0xC000_0129 STATUS_TOO_MANY_THREADS,
-        "as many waits go on in the driver as may; release some references, so that waits end, and try again";
+    /// The objects of all handles take as many bytes as they may.
+    TooManyBytesInAll = 0xC000_0468 STATUS_DEVICE_INSUFFICIENT_RESOURCES,
+        "the objects of all handles take as much pool as they may; destroy some";
     /// More references than may be outstanding on one object.
     TooManyReferences = 0xC000_0095 STATUS_INTEGER_OVERFLOW,
         "so many references cannot be outstanding on one object; release some";
@@ -161,12 +167,12 @@ refusals! {
     /// References are outstanding. In NT their releases would corrupt memory.
     ReferencesOut = 0xC000_0708 STATUS_RESOURCE_IN_USE,
         "references are outstanding on the object; release them, or wait for them, first";
+    /// As many waits go on as may, in the whole driver.
+    TooManyWaits = 0xC000_0129 STATUS_TOO_MANY_THREADS,
+        "as many waits go on in the driver as may; release some references, so that waits end, and try again";
     /// The native wait block is not laid out as ours.
     ForeignLayout = 0xC000_0058 STATUS_UNKNOWN_REVISION,
         "this system's wait block is not the one that the driver knows, so ours and the native routines cannot share a word";
-    /// The device was removed by surprise.
-    Removed = 0xC000_02B6 STATUS_DEVICE_REMOVED,
-        "the device was removed; close the handle";
     /// The pool, or the thread creation, is exhausted.
     Resources = 0xC000_009A STATUS_INSUFFICIENT_RESOURCES,
         "the system is out of memory or threads; try fewer threads";

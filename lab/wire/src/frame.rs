@@ -70,6 +70,28 @@ pub enum Caller {
     User,
     /// As [`Caller::Admin`], with `SeDebugPrivilege` enabled.
     Debugger,
+    /// Another driver, which sends its requests in kernel mode to a device that it has a pointer to, without a file object, as
+    /// `IoBuildDeviceIoControlRequest` makes them.
+    Kernel,
+    /// As [`Caller::Kernel`], at `DISPATCH_LEVEL`.
+    KernelAtDispatch,
+}
+
+impl Caller {
+    /// All of them, in the order of their numbers in a frame.
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::User,
+        Self::Debugger,
+        Self::Kernel,
+        Self::KernelAtDispatch,
+    ];
+
+    /// Whether it is a driver.
+    #[must_use]
+    pub const fn is_kernel(self) -> bool {
+        matches!(self, Self::Kernel | Self::KernelAtDispatch)
+    }
 }
 
 /// Access that the opener asks for.
@@ -246,8 +268,7 @@ impl<'a> Request<'a> {
                 body.put_bytes(&interface);
                 body.put_flag(access.read);
                 body.put_flag(access.write);
-                body.put_flag(caller != Caller::User);
-                body.put_flag(caller == Caller::Debugger);
+                body.put_u8(caller as u8);
                 OPEN
             }
             Self::Ioctl {
@@ -297,11 +318,10 @@ impl<'a> Request<'a> {
                     read: reader.flag(ITEM)?,
                     write: reader.flag(ITEM)?,
                 },
-                caller: match (reader.flag(ITEM)?, reader.flag(ITEM)?) {
-                    (true, false) => Caller::Admin,
-                    (true, true) => Caller::Debugger,
-                    (false, false) => Caller::User,
-                    (false, true) => return Err(WireError::Value("a user's privilege", 1)),
+                caller: {
+                    let number = reader.u8(ITEM)?;
+                    let caller = Caller::ALL.get(usize::from(number)).copied();
+                    caller.ok_or(WireError::Value("a caller", number.into()))?
                 },
             },
             IOCTL => Self::Ioctl {
@@ -458,6 +478,14 @@ mod tests {
                 write: true,
             },
             caller: Caller::Admin,
+        },
+        Request::Open {
+            interface: [1; 16],
+            access: Access {
+                read: true,
+                write: true,
+            },
+            caller: Caller::KernelAtDispatch,
         },
         Request::Ioctl {
             handle: 4,

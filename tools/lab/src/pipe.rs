@@ -19,7 +19,7 @@ pub struct Line {
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// `open <interface-guid> <r|w|rw|-> [admin|user|debugger]`
+    /// `open <interface-guid> <r|w|rw|-> [admin|user|debugger|kernel|kernel-at-dispatch]`
     Open {
         /// In memory order.
         interface: [u8; 16],
@@ -215,8 +215,10 @@ fn caller(word: Option<&str>) -> Result<Caller, LineError> {
         None | Some("admin") => Ok(Caller::Admin),
         Some("user") => Ok(Caller::User),
         Some("debugger") => Ok(Caller::Debugger),
+        Some("kernel") => Ok(Caller::Kernel),
+        Some("kernel-at-dispatch") => Ok(Caller::KernelAtDispatch),
         Some(other) => Err(LineError(format!(
-            "\"{other}\" is not a caller: admin, user or debugger expected"
+            "\"{other}\" is not a caller: admin, user, debugger, kernel or kernel-at-dispatch expected"
         ))),
     }
 }

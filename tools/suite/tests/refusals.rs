@@ -1,33 +1,254 @@
-//! Every refusal that docs/ioctl.md lists is provoked once, by the request that it is for.
+//! Every refusal that docs/ioctl.md lists is provoked, by the requests that it is for; and a request that is refused has
+//! changed nothing: what every other request tells, and what the lab counts, is as before.
 
 mod common;
 #[path = "common/stress.rs"]
 mod stress;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use common::{Objects as _, every_request};
+use common::{Objects as _, Sample, every_request, protocol};
 use rundown_abi::{
     Arm, ConformanceResult, ConformanceRun, Info, InfoRequest, InteropResult, InteropRun, ObjectCreate,
-    ObjectCreated, ObjectKind, ObjectQuery, ObjectWaited, Pair, Pairing, Refusal, StressQuery, StressStart,
-    Waiter, Workload, flags, ioctl, limits,
+    ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest, ObjectPhase, ObjectQuery, ObjectState,
+    ObjectWaited, Pair, Pairing, Refusal, RunState, StressArmQuery, StressArmResult, StressQuery,
+    StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, Waiter, Workload, flags, ioctl,
+    limits,
 };
-use rundown_suite::{Handle, Machine, SUCCESS, inf_with};
+use rundown_suite::{Handle, Held, Machine, SUCCESS, Ticket, inf_with, refusal};
 use stress::Stress as _;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The document, whose last table is the refusals'.
 const DOCUMENT: &str = include_str!("../../../docs/ioctl.md");
+/// How long threads that have done their work may take to end.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// What was provoked, by NTSTATUS, and how.
 #[derive(Default)]
 struct Provoked(BTreeMap<u32, &'static str>);
 
-impl Provoked {
-    /// Notes an answer that has to be this refusal.
-    fn expect<A>(&mut self, refusal: Refusal, how: &'static str, answer: Result<A, Refusal>) {
-        assert_eq!(answer.err(), Some(refusal), "{how}");
-        self.0.insert(refusal.status(), how);
+/// A machine with a bystander, whose belongings are looked at before and after each refusal.
+struct Bench<'a> {
+    machine: Machine,
+    /// Who is refused.
+    handle: Handle,
+    /// Every handle, and whose are the objects and the run.
+    handles: Vec<Handle>,
+    objects: Vec<(Handle, u64)>,
+    run: (Handle, u64),
+    /// The bystander's wait, which pends all the time.
+    wait: Ticket,
+    provoked: &'a mut Provoked,
+    looks: usize,
+}
+
+/// What the requests that only ask tell.
+#[derive(Debug, PartialEq)]
+struct Told(Vec<(u32, Result<Vec<u8>, u32>)>);
+
+impl<'a> Bench<'a> {
+    /// Boots a machine, where somebody else has objects in several states and the figures of a run that is over.
+    fn boot(options: &[&str], provoked: &'a mut Provoked) -> Self {
+        // The bystander waits as long as the test lasts.
+        let mut machine = Machine::boot(&[options, &["--patience", "300"]].concat());
+        let [handle, other] = [machine.open(), machine.open()];
+        let [live, waited, stale] = [ObjectKind::OursWide, ObjectKind::Ours, ObjectKind::Native]
+            .map(|kind| machine.create(other, kind));
+        machine.acquire(other, live, 3).unwrap();
+        machine.acquire(other, waited, 2).unwrap();
+        machine.acquire(other, stale, 1).unwrap();
+        let [wait, ended] = [waited, stale]
+            .map(|object| machine.send::<ObjectWaited>(other, ioctl::OBJECT_WAIT, &ObjectQuery::new(object)));
+        machine.state_once_waiting(other, waited);
+        // Its block may be one that the driver cannot read.
+        while machine.state(other, stale).phase != ObjectPhase::Waiting as u32 {}
+        machine.release(other, stale, 1).unwrap();
+        machine.answer::<ObjectWaited>(ended).unwrap();
+        let start = StressStart {
+            spin_cycles: 12_345,
+            ..StressStart::storm(Arm::Ours, 2, 20)
+        };
+        let run = machine.run_to_end(other, &start).run;
+        Self {
+            machine,
+            handle,
+            handles: vec![handle, other],
+            objects: [live, waited, stale].map(|object| (other, object)).into(),
+            run: (other, run),
+            wait,
+            provoked,
+            looks: 0,
+        }
+    }
+
+    /// Has the request of `ask` refused, and sees that it has changed nothing.
+    fn refuse<A>(
+        &mut self,
+        refusal: Refusal,
+        how: &'static str,
+        ask: impl FnOnce(&mut Machine, Handle) -> Result<A, Refusal>,
+    ) {
+        self.unchanged(how, |machine, handle| {
+            assert_eq!(ask(machine, handle).err(), Some(refusal), "{how}");
+            true
+        });
+        self.provoked.0.insert(refusal.status(), how);
+    }
+
+    /// Sees that requests change nothing, if they are `refused`, as they say.
+    fn unchanged(&mut self, how: &str, refused: impl FnOnce(&mut Machine, Handle) -> bool) {
+        let (held, told) = (self.machine.held(), self.told());
+        if !refused(&mut self.machine, self.handle) {
+            return;
+        }
+        let begin = Instant::now();
+        let more = |now: Held| now.blocks > held.blocks || now.threads > held.threads;
+        while more(self.machine.held()) {
+            assert!(
+                begin.elapsed() < SETTLE,
+                "{how}: {held:?} before, {:?} after",
+                self.machine.held()
+            );
+            sleep(Duration::from_millis(5));
+        }
+        for (before, after) in told.0.iter().zip(self.told().0) {
+            assert_eq!(*before, after, "{how}: what {:#x} tells", before.0);
+        }
+        assert!(!self.machine.is_answered(self.wait), "{how}");
+        self.looks += 1;
+    }
+
+    /// What every request tells that only asks.
+    fn told(&mut self) -> Told {
+        let mut told = Told(Vec::new());
+        let machine = &mut self.machine;
+        told.add(
+            machine,
+            self.handle,
+            ioctl::QUERY_INFO,
+            &InfoRequest::new(),
+            |info: &mut Info| {
+                // These two are measured.
+                info.cycle_frequency = 0;
+                info.limits.dispatch_hold_cycles = 0;
+            },
+        );
+        for &handle in &self.handles {
+            let request = ObjectLimitsRequest::new();
+            told.add(
+                machine,
+                handle,
+                ioctl::OBJECT_LIMITS,
+                &request,
+                |_: &mut ObjectLimits| (),
+            );
+        }
+        for &(handle, object) in &self.objects {
+            let query = ObjectQuery::new(object);
+            told.add(
+                machine,
+                handle,
+                ioctl::OBJECT_STATE,
+                &query,
+                |_: &mut ObjectState| (),
+            );
+        }
+        let (handle, run) = self.run;
+        let result = machine.result(handle, run);
+        if result.is_ok_and(|result| result.state == RunState::Running as u32) {
+            // Its figures are others at every look.
+            told.0.push((ioctl::STRESS_RESULT, Ok(Vec::new())));
+            return told;
+        }
+        let query = StressQuery::new(run);
+        told.add(
+            machine,
+            handle,
+            ioctl::STRESS_RESULT,
+            &query,
+            |_: &mut StressResult| (),
+        );
+        let query = StressArmQuery::new(run, Arm::Ours);
+        told.add(
+            machine,
+            handle,
+            ioctl::STRESS_ARM,
+            &query,
+            |_: &mut StressArmResult| (),
+        );
+        let query = StressTurnsQuery::new(run, 0);
+        told.add(
+            machine,
+            handle,
+            ioctl::STRESS_TURNS,
+            &query,
+            |_: &mut StressTurns| (),
+        );
+        told
+    }
+
+    /// Sends a request with the n-th creation that it makes failing, for every n. Returns how many there are.
+    fn starve(&mut self, how: &'static str, (code, input, room): &Sample) -> u32 {
+        let mut creations = 0;
+        let mut refused = true;
+        while refused {
+            creations += 1;
+            self.unchanged(how, |machine, handle| {
+                assert_eq!(machine.command(&format!("at {creations} fail")), SUCCESS);
+                let ticket = machine.send_raw(handle, *code, input, *room);
+                let status = machine.answer_raw(ticket).err();
+                // Nothing fails any more.
+                machine.held();
+                refused = status.is_some();
+                if refused {
+                    assert_eq!(
+                        status,
+                        Some(Refusal::Resources.status()),
+                        "{how}, creation {creations}"
+                    );
+                }
+                refused
+            });
+        }
+        assert!(creations > 1, "{how}: it creates nothing");
+        self.provoked
+            .0
+            .insert(Refusal::Resources.status(), "a creation that fails");
+        creations - 1
+    }
+
+    fn quit(mut self) -> usize {
+        let looks = self.looks;
+        let (_, object) = self.objects[1];
+        let other = self.handles[1];
+        self.machine.release(other, object, 2).unwrap();
+        self.machine.answer::<ObjectWaited>(self.wait).unwrap();
+        self.machine.quit().assert_passed();
+        looks
+    }
+}
+
+impl Told {
+    /// Adds the answer to a request, without what `blank` takes out of it.
+    fn add<A: FromBytes + IntoBytes + Immutable>(
+        &mut self,
+        machine: &mut Machine,
+        handle: Handle,
+        code: u32,
+        request: &(impl IntoBytes + Immutable),
+        blank: impl FnOnce(&mut A),
+    ) {
+        let ticket = machine.send::<A>(handle, code, request);
+        let answer = machine.answer::<A>(ticket).map(|mut answer| {
+            blank(&mut answer);
+            answer.as_bytes().to_vec()
+        });
+        self.0.push((code, answer));
     }
 }
 
@@ -36,12 +257,13 @@ fn storm() -> StressStart {
 }
 
 #[test]
-fn every_refusal_of_the_document_is_provoked() {
+fn every_refusal_of_the_document_is_provoked_and_changes_nothing() {
     let mut provoked = Provoked::default();
-    bytes(&mut provoked);
-    runs(&mut provoked);
-    objects(&mut provoked);
-    machines(&mut provoked);
+    let looks = bytes(&mut provoked)
+        + runs(&mut provoked)
+        + objects(&mut provoked)
+        + machines(&mut provoked)
+        + removed(&mut provoked);
 
     let documented: BTreeMap<u32, &str> = DOCUMENT.lines().filter_map(row).collect();
     for (status, name) in &documented {
@@ -49,7 +271,7 @@ fn every_refusal_of_the_document_is_provoked() {
         println!("0x{status:08X} {name}: {how}");
     }
     println!(
-        "{} refusals documented, {} provoked",
+        "{} refusals documented, {} provoked; {looks} times all was as before",
         documented.len(),
         provoked.0.len()
     );
@@ -60,6 +282,49 @@ fn every_refusal_of_the_document_is_provoked() {
     );
 }
 
+/// Each creation of each request that makes something fails once.
+#[test]
+fn a_request_without_resources_changes_nothing() {
+    let mut provoked = Provoked::default();
+    let mut bench = Bench::boot(&["--cpus", "2"], &mut provoked);
+    let [handle, _] = bench.handles[..] else {
+        unreachable!()
+    };
+    let waited = bench.machine.create(handle, ObjectKind::Ours);
+    bench.machine.acquire(handle, waited, 1).unwrap();
+    bench.objects.push((handle, waited));
+    let mut counts = Vec::new();
+    for (how, code) in [
+        ("compare in lock-step", ioctl::CONFORMANCE_RUN),
+        ("share one word", ioctl::INTEROP_RUN),
+        ("make an object", ioctl::OBJECT_CREATE),
+        // These two go on, or have taken another's place, when they succeed at last.
+        ("start a run", ioctl::STRESS_START),
+    ] {
+        let all = protocol(waited, 1);
+        let sample = all.iter().find(|(listed, ..)| *listed == code).unwrap();
+        counts.push((how, bench.starve(how, sample)));
+    }
+    let every_arm = StressStart {
+        arms: Arm::EVERY & !(Arm::EmptyCall.bit() | Arm::LockXadd.bit()),
+        workload: Workload::Dpcs as u32,
+        ..storm()
+    };
+    bench.run = (handle, 0);
+    while bench.machine.held().threads > 1 {}
+    let sample = (
+        ioctl::STRESS_START,
+        every_arm.as_bytes().to_vec(),
+        size_of::<StressStarted>(),
+    );
+    counts.push((
+        "start a run of every arm",
+        bench.starve("start a run of every arm", &sample),
+    ));
+    println!("creations that failed: {counts:?}");
+    bench.quit();
+}
+
 /// `| 0xC0000010 | ``STATUS_INVALID_DEVICE_REQUEST`` | ... |`
 fn row(line: &str) -> Option<(u32, &str)> {
     let (status, rest) = line.strip_prefix("| 0x")?.split_once(" | `STATUS_")?;
@@ -67,56 +332,80 @@ fn row(line: &str) -> Option<(u32, &str)> {
     Some((status, rest.split_once('`')?.0))
 }
 
-/// What is wrong with any request's bytes.
-fn bytes(provoked: &mut Provoked) {
-    let mut machine = Machine::boot(&["--cpus", "2"]);
-    let handle = machine.open();
-    let mut ask = |code: u32, input: &[u8], room: usize| {
-        let ticket = machine.send_raw(handle, code, input, room);
-        machine.answer_raw(ticket).map_err(rundown_suite::refusal)
-    };
-    let info = InfoRequest::new();
-    let room = size_of::<Info>();
-    let sound = info.as_bytes();
-    // A byte more in the header's size, or in its version.
-    let changed = |offset: usize| {
-        let mut bytes = sound.to_vec();
-        bytes[offset] += 1;
-        bytes
-    };
-    assert!(ask(ioctl::QUERY_INFO, sound, room).is_ok());
-    let unknown = ioctl::QUERY_INFO + 0x3FC;
-    provoked.expect(
-        Refusal::UnknownCode,
-        "a code that is none",
-        ask(unknown, sound, room),
-    );
-    provoked.expect(
-        Refusal::Version,
-        "another version",
-        ask(ioctl::QUERY_INFO, &changed(4), room),
-    );
-    provoked.expect(
-        Refusal::Size,
-        "another size",
-        ask(ioctl::QUERY_INFO, &changed(0), room),
-    );
-    let short = ask(ioctl::QUERY_INFO, &sound[..sound.len() - 1], room);
-    provoked.expect(Refusal::InputTooShort, "a byte less", short);
-    let long = ask(ioctl::QUERY_INFO, &[sound, &[0]].concat(), room);
-    provoked.expect(Refusal::InputTooLong, "a byte more", long);
-    let small = ask(ioctl::QUERY_INFO, sound, room - 1);
-    provoked.expect(Refusal::OutputTooSmall, "a byte less of room", small);
-    machine.quit().assert_passed();
+/// What is wrong with any request's bytes, and with the way that it comes.
+fn bytes(provoked: &mut Provoked) -> usize {
+    let mut bench = Bench::boot(&["--cpus", "2"], provoked);
+    let (handle, (_, object), (_, run)) = (bench.handles[1], bench.objects[0], bench.run);
+    for (code, sound, room) in protocol(object, run) {
+        let mut refuse = |refusal, how, handle, code, input: &[u8], room| {
+            bench.refuse(refusal, how, |machine, _| {
+                let ticket = machine.send_raw(handle, code, input, room);
+                machine.answer_raw(ticket).map_err(rundown_suite::refusal)
+            });
+        };
+        // A byte more in the header's size, or in its version.
+        let changed = |offset: usize| {
+            let mut bytes = sound.clone();
+            bytes[offset] += 1;
+            bytes
+        };
+        let (less, more) = (&sound[..sound.len() - 1], [&sound[..], &[0]].concat());
+        refuse(
+            Refusal::Version,
+            "another version",
+            handle,
+            code,
+            &changed(4),
+            room,
+        );
+        refuse(Refusal::Size, "another size", handle, code, &changed(0), room);
+        refuse(Refusal::InputTooShort, "a byte less", handle, code, less, room);
+        refuse(Refusal::InputTooLong, "a byte more", handle, code, &more, room);
+        if room > 0 {
+            // Before the fields are looked at.
+            let mut wrong = sound.clone();
+            wrong[8..].fill(0xFF);
+            for input in [&sound, &wrong] {
+                let how = "a byte less of room";
+                refuse(Refusal::OutputTooSmall, how, handle, code, input, room - 1);
+            }
+        }
+        let unknown = code + 0x3FC;
+        refuse(
+            Refusal::UnknownCode,
+            "a code that is none",
+            handle,
+            unknown,
+            &sound,
+            room,
+        );
+    }
+    // Another driver, with a pointer to the device.
+    for caller in ["rw kernel", "rw kernel-at-dispatch"] {
+        let driver = bench.machine.try_open(caller).unwrap();
+        for (code, sound, room) in protocol(object, run) {
+            for code in [code, code + 0x3FC] {
+                bench.refuse(
+                    Refusal::NoFileObject,
+                    "a request without a handle",
+                    |machine, _| {
+                        let ticket = machine.send_raw(driver, code, &sound, room);
+                        machine.answer_raw(ticket).map_err(rundown_suite::refusal)
+                    },
+                );
+            }
+        }
+        assert_eq!(bench.machine.close(driver), SUCCESS);
+    }
+    bench.quit()
 }
 
 /// What makes a sound stress run wrong.
 type Change = fn(&mut StressStart);
 
 /// What is wrong with a stress run.
-fn runs(provoked: &mut Provoked) {
-    let mut machine = Machine::boot(&["--cpus", "2"]);
-    let handle = machine.open();
+fn runs(provoked: &mut Provoked) -> usize {
+    let mut bench = Bench::boot(&["--cpus", "2"], provoked);
     let wrong: [(Refusal, &str, Change); 15] = [
         (Refusal::Arm, "no arm", |s| s.arms = 0),
         (Refusal::Workload, "workload 0", |s| s.workload = 0),
@@ -159,113 +448,153 @@ fn runs(provoked: &mut Provoked) {
     for (refusal, how, change) in wrong {
         let mut start = storm();
         change(&mut start);
-        provoked.expect(refusal, how, machine.start(handle, &start));
+        bench.refuse(refusal, how, |machine, handle| machine.start(handle, &start));
     }
-    let no_run = machine.stop(handle, 1);
-    provoked.expect(Refusal::NoSuchRun, "a run that was not started", no_run);
+    let (_, theirs) = bench.run;
+    for run in [theirs, theirs + 1, 0, u64::MAX] {
+        let how = "another's run, or one that was not started";
+        bench.refuse(Refusal::NoSuchRun, how, |machine, handle| {
+            machine.stop(handle, run)
+        });
+        bench.refuse(Refusal::NoSuchRun, how, |machine, handle| {
+            machine.result(handle, run)
+        });
+        bench.refuse(Refusal::NoSuchRun, how, |machine, handle| {
+            machine.arm(handle, run, Arm::Ours)
+        });
+    }
+    let (other, _) = bench.run;
+    bench.refuse(Refusal::Arm, "an arm that is not the run's", |machine, _| {
+        machine.arm(other, theirs, Arm::Native)
+    });
     let long = StressStart {
         milliseconds: 60_000,
         ..storm()
     };
-    let run = machine.start(handle, &long).unwrap();
-    provoked.expect(Refusal::Busy, "a second run", machine.start(handle, &storm()));
-    machine.stop(handle, run).unwrap();
-    machine.quit().assert_passed();
+    let (handle, other) = (bench.handles[0], bench.handles[1]);
+    bench.run = (handle, bench.machine.start(handle, &long).unwrap());
+    let (_, run) = bench.run;
+    bench.refuse(Refusal::Busy, "a second run", |machine, handle| {
+        machine.start(handle, &storm())
+    });
+    bench.refuse(Refusal::Busy, "another handle's run", |machine, _| {
+        machine.start(other, &storm())
+    });
+    bench.machine.stop(handle, run).unwrap();
+    bench.quit()
 }
 
 /// What is wrong with a step on an object.
-fn objects(provoked: &mut Provoked) {
-    let mut machine = Machine::boot(&["--cpus", "2"]);
-    let handle = machine.open();
+fn objects(provoked: &mut Provoked) -> usize {
+    let mut bench = Bench::boot(&["--cpus", "2"], provoked);
+    let handle = bench.handle;
     let mut create = every_request(0)[1].1.clone();
     create[8] = 0;
-    let ticket = machine.send_raw(handle, ioctl::OBJECT_CREATE, &create, size_of::<ObjectCreated>());
-    let no_kind = machine.answer_raw(ticket).map_err(rundown_suite::refusal);
-    provoked.expect(Refusal::Kind, "kind 0", no_kind);
+    bench.refuse(Refusal::Kind, "kind 0", |machine, handle| {
+        let ticket = machine.send_raw(handle, ioctl::OBJECT_CREATE, &create, size_of::<ObjectCreated>());
+        machine.answer_raw(ticket).map_err(refusal)
+    });
 
-    let object = machine.create(handle, ObjectKind::Native);
-    provoked.expect(
-        Refusal::NoSuchObject,
-        "another number",
-        machine.acquire(handle, object + 1, 1),
-    );
-    provoked.expect(
-        Refusal::Count,
-        "a release of 0",
-        machine.release(handle, object, 0),
-    );
-    provoked.expect(
-        Refusal::NotHeld,
-        "a release without an acquire",
-        machine.release(handle, object, 1),
-    );
-    machine.acquire(handle, object, limits::REFERENCES).unwrap();
-    let one_more = machine.acquire(handle, object, 1);
-    provoked.expect(Refusal::TooManyReferences, "one more than the limit", one_more);
-    machine.release(handle, object, limits::REFERENCES - 1).unwrap();
-    provoked.expect(
+    let object = bench.machine.create(handle, ObjectKind::Native);
+    bench.objects.push((handle, object));
+    bench.refuse(Refusal::NoSuchObject, "another number", |machine, handle| {
+        machine.acquire(handle, object + 1, 1)
+    });
+    bench.refuse(Refusal::Count, "a release of 0", |machine, handle| {
+        machine.release(handle, object, 0)
+    });
+    for count in [1, u32::MAX] {
+        bench.refuse(
+            Refusal::NotHeld,
+            "a release without an acquire",
+            |machine, handle| machine.release(handle, object, count),
+        );
+    }
+    bench.machine.acquire(handle, object, limits::REFERENCES).unwrap();
+    for count in [1, u32::MAX] {
+        bench.refuse(
+            Refusal::TooManyReferences,
+            "more than the limit",
+            |machine, handle| machine.acquire(handle, object, count),
+        );
+    }
+    bench
+        .machine
+        .release(handle, object, limits::REFERENCES - 1)
+        .unwrap();
+    bench.refuse(
         Refusal::ReferencesOut,
         "completed with one out",
-        machine.completed(handle, object),
+        |machine, handle| machine.completed(handle, object),
     );
-    let wait = machine.send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &ObjectQuery::new(object));
-    machine.state_once_waiting(handle, object);
-    provoked.expect(
-        Refusal::WaitGoingOn,
-        "a second wait",
-        machine.wait_to_end(handle, object),
-    );
-    machine.release(handle, object, 1).unwrap();
-    machine.answer::<ObjectWaited>(wait).unwrap();
-    let again = machine.wait_to_end(handle, object);
-    provoked.expect(
-        Refusal::WouldHang,
-        "a wait on the pointer of the one before",
-        again,
-    );
+    let query = ObjectQuery::new(object);
+    let wait = bench
+        .machine
+        .send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &query);
+    bench.machine.state_once_waiting(handle, object);
+    bench.refuse(Refusal::WaitGoingOn, "a second wait", |machine, handle| {
+        machine.wait_to_end(handle, object)
+    });
+    bench.machine.release(handle, object, 1).unwrap();
+    bench.machine.answer::<ObjectWaited>(wait).unwrap();
+    let how = "a wait on the pointer of the one before";
+    bench.refuse(Refusal::WouldHang, how, |machine, handle| {
+        machine.wait_to_end(handle, object)
+    });
 
     let pair = ConformanceRun {
         pair: 0,
         ..ConformanceRun::new(Pair::Plain, 8, 1)
     };
-    let no_pair = machine.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &pair);
-    provoked.expect(Refusal::Pair, "pair 0", no_pair);
-    let no_steps = machine.ask::<InteropResult>(
-        handle,
-        ioctl::INTEROP_RUN,
-        &InteropRun::new(Pairing::OursWaitsNativeReleases, 0, 1),
+    bench.refuse(Refusal::Pair, "pair 0", |machine, handle| {
+        machine.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &pair)
+    });
+    let rounds = InteropRun::new(Pairing::OursWaitsNativeReleases, 0, 1);
+    bench.refuse(Refusal::Steps, "no rounds", |machine, handle| {
+        machine.ask::<InteropResult>(handle, ioctl::INTEROP_RUN, &rounds)
+    });
+
+    bench.refuse(
+        Refusal::Resources,
+        "an allocation that fails",
+        |machine, handle| {
+            assert_eq!(machine.command("at 1 fail"), SUCCESS);
+            try_create(machine, handle, ObjectKind::OursCacheAware)
+        },
     );
-    provoked.expect(Refusal::Steps, "no rounds", no_steps);
-
-    // The next creation of the driver's is the object's.
-    assert_eq!(machine.command("at 1 fail"), SUCCESS);
-    let no_pool = try_create(&mut machine, handle, ObjectKind::OursCacheAware);
-    provoked.expect(Refusal::Resources, "an allocation that fails", no_pool);
-
     for _ in 1..limits::OBJECTS {
-        machine.create(handle, ObjectKind::Ours);
+        bench.machine.create(handle, ObjectKind::Ours);
     }
-    let one_more = try_create(&mut machine, handle, ObjectKind::Ours);
-    provoked.expect(Refusal::TooManyObjects, "one more than the limit", one_more);
+    bench.refuse(
+        Refusal::TooManyObjects,
+        "one more than the limit",
+        |machine, handle| try_create(machine, handle, ObjectKind::Ours),
+    );
+    // One goes on already, and one is left.
     let first = object + 1;
-    let waits: Vec<_> = (0..u64::from(limits::WAITS) - 1)
+    let waits: Vec<_> = (0..u64::from(limits::WAITS) - 2)
         .map(|index| {
             let object = first + index;
-            machine.acquire(handle, object, 1).unwrap();
-            machine.send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &ObjectQuery::new(object))
+            bench.machine.acquire(handle, object, 1).unwrap();
+            let query = ObjectQuery::new(object);
+            bench
+                .machine
+                .send::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &query)
         })
         .collect();
     for index in 0..waits.len() as u64 {
-        machine.state_once_waiting(handle, first + index);
+        bench.machine.state_once_waiting(handle, first + index);
     }
     let steps = ConformanceRun::new(Pair::Plain, 8, 1);
-    let two_more = machine.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &steps);
-    provoked.expect(Refusal::TooManyWaits, "two waits more, and one is left", two_more);
+    let how = "two waits more, and one is left";
+    bench.refuse(Refusal::TooManyWaits, how, |machine, handle| {
+        machine.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &steps)
+    });
     for (index, wait) in (0..).zip(waits) {
-        machine.release(handle, first + index, 1).unwrap();
-        machine.answer::<ObjectWaited>(wait).unwrap();
+        bench.machine.release(handle, first + index, 1).unwrap();
+        bench.machine.answer::<ObjectWaited>(wait).unwrap();
     }
-    machine.quit().assert_passed();
+    bench.quit()
 }
 
 fn try_create(machine: &mut Machine, handle: Handle, kind: ObjectKind) -> Result<ObjectCreated, Refusal> {
@@ -273,84 +602,151 @@ fn try_create(machine: &mut Machine, handle: Handle, kind: ObjectKind) -> Result
 }
 
 /// What another machine is needed for.
-fn machines(provoked: &mut Provoked) {
+fn machines(provoked: &mut Provoked) -> usize {
     let dispatch = StressStart {
         waiter: Waiter::Dispatch as u32,
         ..storm()
     };
-    let mut one = Machine::boot(&["--cpus", "1"]);
-    let handle = one.open();
-    provoked.expect(
-        Refusal::OneProcessor,
-        "a waiter at DISPATCH_LEVEL, alone",
-        one.start(handle, &dispatch),
-    );
-    one.quit().assert_passed();
+    let mut looks = 0;
+    let mut one = Bench::boot(&["--cpus", "1"], provoked);
+    let how = "a waiter at DISPATCH_LEVEL, alone";
+    one.refuse(Refusal::OneProcessor, how, |machine, handle| {
+        machine.start(handle, &dispatch)
+    });
+    looks += one.quit();
 
-    let mut verified = Machine::boot(&["--cpus", "2", "--verifier", "1"]);
-    let handle = verified.open();
+    let mut verified = Bench::boot(&["--cpus", "2", "--verifier", "1"], provoked);
     let forced = StressStart {
         arms: Arm::Native.bit(),
         flags: flags::FORCE_NATIVE_AT_DISPATCH,
         ..dispatch
     };
-    let refused = verified.start(handle, &forced);
-    provoked.expect(
-        Refusal::NativeUnderVerifier,
-        "the same, native, forced, under Verifier",
-        refused,
-    );
-    verified.quit().assert_passed();
+    let how = "the same, native, forced, under Verifier";
+    verified.refuse(Refusal::NativeUnderVerifier, how, |machine, handle| {
+        machine.start(handle, &forced)
+    });
+    looks += verified.quit();
 
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let inf = inf_with(&[("MaximumBytes", 50_000)], folder.path());
-    let mut lowered = Machine::boot(&["--cpus", "2", "--inf", &inf]);
-    let handle = lowered.open();
-    let many = StressStart {
-        threads: 64,
-        workload: Workload::Contended as u32,
-        ..storm()
-    };
-    provoked.expect(
-        Refusal::Bytes,
-        "64 threads in 50 000 bytes",
-        lowered.start(handle, &many),
-    );
-    lowered.quit().assert_passed();
+    looks += lowered(provoked);
 
     // A slot for each processor that there may come to be.
-    let mut large = Machine::boot(&["--cpus", "2", "--max-processors", "300"]);
-    let handle = large.open();
-    let refused = (0..limits::OBJECTS)
-        .map(|_| try_create(&mut large, handle, ObjectKind::OursCacheAware))
-        .find(Result::is_err)
-        .expect("so many slots are more than a megabyte");
-    provoked.expect(Refusal::TooManyBytes, "cache-aware objects of 300 slots", refused);
-    large.quit().assert_passed();
+    let mut large = Bench::boot(&["--cpus", "2", "--max-processors", "300"], provoked);
+    let handle = large.handle;
+    while try_create(&mut large.machine, handle, ObjectKind::OursCacheAware).is_ok() {}
+    let how = "cache-aware objects of 300 slots";
+    large.refuse(Refusal::TooManyBytes, how, |machine, handle| {
+        try_create(machine, handle, ObjectKind::OursCacheAware)
+    });
+    looks += large.quit();
 
-    let mut foreign = Machine::boot(&["--cpus", "2", "--foreign-layout", "1"]);
-    let handle = foreign.open();
+    let mut foreign = Bench::boot(&["--cpus", "2", "--foreign-layout", "1"], provoked);
     let steps = ConformanceRun::new(Pair::Plain, 8, 1);
-    let refused = foreign.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &steps);
-    provoked.expect(
-        Refusal::ForeignLayout,
-        "lock-step with another wait block",
-        refused,
-    );
+    let how = "lock-step with another wait block";
+    foreign.refuse(Refusal::ForeignLayout, how, |machine, handle| {
+        machine.ask::<ConformanceResult>(handle, ioctl::CONFORMANCE_RUN, &steps)
+    });
     // Alone, the native routines are as good as ever.
     let native = StressStart {
         arms: Arm::Native.bit() | Arm::NativeCacheAware.bit(),
         ..storm()
     };
-    assert!(foreign.run_to_end(handle, &native).generations > 0);
-    foreign.quit().assert_passed();
+    let handle = foreign.handle;
+    assert!(foreign.machine.run_to_end(handle, &native).generations > 0);
+    looks + foreign.quit()
+}
 
-    let mut removed = Machine::boot(&["--cpus", "2"]);
-    let handle = removed.open();
-    assert_eq!(removed.command("surprise-remove"), SUCCESS);
-    let refused = removed.result(handle, StressQuery::new(1).run);
-    let object = removed.ask::<ObjectWaited>(handle, ioctl::OBJECT_WAIT, &ObjectQuery::new(1));
-    assert!(refused.is_err());
-    provoked.expect(Refusal::Removed, "a wait after the surprise", object);
-    removed.quit().assert_passed();
+/// What an administrator does not allow; and which refusal comes first.
+fn lowered(provoked: &mut Provoked) -> usize {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let parameters = [
+        ("MaximumBytes", 50_000),
+        ("MaximumThreads", 32),
+        ("MaximumObjectBytes", 20_000),
+    ];
+    let inf = inf_with(&parameters, folder.path());
+    let mut bench = Bench::boot(&["--cpus", "2", "--inf", &inf], provoked);
+    let (handle, other) = (bench.handles[0], bench.handles[1]);
+    let many = StressStart {
+        threads: 32,
+        workload: Workload::Contended as u32,
+        ..storm()
+    };
+    bench.refuse(Refusal::Bytes, "32 threads in 50 000 bytes", |machine, handle| {
+        machine.start(handle, &many)
+    });
+    let too_many = StressStart {
+        threads: 33,
+        reserved: 1,
+        ..many
+    };
+    bench.refuse(
+        Refusal::Threads,
+        "33 threads of 32, and a reserved field",
+        |machine, handle| machine.start(handle, &too_many),
+    );
+    let long = StressStart {
+        milliseconds: 60_000,
+        ..storm()
+    };
+    bench.run = (handle, bench.machine.start(handle, &long).unwrap());
+    let (_, run) = bench.run;
+    bench.refuse(
+        Refusal::Bytes,
+        "the same while another run goes on",
+        |machine, handle| machine.start(handle, &many),
+    );
+    bench.machine.stop(handle, run).unwrap();
+
+    // Each handle is far from what one may have.
+    let mut made = Vec::new();
+    for handle in [handle, other].into_iter().cycle() {
+        match try_create(&mut bench.machine, handle, ObjectKind::OursCacheAware) {
+            Ok(created) => made.push((handle, created.object)),
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::TooManyBytesInAll);
+                break;
+            }
+        }
+    }
+    let how = "objects of two handles in 20 000 bytes";
+    for asked in [handle, other] {
+        bench.refuse(Refusal::TooManyBytesInAll, how, |machine, _| {
+            try_create(machine, asked, ObjectKind::OursCacheAware)
+        });
+    }
+    // What is given back can be had by others.
+    let (owner, object) = made[0];
+    assert_eq!((owner, bench.machine.destroy(owner, object)), (handle, Ok(())));
+    try_create(&mut bench.machine, other, ObjectKind::OursCacheAware).unwrap();
+    let third = bench.machine.open();
+    assert!(try_create(&mut bench.machine, third, ObjectKind::OursCacheAware).is_err());
+    assert_eq!(bench.machine.close(handle), SUCCESS);
+    bench.handle = third;
+    bench.handles[0] = third;
+    for _ in 1..made.len() / 2 {
+        try_create(&mut bench.machine, third, ObjectKind::OursCacheAware).unwrap();
+    }
+    bench.quit()
+}
+
+/// After the surprise everything but what only asks is refused (see removal.rs).
+fn removed(provoked: &mut Provoked) -> usize {
+    let mut machine = Machine::boot(&["--cpus", "2"]);
+    let handle = machine.open();
+    assert_eq!(machine.command("surprise-remove"), SUCCESS);
+    let before = machine.held();
+    for (code, input, room) in protocol(1, 1) {
+        if ![ioctl::QUERY_INFO, ioctl::QUERY_CODE].contains(&code) {
+            let ticket = machine.send_raw(handle, code, &input, room);
+            assert_eq!(
+                machine.answer_raw(ticket),
+                Err(Refusal::Removed.status()),
+                "{code:#x}"
+            );
+        }
+    }
+    assert_eq!(machine.held(), before);
+    provoked.0.insert(Refusal::Removed.status(), "after the surprise");
+    machine.quit().assert_passed();
+    1
 }

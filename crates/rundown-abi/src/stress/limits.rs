@@ -1,8 +1,8 @@
-//! What a run may ask for.
+//! What a run may ask for, and what objects may cost in all.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a run may ask for. The driver enforces its own; [`Info`](crate::Info) tells which.
+/// What a run may ask for, and what objects may cost in all. The driver enforces its own; [`Info`](crate::Info) tells which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Limits {
@@ -25,8 +25,8 @@ pub struct Limits {
     pub turns: u32,
     /// Offset 0x20: bytes of pool for a run's counters and histograms.
     pub bytes: u32,
-    /// Offset 0x24: zero.
-    pub reserved: u32,
+    /// Offset 0x24: bytes of pool for the objects of all handles together.
+    pub object_bytes: u32,
 }
 
 const _: () = assert!(size_of::<Limits>() == 0x28);
@@ -44,6 +44,6 @@ impl Limits {
         batch: 1_000_000,
         turns: 4_096,
         bytes: 16 << 20,
-        reserved: 0,
+        object_bytes: 16 << 20,
     };
 }

@@ -233,6 +233,7 @@ impl StressStart {
             Refusal::WarmUp,
         )?;
         let waiter = Waiter::from_wire(self.waiter).ok_or(Refusal::Waiter)?;
+        // Without an owner there is no waiter whose level the holders would follow.
         let waits_at_dispatch = workload.has_owner() && waiter == Waiter::Dispatch;
         let hold = if waits_at_dispatch || workload == Workload::Dpcs {
             limits.dispatch_hold_cycles
@@ -410,6 +411,38 @@ mod tests {
                 s.hold_cycles = over;
             };
             assert_eq!(refusal(long), Err(Refusal::Hold));
+        }
+    }
+
+    /// Two fields are wrong: the one that the document lists first is named.
+    #[test]
+    fn refusals_come_in_the_order_of_the_document() {
+        type Change = fn(&mut StressStart);
+        let wrong: [(Refusal, Change); 13] = [
+            (Refusal::Arm, |s| s.arms = 0),
+            (Refusal::Workload, |s| s.workload = 0),
+            (Refusal::Threads, |s| s.threads = 0),
+            (Refusal::Milliseconds, |s| s.milliseconds = 0),
+            (Refusal::Rounds, |s| s.rounds = 0),
+            (Refusal::WarmUp, |s| s.warm_up_milliseconds = u32::MAX),
+            (Refusal::Waiter, |s| s.waiter = 0),
+            (Refusal::Hold, |s| s.hold_cycles = u32::MAX),
+            (Refusal::Gap, |s| s.gap_cycles = u32::MAX),
+            (Refusal::Spin, |s| s.spin_cycles = u32::MAX),
+            (Refusal::Batch, |s| s.batch = 0),
+            (Refusal::Reserved, |s| s.reserved = 1),
+            (Refusal::FloorWorkload, |s| s.arms |= Arm::LockXadd.bit()),
+        ];
+        let listed = |refusal: Refusal| Refusal::ALL.iter().position(|&listed| listed == refusal);
+        for (index, (first, change)) in wrong.iter().enumerate() {
+            for (second, another) in &wrong[index + 1..] {
+                assert!(listed(*first) < listed(*second), "{first:?} {second:?}");
+                let both = |s: &mut StressStart| {
+                    another(s);
+                    change(s);
+                };
+                assert_eq!(refusal(both), Err(*first), "{second:?} is wrong too");
+            }
         }
     }
 

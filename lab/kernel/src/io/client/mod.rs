@@ -11,6 +11,7 @@ use super::irp::{self, Done};
 use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, device_flag, major};
 use crate::bug::{self, code};
 use crate::config;
+use crate::ke::irql;
 use crate::ke::thread::current_address;
 use crate::ke::wait;
 use crate::ke::worker;
@@ -24,6 +25,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use buffers::Buffers;
+use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use lab_wire::frame::{Access, Caller};
 use lab_wire::sddl::{FILE_READ_DATA, FILE_WRITE_DATA, SecurityDescriptor};
@@ -40,9 +42,10 @@ const HANDLE_CREATED: u32 = 0x0004_0000;
 /// Handles are multiples of four.
 const HANDLE_STEP: u64 = 4;
 
-/// An open file.
+/// What a handle of the client's stands for: an open file, or another driver's pointer to the device.
 struct File {
-    object: &'static FileObject,
+    /// None for a driver.
+    object: Option<&'static FileObject>,
     /// The top of the stack that was opened.
     device: &'static DeviceObject,
     granted: u32,
@@ -93,10 +96,14 @@ fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
     if device.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
         return Err(status::NO_SUCH_DEVICE);
     }
-    let sddl = device::security(physical);
-    let descriptor = SecurityDescriptor::parse(sddl.as_deref().unwrap_or(OPEN_TO_ALL))
-        .map_err(|_| status::ACCESS_DENIED)?;
-    let granted = descriptor.check(caller, access).ok_or(status::ACCESS_DENIED)?;
+    let granted = if caller.is_kernel() {
+        FILE_READ_DATA | FILE_WRITE_DATA
+    } else {
+        let sddl = device::security(physical);
+        let descriptor = SecurityDescriptor::parse(sddl.as_deref().unwrap_or(OPEN_TO_ALL))
+            .map_err(|_| status::ACCESS_DENIED)?;
+        descriptor.check(caller, access).ok_or(status::ACCESS_DENIED)?
+    };
     let handle = {
         let mut last = OPENING.lock();
         if device.flags.get() & device_flag::EXCLUSIVE != 0 && device.reference_count.get() != 0 {
@@ -106,7 +113,18 @@ fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
         *last += HANDLE_STEP;
         *last
     };
-    let file = create(device, granted, caller).inspect_err(|_| leave(device))?;
+    let object = if caller.is_kernel() {
+        None
+    } else {
+        Some(create(device, granted).inspect_err(|_| leave(device))?)
+    };
+    let file = File {
+        object,
+        device,
+        granted,
+        caller,
+        references: AtomicUsize::new(1),
+    };
     OPEN.fetch_add(1, Ordering::Relaxed);
     FILES.lock().insert(handle, Arc::new(file));
     Ok(handle)
@@ -119,7 +137,7 @@ fn leave(device: &'static DeviceObject) {
 }
 
 /// Makes a file object and asks the driver whether it may be.
-fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result<File, i32> {
+fn create(device: &'static DeviceObject, granted: u32) -> Result<&'static FileObject, i32> {
     let size = size_of::<FileObject>() as u64;
     if !reserve::has_for_client(1) {
         return Err(status::INSUFFICIENT_RESOURCES);
@@ -152,13 +170,7 @@ fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result
         return Err(status);
     }
     object.flags.set(HANDLE_CREATED);
-    Ok(File {
-        object,
-        device,
-        granted,
-        caller,
-        references: AtomicUsize::new(1),
-    })
+    Ok(object)
 }
 
 /// Does `work` in the process of `caller`: what the running thread does meanwhile is done on its behalf.
@@ -209,8 +221,10 @@ impl File {
         // AcqRel: whoever closes sees what every request did.
         if self.references.fetch_sub(1, Ordering::AcqRel) == 1 {
             worker::queue(move || {
-                send(self.device, self.object, major::CLOSE, |_| {});
-                free_file(self.object);
+                if let Some(object) = self.object {
+                    send(self.device, object, major::CLOSE, |_| {});
+                    free_file(object);
+                }
                 leave(self.device);
                 // Release: pairs with the Acquire in `close_all`.
                 OPEN.fetch_sub(1, Ordering::Release);
@@ -228,10 +242,10 @@ impl File {
 /// `PASSIVE_LEVEL`.
 pub fn close(handle: u64) -> Result<(), i32> {
     let file = FILES.lock().remove(&handle).ok_or(status::INVALID_HANDLE)?;
-    // Its page says so of a cleanup; a close comes in no particular process.
-    in_process_of(file.caller, || {
-        send(file.device, file.object, major::CLEANUP, |_| {})
-    });
+    if let Some(object) = file.object {
+        // Its page says so of a cleanup; a close comes in no particular process.
+        in_process_of(file.caller, || send(file.device, object, major::CLEANUP, |_| {}));
+    }
     file.dereference();
     Ok(())
 }
@@ -307,14 +321,19 @@ fn start_control(
         referenced.dereference();
     });
     irp::when_done(irp, done);
-    irp.requestor_mode.set(USER_MODE);
-    irp.original_file_object.set((&raw const *file.object).cast_mut());
+    if let Some(object) = file.object {
+        irp.requestor_mode.set(USER_MODE);
+        irp.original_file_object.set((&raw const *object).cast_mut());
+    }
     irp.system_buffer.set(addresses.system);
     irp.mdl_address.set(addresses.mdl);
     irp.user_buffer.set(addresses.user);
     let stack = irp::next(irp);
     stack.major_function.set(major::DEVICE_CONTROL);
-    stack.file_object.set((&raw const *file.object).cast_mut());
+    stack.file_object.set(
+        file.object
+            .map_or(ptr::null_mut(), |object| (&raw const *object).cast_mut()),
+    );
     let parameters = [
         u64::from(capacity),
         input.len() as u64,
@@ -336,7 +355,14 @@ fn start_control(
     if cancelled {
         irp.cancel.set(1);
     }
-    let returned = in_process_of(file.caller, || irp::call_driver(device, irp));
+    let returned = match file.caller {
+        Caller::Kernel => irp::call_driver(device, irp),
+        Caller::KernelAtDispatch => {
+            let _raised = irql::Raised::to(irql::DISPATCH_LEVEL);
+            irp::call_driver(device, irp)
+        }
+        client => in_process_of(client, || irp::call_driver(device, irp)),
+    };
     irp::check_dispatch(major::DEVICE_CONTROL, returned, serial);
     Ok(())
 }
