@@ -380,21 +380,27 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     unsafe fn release_slow(&self, slot: &Slot<P>, value: usize) {
         // SAFETY: the caller's promise. By invariant 4 the waiter, if there is one, counts it, in whichever slot it
         // is released.
-        if unsafe { slot.release_unless_run_down(value) } {
-            return;
+        if unsafe { !slot.release_unless_run_down(value) } {
+            // SAFETY: as above, and nothing has happened yet.
+            unsafe { self.release_elsewhere(1) };
         }
-        // SAFETY: as above.
-        self.release_elsewhere(|slot| unsafe { slot.release_ex_unless_run_down(1) });
     }
 
     /// Invariant 3: finds a slot that is not run down. NT goes on with the null pointer, and crashes.
+    ///
+    /// # Safety
+    /// As [`release_ex`](Self::release_ex).
     #[cold]
     #[inline(never)]
-    fn release_elsewhere(&self, release: impl Fn(&Slot<P>) -> bool) {
+    unsafe fn release_elsewhere(&self, count: u32) {
         // The last slot is the first to be re-initialised.
-        if !(0..self.slots()).rev().any(|index| release(self.slot(index))) {
-            P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
+        for index in (0..self.slots()).rev() {
+            // SAFETY: the caller's promise; nothing has happened in the slots before.
+            if unsafe { self.slot(index).release_ex_unless_run_down(count) } {
+                return;
+            }
         }
+        P::misuse(Misuse::ReleaseAfterRundown, ACTIVE);
     }
 
     /// Takes `count` references, unless run-down has begun (`ExAcquireRundownProtectionCacheAwareEx`).
@@ -489,9 +495,9 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// As [`release_ex`](Self::release_ex).
     unsafe fn release_part(&self, count: u32) {
         // SAFETY: as `release`.
-        let release = |slot: &Slot<P>| unsafe { slot.release_ex_unless_run_down(count) };
-        if !release(self.own_slot()) {
-            self.release_elsewhere(release);
+        if unsafe { !self.own_slot().release_ex_unless_run_down(count) } {
+            // SAFETY: as above, and nothing has happened yet.
+            unsafe { self.release_elsewhere(count) };
         }
     }
 

@@ -134,6 +134,20 @@ export!(ex_initialize(this, size: u64) {
         this.initialize(0);
     }
 });
+// Declared in wdm.h and documented nowhere: taken for the routine with a size, and for `ExRundownCompletedCacheAware`. Flags mean
+// nothing to this.
+export!(ex_initialize_ex(this, _flags: u32) {
+    // SAFETY: it takes nothing.
+    let size = unsafe { ex_size_of() };
+    if native::INITIALIZE_CACHE_AWARE.call(this, size).is_none() {
+        this.initialize(0);
+    }
+});
+export!(ex_cleanup(this) {
+    if native::COMPLETED_CACHE_AWARE.call(this, 0).is_none() {
+        this.slots().for_each(|slot| { slot.swap(ACTIVE, Ordering::Release); });
+    }
+});
 export!(ex_free(this) {
     let memory = this.pool_to_free.load(Ordering::Relaxed);
     if pool::free(memory, None, thread::current().caller()).is_err() {
@@ -198,6 +212,16 @@ pub static EXPORTS: &[Export] = &[
         "ExInitializeRundownProtectionCacheAware",
         0..=1,
         ex_initialize as *const (),
+    ),
+    Export::function(
+        "ExInitializeRundownProtectionCacheAwareEx",
+        0..=1,
+        ex_initialize_ex as *const (),
+    ),
+    Export::function(
+        "ExCleanupRundownProtectionCacheAware",
+        0..=1,
+        ex_cleanup as *const (),
     ),
     Export::function("ExFreeCacheAwareRundownProtection", 0..=1, ex_free as *const ()),
     Export::function(
