@@ -84,7 +84,11 @@ fn the_deepest_chain_is_named_and_summed() {
     assert_about(second.1, 100);
     assert_about(third.1, 3000);
     assert_about(fourth.1, 2000);
-    assert_eq!(*thunk, ("the jump to DbgPrint".to_owned(), 8), "the return address");
+    assert_eq!(
+        *thunk,
+        ("the jump to DbgPrint".to_owned(), 8),
+        "the return address"
+    );
     assert_eq!(
         chains[0].bytes(),
         chains[0].steps.iter().map(|(_, bytes)| bytes).sum()

@@ -103,11 +103,11 @@ impl Image {
                 Target::At(address) => Some(*address),
                 _ => None,
             }));
-            let named = function.behaviour.jumps.iter().find_map(|target| match target {
+            let import = function.behaviour.jumps.iter().find_map(|target| match target {
                 Target::Through(slot) if !names.functions.contains_key(&begin) => image.imports.get(slot),
                 _ => None,
             });
-            if let Some(import) = named {
+            if let Some(import) = import {
                 function.name = format!("the jump to {import}");
             }
             image.functions.insert(begin, function);
