@@ -5,8 +5,8 @@ use super::Assumptions;
 /// This repository's driver.
 pub const RUNDOWN: Assumptions<'_> = Assumptions {
     callbacks: &[
-        // The queue's callback runs in the sender's thread, while evt_io_in_caller_context enqueues the request. What else
-        // the framework calls it calls on a stack on which the driver is not.
+        // The queue's callback runs in the sender's thread, while evt_io_in_caller_context enqueues the request. A completion
+        // presents no other one: the queue is parallel and without a limit, so that none waits in it.
         ("WdfDeviceEnqueueRequest", "rundown::queue::evt_io_device_control"),
         // A session may be on already.
         (
