@@ -13,7 +13,6 @@
 
 mod code;
 mod image;
-mod rundown;
 mod unwind;
 
 use std::{
@@ -26,8 +25,6 @@ use std::{
 use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
 
 use crate::Error;
-
-pub use self::rundown::RUNDOWN;
 
 use self::{
     code::Target,

@@ -15,7 +15,7 @@ use rundown_kit::{
 
 use super::tally::{Gate, Tally};
 use crate::{
-    build,
+    build, depth,
     lab::{self, Settings},
     process,
     progress::Progress,
@@ -143,7 +143,7 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree, profile: Profile) {
         for fault in residence_faults(sys, pdb)? {
             tally.count(fault);
         }
-        for chain in stack::chains(sys, pdb, &stack::RUNDOWN)? {
+        for chain in depth::chains(sys, pdb)? {
             tally.count(
                 (chain.bytes() > stack::LIMIT).then(|| format!("too deep for a kernel stack: {chain}")),
             );
