@@ -1,6 +1,6 @@
 //! Builds the repository's driver and checks the image: `cargo run -p rundown-kit --example driver -- [OPTIONS]`.
 //!
-//! `--debian` or `--installed` forces a route to a toolchain, `--dev` builds unoptimised, `--clippy` lints instead,
+//! `--debian` or `--installed` forces a route to a toolchain, `--dev` builds with the dev profile, `--clippy` lints instead,
 //! `--target-dir DIR` takes another target folder (below the repository), `--copy DIR` a changed copy of the driver's
 //! sources, whose artefacts go to its `artefacts/`.
 

@@ -112,7 +112,7 @@ impl Workspace {
 /// cargo's profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Unoptimised, with overflow checks and debug assertions.
+    /// With overflow checks and debug assertions.
     Dev,
     /// As it is shipped.
     Release,

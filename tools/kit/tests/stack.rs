@@ -3,7 +3,6 @@
 mod common;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     process::Command,
@@ -26,7 +25,7 @@ const NONE: Assumptions<'_> = Assumptions {
     circles: &[],
 };
 
-/// What each of the drivers begins with: FxDriverEntry, which is the kit's, calls DriverEntry.
+/// What each of the drivers begins with: `FxDriverEntry`, which is the kit's, calls `DriverEntry`.
 const BEGINNING: &str = r#"
 typedef long NTSTATUS;
 typedef unsigned long long u64;
@@ -85,8 +84,11 @@ fn the_deepest_chain_is_named_and_summed() {
     assert_about(second.1, 100);
     assert_about(third.1, 3000);
     assert_about(fourth.1, 2000);
-    // The import's jump: the return address.
-    assert_eq!(thunk.1, 8);
+    assert_eq!(
+        *thunk,
+        ("the jump to DbgPrint".to_owned(), 8),
+        "the return address"
+    );
     assert_eq!(
         chains[0].bytes(),
         chains[0].steps.iter().map(|(_, bytes)| bytes).sum()
@@ -111,7 +113,7 @@ fn a_frame_of_pages_is_too_deep() {
 }
 
 /// Sums what `llvm-readobj` says that prologues push and allocate.
-fn frames_by_llvm(name: &str, image: &[u8]) -> BTreeMap<String, u32> {
+fn frames_by_llvm(name: &str, image: &[u8]) -> Vec<u32> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(name)
         .with_extension("sys");
@@ -122,15 +124,17 @@ fn frames_by_llvm(name: &str, image: &[u8]) -> BTreeMap<String, u32> {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let (mut frames, mut at) = (BTreeMap::new(), String::new());
+    let mut frames = Vec::new();
     for line in text.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix("StartAddress:") {
-            at = rest.split(['(', ')']).nth(1).unwrap_or(rest).trim().to_owned();
-            frames.insert(at.clone(), 8);
-        } else if line.contains(": PUSH_NONVOL") {
-            *frames.get_mut(&at).unwrap() += 8;
-        } else if let Some((_, size)) = line.split_once("size=").filter(|_| line.contains(": ALLOC_")) {
-            *frames.get_mut(&at).unwrap() += size.parse::<u32>().unwrap();
+        let taken = match line.split_once("size=") {
+            Some((code, size)) if code.contains(": ALLOC_") => size.parse().unwrap(),
+            _ if line.contains(": PUSH_NONVOL") => 8,
+            _ => 0,
+        };
+        if line.starts_with("StartAddress:") {
+            frames.push(8);
+        } else if let Some(frame) = frames.last_mut() {
+            *frame += taken;
         }
     }
     frames
@@ -147,9 +151,7 @@ fn frames_are_what_llvm_reads() {
     );
     let chains = chains(&driver, &NONE).unwrap();
     let ours: Vec<u32> = chains[0].steps.iter().map(|(_, bytes)| *bytes).collect();
-    let theirs: Vec<u32> = frames_by_llvm("frames_by_llvm", &driver.image)
-        .into_values()
-        .collect();
+    let theirs = frames_by_llvm("frames_by_llvm", &driver.image);
     assert!(theirs.len() >= 6, "{theirs:?}");
     // The last is an import's jump, which has no unwind data.
     for frame in &ours[..ours.len() - 1] {
@@ -190,7 +192,7 @@ fn an_aligned_frame_may_lose_bytes() {
         .1;
     let by_unwinding = frames_by_llvm("aligned", &driver.image);
     assert!(
-        by_unwinding.values().any(|frame| aligned == frame + 256 - 16),
+        by_unwinding.iter().any(|frame| aligned == frame + 256 - 16),
         "{aligned}, {by_unwinding:?}"
     );
 }

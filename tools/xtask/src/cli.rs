@@ -4,10 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
-use rundown_kit::{driver::Profile, stack, toolchain::Route};
+use rundown_kit::{driver::Profile, toolchain::Route};
 
 use crate::{
-    build, gate,
+    build, depth, gate,
     lab::{self, Settings},
     mutate, native, package,
     setup::{self, Consent, NODE, OSSLSIGNCODE, PATCH, QEMU},
@@ -89,12 +89,7 @@ fn command() -> Command {
         .subcommand(
             with_setup("driver")
                 .about("Build rundown.sys and rundown.pdb")
-                .arg(
-                    Arg::new("dev")
-                        .long("dev")
-                        .action(ArgAction::SetTrue)
-                        .help("With cargo's dev profile [default: release]"),
-                ),
+                .args(driver_arguments()),
         )
         .subcommand(with_setup("client").about("Build rundownctl.exe, the client for Windows"))
         .subcommand(
@@ -133,6 +128,17 @@ fn command() -> Command {
         )
 }
 
+/// What `cargo xtask driver` takes besides.
+fn driver_arguments() -> [Arg; 2] {
+    let dev = Arg::new("dev").long("dev").action(ArgAction::SetTrue);
+    let chains = Arg::new("chains").long("chains").value_name("N");
+    let chains = chains.value_parser(value_parser!(usize)).default_value("1");
+    [
+        dev.help("With cargo's dev profile [default: release]"),
+        chains.help("Print so many of the deepest chains of calls, one for each entry"),
+    ]
+}
+
 /// Returns whether the command's own verdict is good.
 fn carry_out(matches: &ArgMatches) -> Result<bool> {
     let tree = Tree::here()?;
@@ -169,9 +175,12 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
                 Profile::Release
             };
             let driver = build::driver(&tree, &toolchain, profile)?;
-            match stack::chains(&driver.sys, &driver.pdb, &stack::RUNDOWN).as_deref() {
-                Ok([deepest, ..]) => eprintln!("the deepest chain of calls takes {deepest}"),
-                Ok([]) => {}
+            let shown = matches.get_one("chains").copied().unwrap_or(1);
+            match depth::chains(&driver.sys, &driver.pdb) {
+                Ok(chains) => chains
+                    .iter()
+                    .take(shown)
+                    .for_each(|chain| eprintln!("a chain of calls takes {chain}")),
                 // A build like any other, but not one that the gate lets pass.
                 Err(error) => eprintln!("{error}"),
             }

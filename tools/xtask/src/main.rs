@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod build;
 #[cfg(target_os = "linux")]
 mod cli;
+mod depth;
 #[cfg(target_os = "linux")]
 mod gate;
 #[cfg(target_os = "linux")]

@@ -26,8 +26,6 @@ pub(super) struct Behaviour {
     pub(super) jumps: BTreeSet<Target>,
     /// Bytes that it takes from the stack outside its prologue, at most.
     pub(super) extra: u32,
-    /// The addresses that it names, of code or data.
-    pub(super) named: BTreeSet<u32>,
 }
 
 /// Where a call or a jump goes.
@@ -64,9 +62,6 @@ pub(super) fn behaviour<'a>(
     let mut found = Behaviour::default();
     for (index, instruction) in code.iter().enumerate() {
         found.extra += extra(instruction, stretch.prologue_end)?;
-        if instruction.is_ip_rel_memory_operand() {
-            found.named.insert(address(instruction.memory_displacement64()));
-        }
         match instruction.flow_control() {
             FlowControl::Call => {
                 found
@@ -177,7 +172,9 @@ impl<'a> Function<'a> {
         let index_of = |address: u64| self.code.binary_search_by_key(&address, Instruction::ip).ok();
         let mut before = vec![Some(BTreeSet::new()); self.code.len()];
         // By its caller.
-        before[0] = None;
+        if let Some(first) = before.first_mut() {
+            *first = None;
+        }
         let mut follows = |index: usize, to: Option<usize>| {
             if let Some(Some(before)) = to.and_then(|to| before.get_mut(to)) {
                 before.insert(index);

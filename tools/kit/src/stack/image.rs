@@ -97,12 +97,19 @@ impl Image {
             if image.containing(begin).is_some() || is_inside(&regions, begin) {
                 continue;
             }
-            let function = function(begin, regions.get(&begin), &at, &names, guard)?;
+            let mut function = function(begin, regions.get(&begin), &at, &names, guard)?;
             let targets = function.behaviour.calls.iter().chain(&function.behaviour.jumps);
             open.extend(targets.filter_map(|target| match target {
                 Target::At(address) => Some(*address),
                 _ => None,
             }));
+            let import = function.behaviour.jumps.iter().find_map(|target| match target {
+                Target::Through(slot) if !names.functions.contains_key(&begin) => image.imports.get(slot),
+                _ => None,
+            });
+            if let Some(import) = import {
+                function.name = format!("the jump to {import}");
+            }
             image.functions.insert(begin, function);
         }
         for (&begin, region) in regions

@@ -13,7 +13,6 @@
 
 mod code;
 mod image;
-mod rundown;
 mod unwind;
 
 use std::{
@@ -23,9 +22,9 @@ use std::{
     path::Path,
 };
 
-use crate::Error;
+use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
 
-pub use self::rundown::RUNDOWN;
+use crate::Error;
 
 use self::{
     code::Target,
@@ -183,70 +182,71 @@ impl<'a> Graph<'a> {
         Ok(Self { nodes, assumptions })
     }
 
-    /// For each function the bytes from its frame down, and the next function of the deepest chain.
+    /// How deep it goes from each function on.
     fn deepest(&self) -> Result<BTreeMap<u32, Depth>, String> {
         let mut deepest = BTreeMap::new();
         // A component comes after all that it calls.
         for component in self.components() {
-            let members: BTreeSet<u32> = component.iter().copied().collect();
-            let is_circle = component.len() > 1
-                || component.iter().any(|address| {
-                    let node = &self.nodes[address];
-                    node.calls.contains(address)
-                });
-            if !is_circle {
-                let node = &self.nodes[&component[0]];
-                let calls = node.calls.iter().filter(|to| !members.contains(to));
-                let called = calls.map(|to| (node.bytes + deepest_of(&deepest, *to), node.bytes, Some(*to)));
-                let jumps = node.jumps.iter().filter(|to| !members.contains(to));
-                let jumped = jumps.map(|to| (deepest_of(&deepest, *to), 0, Some(*to)));
-                let alone = (node.bytes, node.bytes, None);
-                let (bytes, own, next) = called
-                    .chain(jumped)
-                    .fold(alone, |best, one| if one.0 > best.0 { one } else { best });
-
-                let name = node.name.to_owned();
-                deepest.insert(
-                    component[0],
-                    Depth {
-                        bytes,
-                        own,
-                        name,
-                        next,
-                    },
-                );
-                continue;
-            }
-            let times = self.times_round(&component)?;
-            let all: u32 = component.iter().map(|address| self.nodes[address].bytes).sum();
-            let own = times * all;
-            let out = component.iter().flat_map(|address| {
-                let node = &self.nodes[address];
-                node.calls
-                    .iter()
-                    .chain(&node.jumps)
-                    .filter(|to| !members.contains(to))
-            });
-            let next = out.copied().max_by_key(|to| deepest_of(&deepest, *to));
-            let bytes = own + next.map_or(0, |to| deepest_of(&deepest, to));
-            for address in &component {
-                let name = format!(
-                    "{} and the {} others of its circle, {times} times",
-                    self.nodes[address].name,
-                    component.len() - 1
-                );
-                deepest.insert(
-                    *address,
-                    Depth {
-                        bytes,
-                        own,
-                        name,
-                        next,
-                    },
-                );
+            match component[..] {
+                [address] if !self.nodes[&address].calls.contains(&address) => {
+                    let depth = self.depth(address, &deepest);
+                    deepest.insert(address, depth);
+                }
+                _ => deepest.extend(self.depths_of_circle(&component, &deepest)?),
             }
         }
         Ok(deepest)
+    }
+
+    /// How deep it goes from a function on that is in no circle.
+    fn depth(&self, address: u32, deepest: &BTreeMap<u32, Depth>) -> Depth {
+        let node = &self.nodes[&address];
+        let alone = (node.bytes, None);
+        let calls = node.calls.iter().map(|to| (node.bytes, Some(*to)));
+        let jumps = node.jumps.iter().map(|to| (0, Some(*to)));
+        let depths = std::iter::once(alone)
+            .chain(calls)
+            .chain(jumps)
+            .map(|(own, next)| Depth {
+                bytes: own + next.map_or(0, |to| deepest[&to].bytes),
+                own,
+                name: node.name.to_owned(),
+                next,
+            });
+        // One's own frame counts although a jump may lead to less.
+        depths.max_by_key(|depth| depth.bytes).unwrap_or_default()
+    }
+
+    /// The same for all functions of a component that can call each other: as if all of them were there each time round.
+    fn depths_of_circle(
+        &self,
+        component: &[u32],
+        deepest: &BTreeMap<u32, Depth>,
+    ) -> Result<Vec<(u32, Depth)>, String> {
+        let times = self.times_round(component)?;
+        let once: u32 = component.iter().map(|address| self.nodes[address].bytes).sum();
+        let own = times * once;
+        let out = component.iter().flat_map(|&address| self.successors(address));
+        // Those that are not there yet are the component's.
+        let next = out
+            .filter(|to| deepest.contains_key(to))
+            .max_by_key(|to| deepest[to].bytes);
+        let bytes = own + next.map_or(0, |to| deepest[&to].bytes);
+        let others = component.len() - 1;
+        let depth = |&address: &u32| {
+            let name = self.nodes[&address].name;
+            let name = format!("{name} and the {others} others of its circle, {times} times");
+            (
+                address,
+                Depth {
+                    bytes,
+                    own,
+                    name,
+                    next,
+                },
+            )
+        };
+        Ok(component.iter().map(depth).collect())
     }
 
     /// How often the circles among these functions are gone round, by the assumptions.
@@ -306,53 +306,16 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The strongly connected components, each after those that it leads to (Tarjan's algorithm, without recursion).
+    /// The strongly connected components, each after those that it leads to.
     fn components(&self) -> Vec<Vec<u32>> {
-        let mut components = Vec::new();
-        let (mut order, mut low) = (BTreeMap::new(), BTreeMap::new());
-        let (mut stack, mut on_stack) = (Vec::new(), BTreeSet::new());
-        for &root in self.nodes.keys() {
-            if order.contains_key(&root) {
-                continue;
-            }
-            let mut work = vec![(root, self.successors(root), 0_usize)];
-            while let Some((address, successors, next)) = work.last_mut() {
-                let address = *address;
-                if *next == 0 {
-                    let number = order.len();
-                    order.insert(address, number);
-                    low.insert(address, number);
-                    stack.push(address);
-                    on_stack.insert(address);
-                }
-                if let Some(&to) = successors.get(*next) {
-                    *next += 1;
-                    if !order.contains_key(&to) {
-                        let successors = self.successors(to);
-                        work.push((to, successors, 0));
-                    } else if on_stack.contains(&to) {
-                        let lower = low[&address].min(order[&to]);
-                        low.insert(address, lower);
-                    }
-                    continue;
-                }
-                // Also for one without successors, which is pushed once only.
-                if low[&address] == order[&address] {
-                    let from = stack.iter().rposition(|&on| on == address).unwrap_or(0);
-                    let component = stack.split_off(from);
-                    for member in &component {
-                        on_stack.remove(member);
-                    }
-                    components.push(component);
-                }
-                work.pop();
-                if let Some((parent, ..)) = work.last() {
-                    let lower = low[parent].min(low[&address]);
-                    low.insert(*parent, lower);
-                }
+        let mut graph = DiGraphMap::<u32, ()>::new();
+        for &address in self.nodes.keys() {
+            graph.add_node(address);
+            for to in self.successors(address) {
+                graph.add_edge(address, to, ());
             }
         }
-        components
+        tarjan_scc(&graph)
     }
 
     fn successors(&self, address: u32) -> Vec<u32> {
@@ -372,7 +335,7 @@ fn chain(entry: u32, deepest: &BTreeMap<u32, Depth>) -> Chain {
 }
 
 /// How deep it goes from a function on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Depth {
     /// Bytes of stack from its caller's on.
     bytes: u32,
@@ -381,10 +344,6 @@ struct Depth {
     name: String,
     /// Who comes next in the deepest chain.
     next: Option<u32>,
-}
-
-fn deepest_of(deepest: &BTreeMap<u32, Depth>, address: u32) -> u32 {
-    deepest.get(&address).map_or(0, |depth| depth.bytes)
 }
 
 /// The functions that a target can be.

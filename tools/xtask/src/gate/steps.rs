@@ -1,11 +1,12 @@
 //! The steps that run other programs' checks: formatter, lints, tests, models, and the lab's verdict.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
     pe, residence, stack,
@@ -14,7 +15,7 @@ use rundown_kit::{
 
 use super::tally::{Gate, Tally};
 use crate::{
-    build,
+    build, depth,
     lab::{self, Settings},
     process,
     progress::Progress,
@@ -142,12 +143,14 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree, profile: Profile) {
         for fault in residence_faults(sys, pdb)? {
             tally.count(fault);
         }
-        for chain in stack::chains(sys, pdb, &stack::RUNDOWN)? {
+        for chain in depth::chains(sys, pdb)? {
             tally.count(
                 (chain.bytes() > stack::LIMIT).then(|| format!("too deep for a kernel stack: {chain}")),
             );
         }
-        tally.count(overflow_fault(sys, pdb, profile)?);
+        for fault in check_faults(sys, pdb, profile)? {
+            tally.count(fault);
+        }
         Ok(tally)
     });
 }
@@ -183,14 +186,20 @@ fn residence_faults(sys: &Path, pdb: &Path) -> Result<[Option<String>; 3]> {
     ])
 }
 
-/// Whether sums that overflow stop the machine, as the profile says: in the dev profile's driver and in no other.
-fn overflow_fault(sys: &Path, pdb: &Path, profile: Profile) -> Result<Option<String>> {
+/// Whether sums that overflow and broken preconditions stop the machine, as the profile says: in the dev profile's driver
+/// and in no other.
+fn check_faults(sys: &Path, pdb: &Path, profile: Profile) -> Result<[Option<String>; 2]> {
+    // The core library's own words, where debug assertions are on.
+    const PRECONDITION: &[u8] = b"unsafe precondition(s) violated";
     let callers = stack::callers(sys, pdb, "core::panicking::panic_const::panic_const_add_overflow")?;
-    let of_the_driver = callers.iter().filter(|name| name.starts_with("rundown")).count();
-    let checked = profile == Profile::Dev;
+    let sums = callers.iter().any(|name| name.starts_with("rundown"));
+    let image = fs::read(sys).with_context(|| format!("{} cannot be read", sys.display()))?;
+    let preconditions = image.windows(PRECONDITION.len()).any(|text| text == PRECONDITION);
+    let expected = profile == Profile::Dev;
     Ok(
-        ((of_the_driver > 0) != checked)
-            .then(|| format!("{of_the_driver} of its functions check their sums")),
+        [("sums", sums), ("preconditions", preconditions)].map(|(what, checked)| {
+            (checked != expected).then(|| format!("its {what} are checked: {checked}, not {expected}"))
+        }),
     )
 }
 

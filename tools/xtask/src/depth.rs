@@ -1,12 +1,21 @@
-//! What the image of this repository's driver does not say.
+//! How deep the driver goes on a kernel stack: what its image does not say.
 
-use super::Assumptions;
+use std::path::Path;
 
-/// This repository's driver.
-pub const RUNDOWN: Assumptions<'_> = Assumptions {
+use rundown_kit::{
+    Error,
+    stack::{self, Assumptions, Chain},
+};
+
+/// The deepest chain of calls from each of the driver's entries, the deepest first.
+pub(crate) fn chains(sys: &Path, pdb: &Path) -> Result<Vec<Chain>, Error> {
+    stack::chains(sys, pdb, &DRIVER)
+}
+
+const DRIVER: Assumptions<'_> = Assumptions {
     callbacks: &[
-        // The queue's callback runs in the sender's thread, while evt_io_in_caller_context enqueues the request. What else
-        // the framework calls it calls on a stack on which the driver is not.
+        // The queue's callback runs in the sender's thread, while evt_io_in_caller_context enqueues the request. A completion
+        // presents no other one: the queue is parallel and without a limit, so that none waits in it.
         ("WdfDeviceEnqueueRequest", "rundown::queue::evt_io_device_control"),
         // A session may be on already.
         (
