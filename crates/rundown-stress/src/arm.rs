@@ -200,3 +200,249 @@ impl<R: Reference + Send, M: Memory> Arm for ArmOf<R, M> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::{boxed::Box, sync::Mutex, vec::Vec};
+
+    use ex_rundown::WayOut;
+
+    use super::*;
+    use crate::{
+        Level, Ticket,
+        script::{Clock, Heap, PLACE, Place, now, plan},
+    };
+
+    /// A call of a reference: where, and when.
+    type Call = (Place, u64);
+
+    /// Notes its calls, and ends the turn after some.
+    struct Subject {
+        stage: Stage,
+        grants: bool,
+        /// Acquires and run-downs that are left.
+        left: Mutex<u32>,
+        acquires: Mutex<Vec<Call>>,
+        releases: Mutex<Vec<Call>>,
+        run_downs: Mutex<Vec<Call>>,
+    }
+
+    impl Subject {
+        fn note(calls: &Mutex<Vec<Call>>) {
+            calls.lock().unwrap().push((PLACE.get(), now()));
+        }
+
+        fn count_down(&self) {
+            let mut left = self.left.lock().unwrap();
+            *left -= 1;
+            if *left == 0 {
+                self.stage.end();
+            }
+        }
+
+        fn places(calls: &Mutex<Vec<Call>>) -> Vec<Place> {
+            let mut places: Vec<Place> = calls.lock().unwrap().iter().map(|(place, _)| *place).collect();
+            places.dedup();
+            places
+        }
+    }
+
+    impl Reference for &'static Subject {
+        const RELEASED_ANYWHERE: bool = true;
+
+        fn acquire(&self, _count: u32) -> bool {
+            Subject::note(&self.acquires);
+            self.count_down();
+            self.grants
+        }
+        fn release(&self, _ticket: Ticket) {
+            Subject::note(&self.releases);
+        }
+        fn run_down(&self) -> Option<WayOut> {
+            Subject::note(&self.run_downs);
+            None
+        }
+        fn complete(&self) {}
+        fn reinitialize(&self) {
+            self.count_down();
+        }
+        fn word(&self) -> Option<usize> {
+            Some(0x77)
+        }
+    }
+
+    fn subject(grants: bool) -> &'static Subject {
+        let subject = Subject {
+            stage: Stage::new(),
+            grants,
+            left: Mutex::new(64),
+            acquires: Mutex::default(),
+            releases: Mutex::default(),
+            run_downs: Mutex::default(),
+        };
+        subject.stage.begin(0);
+        subject.stage.measure();
+        Box::leak(Box::new(subject))
+    }
+
+    fn arm(plan: Plan, subject: &'static Subject) -> ArmOf<&'static Subject, Heap> {
+        ArmOf::new(plan, || Some(subject)).unwrap()
+    }
+
+    /// The turn of one holder.
+    fn held(plan: Plan, grants: bool) -> (&'static Subject, ArmOf<&'static Subject, Heap>) {
+        let subject = subject(grants);
+        let arm = arm(plan, subject);
+        arm.hold(&subject.stage, 0, &mut Clock);
+        (subject, arm)
+    }
+
+    const EVERY: [Workload; 7] = [
+        Workload::Storm,
+        Workload::Uncontended,
+        Workload::Contended,
+        Workload::Refused,
+        Workload::HandOff,
+        Workload::Batches,
+        Workload::Dpcs,
+    ];
+
+    #[test]
+    fn holders_and_owner_are_where_the_plan_has_them() {
+        for workload in EVERY {
+            for (waiter, place) in [
+                (Level::Passive, Place::Passive),
+                (Level::Apc, Place::Apc),
+                (Level::Dispatch, Place::Dispatch),
+            ] {
+                let plan = Plan {
+                    waiter,
+                    ..plan(workload, 1)
+                };
+                let holders = match workload {
+                    Workload::Dpcs => Place::Dpc,
+                    _ if workload.has_owner() && waiter == Level::Dispatch => Place::Dispatch,
+                    _ => Place::Passive,
+                };
+                let (subject, _) = held(plan, true);
+                assert_eq!(Subject::places(&subject.acquires), [holders], "{plan:?}");
+                if workload.has_owner() {
+                    let subject = self::subject(true);
+                    arm(plan, subject).own(&subject.stage, &mut Clock);
+                    assert_eq!(Subject::places(&subject.run_downs), [place], "{plan:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_operation_is_measured_without_its_hold() {
+        for (workload, grants, cycles) in [
+            // From one look at the clock to the next, for each of the two operations.
+            (Workload::Storm, true, 2),
+            (Workload::Dpcs, true, 2),
+            (Workload::Contended, true, 2),
+            (Workload::Uncontended, true, 2),
+            // The look when the holder leaves is in between.
+            (Workload::Batches, true, 3),
+            (Workload::Storm, false, 1),
+            (Workload::Contended, false, 1),
+            (Workload::Refused, false, 1),
+            (Workload::Batches, false, 1),
+        ] {
+            let plan = Plan {
+                hold_cycles: 100,
+                ..plan(workload, 1)
+            };
+            let latency = held(plan, grants).1.operation();
+            assert_eq!(
+                (latency.samples, latency.max),
+                (4, cycles),
+                "{workload:?} {grants}"
+            );
+            assert_eq!(latency.sum, 4 * cycles, "{workload:?} {grants}");
+        }
+    }
+
+    #[test]
+    fn a_hold_lasts_for_a_while_or_not_at_all() {
+        for workload in [
+            Workload::Storm,
+            Workload::Contended,
+            Workload::Batches,
+            Workload::Dpcs,
+        ] {
+            let longest = |hold_cycles| {
+                let plan = Plan {
+                    hold_cycles,
+                    ..plan(workload, 1)
+                };
+                let (subject, _) = held(plan, true);
+                let (acquires, releases) =
+                    (subject.acquires.lock().unwrap(), subject.releases.lock().unwrap());
+                let holds = acquires
+                    .iter()
+                    .zip(releases.iter())
+                    .map(|((_, from), (_, to))| to - from);
+                holds.max().unwrap()
+            };
+            assert!((80..110).contains(&longest(100)), "{workload:?}");
+            assert!(longest(0) < 8, "{workload:?}");
+        }
+        let (subject, _) = held(plan(Workload::Contended, 1), true);
+        let (acquires, releases) = (subject.acquires.lock().unwrap(), subject.releases.lock().unwrap());
+        let at_once = |(from, to): (&Call, &Call)| from.1 == to.1;
+        let looks = acquires
+            .iter()
+            .zip(releases.iter())
+            .filter(|pair| !at_once(*pair))
+            .count();
+        assert_eq!(
+            looks, 4,
+            "nothing but what is measured lies between the two operations"
+        );
+    }
+
+    #[test]
+    fn each_turn_and_each_thread_has_times_of_its_own() {
+        let subject = subject(true);
+        let arm = arm(plan(Workload::Storm, 2), subject);
+        let mut times = Vec::new();
+        for turn in [0, 1, 7] {
+            subject.stage.begin(turn);
+            for index in 0..3 {
+                times.push(arm.random(&subject.stage, index).up_to(u32::MAX));
+            }
+        }
+        times.sort_unstable();
+        times.dedup();
+        assert_eq!(times.len(), 9);
+    }
+
+    #[test]
+    fn a_wait_tells_who_is_inside() {
+        let subject = subject(true);
+        let arm = arm(plan(Workload::HandOff, 70), subject);
+        assert_eq!(arm.waiting(), None);
+        arm.owner.wait_since(9);
+        for holder in [0, 5, 63, 64] {
+            arm.holders[holder].enter();
+        }
+        arm.holders[7].open();
+        assert!(arm.holders[7].park());
+        let waiting = arm.waiting().unwrap();
+        assert_eq!(
+            (waiting.since, waiting.generation, waiting.word),
+            (9, 0, Some(0x77))
+        );
+        assert_eq!(
+            waiting.holders,
+            1 | 1 << 5 | 1 << 7 | 1 << 63,
+            "the 65th has no bit"
+        );
+        assert_eq!(waiting.object, core::ptr::from_ref(arm.object().0).addr());
+        arm.owner.wait_since(0);
+        assert_eq!(arm.waiting(), None);
+    }
+}

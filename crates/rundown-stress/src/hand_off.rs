@@ -116,22 +116,15 @@ impl<R: Reference + Send, M: Memory> Hands<'_, R, M> {
 mod tests {
     extern crate std;
     use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::{boxed::Box, cell::Cell, vec::Vec};
+    use std::boxed::Box;
 
     use ex_rundown::WayOut;
 
     use super::*;
-    use crate::{Plan, Workload};
-
-    struct Heap;
-
-    impl Memory for Heap {
-        type Slice<T: Send + Sync> = Vec<T>;
-
-        fn slice<T: Send + Sync>(count: usize, make: impl FnMut(usize) -> Option<T>) -> Option<Vec<T>> {
-            (0..count).map(make).collect()
-        }
-    }
+    use crate::{
+        Workload,
+        script::{Clock, Heap, KEPT_EMPTY, plan},
+    };
 
     /// Counts what is released.
     #[derive(Default)]
@@ -157,50 +150,8 @@ mod tests {
         }
     }
 
-    std::thread_local! {
-        static NOW: Cell<u64> = const { Cell::new(0) };
-        /// Where nothing may be parked while somebody looks at the clock.
-        static KEPT_EMPTY: Cell<Option<&'static Holder>> = const { Cell::new(None) };
-    }
-
-    /// Its clock moves on by one each time that it is looked at.
-    struct Clock;
-
-    impl Thread for Clock {
-        fn cycles() -> u64 {
-            assert!(!KEPT_EMPTY.get().is_some_and(Holder::has_parked));
-            NOW.set(NOW.get() + 1);
-            NOW.get()
-        }
-        fn nanoseconds() -> u64 {
-            0
-        }
-        fn pause() {}
-        fn give_way() {}
-        fn at_apc_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
-            body()
-        }
-        fn at_dispatch_level<R>(&mut self, body: impl FnOnce() -> R) -> R {
-            body()
-        }
-        fn in_dpc<R: Send>(&mut self, body: impl FnOnce() -> R + Send) -> R {
-            body()
-        }
-    }
-
     fn arm<const ANYWHERE: bool>() -> ArmOf<Grants<ANYWHERE>, Heap> {
-        let plan = Plan {
-            workload: Workload::HandOff,
-            waiter: Level::Passive,
-            holders: 2,
-            hold_cycles: 0,
-            gap_cycles: 0,
-            batch: 1,
-            false_sharing: false,
-            stall_cycles: 0,
-            seed: 0,
-        };
-        ArmOf::new(plan, || Some(Grants::default())).unwrap()
+        ArmOf::new(plan(Workload::HandOff, 2), || Some(Grants::default())).unwrap()
     }
 
     /// Holder `index` of `arm`.

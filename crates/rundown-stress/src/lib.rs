@@ -42,6 +42,8 @@ mod reference;
 mod run;
 mod sampler;
 mod schedule;
+#[cfg(test)]
+mod script;
 mod signals;
 mod stage;
 mod stall;

@@ -77,3 +77,110 @@ fn await_holder<R: Reference + Send, M: Memory, T: Thread>(arm: &ArmOf<R, M>, st
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::{sync::Mutex, vec::Vec};
+
+    use super::*;
+    use crate::{
+        Arm, Ticket, Workload,
+        script::{Clock, GIVEN_WAY, Heap, plan},
+    };
+
+    /// What happens while the owner calls the reference, and when it did.
+    struct Subject {
+        stage: Stage,
+        /// How many generations there are to be.
+        generations: usize,
+        /// When each generation was completed, and when it was live again.
+        deaths: Mutex<Vec<(u64, u64)>>,
+    }
+
+    impl Reference for &'static Subject {
+        const RELEASED_ANYWHERE: bool = true;
+
+        fn acquire(&self, _count: u32) -> bool {
+            false
+        }
+        fn release(&self, _ticket: Ticket) {}
+        fn run_down(&self) -> Option<WayOut> {
+            Some(WayOut::Event)
+        }
+        fn complete(&self) {
+            self.deaths.lock().unwrap().push((Clock::cycles(), 0));
+        }
+        fn reinitialize(&self) {
+            let mut deaths = self.deaths.lock().unwrap();
+            deaths.last_mut().unwrap().1 = Clock::cycles();
+            if deaths.len() == self.generations {
+                self.stage.end();
+            }
+        }
+        fn word(&self) -> Option<usize> {
+            None
+        }
+    }
+
+    fn subject(generations: usize) -> &'static Subject {
+        let subject = std::boxed::Box::leak(std::boxed::Box::new(Subject {
+            stage: Stage::new(),
+            generations,
+            deaths: Mutex::default(),
+        }));
+        subject.stage.begin(0);
+        subject
+    }
+
+    /// An arm whose owner has had its turn.
+    fn owned(subject: &'static Subject) -> ArmOf<&'static Subject, Heap> {
+        let arm = ArmOf::new(plan(Workload::Storm, 1), || Some(subject)).unwrap();
+        own(&arm, &subject.stage, &mut Clock);
+        arm
+    }
+
+    #[test]
+    fn each_generation_is_another_and_dies_for_a_while() {
+        let subject = subject(50);
+        let arm = owned(subject);
+        assert_eq!(arm.tally().generations, 50);
+        assert_eq!(arm.object().1.generation(), Some(50));
+        let dead: Vec<u64> = subject
+            .deaths
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(from, to)| to - from)
+            .collect();
+        // A quarter of the gap, and the looks at the clock around it.
+        let (shortest, longest) = (dead.iter().min().unwrap(), dead.iter().max().unwrap());
+        assert!((50..110).contains(longest) && *shortest < 50, "{dead:?}");
+    }
+
+    #[test]
+    fn the_first_generation_is_not_the_one_before() {
+        assert_eq!(owned(subject(1)).object().1.generation(), Some(1));
+    }
+
+    #[test]
+    fn nobody_is_awaited_for_ever() {
+        let subject = subject(1);
+        let arm: ArmOf<_, Heap> = ArmOf::new(plan(Workload::Storm, 1), || Some(subject)).unwrap();
+        let lasts = || {
+            let begin = Clock::cycles();
+            GIVEN_WAY.set(0);
+            await_holder::<_, _, Clock>(&arm, &subject.stage);
+            (Clock::cycles() - begin, GIVEN_WAY.get())
+        };
+        let patience = 400 * PATIENCE;
+        let (cycles, given_way) = lasts();
+        assert!((patience..patience + 10).contains(&cycles), "{cycles}");
+        assert_eq!(given_way, 2, "once per glance");
+        arm.holders[0].enter();
+        assert!(lasts().0 < 5, "a holder is inside");
+        arm.holders[0].leave(0);
+        subject.stage.end();
+        assert!(lasts().0 < 5, "the turn is over");
+    }
+}

@@ -74,3 +74,24 @@ impl Stage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Stage;
+    use crate::script::{Clock, now};
+
+    #[test]
+    fn a_spin_ends_with_its_cycles_or_with_the_turn() {
+        let stage = Stage::new();
+        let looks = |cycles| {
+            let begin = now();
+            stage.spin::<Clock>(cycles);
+            now() - begin
+        };
+        stage.begin(3);
+        assert_eq!(stage.turn(), 3);
+        assert_eq!((looks(0), looks(1), looks(2), looks(100)), (2, 2, 3, 101));
+        stage.end();
+        assert_eq!(looks(100), 2);
+    }
+}
