@@ -116,7 +116,7 @@ fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
     let object = if caller.is_kernel() {
         None
     } else {
-        Some(create(device, granted).inspect_err(|_| leave(device))?)
+        Some(create(device, granted, caller).inspect_err(|_| leave(device))?)
     };
     let file = File {
         object,
@@ -137,7 +137,7 @@ fn leave(device: &'static DeviceObject) {
 }
 
 /// Makes a file object and asks the driver whether it may be.
-fn create(device: &'static DeviceObject, granted: u32) -> Result<&'static FileObject, i32> {
+fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result<&'static FileObject, i32> {
     let size = size_of::<FileObject>() as u64;
     if !reserve::has_for_client(1) {
         return Err(status::INSUFFICIENT_RESOURCES);
