@@ -22,7 +22,9 @@ pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Prog
     command
         .env("CARGO_INCREMENTAL", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
-    command.env("RUSTFLAGS", "--cfg ex_rundown_loom").env("RUST_BACKTRACE", "0");
+    command
+        .env("RUSTFLAGS", "--cfg ex_rundown_loom")
+        .env("RUST_BACKTRACE", "0");
     command.args(["--", "--exact", "--nocapture"]).args(scenes);
     let finished = process::watch(&mut command, progress)?;
     let mut runs = Runs::new(1);
