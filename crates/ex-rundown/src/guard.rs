@@ -221,8 +221,11 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
 impl<R: Protection> Drop for CountedGuard<'_, R> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: by the invariant the references are this guard's, and a guard is dropped once.
-        unsafe { R::release_ex_at(self.protection.as_ptr(), self.count) };
+        // With none left nothing says that the object is still there.
+        if self.count != 0 {
+            // SAFETY: by the invariant the references are this guard's, and a guard is dropped once.
+            unsafe { R::release_ex_at(self.protection.as_ptr(), self.count) };
+        }
     }
 }
 

@@ -23,9 +23,9 @@ const FULL: u32 = 2;
 ///
 /// Dropping it never waits: whoever can drop it has no guard outstanding.
 ///
-/// One that nobody runs down and renews at the same time gives the data to one caller at most, whatever panics: if the
-/// platform's [`misuse`](crate::Platform::misuse) unwinds out of [`run_down`](Self::run_down) or [`renew`](Self::renew), the
-/// data stays where it is for ever, and is not dropped.
+/// Of the threads that run the data down at the same time one gets it. If the platform's
+/// [`misuse`](crate::Platform::misuse) unwinds out of [`run_down`](Self::run_down) or [`renew`](Self::renew), the data stays where
+/// it is for ever, and is not dropped.
 ///
 /// # Invariants
 ///

@@ -131,7 +131,11 @@ fn counted() {
                 // SAFETY: not freed before this has acquired, and from then on not before it has given that back.
                 let mut guard: CountedGuard<'_, _> = unsafe { (*carried.0).try_acquire_ex(3) }.expect("live");
                 acquired.send(()).expect("it listens");
+                let one = guard.take_one();
                 drop(guard.take_one());
+                drop(guard.take_one());
+                // The owner may free the object from here on, and this has nothing left to give back.
+                drop(one);
                 drop(guard);
             });
             inside.recv().expect("acquired");

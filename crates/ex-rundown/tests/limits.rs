@@ -79,7 +79,10 @@ fn slots(reference: &CacheAwareRundownRef<Std>) -> Vec<&AtomicUsize> {
 fn cache_aware() {
     let reference = AllocatedCacheAwareRundownRef::<Std>::new().unwrap();
     let slots = slots(&reference);
-    let most = (isize::MAX.cast_unsigned() / slots.len()) & !1;
+    // A slot's share is a power of two, and that of all is less than half of a word.
+    let share = usize::MAX / 2 / (slots.len() + 1).next_power_of_two();
+    assert!(share * slots.len() < usize::MAX / 2);
+    let most = share & !1;
     let on_processor_0 = Settings {
         processor: Some(0),
         ..Settings::DEFAULT

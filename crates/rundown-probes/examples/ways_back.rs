@@ -49,9 +49,9 @@ fn main() {
         cache_aware(),
     );
     let given: &CacheAwareRundownRef<Std> = &allocated;
-    each_way(&plain, |reference| reference.try_acquire());
-    each_way(&wide, |reference| reference.try_acquire());
-    each_way(given, |reference| reference.try_acquire());
+    each_way(&plain, RundownRef::try_acquire);
+    each_way(&wide, WideRundownRef::try_acquire);
+    each_way(given, CacheAwareRundownRef::try_acquire);
     release_counted(plain.try_acquire_ex(2).expect("live"));
     release_counted(wide.try_acquire_ex(2).expect("live"));
     release_counted(given.try_acquire_ex(2).expect("live"));

@@ -49,6 +49,10 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         setup::ensure_miri()?;
         tests(&mut miri(tree), progress)
     });
+    gate.step("AddressSanitizer", |progress| {
+        setup::ensure_sanitizers()?;
+        tests(&mut sanitized(tree), progress)
+    });
     gate.step("requests, a million spoilt", |progress| {
         let mut command = steps::suite_tests(tree, "fuzz");
         tests(command.env("RUNDOWN_FUZZ_REQUESTS", "1000000"), progress)
@@ -172,6 +176,32 @@ fn smp_runs(tree: &Tree, progress: &Progress) -> Result<Tally> {
         tally.count(alarm.then(|| format!("seed {seed}, {cpus} CPUs\n{}", finished.tail())));
     }
     Ok(tally)
+}
+
+/// What frees objects and what safe code does to references, with every touch of freed memory and of frames that are gone seen.
+fn sanitized(tree: &Tree) -> Command {
+    let mut command = Command::new("rustup");
+    command.args([
+        "run",
+        "nightly",
+        "cargo",
+        "test",
+        "--no-fail-fast",
+        "--package",
+        "ex-rundown",
+    ]);
+    for test in ["freed", "safe", "data", "cache_aware", "rundown_ref"] {
+        command.args(["--test", test]);
+    }
+    // With a target named, the sanitizer is not put into build scripts and macros.
+    command.args(["--target", "x86_64-unknown-linux-gnu"]);
+    build::in_workspace(&mut command, tree.root(), &tree.target().join("sanitized"));
+    // As under Miri, what a caught misuse leaves behind may leak.
+    command
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env("ASAN_OPTIONS", "detect_leaks=0");
+    without_toolchain(&mut command);
+    command
 }
 
 /// The primitive's tests under Miri, each with several schedules.

@@ -184,6 +184,11 @@ pub(crate) fn ensure_miri() -> Result<()> {
     )
 }
 
+/// The sanitizers come with nightly Rust.
+pub(crate) fn ensure_sanitizers() -> Result<()> {
+    ensure_nightly(&["rustc", "--version"], &[])
+}
+
 /// cargo-fuzz instruments with nightly Rust.
 pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
     ensure_nightly(&["rustc", "--version"], &[])?;
