@@ -54,8 +54,14 @@ pub(crate) fn hold<R: Reference + Send, M: Memory, T: Thread>(
             T::pause();
         }
     }
-    while !slot.close() {
-        hands.release_parked::<T>();
+    let close = || {
+        while !slot.close() {
+            hands.release_parked::<T>();
+        }
+    };
+    match arm.plan.waiter {
+        Level::Dispatch => thread.at_dispatch_level(close),
+        Level::Passive | Level::Apc => close(),
     }
 }
 
