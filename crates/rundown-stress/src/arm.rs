@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         Level, Ticket,
-        script::{Clock, Heap, PLACE, Place, now, plan},
+        script::{Clock, EMPTY_BELOW, Heap, PLACE, Place, now, plan},
     };
 
     /// A call of a reference: where, and when.
@@ -334,6 +334,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The owner polls for it, and the neighbour may have no processor.
+    #[test]
+    fn no_holder_lowers_its_level_with_a_reference_that_is_out() {
+        let plan = Plan {
+            waiter: Level::Dispatch,
+            ..plan(Workload::HandOff, 2)
+        };
+        let subject = subject(true);
+        let arm: &'static _ = Box::leak(Box::new(arm(plan, subject)));
+        arm.holders[1].open();
+        EMPTY_BELOW.set(Some(&arm.holders[1]));
+        arm.hold(&subject.stage, 0, &mut Clock);
+        assert_eq!(arm.tally().acquires, 64);
+        assert_eq!(subject.releases.lock().unwrap().len(), 64);
     }
 
     #[test]

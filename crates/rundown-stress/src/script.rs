@@ -23,6 +23,8 @@ std::thread_local! {
     pub(crate) static GIVEN_WAY: Cell<u32> = const { Cell::new(0) };
     /// Where nothing may be parked while somebody looks at the clock.
     pub(crate) static KEPT_EMPTY: Cell<Option<&'static Holder>> = const { Cell::new(None) };
+    /// Where nothing may be parked when the thread lowers its level.
+    pub(crate) static EMPTY_BELOW: Cell<Option<&'static Holder>> = const { Cell::new(None) };
 }
 
 /// Where a thread does what it does.
@@ -38,6 +40,7 @@ fn at<R>(place: Place, body: impl FnOnce() -> R) -> R {
     let before = PLACE.replace(place);
     let result = body();
     PLACE.set(before);
+    assert!(!EMPTY_BELOW.get().is_some_and(Holder::is_inside));
     result
 }
 

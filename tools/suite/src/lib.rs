@@ -346,18 +346,6 @@ impl Verdict {
         );
     }
 
-    /// The longest time that a processor surely stayed at `DISPATCH_LEVEL` in the driver, in microseconds, and who raised.
-    ///
-    /// # Panics
-    /// When the report does not say.
-    #[must_use]
-    pub fn dispatch_stay(&self) -> (u64, String) {
-        let stay = &self.0["dispatch_stay"];
-        let microseconds = stay["microseconds"].as_u64();
-        let microseconds = microseconds.expect("the report tells the longest stay");
-        (microseconds, stay["function"].to_string())
-    }
-
     /// How often the driver wrote an event for ETW.
     #[must_use]
     pub fn events(&self, provider: &str, event: &str) -> u64 {
