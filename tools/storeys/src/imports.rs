@@ -30,8 +30,8 @@ pub fn of(text: &str, module: &str, children: &[&str]) -> Result<Vec<Import>, Le
     Ok(found)
 }
 
-fn walk(stream: TokenStream, here: &[String], children: &[&str], found: &mut Vec<Import>) {
-    let tokens: Vec<TokenTree> = stream.into_iter().collect();
+fn walk(stream: &TokenStream, here: &[String], children: &[&str], found: &mut Vec<Import>) {
+    let tokens: Vec<TokenTree> = stream.clone().into_iter().collect();
     let mut index = 0;
     while let Some(token) = tokens.get(index) {
         match token {
