@@ -26,7 +26,7 @@ pub fn of(text: &str, module: &str, children: &[&str]) -> Result<Vec<Import>, Le
         .map(str::to_owned)
         .collect();
     let mut found = Vec::new();
-    walk(TokenStream::from_str(text)?, &here, children, &mut found);
+    walk(&TokenStream::from_str(text)?, &here, children, &mut found);
     Ok(found)
 }
 
@@ -67,12 +67,8 @@ fn walk(stream: &TokenStream, here: &[String], children: &[&str], found: &mut Ve
                         .position(is_semicolon)
                         .map_or(tokens.len(), |length| index + length);
                     let mut shown = Vec::new();
-                    walk(
-                        tokens[index + 1..end].iter().cloned().collect(),
-                        here,
-                        children,
-                        &mut shown,
-                    );
+                    let statement = tokens[index + 1..end].iter().cloned().collect();
+                    walk(&statement, here, children, &mut shown);
                     found.extend(
                         shown
                             .into_iter()
@@ -89,13 +85,13 @@ fn walk(stream: &TokenStream, here: &[String], children: &[&str], found: &mut Ve
                 {
                     if name != "tests" {
                         let inner: Vec<String> = here.iter().cloned().chain([name.to_string()]).collect();
-                        walk(body.stream(), &inner, &[], found);
+                        walk(&body.stream(), &inner, &[], found);
                     }
                     index += 3;
                     continue;
                 }
             }
-            TokenTree::Group(group) => walk(group.stream(), here, children, found),
+            TokenTree::Group(group) => walk(&group.stream(), here, children, found),
             _ => {}
         }
         index += 1;
@@ -117,7 +113,7 @@ fn path(
             Some(TokenTree::Ident(word)) => segments.push(word.to_string()),
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
                 if begin.is_some() {
-                    branches(group.stream(), &segments, found);
+                    branches(&group.stream(), &segments, found);
                 }
                 return index + 3;
             }
@@ -132,8 +128,8 @@ fn path(
 }
 
 /// The branches between the braces of a `use`.
-fn branches(stream: TokenStream, before: &[String], found: &mut Vec<Import>) {
-    let tokens: Vec<TokenTree> = stream.into_iter().collect();
+fn branches(stream: &TokenStream, before: &[String], found: &mut Vec<Import>) {
+    let tokens: Vec<TokenTree> = stream.clone().into_iter().collect();
     for branch in tokens.split(|token| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',')) {
         let Some(first) = branch.first() else { continue };
         let mut segments = before.to_vec();
