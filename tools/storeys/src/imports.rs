@@ -54,7 +54,7 @@ fn walk(stream: &TokenStream, here: &[String], children: &[&str], found: &mut Ve
                     }
                     _ => None,
                 };
-                index = path(&tokens, index + 1, begin, line, found);
+                index = path(&tokens, index + 1, begin.as_deref(), line, found);
                 continue;
             }
             TokenTree::Ident(word) if word == "pub" => {
@@ -103,11 +103,11 @@ fn walk(stream: &TokenStream, here: &[String], children: &[&str], found: &mut Ve
 fn path(
     tokens: &[TokenTree],
     mut index: usize,
-    begin: Option<Vec<String>>,
+    begin: Option<&[String]>,
     line: usize,
     found: &mut Vec<Import>,
 ) -> usize {
-    let mut segments = begin.clone().unwrap_or_default();
+    let mut segments = begin.unwrap_or_default().to_vec();
     while is_path(&tokens[index..]) {
         match tokens.get(index + 2) {
             Some(TokenTree::Ident(word)) => segments.push(word.to_string()),
@@ -137,7 +137,7 @@ fn branches(stream: &TokenStream, before: &[String], found: &mut Vec<Import>) {
             TokenTree::Ident(word) if word != "self" => segments.push(word.to_string()),
             _ => {}
         }
-        path(branch, 1, Some(segments), first.span().start().line, found);
+        path(branch, 1, Some(&segments), first.span().start().line, found);
     }
 }
 
