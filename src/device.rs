@@ -1,4 +1,4 @@
-//! The device: its context, its interface, and the handles that are open on it.
+//! The device: its interface, its callbacks, and the handles that are open on it.
 
 use core::ptr;
 
@@ -7,55 +7,17 @@ use rundown_abi::INTERFACE_GUID;
 use wdk::paged_code;
 use wdk_sys::{
     GUID, NTSTATUS, PWDFDEVICE_INIT, WDF_FILEOBJECT_CONFIG, WDF_OBJECT_ATTRIBUTES,
-    WDF_OBJECT_CONTEXT_TYPE_INFO, WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REQUEST_PARAMETERS, WDFDEVICE,
-    WDFFILEOBJECT, WDFOBJECT, WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
+    WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REQUEST_PARAMETERS, WDFDEVICE, WDFFILEOBJECT, WDFOBJECT, WDFREQUEST,
+    call_unsafe_wdf_function_binding,
 };
 
 use crate::{
-    kernel::{Nt, WaitLock, check, privilege, size_of_u32},
+    context::{self, DeviceContext},
+    kernel::{Nt, WaitLock, check, privilege, size_of_u32, wdf::attributes},
     object::Handles,
-    queue,
+    queue, request,
     stress::Stress,
 };
-
-/// What the driver keeps per device.
-pub(crate) struct DeviceContext {
-    /// The stress run, when there is one.
-    pub(crate) stress: Stress,
-    /// The open handles, and what they own.
-    pub(crate) handles: WaitLock<Handles>,
-    /// Where requests pend.
-    pub(crate) pending: WDFQUEUE,
-}
-
-/// The framework's description of a context type. It points to itself.
-#[repr(transparent)]
-struct ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO);
-
-// SAFETY: it is never written.
-unsafe impl Sync for ContextType {}
-
-static DEVICE_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
-    Size: size_of_u32::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
-    ContextName: c"DeviceContext".as_ptr(),
-    ContextSize: size_of::<DeviceContext>(),
-    UniqueType: &raw const DEVICE_CONTEXT.0,
-    EvtDriverGetUniqueContextType: None,
-});
-
-/// What is known about a request before it is queued.
-struct RequestContext {
-    /// Its sender may see pointers.
-    with_pointers: bool,
-}
-
-static REQUEST_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
-    Size: size_of_u32::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
-    ContextName: c"RequestContext".as_ptr(),
-    ContextSize: size_of::<RequestContext>(),
-    UniqueType: &raw const REQUEST_CONTEXT.0,
-    EvtDriverGetUniqueContextType: None,
-});
 
 static INTERFACE: GUID = GUID {
     Data1: INTERFACE_GUID.0,
@@ -100,7 +62,7 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
     }
 
     let mut request_attributes = WDF_OBJECT_ATTRIBUTES {
-        ContextTypeInfo: &raw const REQUEST_CONTEXT.0,
+        ContextTypeInfo: request::type_info(),
         ..attributes()
     };
     // SAFETY: `init` is live; the attributes are copied, and the context's type is static.
@@ -134,7 +96,7 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
 
     let mut device: WDFDEVICE = ptr::null_mut();
     let mut device_attributes = WDF_OBJECT_ATTRIBUTES {
-        ContextTypeInfo: &raw const DEVICE_CONTEXT.0,
+        ContextTypeInfo: context::type_info(),
         // Every callback of the device, its files and its queues is called at PASSIVE_LEVEL.
         ExecutionLevel: wdk_sys::_WDF_EXECUTION_LEVEL::WdfExecutionLevelPassive,
         ..attributes()
@@ -153,16 +115,13 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
     let handles = WaitLock::new(device.cast(), Handles::new())?;
     // SAFETY: the device is live.
     let pending = unsafe { queue::create_manual(device) }?;
-    let context = context_pointer(device);
-    // SAFETY: the framework allocated the context with the size of its type, and nothing reads it before the queue
-    // below exists.
-    unsafe {
-        context.write(DeviceContext {
-            stress,
-            handles,
-            pending,
-        });
-    }
+    let context = DeviceContext {
+        stress,
+        handles,
+        pending,
+    };
+    // SAFETY: the device is live, made with this context above, which nothing reads before the queue below exists.
+    unsafe { context::initialize(device, context) };
 
     // SAFETY: the device is live and its context is initialised.
     unsafe { queue::create(device) }?;
@@ -176,64 +135,6 @@ pub(crate) unsafe fn create(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
             ptr::null()
         )
     })
-}
-
-/// Attributes of an object as `WDF_OBJECT_ATTRIBUTES_INIT` makes them.
-pub(crate) fn attributes() -> WDF_OBJECT_ATTRIBUTES {
-    WDF_OBJECT_ATTRIBUTES {
-        Size: size_of_u32::<WDF_OBJECT_ATTRIBUTES>(),
-        ExecutionLevel: wdk_sys::_WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent,
-        SynchronizationScope: wdk_sys::_WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeInheritFromParent,
-        ..WDF_OBJECT_ATTRIBUTES::default()
-    }
-}
-
-fn context_pointer(device: WDFDEVICE) -> *mut DeviceContext {
-    // SAFETY: the handle is a live device's, made with this context type.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfObjectGetTypedContextWorker,
-            device.cast(),
-            &raw const DEVICE_CONTEXT.0,
-        )
-    }
-    .cast()
-}
-
-/// The context of a device that [`create`] has set up.
-///
-/// # IRQL
-/// `<= DISPATCH_LEVEL`.
-///
-/// # Safety
-/// The device is live, and outlives the borrow.
-pub(crate) unsafe fn context<'a>(device: WDFDEVICE) -> &'a DeviceContext {
-    // SAFETY: `create` initialised it before the first callback could run, and it is only shared since.
-    unsafe { &*context_pointer(device) }
-}
-
-/// Whether the sender of a request may see pointers, as was found out in its own context.
-///
-/// # IRQL
-/// `<= DISPATCH_LEVEL`.
-///
-/// # Safety
-/// The request is live, and came through [`evt_io_in_caller_context`].
-pub(crate) unsafe fn may_see_pointers(request: WDFREQUEST) -> bool {
-    // SAFETY: every request has this context, and it was written before the request was queued.
-    unsafe { (*request_context(request)).with_pointers }
-}
-
-fn request_context(request: WDFREQUEST) -> *mut RequestContext {
-    // SAFETY: the handle is a live request's, made with this context type.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfObjectGetTypedContextWorker,
-            request.cast(),
-            &raw const REQUEST_CONTEXT.0,
-        )
-    }
-    .cast()
 }
 
 /// A request arrives, in the context of the thread that sent it: the only place where its token can be asked.
@@ -262,8 +163,8 @@ unsafe extern "C" fn evt_io_in_caller_context(device: WDFDEVICE, request: WDFREQ
         let mode = unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetRequestorMode, request) };
         privilege::holds_debug(mode)
     };
-    // SAFETY: the framework allocated the context with the size of its type, and nobody reads it before it is queued.
-    unsafe { request_context(request).write(RequestContext { with_pointers }) };
+    // SAFETY: the request is live, and is queued below.
+    unsafe { request::show_pointers(request, with_pointers) };
     // SAFETY: device and request are live, and the request is this callback's.
     let status = unsafe { call_unsafe_wdf_function_binding!(WdfDeviceEnqueueRequest, device, request) };
     if !wdk::nt_success(status) {
@@ -278,7 +179,7 @@ unsafe extern "C" fn evt_io_in_caller_context(device: WDFDEVICE, request: WDFREQ
 /// Called by the framework at `PASSIVE_LEVEL`, with a live device.
 unsafe extern "C" fn evt_device_query_remove(device: WDFDEVICE) -> NTSTATUS {
     // SAFETY: the device is live during its callback.
-    let context = unsafe { context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     if context.handles.lock(&level).any_open() {
@@ -294,7 +195,7 @@ unsafe extern "C" fn evt_device_query_remove(device: WDFDEVICE) -> NTSTATUS {
 /// Called by the framework at `PASSIVE_LEVEL`, with a live device.
 unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
     // SAFETY: the device is live during its callback.
-    let context = unsafe { context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     context.stress.remove(&level);
@@ -314,7 +215,7 @@ unsafe extern "C" fn evt_device_surprise_removal(device: WDFDEVICE) {
 /// Called by the framework at `PASSIVE_LEVEL`, with a live device.
 unsafe extern "C" fn evt_device_self_managed_io_cleanup(device: WDFDEVICE) {
     // SAFETY: the device is live during its callback.
-    let context = unsafe { context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the callback is called at PASSIVE_LEVEL, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     context.stress.remove(&level);
@@ -326,11 +227,11 @@ unsafe extern "C" fn evt_device_self_managed_io_cleanup(device: WDFDEVICE) {
 /// Called by the framework at `PASSIVE_LEVEL`, with live objects, and a request that is this callback's to complete.
 unsafe extern "C" fn evt_device_file_create(device: WDFDEVICE, request: WDFREQUEST, file: WDFFILEOBJECT) {
     // SAFETY: the device is live during its callback.
-    let context = unsafe { context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     let opened = context.handles.lock(&level).open(file.cast());
-    queue::complete(request, opened.map(|()| 0));
+    request::complete(request, opened.map(|()| 0));
 }
 
 /// The last handle to a file object is gone, or its last request done: what it started ends.
@@ -341,7 +242,7 @@ unsafe extern "C" fn evt_file_ends(file: WDFFILEOBJECT) {
     // SAFETY: the file object is live during its callback, and so is its device.
     let device = unsafe { call_unsafe_wdf_function_binding!(WdfFileObjectGetDevice, file) };
     // SAFETY: as above.
-    let context = unsafe { context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the device's execution level is passive, and nothing here raises the IRQL.
     let level = unsafe { AtMostApcLevel::assume() };
     let file: WDFOBJECT = file.cast();

@@ -20,6 +20,8 @@ use wdk_panic as _;
 mod code;
 #[allow(unsafe_code, reason = "as `object`: each side counts what it was granted")]
 mod compare;
+#[allow(unsafe_code, reason = "as `device`")]
+mod context;
 #[allow(
     unsafe_code,
     reason = "WDF objects are created through the framework's C interface"
@@ -49,6 +51,8 @@ mod pended;
 mod queue;
 #[allow(unsafe_code, reason = "the native routines take what they are given on trust")]
 mod reference;
+#[allow(unsafe_code, reason = "as `pended`")]
+mod request;
 #[allow(
     unsafe_code,
     reason = "what is released was acquired: the engine's tickets are what makes that true"

@@ -9,7 +9,7 @@ use core::{mem::ManuallyDrop, ptr};
 use rundown_abi::Refusal;
 use wdk_sys::{WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding};
 
-use crate::queue::{self, Buffer};
+use crate::request::{self, Buffer};
 
 /// A request that may be made to pend.
 pub(crate) struct Pend<'a> {
@@ -91,11 +91,11 @@ impl PendedRequest {
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     pub(crate) fn cancel(self) {
-        self.end(|_, request| queue::complete_with(request, wdk_sys::STATUS_CANCELLED, 0));
+        self.end(|_, request| request::complete_with(request, wdk_sys::STATUS_CANCELLED, 0));
     }
 
     fn finish(self, answer: impl FnOnce(&mut Buffer) -> Result<usize, Refusal>) {
-        self.end(|buffer, request| queue::complete(request, answer(buffer)));
+        self.end(|buffer, request| request::complete(request, answer(buffer)));
     }
 
     fn end(self, complete: impl FnOnce(&mut Buffer, WDFREQUEST)) {
@@ -144,7 +144,7 @@ impl PendedRequest {
 
 impl Drop for PendedRequest {
     fn drop(&mut self) {
-        self.take_out(|_, request| queue::complete(request, Err(Refusal::Resources)));
+        self.take_out(|_, request| request::complete(request, Err(Refusal::Resources)));
         self.dereference();
     }
 }

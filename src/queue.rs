@@ -1,18 +1,19 @@
 //! The queue: from a WDF request to a call that [`ioctl`](crate::ioctl) understands, and back.
 
-use core::{ptr, slice};
+use core::ptr;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::Refusal;
 use wdk::paged_code;
 use wdk_sys::{
-    NTSTATUS, PVOID, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
+    NTSTATUS, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFQUEUE, WDFREQUEST, call_unsafe_wdf_function_binding,
 };
 
 use crate::{
-    device::{self, attributes},
+    context,
     ioctl::{self, Answer, Caller},
-    kernel::size_of_u32,
+    kernel::{check, size_of_u32, wdf::attributes},
+    request::{self, Buffer, complete},
 };
 
 /// Creates the device's default queue: parallel, and independent of power since there is no hardware.
@@ -39,7 +40,7 @@ pub(crate) unsafe fn create(device: WDFDEVICE) -> Result<(), NTSTATUS> {
     config.Settings.Parallel.NumberOfPresentedRequests = u32::MAX;
     let mut attributes = attributes();
     // SAFETY: the device is live, says the caller; configuration and attributes are copied; no handle is asked for.
-    crate::kernel::check(unsafe {
+    check(unsafe {
         call_unsafe_wdf_function_binding!(
             WdfIoQueueCreate,
             device,
@@ -72,7 +73,7 @@ pub(crate) unsafe fn create_manual(device: WDFDEVICE) -> Result<WDFQUEUE, NTSTAT
     let mut attributes = attributes();
     let mut queue: WDFQUEUE = ptr::null_mut();
     // SAFETY: the device is live, says the caller; configuration and attributes are copied; the handle is written.
-    crate::kernel::check(unsafe {
+    check(unsafe {
         call_unsafe_wdf_function_binding!(
             WdfIoQueueCreate,
             device,
@@ -96,7 +97,7 @@ unsafe extern "C" fn evt_io_device_control(
     // SAFETY: the queue is live during its callback.
     let device = unsafe { call_unsafe_wdf_function_binding!(WdfIoQueueGetDevice, queue) };
     // SAFETY: the device is live as long as its queue, and `create` initialised the context before the queue.
-    let context = unsafe { device::context(device) };
+    let context = unsafe { context::of(device) };
     // SAFETY: the device's execution level is passive, and nothing on the way raises the IRQL without a borrow.
     let level = unsafe { AtMostApcLevel::assume() };
     // SAFETY: the request is live until it is completed below.
@@ -107,119 +108,16 @@ unsafe extern "C" fn evt_io_device_control(
         return complete(request, Err(Refusal::NoFileObject));
     }
 
-    let mut buffer = Buffer {
-        request,
-        input_length,
-        output_length,
-    };
+    let mut buffer = Buffer::new(request, input_length, output_length);
     let caller = Caller {
         file: file.cast(),
         // SAFETY: the request is live, and every one comes through the callback that finds this out.
-        may_see_pointers: unsafe { device::may_see_pointers(request) },
+        may_see_pointers: unsafe { request::may_see_pointers(request) },
         level,
     };
     match ioctl::dispatch(context, &caller, code, &mut buffer) {
         Ok(Answer::Now(length)) => complete(request, Ok(length)),
         Ok(Answer::Later) => {}
         Err(refusal) => complete(request, Err(refusal)),
-    }
-}
-
-/// Completes a request that is the caller's: with so many bytes of answer, or refused.
-pub(crate) fn complete(request: WDFREQUEST, result: Result<usize, Refusal>) {
-    match result {
-        Ok(length) => complete_with(request, wdk_sys::STATUS_SUCCESS, length),
-        Err(refusal) => complete_with(request, refusal.status().cast_signed(), 0),
-    }
-}
-
-/// Completes a request that is the caller's, with this status and so many bytes of answer.
-pub(crate) fn complete_with(request: WDFREQUEST, status: NTSTATUS, information: usize) {
-    // SAFETY: the request is the caller's, and completed once.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfRequestCompleteWithInformation,
-            request,
-            status,
-            information as wdk_sys::ULONG_PTR,
-        );
-    }
-}
-
-/// A request's buffer. Its request is `METHOD_BUFFERED`, so input and output are the same memory: the input is
-/// copied out before an output is written.
-pub(crate) struct Buffer {
-    request: WDFREQUEST,
-    input_length: usize,
-    output_length: usize,
-}
-
-impl Buffer {
-    /// The buffer for the answer to a request, whose input was read before.
-    pub(crate) const fn of(request: WDFREQUEST, output_length: usize) -> Self {
-        Self {
-            request,
-            input_length: 0,
-            output_length,
-        }
-    }
-
-    /// The request.
-    pub(crate) const fn request(&self) -> WDFREQUEST {
-        self.request
-    }
-
-    /// Hands the input to `read`, which copies what it needs.
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&[u8]) -> Result<R, Refusal>) -> Result<R, Refusal> {
-        if self.input_length == 0 {
-            // The framework has no buffer to give.
-            return read(&[]);
-        }
-        let mut address: PVOID = ptr::null_mut();
-        let mut length = 0;
-        // SAFETY: the request is live; both results are written on success.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfRequestRetrieveInputBuffer,
-                self.request,
-                1,
-                &raw mut address,
-                &raw mut length,
-            )
-        };
-        if !wdk::nt_success(status) {
-            return Err(Refusal::InputTooShort);
-        }
-        // SAFETY: the system buffer has this length, belongs to this request, and nobody writes it meanwhile.
-        read(unsafe { slice::from_raw_parts(address.cast::<u8>(), length) })
-    }
-
-    /// How many bytes of answer the client takes.
-    pub(crate) fn capacity(&self) -> usize {
-        self.output_length
-    }
-
-    /// Writes the answer.
-    pub(crate) fn write(&mut self, answer: &[u8]) -> Result<(), Refusal> {
-        if answer.is_empty() {
-            return Ok(());
-        }
-        let mut address: PVOID = ptr::null_mut();
-        // SAFETY: the request is live; the address is written on success.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfRequestRetrieveOutputBuffer,
-                self.request,
-                answer.len(),
-                &raw mut address,
-                ptr::null_mut(),
-            )
-        };
-        if !wdk::nt_success(status) {
-            return Err(Refusal::OutputTooSmall);
-        }
-        // SAFETY: the framework has checked that the buffer has room for the answer, which lies elsewhere.
-        unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), address.cast::<u8>(), answer.len()) };
-        Ok(())
     }
 }

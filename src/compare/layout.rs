@@ -4,8 +4,8 @@ use ex_rundown::State;
 use rundown_abi::Refusal;
 
 use super::{
-    shared_word::{Native, SharedWord},
     waiter::Waiter,
+    word::{Native, SharedWord},
 };
 use crate::kernel::{PoolArc, clock::Stopwatch, yield_thread};
 

@@ -4,5 +4,6 @@ mod layout;
 mod lockstep;
 mod shared_word;
 mod waiter;
+mod word;
 
 pub(crate) use self::{lockstep::run as conformance, shared_word::run as interop};

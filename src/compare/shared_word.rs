@@ -1,62 +1,24 @@
 //! Interoperation: ours and the system's routines on one word.
 
-use ex_rundown::{Parity, RundownRef, State, WayOut};
+use ex_rundown::State;
 use rundown_abi::{Header, InteropCheck, InteropResult, InteropRun, Pairing, Refusal};
 use rundown_stress::Random;
 
-use super::{layout, waiter::Waiter};
+use super::{
+    layout,
+    waiter::Waiter,
+    word::{Native, Ours, SharedWord},
+};
 use crate::{
     etw,
-    kernel::{NativeRundown, Nt, PoolArc, clock::Stopwatch, yield_thread},
-    reference::{Permit, Wait},
+    kernel::{PoolArc, clock::Stopwatch, yield_thread},
+    reference::Permit,
 };
 
 /// How long a waiter may take to show itself, in microseconds. What it shows then is compared, and differs.
 const PATIENCE: u64 = 10_000_000;
 /// References that one round acquires at most at a time.
 const MOST: u32 = 5;
-
-/// A word that both work on.
-pub(super) struct SharedWord(NativeRundown);
-
-impl SharedWord {
-    pub(super) fn new() -> Self {
-        Self(NativeRundown::new())
-    }
-
-    /// The word as the system's.
-    pub(super) const fn native(&self) -> &NativeRundown {
-        &self.0
-    }
-
-    /// The word as ours.
-    fn ours(&self) -> &RundownRef<Nt, Parity> {
-        // SAFETY: initialised, and borrowed for as long; only run-down routines change it. The one who compares keeps the rules of
-        // `Parity`: one wait at a time, and a re-initialise after it.
-        let ours = unsafe { RundownRef::from_ptr(self.0.as_ptr()) };
-        // Neither null nor misaligned: it is a field.
-        ours.unwrap_or_else(|_| unreachable!())
-    }
-}
-
-/// The word, waited for by the system's routine.
-pub(super) struct Native(pub(super) PoolArc<SharedWord>);
-/// The word, waited for by ours.
-struct Ours(PoolArc<SharedWord>);
-
-impl Wait for Native {
-    unsafe fn wait(&self) -> Option<WayOut> {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.native().wait() };
-        None
-    }
-}
-
-impl Wait for Ours {
-    unsafe fn wait(&self) -> Option<WayOut> {
-        Some(self.0.ours().wait())
-    }
-}
 
 /// Who takes a step.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use rundown_abi::{
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{code, compare, device::DeviceContext, pended::Pend, queue::Buffer};
+use crate::{code, compare, context::DeviceContext, pended::Pend, request::Buffer};
 
 /// Who asks, and at which IRQL.
 pub(crate) struct Caller {

@@ -23,6 +23,7 @@ pub(crate) mod verifier;
 pub(crate) mod version;
 mod wait;
 mod wait_lock;
+pub(crate) mod wdf;
 
 use wdk_sys::NTSTATUS;
 

@@ -9,8 +9,7 @@ use core::{
 use ex_rundown::AtMostApcLevel;
 use wdk_sys::{NTSTATUS, WDF_OBJECT_ATTRIBUTES, WDFOBJECT, WDFWAITLOCK, call_unsafe_wdf_function_binding};
 
-use super::{Nt, check};
-use crate::device::attributes;
+use super::{Nt, check, wdf::attributes};
 
 /// A mutex for `PASSIVE_LEVEL`.
 pub(crate) struct WaitLock<T> {

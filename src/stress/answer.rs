@@ -7,7 +7,7 @@ use rundown_abi::{
 use rundown_stress::{Arm, Tally, protocol};
 use zerocopy::FromZeros;
 
-use super::{ActiveRun, arms::AnyArm, crew::Shared};
+use super::{active_run::ActiveRun, arms::AnyArm, crew::Shared};
 use crate::kernel::{clock, hypervisor, verifier};
 
 pub(super) fn result(run: &ActiveRun) -> StressResult {

@@ -1,5 +1,6 @@
 //! Stress: starts a run, tells how far it is, stops it. One at a time per device.
 
+mod active_run;
 mod answer;
 mod arms;
 mod crew;
@@ -12,7 +13,7 @@ use rundown_abi::{
 };
 use wdk_sys::{NTSTATUS, WDFOBJECT};
 
-use self::crew::Crew;
+use self::{active_run::ActiveRun, crew::Crew};
 use crate::kernel::{PoolArc, WaitLock, parameters, processors, trace, verifier};
 
 /// The device's run.
@@ -24,17 +25,6 @@ struct Slot {
     run: Option<ActiveRun>,
     /// The device is gone.
     removed: bool,
-}
-
-/// A run that was started and not yet replaced by another. Its threads may have ended.
-struct ActiveRun {
-    number: u64,
-    /// The file object that started it; only ever compared.
-    file: WDFOBJECT,
-    /// The set of its arms.
-    arms: u32,
-    stopped: bool,
-    crew: PoolArc<Crew>,
 }
 
 impl Stress {
@@ -189,15 +179,6 @@ impl Slot {
             .as_mut()
             .filter(|run| run.file == file && run.number == number)
             .ok_or(Refusal::NoSuchRun)
-    }
-}
-
-impl ActiveRun {
-    /// Tells its threads to return, who are to be joined without the lock.
-    fn stop(&self) -> PoolArc<Crew> {
-        trace::record(trace::Event::RunStops, [self.number, 0, 0, 0]);
-        self.crew.stop();
-        self.crew.clone()
     }
 }
 
