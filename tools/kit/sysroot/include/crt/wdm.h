@@ -41,6 +41,11 @@ NTKERNELAPI NTSTATUS NTAPI EtwSetInformation(REGHANDLE RegHandle, EVENT_INFO_CLA
 typedef ULONG64 POOL_FLAGS;
 NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
 
+/* Declared beside their relatives, and not documented. */
+NTKERNELAPI VOID NTAPI ExInitializeRundownProtectionCacheAwareEx(PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware,
+    ULONG Flags);
+NTKERNELAPI VOID NTAPI ExCleanupRundownProtectionCacheAware(PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware);
+
 /* The name is the slot in the import table, which is why the WDK declares one pointer more than the variable has. */
 extern POBJECT_TYPE *PsThreadType;
 
