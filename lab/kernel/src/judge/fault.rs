@@ -31,6 +31,12 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
     if frame.error & 1 == 0 && pageable::page_in(address) {
         return;
     }
+    // Before anybody is blamed: `__chkstk` touches a frame's pages for the driver, outside any export.
+    if let Some((low, _)) = thread::current().stack()
+        && (low - mm::PAGE..low).contains(&address)
+    {
+        stack_overflow(frame);
+    }
     // What is paged out is the driver's, and so is the fault, whoever touches it: a timer in paged pool, say.
     if !pageable::contains(address) {
         blame(frame, "page fault");
@@ -48,11 +54,6 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
         "the kernel, for the driver,"
     };
     let present = frame.error & 1 != 0;
-    if let Some((low, _)) = thread::current().stack()
-        && (low - mm::PAGE..low).contains(&address)
-    {
-        stack_overflow(frame);
-    }
     if irql >= DISPATCH_LEVEL && !present {
         let code = if image::in_driver(frame.rip) {
             code::DRIVER_IRQL_NOT_LESS_OR_EQUAL
@@ -121,9 +122,6 @@ impl core::fmt::Display for Place {
                 ),
                 None => write!(f, ", which is freed or no pool"),
             },
-            mm::STACKS..mm::POOL if is_guard_page(address) => {
-                write!(f, ", in the guard page below the thread's kernel stack of 24 KiB")
-            }
             mm::STACKS..mm::POOL => write!(f, ", the stack of a thread that is gone"),
             mm::shared::ADDRESS..=0xFFFF_F780_0000_0FFF => {
                 write!(f, ", KUSER_SHARED_DATA, which is read-only")
@@ -135,12 +133,6 @@ impl core::fmt::Display for Place {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether `address` lies in the page below the current thread's stack.
-fn is_guard_page(address: u64) -> bool {
-    let stack = thread::current().stack();
-    stack.is_some_and(|(low, _)| (low - mm::PAGE..low).contains(&address))
 }
 
 /// `#UD` on anything but MONITORX and MWAITX.

@@ -154,9 +154,9 @@ pub(crate) const BARE: &[Offence] = &[
     ),
     offence(
         "make-a-frame-larger-than-the-stack",
-        code::PAGE_FAULT_IN_NONPAGED_AREA,
-        None,
-        "in the guard page below the thread's kernel stack",
+        code::UNEXPECTED_KERNEL_MODE_TRAP,
+        Some(8),
+        "overflowed into its guard page",
     ),
     offence(
         "fail-fast",
