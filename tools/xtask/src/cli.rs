@@ -9,7 +9,8 @@ use rundown_kit::{driver::Profile, toolchain::Route};
 use crate::{
     build, depth, gate,
     lab::{self, Settings},
-    mutate, native, package,
+    mutate::{self, by_rule},
+    native, package,
     setup::{self, Consent, NODE, OSSLSIGNCODE, PATCH, QEMU},
     tree::Tree,
 };
@@ -121,9 +122,17 @@ fn command() -> Command {
                         .help("Runs of the original and of each mutant, with the seeds 1 to N"),
                 )
                 .arg(
+                    Arg::new("every")
+                        .long("every")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64).range(1..))
+                        .default_value("1")
+                        .help("Of the mutants by rule only each N-th"),
+                )
+                .arg(
                     Arg::new("names")
                         .num_args(0..)
-                        .help("Mutants by name [default: all]"),
+                        .help("Mutants by name, or parts of the product for their mutants by rule [default: all]"),
                 ),
         )
 }
@@ -227,9 +236,17 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             build::all(&tree, &toolchain)?;
             let names: Vec<String> = matches.get_many("names").into_iter().flatten().cloned().collect();
             let seeds = matches.get_one("seeds").copied().unwrap_or(10);
-            let outcome = mutate::run(&tree, &toolchain, seeds, &names)?;
-            println!("{}", outcome.table());
-            Ok(outcome.passed())
+            let every: u64 = matches.get_one("every").copied().unwrap_or(1);
+            let (parts, patches) = by_rule::chosen(&tree, names)?;
+            let mut passed = true;
+            if let Some(names) = patches {
+                let outcome = mutate::run(&tree, &toolchain, seeds, &names)?;
+                println!("{}", outcome.table());
+                passed &= outcome.passed();
+            }
+            let sums = by_rule::run(&tree, &toolchain, &parts, usize::try_from(every)?)?;
+            println!("{}", by_rule::table(&sums));
+            Ok(passed && sums.iter().all(|sum| sum.faults.is_empty()))
         }
         other => unreachable!("clap accepts no subcommand {other}"),
     }
