@@ -132,7 +132,7 @@ fn run_part(tree: &Tree, toolchain: &Toolchain, part: &Part, every: usize) -> Re
         tree,
         toolchain,
         part,
-        copy: tree.target().join("mutants/tree"),
+        folder: tree.target().join("mutants/by-rule").join(&part.name),
     };
     let listed = listed(tree, &part.name)?;
     let mut built = bench.build()?;
@@ -227,10 +227,15 @@ struct Bench<'a> {
     tree: &'a Tree,
     toolchain: &'a Toolchain,
     part: &'a Part,
-    copy: PathBuf,
+    folder: PathBuf,
 }
 
 impl Bench<'_> {
+    /// The copy of the tree.
+    fn copy(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
+
     /// Plants and builds, without what the compiler rejects.
     fn build(&self) -> Result<Built> {
         let planter = build::tool(self.tree, "rundown-mutants")?;
@@ -240,7 +245,7 @@ impl Bench<'_> {
         }
         let mut skipped = HashSet::new();
         for _ in 0..BUILDS {
-            copy::refresh(self.tree.root(), &self.copy)?;
+            copy::refresh(self.tree.root(), &self.copy())?;
             let mutants = self.plant(&planter, &files, &skipped)?;
             let progress = Progress::begin(format!(
                 "building {} with {} mutants",
@@ -268,13 +273,13 @@ impl Bench<'_> {
     }
 
     fn plant(&self, planter: &Path, files: &[PathBuf], skipped: &HashSet<String>) -> Result<Vec<Mutant>> {
-        let list = self.tree.target().join("mutants/skipped");
+        let list = self.folder.join("skipped");
         let mut lines: Vec<&str> = skipped.iter().map(String::as_str).collect();
         lines.sort_unstable();
         fs::write(&list, lines.join("\n"))
             .with_context(|| format!("{} cannot be written", list.display()))?;
         let mut command = Command::new(planter);
-        command.arg(&self.part.root).args(files).current_dir(&self.copy);
+        command.arg(&self.part.root).args(files).current_dir(&self.copy());
         command.stdin(fs::File::open(&list)?);
         let output = command.output().context("rundown-mutants cannot be run")?;
         if !output.status.success() {
@@ -285,7 +290,7 @@ impl Bench<'_> {
 
     /// Compiles the copy; cargo's messages.
     fn compile(&self, progress: &Progress) -> Result<Vec<Value>> {
-        let target = self.tree.target().join("mutants/by-rule");
+        let target = self.folder.join("target");
         let messages = |command: &mut Command| -> Result<String> {
             // Nobody debugs a mutant.
             command
@@ -296,9 +301,9 @@ impl Bench<'_> {
         };
         let text = match self.part.name.as_str() {
             "driver" => {
-                let file = self.tree.target().join("mutants/messages.json");
-                let to = self.tree.target().join("mutants/by-rule-driver");
-                let workspace = Workspace::copy(self.tree.root(), &self.copy, &to).with_messages(&file);
+                let file = self.folder.join("messages.json");
+                let to = self.folder.clone();
+                let workspace = Workspace::copy(self.tree.root(), &self.copy(), &to).with_messages(&file);
                 // Whether it compiles the messages tell.
                 let built = driver::build(&workspace, self.toolchain, Profile::Release);
                 let text = fs::read_to_string(&file).unwrap_or_default();
@@ -316,7 +321,7 @@ impl Bench<'_> {
                     "rundown-lab-image",
                     "--message-format=json",
                 ]);
-                build::in_workspace(&mut command, &self.copy.join("lab"), &target.join("lab"));
+                build::in_workspace(&mut command, &self.copy().join("lab"), &target);
                 // The image is linked by flags of its own.
                 Ok::<_, anyhow::Error>(process::watch(&mut command, progress)?.stdout)?
             }
@@ -334,11 +339,7 @@ impl Bench<'_> {
                 } else {
                     ""
                 };
-                build::in_workspace(
-                    &mut command,
-                    &self.copy.join(workspace),
-                    &target.join(format!("host-{workspace}")),
-                );
+                build::in_workspace(&mut command, &self.copy().join(workspace), &target);
                 messages(&mut command)?
             }
         };
@@ -359,7 +360,7 @@ impl Bench<'_> {
         let mut detectors = Vec::new();
         let lab = match self.part.name.as_str() {
             "driver" => {
-                programs.push(self.tree.target().join("mutants/by-rule-driver/rundown.sys"));
+                programs.push(self.folder.join("rundown.sys"));
                 let order = [
                     "objects",
                     "refusals",
@@ -374,7 +375,7 @@ impl Bench<'_> {
                 true
             }
             "judge" | "framework" => {
-                let target = self.tree.target().join("mutants/by-rule/lab");
+                let target = self.folder.join("target");
                 programs.push(
                     target
                         .join(Target::Bare.triple())
@@ -463,7 +464,7 @@ impl Bench<'_> {
         }
         let mut workers = Vec::new();
         for worker in 0..WORKERS {
-            let folder = self.tree.target().join(format!("mutants/worker-{worker}"));
+            let folder = self.folder.join(format!("worker-{worker}"));
             if folder.exists() {
                 fs::remove_dir_all(&folder)
                     .with_context(|| format!("{} cannot be removed", folder.display()))?;
@@ -478,10 +479,7 @@ impl Bench<'_> {
             if self.part.name == "driver" {
                 let link = folder.join("rundown.pdb");
                 fs::remove_file(&link)?;
-                symlink(
-                    self.tree.target().join("mutants/by-rule-driver/rundown.pdb"),
-                    link,
-                )?;
+                symlink(self.folder.join("rundown.pdb"), link)?;
             }
             workers.push(folder);
         }
