@@ -261,6 +261,22 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// Whether a value is a literal, or its type's default by its looks.
+fn is_default(value: &Expr) -> bool {
+    let last = |path: &Expr| match path {
+        Expr::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
+        _ => None,
+    };
+    match value {
+        Expr::Lit(_) => true,
+        Expr::Path(_) => matches!(last(value).as_deref(), Some("None" | "ZERO")),
+        Expr::Call(call) => {
+            call.args.is_empty() && matches!(last(&call.func).as_deref(), Some("new" | "default"))
+        }
+        _ => false,
+    }
+}
+
 const fn is_comparison(op: &BinOp) -> bool {
     matches!(
         op,
@@ -416,7 +432,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 
     fn visit_expr_struct(&mut self, made: &'ast ExprStruct) {
         for field in &made.fields {
-            if field.colon_token.is_some() && !matches!(field.expr, Expr::Lit(_)) {
+            if field.colon_token.is_some() && !is_default(&field.expr) {
                 let told = self.text[field.span().byte_range()].to_owned();
                 let change = Change::Around(
                     "({ let value_ = ",

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::stdout, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
@@ -219,7 +219,11 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
                 ..Settings::default()
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
-            Ok(lab::tell(&lab::run(&tree, &settings)?, matches.get_flag("json")))
+            lab::tell(
+                &lab::run(&tree, &settings)?,
+                matches.get_flag("json"),
+                &mut stdout(),
+            )
         }
         "test" => {
             let deep = matches.get_flag("deep");
