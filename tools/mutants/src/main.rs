@@ -1,6 +1,6 @@
 //! Plants defects by rule. `cargo xtask mutate` runs it on a copy of the tree:
 //!
-//! `rundown-mutants CRATE-ROOT-FILE FILE... < SKIPPED`
+//! `rundown-mutants PART CRATE-ROOT-FILE FILE... < SKIPPED`
 //!
 //! rewrites each file, so that each of its mutants sleeps behind a switch, `crate::planted::is(NUMBER)`, and gives the root file
 //! the module with the switches' number: four bytes behind [`MARKER`] in the built program, zero for the original. One build
@@ -13,12 +13,14 @@
 //! |---|---|
 //! | `rules` | what is a mutant |
 //! | `edit` | changes of a text that lie in one another |
+//! | `survivors` | what nothing finds, and why |
 
 mod edit;
 mod rules;
+mod survivors;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     fs,
     io::{Read as _, stdin},
     path::PathBuf,
@@ -30,6 +32,9 @@ use serde::Serialize;
 /// What stands before the number in a built program.
 const MARKER: &str = "planted-mutant: ";
 
+/// The list of survivors, in the tree.
+const LIST: &str = "tools/mutants/survivors.txt";
+
 /// A mutant as this program tells of it.
 #[derive(Serialize)]
 struct Told {
@@ -38,6 +43,8 @@ struct Told {
     rule: &'static str,
     file: String,
     line: usize,
+    /// The line of the list that argues why nothing finds it.
+    argued: Option<String>,
     /// Where it is in the rewritten file, in bytes: what the compiler rejects there is this.
     from: usize,
     to: usize,
@@ -45,6 +52,14 @@ struct Told {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
+    let part = arguments.next().context("no part is named")?;
+    let list = fs::read_to_string(LIST).with_context(|| format!("cannot read {LIST}"))?;
+    let list = survivors::read(&list)?;
+    let argued = |name: &str| {
+        let of_part = list.iter().filter(|survivor| survivor.part == part);
+        let mut meant = of_part.filter(|survivor| survivor.is(name));
+        meant.next().map(|survivor| survivor.pattern.clone())
+    };
     let root = PathBuf::from(arguments.next().context("no root file is named")?);
     let mut skipped = String::new();
     stdin().read_to_string(&mut skipped)?;
@@ -61,16 +76,10 @@ fn main() -> Result<()> {
     for file in arguments {
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
         let found = rules::mutants(&file, &text, &constant)?;
-        let mut names = BTreeMap::new();
+        let names = rules::names(&found.mutants);
         let mut edits = found.edits;
         let mut places = Vec::new();
-        for mutant in found.mutants {
-            let count: &mut u32 = names.entry(mutant.name.clone()).or_default();
-            *count += 1;
-            let name = match *count {
-                1 => mutant.name.clone(),
-                more => format!("{} #{more}", mutant.name),
-            };
+        for (mutant, name) in found.mutants.into_iter().zip(names) {
             if left_out.contains(name.as_str()) {
                 continue;
             }
@@ -78,6 +87,7 @@ fn main() -> Result<()> {
             places.push((mutant.range.clone(), told.len()));
             told.push(Told {
                 number: next,
+                argued: argued(&name),
                 name,
                 rule: mutant.rule,
                 file: file.clone(),

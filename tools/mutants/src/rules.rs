@@ -17,7 +17,10 @@
 //! Tests, constants, patterns and the insides of macros are left alone, but for `vec!`. A mutant's name has no line, so that it stays
 //! what it is when lines come and go.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 use anyhow::{Context as _, Result};
 use syn::{
@@ -102,6 +105,20 @@ pub(crate) fn mutants(file: &str, text: &str, constant: &HashSet<&str>) -> Resul
     };
     finder.visit_file(&parsed);
     Ok(finder.found)
+}
+
+/// The mutants' names, each of its own: the second of one name ends in `#2`.
+pub(crate) fn names(mutants: &[Mutant]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let numbered = mutants.iter().map(|mutant| {
+        let count = counts.entry(&mutant.name).or_default();
+        *count += 1;
+        match *count {
+            1 => mutant.name.clone(),
+            more => format!("{} #{more}", mutant.name),
+        }
+    });
+    numbered.collect()
 }
 
 struct Finder<'a> {

@@ -67,6 +67,8 @@ struct Mutant {
     name: String,
     rule: String,
     file: PathBuf,
+    /// The line of the list of survivors that means it.
+    argued: Option<String>,
     from: u64,
     to: u64,
 }
@@ -140,7 +142,6 @@ fn run_part(tree: &Tree, toolchain: &Toolchain, part: &Part, every: usize) -> Re
         part,
         folder: tree.target().join("mutants/by-rule").join(&part.name),
     };
-    let listed = listed(tree, &part.name)?;
     let mut built = bench.build()?;
     let workers = bench.workers(&built)?;
     bench.original(&mut built, &workers[0])?;
@@ -161,17 +162,16 @@ fn run_part(tree: &Tree, toolchain: &Toolchain, part: &Part, every: usize) -> Re
     for (mutant, found) in &outcomes {
         let of_rule = sum.rules.entry(mutant.rule.clone()).or_default();
         of_rule.0 += 1;
-        let entry = listed.iter().find(|entry| matches(&entry.0, &mutant.name));
         if let Some(by) = found {
             of_rule.1 += 1;
             *sum.found.entry(by.clone()).or_default() += 1;
-            if entry.is_some_and(|entry| !entry.0.contains('*')) {
+            if mutant.argued.as_ref() == Some(&mutant.name) {
                 sum.faults.push(format!(
                     "{}: is listed as a survivor, and {by} finds it: take it out",
                     mutant.name
                 ));
             }
-        } else if entry.is_some() {
+        } else if mutant.argued.is_some() {
             sum.argued += 1;
         } else {
             sum.faults.push(format!("{}: nothing finds it", mutant.name));
@@ -184,49 +184,6 @@ fn run_part(tree: &Tree, toolchain: &Toolchain, part: &Part, every: usize) -> Re
         sum.argued
     ));
     Ok(sum)
-}
-
-/// The survivors that are argued for a part.
-fn listed(tree: &Tree, part: &str) -> Result<Vec<(String, String)>> {
-    let file = tree.root().join("tools/mutants/survivors.txt");
-    let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let mut section = "";
-    let mut listed = Vec::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            section = name;
-        } else if section == part {
-            let (name, why) = line
-                .rsplit_once(" = ")
-                .with_context(|| format!("`{line}` has no reason"))?;
-            listed.push((name.to_owned(), why.to_owned()));
-        }
-    }
-    Ok(listed)
-}
-
-/// Whether a name is as a line of the list says, in which `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(mut left) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut pieces = rest.split('*').peekable();
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return left.ends_with(piece);
-        }
-        match left.find(piece) {
-            Some(at) => left = &left[at + piece.len()..],
-            None => return false,
-        }
-    }
-    true
 }
 
 struct Bench<'a> {
@@ -285,7 +242,11 @@ impl Bench<'_> {
         fs::write(&list, lines.join("\n"))
             .with_context(|| format!("{} cannot be written", list.display()))?;
         let mut command = Command::new(planter);
-        command.arg(&self.part.root).args(files).current_dir(&self.copy());
+        command
+            .args([&self.part.name])
+            .arg(&self.part.root)
+            .args(files)
+            .current_dir(&self.copy());
         command.stdin(fs::File::open(&list)?);
         let output = command.output().context("rundown-mutants cannot be run")?;
         if !output.status.success() {
@@ -565,7 +526,7 @@ impl Bench<'_> {
             let mut survive = 0;
             for (mutant, outcome) in outcomes {
                 let found = outcome?;
-                if found.is_none() {
+                if found.is_none() && mutant.argued.is_none() {
                     survive += 1;
                     eprintln!("  survives: {}", mutant.name);
                 }
@@ -749,26 +710,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, name, is) in [
-            ("a.rs: f: limit `1`", "a.rs: f: limit `1`", true),
-            ("a.rs: f: limit `1`", "a.rs: f: limit `1` #2", false),
-            ("a.rs: *: ordering *", "a.rs: X::f: ordering `Acquire`", true),
-            ("a.rs: *: ordering *", "b.rs: X::f: ordering `Acquire`", false),
-            ("*: ordering `Acq*`", "b.rs: f: ordering `AcqRel`", true),
-            ("*: ordering `Acq*`", "b.rs: f: ordering `Release`", false),
-        ] {
-            assert_eq!(matches(pattern, name), is, "{pattern} {name}");
-        }
-    }
-
-    #[test]
     fn the_compilers_errors_lead_to_mutants() {
         let mutant = |name: &str, from, to| Mutant {
             number: 1,
             name: name.into(),
             rule: "field".into(),
             file: "tools/xtask/src/a.rs".into(),
+            argued: None,
             from,
             to,
         };
