@@ -24,9 +24,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use syn::{
-    Attribute, BinOp, Block, Expr, ExprBinary, ExprCall, ExprIf, ExprMethodCall, ExprPath, ExprStruct,
-    ExprWhile, File, ImplItemFn, ItemConst, ItemFn, ItemImpl, ItemMod, ItemStatic, Lit, Pat, ReturnType,
-    Signature, Stmt, Type,
+    Attribute, BinOp, Block, Expr, ExprBinary, ExprIf, ExprMethodCall, ExprPath, ExprStruct, ExprWhile, File,
+    ImplItemFn, ItemConst, ItemFn, ItemImpl, ItemMod, ItemStatic, Lit, Pat, ReturnType, Signature, Stmt,
+    Type,
     punctuated::Punctuated,
     spanned::Spanned as _,
     visit::{self, Visit},
@@ -159,7 +159,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-impl<'a> Finder<'a> {
+impl Finder<'_> {
     fn add(&mut self, rule: &'static str, range: Range<usize>, told: &str, change: Change) {
         let mut told: String = told.split_whitespace().collect::<Vec<_>>().join(" ");
         if told.chars().count() > 90 {
@@ -185,7 +185,7 @@ impl<'a> Finder<'a> {
     }
 
     /// A function with its body; what it answers is a mutant.
-    fn function(&mut self, signature: &Signature, block: &Block, visit: impl FnOnce(&mut Self)) {
+    fn function(&mut self, signature: &Signature, block: &Block) {
         let name = signature.ident.to_string();
         if signature.constness.is_some() {
             if self.constant.contains(name.as_str()) {
@@ -236,7 +236,7 @@ impl<'a> Finder<'a> {
                 );
             }
         }
-        visit(self);
+        visit::visit_block(self, block);
         self.functions.pop();
     }
 
@@ -330,17 +330,13 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
         if !is_test(&item.attrs) {
-            self.function(&item.sig, &item.block, |this| {
-                visit::visit_block(this, &item.block)
-            });
+            self.function(&item.sig, &item.block);
         }
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         if !is_test(&item.attrs) {
-            self.function(&item.sig, &item.block, |this| {
-                visit::visit_block(this, &item.block)
-            });
+            self.function(&item.sig, &item.block);
         }
     }
 
@@ -441,10 +437,6 @@ impl<'ast> Visit<'ast> for Finder<'_> {
             );
         }
         visit::visit_expr_method_call(self, call);
-    }
-
-    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
-        visit::visit_expr_call(self, call);
     }
 
     fn visit_expr_struct(&mut self, made: &'ast ExprStruct) {

@@ -112,7 +112,7 @@ mod tests {
         }
         for entry in fs::read_dir(&path).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            if root.join(place).join(&name).is_dir() || name.ends_with(".rs") {
+            if root.join(place).join(&name).is_dir() || name.split('.').next_back() == Some("rs") {
                 sources(root, &format!("{place}/{name}"), files);
             }
         }

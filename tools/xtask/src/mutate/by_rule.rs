@@ -107,6 +107,13 @@ pub(crate) struct Sum {
     time: Duration,
 }
 
+impl Sum {
+    /// How many mutants were found.
+    pub(crate) fn found(&self) -> u64 {
+        self.found.values().sum::<usize>() as u64
+    }
+}
+
 /// The parts of the tree.
 fn parts(tree: &Tree) -> Result<Vec<Part>> {
     let file = tree.root().join("tools/mutants/parts.json");
@@ -677,7 +684,7 @@ pub(crate) fn table(sums: &[Sum]) -> String {
     ]);
     let mut text = String::new();
     for sum in sums {
-        let found: usize = sum.found.values().sum();
+        let found = sum.found.values().sum::<usize>();
         table.add_row(
             [
                 sum.part.name.clone(),
