@@ -154,7 +154,7 @@ fn run_part(tree: &Tree, toolchain: &Toolchain, part: &Part, every: usize) -> Re
     bench.original(&mut built, &workers[0])?;
     let chosen: Vec<&Mutant> = built.mutants.iter().step_by(every).collect();
     let progress = Progress::begin(format!("{}: {} mutants", part.name, chosen.len()));
-    let outcomes = bench.try_all(&built, &chosen, &workers, &progress)?;
+    let outcomes = Bench::try_all(&built, &chosen, &workers, &progress)?;
 
     let mut sum = Sum {
         part: part.clone(),
@@ -253,7 +253,7 @@ impl Bench<'_> {
             .args([&self.part.name])
             .arg(&self.part.root)
             .args(files)
-            .current_dir(&self.copy());
+            .current_dir(self.copy());
         command.stdin(fs::File::open(&list)?);
         let output = command.output().context("rundown-mutants cannot be run")?;
         if !output.status.success() {
@@ -503,7 +503,6 @@ impl Bench<'_> {
 
     /// Each mutant with the name of the test program that found it.
     fn try_all<'m>(
-        &self,
         built: &Built,
         chosen: &[&'m Mutant],
         workers: &[PathBuf],
@@ -654,14 +653,10 @@ fn rejected(messages: &[Value], mutants: &[Mutant]) -> Vec<String> {
             });
             around.min_by_key(|mutant| mutant.to - mutant.from)
         };
-        match spans.iter().find_map(innermost) {
-            Some(mutant) => rejected.push(mutant.name.clone()),
-            None => {
-                let rendered = error["rendered"].as_str().unwrap_or(text);
-                if !text.starts_with("aborting") && !text.is_empty() {
-                    eprintln!("{rendered}");
-                }
-            }
+        if let Some(mutant) = spans.iter().find_map(innermost) {
+            rejected.push(mutant.name.clone());
+        } else if !text.starts_with("aborting") && !text.is_empty() {
+            eprintln!("{}", error["rendered"].as_str().unwrap_or(text));
         }
     }
     rejected.sort();
