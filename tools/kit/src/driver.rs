@@ -31,6 +31,8 @@ pub struct Workspace {
     repository: PathBuf,
     /// cargo's own folder, if not the environment's.
     cargo_home: Option<PathBuf>,
+    /// Where cargo's messages go as JSON, if not to people.
+    messages: Option<PathBuf>,
 }
 
 impl Workspace {
@@ -43,6 +45,7 @@ impl Workspace {
             artefacts: None,
             repository: repository.to_path_buf(),
             cargo_home: None,
+            messages: None,
         }
     }
 
@@ -62,6 +65,16 @@ impl Workspace {
             artefacts: Some(artefacts.to_path_buf()),
             repository: repository.to_path_buf(),
             cargo_home: None,
+            messages: None,
+        }
+    }
+
+    /// As it is, and the compiler's messages go to a file, one JSON object a line.
+    #[must_use]
+    pub fn with_messages(self, file: &Path) -> Self {
+        Self {
+            messages: Some(file.to_path_buf()),
+            ..self
         }
     }
 
@@ -198,10 +211,15 @@ fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Err
         cargo.env("CARGO_HOME", home);
     }
     // Standard output may be the caller's, for a program to read.
+    let mut output = Stdio::null();
+    if let Some(file) = &workspace.messages {
+        cargo.arg("--message-format=json");
+        output = fs::File::create(file).map_err(Error::file("write", file))?.into();
+    }
     let status = cargo
         .current_dir(&workspace.sources)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(output)
         .status()
         .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
     if status.success() {

@@ -1,15 +1,19 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::stdout, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, value_parser};
-use rundown_kit::{driver::Profile, toolchain::Route};
+use rundown_kit::{
+    driver::Profile,
+    toolchain::{Route, Toolchain},
+};
 
 use crate::{
     build, depth, gate,
     lab::{self, Settings},
-    mutate, native, package,
+    mutate::{self, by_rule},
+    native, package,
     setup::{self, Consent, NODE, OSSLSIGNCODE, PATCH, QEMU},
     tree::Tree,
 };
@@ -112,20 +116,22 @@ fn command() -> Command {
                 .about(
                     "Plant defects, one at a time, and see whether models and lab find each for the right reason",
                 )
-                .arg(
-                    Arg::new("seeds")
-                        .long("seeds")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64).range(1..))
-                        .default_value("10")
-                        .help("Runs of the original and of each mutant, with the seeds 1 to N"),
-                )
-                .arg(
-                    Arg::new("names")
-                        .num_args(0..)
-                        .help("Mutants by name [default: all]"),
-                ),
+                .args(mutate_arguments()),
         )
+}
+
+/// What `cargo xtask mutate` takes besides.
+fn mutate_arguments() -> [Arg; 3] {
+    let number = |name: &'static str, default: &'static str| {
+        let argument = Arg::new(name).long(name).value_name("N").default_value(default);
+        argument.value_parser(value_parser!(u64).range(1..))
+    };
+    let names = Arg::new("names").num_args(0..);
+    [
+        number("seeds", "10").help("Runs of the original and of each mutant, with the seeds 1 to N"),
+        number("every", "1").help("Of the mutants by rule only each N-th"),
+        names.help("Mutants by name, or parts of the product for their mutants by rule [default: all]"),
+    ]
 }
 
 /// What `cargo xtask driver` takes besides.
@@ -210,7 +216,11 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
                 ..Settings::default()
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
-            Ok(lab::tell(&lab::run(&tree, &settings)?, matches.get_flag("json")))
+            lab::tell(
+                &lab::run(&tree, &settings)?,
+                matches.get_flag("json"),
+                &mut stdout(),
+            )
         }
         "test" => {
             let deep = matches.get_flag("deep");
@@ -225,14 +235,26 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
         "mutate" => {
             let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;
             build::all(&tree, &toolchain)?;
-            let names: Vec<String> = matches.get_many("names").into_iter().flatten().cloned().collect();
-            let seeds = matches.get_one("seeds").copied().unwrap_or(10);
-            let outcome = mutate::run(&tree, &toolchain, seeds, &names)?;
-            println!("{}", outcome.table());
-            Ok(outcome.passed())
+            mutants(&tree, &toolchain, matches)
         }
         other => unreachable!("clap accepts no subcommand {other}"),
     }
+}
+
+/// `cargo xtask mutate`, once all is built; whether everything is found that has to be.
+fn mutants(tree: &Tree, toolchain: &Toolchain, matches: &ArgMatches) -> Result<bool> {
+    let names: Vec<String> = matches.get_many("names").into_iter().flatten().cloned().collect();
+    let number = |name: &str| matches.get_one(name).copied().unwrap_or(1_u64);
+    let (parts, patches) = by_rule::chosen(tree, names)?;
+    let mut passed = true;
+    if let Some(names) = patches {
+        let outcome = mutate::run(tree, toolchain, number("seeds"), &names)?;
+        println!("{}", outcome.table());
+        passed &= outcome.passed();
+    }
+    let sums = by_rule::run(tree, toolchain, &parts, usize::try_from(number("every"))?)?;
+    println!("{}", by_rule::table(&sums));
+    Ok(passed && sums.iter().all(|sum| sum.faults.is_empty()))
 }
 
 #[cfg(test)]

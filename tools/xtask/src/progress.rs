@@ -35,6 +35,17 @@ impl Progress {
         Self::new(name.into(), false)
     }
 
+    /// Work of which something else tells.
+    pub(crate) fn silent() -> Self {
+        let now = Instant::now();
+        Self {
+            name: String::new(),
+            bar: Some(ProgressBar::hidden()),
+            started: now,
+            told: Cell::new(now),
+        }
+    }
+
     fn new(name: String, redraws: bool) -> Self {
         let bar = redraws.then(|| {
             let bar = ProgressBar::new_spinner();

@@ -14,7 +14,9 @@ use super::{
     tally::{Gate, Tally},
 };
 use crate::{
-    build, mutate, process,
+    build,
+    mutate::{self, by_rule},
+    process,
     progress::Progress,
     setup::{self, Consent},
     tree::Tree,
@@ -74,6 +76,16 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         Ok(Tally {
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
             failures,
+            ..Tally::default()
+        })
+    });
+    gate.group("mutants by rule", || {
+        let (parts, _) = by_rule::chosen(tree, Vec::new())?;
+        let sums = by_rule::run(tree, toolchain, &parts, 1)?;
+        eprintln!("{}", by_rule::table(&sums));
+        Ok(Tally {
+            passed: sums.iter().map(by_rule::Sum::found).sum(),
+            failures: sums.into_iter().flat_map(|sum| sum.faults).collect(),
             ..Tally::default()
         })
     });

@@ -399,6 +399,81 @@ mod tests {
     const TWO_OF_FIVE: &str = "test result: FAILED. 3 passed; 2 failed; 0 ignored\n";
 
     #[test]
+    fn a_program_has_failed_when_it_says_so() {
+        assert_eq!(
+            Tally::of_program(&finished("", "true")),
+            Tally {
+                passed: 1,
+                ..Tally::default()
+            }
+        );
+        for (text, what) in [
+            ("warning: x\nerror: no such file\nmore", "error: no such file"),
+            ("a\nDiff in src/lib.rs:1", "Diff in src/lib.rs:1"),
+            ("test a ... ok\ntest b ... FAILED\n", "test b ... FAILED"),
+            ("nothing of use", "it says not why"),
+        ] {
+            let failures = Tally::of_program(&finished(text, "false")).failures;
+            assert!(
+                failures.len() == 1 && failures[0].starts_with(what),
+                "{failures:?}"
+            );
+            assert!(
+                failures[0].ends_with(text.trim_end()),
+                "the end of the output: {failures:?}"
+            );
+        }
+        let tests = "test b ... FAILED\nfailures:\n  why\ntest result: FAILED. 0 passed; 1 failed\nnoise";
+        let failures = Tally::of_program(&finished(tests, "false")).failures;
+        assert!(failures[0].ends_with("failures:\n  why"), "{failures:?}");
+    }
+
+    #[test]
+    fn checks_are_counted() {
+        let mut tally = Tally::one(None);
+        tally.count(None);
+        tally.count(Some("no".into()));
+        assert_eq!((tally.passed, &tally.failures[..]), (2, &["no".to_owned()][..]));
+    }
+
+    /// A program that tells of failed tests has failed, whatever its exit code.
+    #[test]
+    fn failed_tests_count_also_after_a_success() {
+        assert_eq!(Tally::of_tests(&finished(TWO_OF_FIVE, "true")).failures.len(), 2);
+        let one = "test result: FAILED. 3 passed; 1 failed";
+        assert_eq!(
+            (count_tests(one), count_tests("test result: ok. 3 passed")),
+            ((3, 1), (3, 0))
+        );
+        assert_eq!(Tally::of_tests(&finished(one, "true")).failures.len(), 1);
+    }
+
+    #[test]
+    fn the_table_says_what_was_not_run_and_how_long_the_others_took() {
+        let mut gate = Gate::of(vec!["first".into(), "second".into()]);
+        gate.not_run("first", "no such program");
+        gate.step("second", |_| {
+            std::thread::sleep(Duration::from_millis(100));
+            Ok(Tally::one(None))
+        });
+        assert!(gate.group("third", || bail!("is not asked for")));
+        let summary = gate.summary();
+        let row = |name: &str| {
+            let row = summary
+                .lines()
+                .find(|line| line.starts_with(&format!("│ {name}")))
+                .unwrap();
+            row.split(['│', '┆'])
+                .map(|cell| cell.trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(row("step")[1..6], ["step", "passed", "failed", "ignored", "time"]);
+        assert_eq!(row("first")[1..6], ["first", "not run", "", "", ""]);
+        assert_eq!(row("second")[1..5], ["second", "1", "0", "0"]);
+        assert_ne!(row("second")[5], "0.0 s");
+    }
+
+    #[test]
     fn each_failed_test_counts() {
         assert_eq!(Tally::of_tests(&finished(TWO_OF_FIVE, "false")).failures.len(), 2);
         let passed = Tally::of_tests(&finished("test result: ok. 3 passed; 0 failed\n", "true"));

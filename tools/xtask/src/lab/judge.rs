@@ -433,6 +433,109 @@ mod tests {
         assert_eq!(not_nt(Arm::Native, &routines), [""; 0]);
     }
 
+    /// A boot is enough only with all that is demanded: each at its least, and one less.
+    #[test]
+    fn a_share_is_reached_when_all_of_it_is() {
+        let goal = Goal {
+            acquires: 10,
+            generations: 5,
+            by_way: 3,
+        };
+        let least = || Sum {
+            acquires: 10,
+            refused: 1,
+            generations: 5,
+            contested: 1,
+            ways_out: WaysOut {
+                event: 3,
+                ..WaysOut::default()
+            },
+            ..Sum::default()
+        };
+        assert!(least().reaches(&goal, Some(Way::Event)) && least().reaches(&goal, None));
+        assert!(!least().reaches(&goal, Some(Way::Pause)));
+        for less in [
+            |sum: &mut Sum| sum.acquires -= 1,
+            |sum: &mut Sum| sum.refused -= 1,
+            |sum: &mut Sum| sum.generations -= 1,
+            |sum: &mut Sum| sum.contested -= 1,
+            |sum: &mut Sum| sum.ways_out.event -= 1,
+        ] {
+            let mut sum = least();
+            less(&mut sum);
+            assert!(!sum.reaches(&goal, Some(Way::Event)), "{sum:?}");
+        }
+    }
+
+    #[test]
+    fn every_number_is_added() {
+        let ways_out = WaysOut {
+            drained: 1,
+            mwaitx: 2,
+            pause: 3,
+            dispatch: 4,
+            event: 5,
+            late: 6,
+        };
+        let one = Sum {
+            acquires: 7,
+            refused: 8,
+            generations: 9,
+            contested: 10,
+            ways_out,
+            violations: 11,
+            leaks: 12,
+            bugchecks: 13,
+            seconds: 0.5,
+        };
+        let mut sum = one.clone();
+        sum.add(&one);
+        let twice = "Sum { acquires: 14, refused: 16, generations: 18, contested: 20, ways_out: WaysOut { drained: 2, mwaitx: 4, \
+                     pause: 6, dispatch: 8, event: 10, late: 12 }, violations: 22, leaks: 24, bugchecks: 26, seconds: 1.0 }";
+        assert_eq!(format!("{sum:?}"), twice);
+    }
+
+    /// Where nobody spins with MONITORX, sleeps and late hand-overs are no series of it.
+    #[test]
+    fn without_a_spin_by_monitorx_there_is_no_series() {
+        for (way, below, at) in [(Way::Pause, 10, 0), (Way::Dispatch, 10, 0), (Way::Event, 10, 0)] {
+            let mut ways = ways("event", 7);
+            ways["late"] = 3.into();
+            let lab = lab(below, at, 7, 0);
+            assert_eq!(
+                faults(Some(scenario(Some(way))), &client(&ways, 20), &lab),
+                [""; 0],
+                "{way:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_labs_reference_is_not_nts_code() {
+        for name in not_nt(Arm::Nt, &BTreeMap::new()) {
+            let routines = BTreeMap::from([(name.to_owned(), "the lab's reference".to_owned())]);
+            assert!(not_nt(Arm::Nt, &routines).contains(&name));
+        }
+    }
+
+    /// What the client says of a death is no second fault.
+    #[test]
+    fn a_death_is_told_once() {
+        let mut dead = lab(30, 0, 30, 0);
+        dead.passed = false;
+        dead.bugcheck = Some(Bugcheck {
+            code: "0xD1".into(),
+            name: "NAME".into(),
+            text: "why".into(),
+        });
+        let mut client = client(&ways("event", 30), 40);
+        client.error = serde_json::from_str(r#"{"kind": "driver-failed", "message": "it is gone"}"#).unwrap();
+        assert_eq!(
+            faults(Some(scenario(Some(Way::Event))), &client, &dead),
+            ["bugcheck 0xD1 NAME: why"]
+        );
+    }
+
     #[test]
     fn a_lost_wait_is_noticed() {
         let faults = faults(

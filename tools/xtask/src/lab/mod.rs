@@ -8,6 +8,7 @@ mod verdict;
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -90,14 +91,14 @@ pub(crate) fn run(tree: &Tree, settings: &Settings) -> Result<Verdict> {
 }
 
 /// Prints a verdict, as a table or as JSON; whether it is a good one.
-pub(crate) fn tell(verdict: &Verdict, json: bool) -> bool {
+pub(crate) fn tell(verdict: &Verdict, json: bool, out: &mut impl Write) -> Result<bool> {
     if json {
-        println!("{}", verdict.json());
+        writeln!(out, "{}", verdict.json())?;
         eprintln!("{}", verdict.last_lines());
     } else {
-        println!("{}", verdict.table());
+        writeln!(out, "{}", verdict.table())?;
     }
-    verdict.passed()
+    Ok(verdict.passed())
 }
 
 /// Boots a scenario again and again until it has its share, fails, or has had its rounds.
@@ -151,7 +152,7 @@ fn run_scenario(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
 
     use serde_json::{Value, json};
 
@@ -159,7 +160,7 @@ mod tests {
 
     /// The client's part is played by a script that tells what it is given, and leaves what it is given as the lab's report.
     const STAND_IN: &str = "#!/bin/sh\nfor word; do case $word in *report=*) report=${word##*report=};; esac; done\n\
-                            cp ${0%/*}/report.json $report\ncat ${0%/*}/client.json\n";
+                            cp ${0%/*}/report.json $report\ncat ${0%/*}/client.json\necho \"$*\" >> ${0%/*}/words\n";
 
     /// What client and lab say of a run with which nothing is wrong, and that reaches what is demanded of the native arm.
     fn sound() -> (Value, Value) {
@@ -182,8 +183,18 @@ mod tests {
         (client, lab)
     }
 
-    /// The verdict on one boot of which client and lab say this.
+    /// The verdict on boots of the native arm of each of which client and lab say this.
     fn verdict(name: &str, client: &Value, lab: &Value) -> Verdict {
+        let settings = Settings {
+            cpus: vec![2],
+            arms: vec![Arm::Native],
+            ..Settings::default()
+        };
+        verdict_on(name, client, lab, &settings).0
+    }
+
+    /// The verdict, and the words that the client was given for each boot.
+    fn verdict_on(name: &str, client: &Value, lab: &Value, settings: &Settings) -> (Verdict, Vec<String>) {
         let root = std::env::temp_dir().join(format!("xtask-verdict-{}-{name}", std::process::id()));
         let tree = Tree::at(&root);
         fs::create_dir_all(tree.lab()).unwrap();
@@ -192,21 +203,132 @@ mod tests {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(tree.lab().join("client.json"), client.to_string()).unwrap();
         fs::write(tree.lab().join("report.json"), lab.to_string()).unwrap();
+        let verdict = run(&tree, settings).unwrap();
+        let words = fs::read_to_string(tree.lab().join("words")).unwrap();
+        fs::remove_dir_all(root).unwrap();
+        (verdict, words.lines().map(str::to_owned).collect())
+    }
+
+    /// What is printed of a verdict, and whether it is a good one.
+    fn told(verdict: &Verdict, json: bool) -> (String, bool) {
+        let mut out = Vec::new();
+        let good = tell(verdict, json, &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), good)
+    }
+
+    #[test]
+    fn by_default_ours_and_the_reference_run_on_two_and_four_processors() {
+        let settings = Settings::default();
+        assert_eq!(
+            (&settings.cpus[..], &settings.arms[..]),
+            (&[2, 4][..], &[Arm::Ours, Arm::Native][..])
+        );
+        assert!(settings.native.is_none() && settings.clone().with_native(None).arms == settings.arms);
+        let native = settings.with_native(Some("nt.uf".into()));
+        assert_eq!(native.arms, [Arm::Ours, Arm::Nt, Arm::NtCacheAware]);
+        assert_eq!((native.native, native.cpus), (Some("nt.uf".into()), vec![2, 4]));
+    }
+
+    #[test]
+    fn a_boot_is_asked_for_by_its_words() {
+        let (client, lab) = sound();
         let settings = Settings {
             cpus: vec![2],
             arms: vec![Arm::Native],
+            seed: 7,
             ..Settings::default()
         };
-        let verdict = run(&tree, &settings).unwrap();
-        fs::remove_dir_all(root).unwrap();
-        verdict
+        let (_, words) = verdict_on("words", &client, &lab, &settings);
+        assert_eq!(words.len(), 1, "it has its share after one");
+        let report = words[0].split(' ').nth(1).unwrap();
+        assert!(
+            report.starts_with("lab:cpus=2,") && report.contains(",seed=7,report="),
+            "{report}"
+        );
+        assert!(words[0].ends_with(
+            " stress --json --duration 2000 --seed 7 --arm native --threads 1 --hold 2000 --gap 2000"
+        ));
+        let mut leaking = lab;
+        leaking["leaks"] = json!(1);
+        let (verdict, _) = verdict_on("repeat", &client, &leaking, &settings);
+        let lines = verdict.last_lines();
+        let repeat = lines.lines().last().unwrap();
+        assert!(
+            repeat.contains("/rundownctl --target lab:") && repeat.contains(" stress --json "),
+            "{repeat}"
+        );
+    }
+
+    /// The cache-aware routines only run when the listing has them, which the plain arm's boots tell.
+    #[test]
+    fn a_listing_need_not_have_the_cache_aware_routines() {
+        let (client, mut lab) = sound();
+        let settings = Settings {
+            cpus: vec![2],
+            arms: vec![Arm::Nt, Arm::NtCacheAware],
+            native: Some("nt.uf".into()),
+            ..Settings::default()
+        };
+        for (with, rows, scenarios) in [(Arm::Nt, 1, 4), (Arm::NtCacheAware, 2, 5)] {
+            for name in judge::not_nt(with, &BTreeMap::new()) {
+                lab["routines"][name] = json!("NT code (lines 1-2)");
+            }
+            let (verdict, words) = verdict_on("listing", &client, &lab, &settings);
+            assert_eq!((verdict.rows.len(), verdict.scenarios()), (rows, scenarios));
+            assert!(words.iter().all(|words| words.contains(",native=nt.uf")));
+            assert_eq!(verdict.json()["routines"], lab["routines"]);
+        }
     }
 
     #[test]
     fn a_sound_run_passes() {
         let (client, lab) = sound();
         let verdict = verdict("sound", &client, &lab);
-        assert!(tell(&verdict, false), "{}", verdict.table());
+        let (table, good) = told(&verdict, false);
+        assert!(good, "{table}");
+        for word in [
+            "CPUs",
+            "arm",
+            "acquires",
+            "refused",
+            "violations",
+            "leaks",
+            "bugchecks",
+            "seconds",
+        ] {
+            assert!(table.lines().nth(1).unwrap().contains(word), "{table}");
+        }
+        let row: Vec<&str> = table
+            .lines()
+            .nth(3)
+            .unwrap()
+            .split(['│', '┆'])
+            .map(str::trim)
+            .collect();
+        assert_eq!(
+            row[1..16],
+            [
+                "2",
+                "native",
+                "1 000 000",
+                "20",
+                "10 000",
+                "9 000",
+                "900",
+                "0",
+                "0",
+                "100",
+                "0",
+                "0",
+                "0",
+                "0",
+                "0.5"
+            ]
+        );
+        let (object, good) = told(&verdict, true);
+        assert!(good);
+        assert_eq!(serde_json::from_str::<Value>(&object).unwrap(), verdict.json());
+        assert_eq!(verdict.json()["runs"][0]["seconds"], 0.5);
         let json = verdict.json();
         assert_eq!(json["passed"], true);
         for column in ["violations", "leaks", "bugchecks"] {
@@ -276,7 +398,7 @@ mod tests {
             .into_iter()
             .map(|case| (0, case))
             .chain(lab.into_iter().map(|case| (1, case)));
-        for (number, (side, (place, value, told, column))) in sides.enumerate() {
+        for (number, (side, (place, value, words, column))) in sides.enumerate() {
             let (client, lab) = sound();
             let mut both = [client, lab];
             if place == "/error" {
@@ -286,9 +408,12 @@ mod tests {
             }
             let verdict = verdict(&number.to_string(), &both[0], &both[1]);
             let table = verdict.table();
-            assert!(!tell(&verdict, number.is_multiple_of(2)), "{place}: {table}");
+            assert!(!told(&verdict, number.is_multiple_of(2)).1, "{place}: {table}");
             let failed = table.lines().find(|line| line.starts_with("FAILED "));
-            assert!(failed.is_some_and(|line| line.contains(told)), "{place}: {table}");
+            assert!(
+                failed.is_some_and(|line| line.contains(words)),
+                "{place}: {table}"
+            );
             assert_eq!(verdict.faults().count(), 1, "{place}: {table}");
             let json = verdict.json();
             assert_eq!(json["passed"], false, "{place}");

@@ -248,6 +248,39 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_has_its_name_its_share_and_its_hold() {
+        let scenario = |arm, way| Scenario { cpus: 4, arm, way };
+        let all = DEMAND.acquires;
+        for (arm, way, name, acquires, hold) in [
+            (
+                Arm::Ours,
+                Some(Way::Mwaitx),
+                "4 CPUs, ours/mwaitx",
+                all / 2,
+                2_000,
+            ),
+            (Arm::Ours, Some(Way::Pause), "4 CPUs, ours/pause", all / 2, 2_000),
+            (Arm::Ours, Some(Way::Dispatch), "4 CPUs, ours/dispatch", 0, 60_000),
+            (Arm::Ours, Some(Way::Event), "4 CPUs, ours/event", 0, 60_000),
+            (Arm::Native, None, "4 CPUs, native", all, 2_000),
+            (
+                Arm::NtCacheAware,
+                Some(Way::Event),
+                "4 CPUs, native-cache-aware (NT code)/event",
+                all,
+                2_000,
+            ),
+        ] {
+            let scenario = scenario(arm, way);
+            assert_eq!(scenario.name(), name);
+            let goal = scenario.goal();
+            assert_eq!((goal.acquires, goal.by_way), (acquires, 1_000), "{name}");
+            assert_eq!(goal.generations, acquires / 100, "{name}");
+            assert_eq!(scenario.hold_cycles(), hold, "{name}");
+        }
+    }
+
+    #[test]
     fn each_way_out_has_its_scenario() {
         for (way, arm) in Way::ALL
             .into_iter()

@@ -5,6 +5,7 @@
 //! sound sources go through the same: they have to pass it all, and a mutant has to fail nine of ten for its stated reason.
 
 mod boots;
+pub(crate) mod by_rule;
 pub(crate) mod copy;
 mod loom;
 mod outcome;
