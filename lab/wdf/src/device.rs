@@ -68,6 +68,13 @@ impl Device {
             .is_some_and(|files| files.class & !FILE_CLASS_OPTIONAL != FILE_CLASS_NOT_REQUIRED)
     }
 
+    /// Whether the driver can do without framework file objects where the sender has none.
+    pub fn has_optional_files(&self) -> bool {
+        self.init
+            .files
+            .is_some_and(|files| files.class & FILE_CLASS_OPTIONAL != 0)
+    }
+
     /// The queue for requests with that major function.
     pub fn queue_for(&self, function: u8) -> Option<Arc<Object>> {
         let routed = self.routes.lock().get(&u32::from(function)).cloned();

@@ -3,6 +3,8 @@
 use crate::{device, file, pnp, queue};
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{Irp, major};
+use rundown_lab_kernel::ke::critical_region::Region;
+use rundown_lab_kernel::ke::irql;
 use rundown_lab_kernel::status;
 
 /// What `WdfDriverCreate` puts into the driver object.
@@ -23,6 +25,12 @@ pub unsafe extern "win64" fn dispatch(device: u64, irp: u64) -> i32 {
         }
         _ => complete(irp, status::INVALID_DEVICE_REQUEST),
     }
+}
+
+/// What a request's dispatching thread is in while it may call the driver: no suspension of a sender keeps others from a queue
+/// (fxpkgio.cpp:374, fxpkggeneral.cpp:1127).
+pub fn critical_region() -> Option<Region> {
+    (irql::current() <= irql::APC_LEVEL).then(Region::new)
 }
 
 /// Completes an IRP that never became a request; its status.

@@ -54,6 +54,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
             irp::mark_pending(irp);
             request::give_to_driver(&request, None);
             request.request().present();
+            let _region = dispatch::critical_region();
             let arguments = [device.handle(), request.handle(), file.handle(), 0, 0];
             invoke("EvtDeviceFileCreate", config.evt_device_file_create, arguments);
             status::PENDING

@@ -8,6 +8,7 @@ use crate::violation::{self, violation};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rundown_lab_kernel::bug::{bugcheck, code};
 use rundown_lab_kernel::hal::{clock, cpu};
+use rundown_lab_kernel::ke::critical_region;
 use rundown_lab_kernel::ke::event::Event;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::ke::object::Kind as DispatcherKind;
@@ -61,6 +62,8 @@ impl WaitLock {
             Some(limit) => self.free.wait_for(limit),
         };
         if taken {
+            // As long as the thread holds it (fxwaitlock.hpp:265).
+            critical_region::enter();
             self.owner.store(thread, Ordering::Relaxed);
         }
         taken
@@ -77,6 +80,7 @@ impl WaitLock {
             );
         }
         self.free.set();
+        critical_region::leave();
     }
 }
 

@@ -187,6 +187,7 @@ fn clean_up_for_removal(device: &Arc<Object>) {
         return;
     }
     body.set_interfaces(false);
+    log!("log: the device's interfaces are disabled");
     purge(device, true);
     if body.state.self_managed.load(Ordering::Relaxed) {
         invoke(

@@ -1,5 +1,6 @@
 //! The kernel layer: IRQLs, threads, the dispatcher and its objects, DPCs, timers, spin locks.
 
+pub mod critical_region;
 pub mod dpc;
 pub mod event;
 pub mod held;

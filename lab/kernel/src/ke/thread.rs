@@ -122,6 +122,8 @@ pub struct Thread {
     pub waited: AtomicBool,
     /// What a wait of NT's code has asked, bits of `ex::native::Question`.
     pub asked: AtomicU32,
+    /// Critical and guarded regions that it is in.
+    pub regions: AtomicU32,
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
     /// Those of them that lie in the driver's own memory, for the check of their order.
@@ -170,6 +172,7 @@ impl Thread {
             monitored: AtomicU32::new(0),
             waited: AtomicBool::new(false),
             asked: AtomicU32::new(0),
+            regions: AtomicU32::new(0),
             spin_locks: AtomicU32::new(0),
             held: Held::default(),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],

@@ -140,13 +140,13 @@ fn deliver(queue: &Arc<Object>, event: Event) {
 fn present(queue: &Arc<Object>, request: &Arc<Object>) {
     let details = request.request();
     let (name, callback) = queue.queue().callback(details.function());
-    if is_empty_transfer(queue, request) {
-        request::complete(request, status::SUCCESS, None);
-        return;
-    }
     if callback == 0 {
         // The driver has nothing for this type of request (fxioqueue.cpp:3440).
         request::complete(request, status::INVALID_DEVICE_REQUEST, None);
+        return;
+    }
+    if is_empty_transfer(queue, request) {
+        request::complete(request, status::SUCCESS, None);
         return;
     }
     let (queue_handle, handle) = (queue.handle(), request.handle());

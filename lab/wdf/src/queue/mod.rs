@@ -137,6 +137,7 @@ impl Queue {
 
 /// An IRP arrives that goes through a queue.
 pub fn arrive(device: &Arc<Object>, irp: &'static Irp) -> i32 {
+    let _region = dispatch::critical_region();
     let request = match request::create(device, irp) {
         Ok(request) => request,
         Err(status) => return dispatch::complete(irp, status),

@@ -334,11 +334,21 @@ unsafe extern "win64" fn retrieve_output(
 }
 
 unsafe extern "win64" fn get_file_object(_globals: u64, handle: u64) -> u64 {
-    object::find(handle, Kind::Request)
-        .request()
-        .file
-        .as_ref()
-        .map_or(0, |file| file.handle())
+    let request = object::find(handle, Kind::Request);
+    let body = request.request();
+    let device = body.device.device();
+    // fxfileobject.cpp:303. An exclusive device has one file object, which it is then.
+    if body.file_object == 0 && device.has_files() && !device.has_optional_files() && !device.init.exclusive {
+        violation(
+            violation::RULE,
+            handle,
+            0,
+            format_args!(
+                "WdfRequestGetFileObject was given a request that has no file object, and the driver did not say that it can do without (WdfFileObjectCanBeOptional)"
+            ),
+        );
+    }
+    body.file.as_ref().map_or(0, |file| file.handle())
 }
 
 unsafe extern "win64" fn get_io_queue(_globals: u64, handle: u64) -> u64 {

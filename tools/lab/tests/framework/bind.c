@@ -7,6 +7,7 @@
  *   MINOR, COUNT   the version that the client is built for, and how many functions its table has
  *   MINIMUM        the version that it needs at least, in a WDF_BIND_INFO2; without it the structure is a WDF_BIND_INFO
  *   NUMBER         MINIMUM is in the structure by itself, where a pointer to it belongs
+ *   NO_DEVICE      EvtDriverDeviceAdd succeeds and creates nothing
  */
 typedef unsigned char BOOLEAN;
 typedef unsigned short WCHAR;
@@ -89,6 +90,9 @@ typedef NTSTATUS (*WDF_DEVICE_CREATE)(WDF_DRIVER_GLOBALS *, void **, void *, voi
 static NTSTATUS DeviceAdd(void *driver, void *init)
 {
     void *device = 0;
+#ifdef NO_DEVICE
+    return 0;
+#endif
     return ((WDF_DEVICE_CREATE)FUNCTION(75))(WdfDriverGlobals, &init, 0, &device);
 }
 

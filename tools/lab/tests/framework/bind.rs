@@ -103,3 +103,13 @@ fn a_number_in_place_of_the_minimum_version_is_found() {
         "{ended:?}"
     );
 }
+
+/// `EvtDriverDeviceAdd` may succeed without a device: the driver has nothing to do with this one (fxdriverkm.cpp:77).
+#[test]
+fn a_driver_may_add_no_device() {
+    let (ended, log) = bind(
+        "no-device",
+        &["-DMINOR=31", "-DCOUNT=458", "-DMINIMUM=31", "-DNO_DEVICE"],
+    );
+    assert_eq!(ended.code, Some(0), "{ended:?}\n{log}");
+}

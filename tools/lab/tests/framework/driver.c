@@ -4,6 +4,7 @@
  * to.
  */
 #include "kmdf.h"
+#include "send.h"
 
 typedef struct {
     HANDLE Device, Manual, Sequential, Lock, Spin, Cancelable, Deferred;
@@ -379,6 +380,7 @@ static void QueueStops(HANDLE queue, u64 context) {}
 __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 function)
 {
     QUEUE_CONFIG other = { sizeof(QUEUE_CONFIG), 3, 0 };
+    SENT sent;
     u64 parameters[5] = { 0 };
     static u64 spin;
     const long long no_time = 0;
@@ -508,6 +510,11 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         WDF(155, This->Manual, QueueStops, NONE);
         WDF(155, This->Manual, QueueStops, NONE);
         return;
+    case 0x922: /* asks for the file object of a request that has none: what EvtIoDeviceControl does with the echo */
+        Target = WDF(31, This->Device);
+        Send(&sent, 14, 0x22 << 16 | 0x811 << 2, 0, 0);
+        Go(&sent);
+        break;
     case 0x921: /* forgets _INIT */
         WDF(266, request, &parameters);
         break;
@@ -594,6 +601,9 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     case 0x80C:
         This->RefuseRemoval = 1;
         Complete(request, SUCCESS, 0);
+        return;
+    case 0x811: /* looks for its file object */
+        Complete(request, WDF(277, request) ? SUCCESS : UNSUCCESSFUL, 0);
         return;
     case 0x810: /* EvtFileCleanup completes one request of the manual queue */
         This->CleanupCompletes = 1;

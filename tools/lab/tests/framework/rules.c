@@ -13,7 +13,18 @@
 #define BUFFER_OVERFLOW ((NTSTATUS)0x80000005)
 #define STATUS(...) ((NTSTATUS)WDF(__VA_ARGS__))
 
-static HANDLE Device, Default, Manual, Sequential, Passive;
+static HANDLE Device, Default, Manual, Sequential, Passive, Managed;
+
+/* With PLAIN the driver has no EvtIoInCallerContext: requests go straight to their queues. */
+#ifdef PLAIN
+#define SEEN 0
+#define REFUSED_BY_QUEUE INVALID_DEVICE_STATE
+#define ENQUEUED(status) 1
+#else
+#define SEEN 1
+#define REFUSED_BY_QUEUE ((NTSTATUS)0x80000011) /* what WDF_BUSY becomes */
+#define ENQUEUED(status) (Enqueued == (NTSTATUS)(status))
+#endif
 
 /* ---- what was wrong ---- */
 
@@ -27,77 +38,13 @@ static void Is(int right, u32 line)
 }
 #define IS(condition) Is((condition), __LINE__)
 
-/* ---- requests that the driver sends to itself, as another driver in the kernel would ---- */
+/* ---- requests that the driver sends to itself ---- */
 
-typedef struct {
-    u8 Major, Minor, Flags, Control;
-    u64 Parameters[4];
-    u64 DeviceObject, FileObject;
-    void *CompletionRoutine;
-    u64 Context;
-} STACK_LOCATION;
-typedef struct {
-    u16 Type, Size;
-    u32 Before;
-    u64 Mdl;
-    u32 Flags;
-    u64 SystemBuffer, ThreadListEntry[2];
-    NTSTATUS Status;
-    u64 Information;
-    u8 RequestorMode, Rest[7];
-    u64 UserIosb, UserEvent, Overlay[2], CancelRoutine, UserBuffer, DriverContext[4], Thread, Auxiliary, ListEntry[2];
-    STACK_LOCATION *Current;
-} IRP;
-_Static_assert(sizeof(STACK_LOCATION) == 72, "IO_STACK_LOCATION");
-_Static_assert(__builtin_offsetof(IRP, Status) == 0x30 && __builtin_offsetof(IRP, UserBuffer) == 0x70, "IRP");
-_Static_assert(__builtin_offsetof(IRP, Current) == 0xB8, "IRP");
+#include "send.h"
 
-__declspec(dllimport) IRP *IoAllocateIrp(char stack_size, u8 charge);
-__declspec(dllimport) void IoFreeIrp(IRP *irp);
-__declspec(dllimport) u8 IoCancelIrp(IRP *irp);
-__declspec(dllimport) NTSTATUS IofCallDriver(void *device, IRP *irp);
 __declspec(dllimport) u8 KeGetCurrentIrql(void);
+__declspec(dllimport) u8 KeAreApcsDisabled(void);
 __declspec(dllimport) u64 PsGetCurrentThreadId(void);
-
-static const long long Millisecond = -10000;
-
-static NTSTATUS Done(void *device, IRP *irp, volatile u8 *done)
-{
-    *done = 1;
-    return (NTSTATUS)0xC0000016; /* STATUS_MORE_PROCESSING_REQUIRED */
-}
-
-typedef struct { IRP *Irp; volatile u8 Done; } SENT;
-
-static void Send(SENT *sent, u8 major, u32 code, u32 output, u32 input)
-{
-    char *device = (char *)WDF(31, Device);
-    STACK_LOCATION *next;
-    sent->Done = 0;
-    sent->Irp = IoAllocateIrp(device[0x4C], 0);
-    next = sent->Irp->Current - 1;
-    next->Major = major;
-    next->Parameters[0] = output;
-    next->Parameters[1] = major == 14 || major == 15 ? 0xABCD000000000000ULL | input : 0;
-    next->Parameters[2] = code;
-    next->CompletionRoutine = Done;
-    next->Context = (u64)&sent->Done;
-    next->Control = 0xE0;
-    sent->Irp->RequestorMode = 0;
-}
-
-static void Go(SENT *sent)
-{
-    IofCallDriver((void *)WDF(31, Device), sent->Irp);
-}
-
-static int IsDone(SENT *sent)
-{
-    for (int i = 0; i < 500 && !sent->Done; i++) {
-        KeDelayExecutionThread(0, 0, &Millisecond);
-    }
-    return sent->Done;
-}
 
 /* What became of it. It is freed, so it must be done. */
 static NTSTATUS End(SENT *sent, u64 *information)
@@ -404,38 +351,36 @@ static void Buffers(void)
     IS(Sent(15, 3, 8, 8, LookAtBuffers, SUCCESS, 0) == SUCCESS);
     Expect(BUFFER_TOO_SMALL, 0, BUFFER_TOO_SMALL, 0); /* a length of zero comes before the method */
     IS(Sent(15, 3, 0, 0, LookAtBuffers, SUCCESS, 0) == SUCCESS);
-    Expect(INVALID_DEVICE_REQUEST, 0, SUCCESS, 0x1000);
-    IS(Sent(3, 0, 8, 0, LookAtBuffers, SUCCESS, 8) == SUCCESS);
     Expect(SUCCESS, 0x1000, INVALID_DEVICE_REQUEST, 0);
     IS(Sent(4, 0, 8, 0, LookAtBuffers, SUCCESS, 8) == SUCCESS);
     IS(Sent(15, 0, 8, 4, LookAtParameters, SUCCESS, 0) == SUCCESS);
-    /* A read of nothing is not for the driver, unless it says so: fxioqueue.cpp:3195. */
+    /* A write of nothing is not for the driver, unless it says so: fxioqueue.cpp:3232. */
     Presented = 0;
-    IS(Sent(3, 0, 0, 0, 0, UNSUCCESSFUL, 0) == SUCCESS && Presented == 0);
+    IS(Sent(4, 0, 0, 0, 0, UNSUCCESSFUL, 0) == SUCCESS && Presented == 0);
 }
 
 /* ---- 0x807: completion, core/fxrequest.cpp:422, :632 ---- */
 
 static void Completion(void)
 {
-    u64 information = 99;
     SENT sent;
     IS(Sent(15, 0, 8, 8, 0, SUCCESS, 100) == SUCCESS);               /* another driver's output is as long as it says itself */
     IS(Sent(14, 0, 8, 8, 0, SUCCESS, 100) == SUCCESS);
-    IS(Sent(3, 0, 8, 0, 0, BUFFER_OVERFLOW, 100) == BUFFER_OVERFLOW); /* how much there would be */
+    IS(Sent(4, 0, 8, 0, 0, BUFFER_OVERFLOW, 100) == BUFFER_OVERFLOW); /* how much there would be */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC0200204, 0) == (NTSTATUS)0x80000011); /* WDF_BUSY */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC0200203, 0) == (NTSTATUS)0x80000011); /* WDF_PAUSED */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC0200201, 0) == (NTSTATUS)0xC00000E5); /* WDF_INTERNAL_ERROR */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC020020A, 0) == INVALID_DEVICE_REQUEST); /* WDF_TOO_FRAGMENTED */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC0200214, 0) == (NTSTATUS)0xC000009A); /* WDF_NOT_ENOUGH_MAP_REGISTERS */
     IS(Sent(15, 0, 0, 0, 0, (NTSTATUS)0xC0200212, 0) == INVALID_DEVICE_REQUEST); /* any other */
-    /* Enqueueing to a queue without a callback for the type succeeds, and the framework completes: fxioqueue.cpp:3440. Its cleanup
-     * callback does not run: the driver never saw the request in a queue, but it did in EvtIoInCallerContext. */
+    /* Enqueueing to a queue without a callback for the type succeeds, and the framework completes: fxioqueue.cpp:3440. The request's
+     * cleanup callback runs only if the driver has ever seen it, be it in EvtIoInCallerContext: fxrequest.cpp:723. */
     Enqueued = UNSUCCESSFUL;
     CleanedUp = 0;
-    Send(&sent, 14, 0xBAD, 0, 0);
+    Answer = SUCCESS;
+    Send(&sent, 3, 0, 8, 0);
     Go(&sent);
-    IS(End(&sent, &information) == INVALID_DEVICE_REQUEST && Enqueued == SUCCESS && CleanedUp == 1);
+    IS(End(&sent, 0) == INVALID_DEVICE_REQUEST && ENQUEUED(SUCCESS) && CleanedUp == SEEN);
 }
 
 /* ---- 0x808: purged and stopped queues ---- */
@@ -467,7 +412,7 @@ static void Purge(void)
     Enqueued = SUCCESS;
     Send(&two, 15, 0, 0, 0);
     Go(&two);
-    IS(End(&two, 0) == (NTSTATUS)0x80000011 && Enqueued == (NTSTATUS)0xC0200204);
+    IS(End(&two, 0) == REFUSED_BY_QUEUE && ENQUEUED(0xC0200204));
     WDF(154, Sequential);
     /* A stopped one does, and presents nothing until it is started. */
     WDF(155, Sequential, QueueState, 10ULL);
@@ -553,6 +498,41 @@ static void Events(void)
     IS(STATUS(158, Manual, &found) == (NTSTATUS)0x8000001A && found == 0);
 }
 
+/* ---- 0x80E: critical regions, irphandlers/io/fxpkgio.cpp:374, support/fxwaitlock.hpp:265 ---- */
+
+static HANDLE WaitLock;
+static volatile u8 InWorker[4];
+
+static void LookAtRegion(HANDLE request) { IS(KeAreApcsDisabled()); }
+
+static void InWorkItem(HANDLE item)
+{
+    const long long no_time = 0;
+    InWorker[0] = KeAreApcsDisabled();
+    WDF(313, WaitLock, NONE);
+    InWorker[1] = KeAreApcsDisabled();
+    WDF(314, WaitLock);
+    InWorker[2] = KeAreApcsDisabled();
+    InWorker[3] = STATUS(313, WaitLock, &no_time) == SUCCESS;
+    WDF(314, WaitLock);
+}
+
+static void Regions(void)
+{
+    DEFERRED_CONFIG config = { sizeof(DEFERRED_CONFIG), InWorkItem, 0 };
+    ATTRIBUTES attributes = Attributes(Device, 0);
+    HANDLE item = 0;
+    /* This very callback is called in the sender's thread. */
+    IS(KeAreApcsDisabled());
+    IS(Sent(15, 0, 0, 0, LookAtRegion, SUCCESS, 0) == SUCCESS);
+    IS(STATUS(312, &attributes, &WaitLock) == SUCCESS && STATUS(379, &config, &attributes, &item) == SUCCESS);
+    WDF(380, item);
+    WDF(382, item);
+    IS(!InWorker[0] && InWorker[1] && !InWorker[2] && InWorker[3]);
+    WDF(208, item);
+    WDF(208, WaitLock);
+}
+
 /* ---- the queues, the device, the driver ---- */
 
 static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 code)
@@ -585,6 +565,21 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
     case 0x80B: /* uses some of its input, which Information may count where there is no output: fxrequest.cpp:443 */
         WDF(265, request, SUCCESS, input);
         return;
+    case 0x80C: { /* forwards to the power-managed queue */
+        NTSTATUS status = STATUS(281, request, Managed);
+        if (status != SUCCESS) {
+            WDF(263, request, status);
+        }
+        return;
+    }
+    case 0x80D: /* its callback returns late */
+        WDF(265, request, SUCCESS, NONE);
+        for (int i = 0; i < 200; i++) {
+            KeDelayExecutionThread(0, 0, &Millisecond);
+        }
+        DbgPrint("trace Returned\n");
+        return;
+    case 0x80E: Regions(); break;
     default: IS(0);
     }
     bytes = WrongCount * sizeof(u32);
@@ -615,7 +610,6 @@ static NTSTATUS Queue(u32 type, u8 is_default, u32 kind, HANDLE *queue)
     config.Presented = type == 2 ? ~0U : 0;
     if (is_default) {
         config.DeviceControl = Control;
-        config.Read = Read;
     } else if (kind == 15) {
         config.Internal = Internal;
     } else if (kind == 4) {
@@ -624,15 +618,21 @@ static NTSTATUS Queue(u32 type, u8 is_default, u32 kind, HANDLE *queue)
         attributes.Scope = 3;
     } else {
         config.CanceledOnQueue = OnQueue;
+        config.PowerManaged = queue == &Managed;
     }
     status = STATUS(152, Device, &config, &attributes, queue);
     return status == SUCCESS && kind ? STATUS(93, Device, *queue, (u64)kind) : status;
 }
 
+/* The power-managed queues are purged by now, for good: irphandlers/io/fxioqueue.cpp:6125. */
+static void SelfFlush(HANDLE device) { WDF(154, Managed); }
+static void SelfCleanup(HANDLE device) { DbgPrint("trace SelfCleanup\n"); }
+
 static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
 {
     static const u8 interface[16] = { 0x44, 0x33, 0x22, 0x11, 0x66, 0x55, 0x88, 0x77, 1, 2, 3, 4, 5, 6, 7, 8 };
     static UNICODE_STRING sddl = STRING(L"D:P(A;;GA;;;SY)");
+    PNP_CALLBACKS pnp = { sizeof(PNP_CALLBACKS), 0, 0, 0, 0, 0, 0, SelfCleanup, SelfFlush, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
     ATTRIBUTES attributes = Attributes(driver, 0), requests = Attributes(0, 0);
     NTSTATUS status;
     /* core/fxdeviceapi.cpp:905, :937 */
@@ -641,11 +641,16 @@ static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
     IS(STATUS(75, &init, NONE, &Device) == (NTSTATUS)0xC0000079);
     IS(STATUS(68, init, NONE) == SUCCESS);
     requests.Cleanup = (u64)RequestCleanup;
+    WDF(55, init, &pnp);
     WDF(72, init, &requests);
+#ifndef PLAIN
     WDF(74, init, InCallerContext);
+#endif
     status = STATUS(75, &init, NONE, &Device);
     if (status == SUCCESS && (status = Queue(2, 1, 0, &Default)) == SUCCESS && (status = Queue(3, 0, 0, &Manual)) == SUCCESS
-        && (status = Queue(1, 0, 15, &Sequential)) == SUCCESS && (status = Queue(1, 0, 4, &Passive)) == SUCCESS) {
+        && (status = Queue(1, 0, 15, &Sequential)) == SUCCESS && (status = Queue(1, 0, 4, &Passive)) == SUCCESS
+        && (status = Queue(3, 0, 0, &Managed)) == SUCCESS && (status = STATUS(93, Device, Passive, 3ULL)) == SUCCESS) {
+        Target = WDF(31, Device);
         status = STATUS(77, Device, interface, NONE);
     }
     memcpy(WrongAtStart, Wrong, sizeof(Wrong));

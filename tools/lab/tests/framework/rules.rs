@@ -6,17 +6,24 @@ use crate::{CANCELLED, INTERFACE, MODES, build, code};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-fn driver() -> &'static Path {
-    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| build::driver("rules", "rules", &[]))
+/// The driver, with and without `EvtIoInCallerContext`.
+fn both() -> &'static [PathBuf; 2] {
+    static DRIVERS: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    DRIVERS.get_or_init(|| {
+        [
+            build::driver("rules", "rules", &[]),
+            build::driver("rules", "rules-plain", &["-DPLAIN"]),
+        ]
+    })
 }
 
-fn started(mode: &str) -> (Lab, String) {
+fn started(driver: &Path, mode: &str, more: &[&str]) -> (Lab, String) {
     let mut command = serve();
     command
         .arg("--driver")
-        .arg(driver())
-        .args(["--mode", mode, "--seed", "13", "--patience", "3"]);
+        .arg(driver)
+        .args(["--mode", mode, "--seed", "13", "--patience", "3"])
+        .args(more);
     let mut lab = Lab::ready(&mut command);
     let handle = lab.open(&format!("open {INTERFACE} rw"));
     (lab, handle)
@@ -30,8 +37,8 @@ fn quit(mut lab: Lab) {
 
 /// The lines of `rules.c` that saw something else than KMDF does.
 fn wrong(function: u32) {
-    for mode in MODES {
-        let (mut lab, handle) = started(mode);
+    for (driver, mode) in both().iter().zip(MODES) {
+        let (mut lab, handle) = started(driver, mode, &[]);
         let (status, output) = lab.ask(&format!("ioctl {handle} {:#x} 256 -", code(function)));
         let lines: Vec<u32> = output
             .as_bytes()
@@ -69,12 +76,13 @@ subjects! {
     requests_are_completed_with_a_status_for_the_client = 0x807,
     purged_and_stopped_queues = 0x808,
     callbacks_come_from_the_event_loop = 0x809,
+    requests_are_dispatched_and_wait_locks_held_in_critical_regions = 0x80E,
 }
 
 /// A driver that wants no framework file objects has its requests cancelled by a close all the same.
 #[test]
 fn closing_a_handle_cancels_without_framework_file_objects() {
-    let (mut lab, _) = started("smp");
+    let (mut lab, _) = started(&both()[0], "smp", &[]);
     let other = lab.open(&format!("open {INTERFACE} r"));
     let id = lab.send(&format!("ioctl {other} {:#x} 0 -", code(0x80A)));
     // It may still be on its way to the queue: the close is then the later one.
@@ -87,8 +95,34 @@ fn closing_a_handle_cancels_without_framework_file_objects() {
 /// Where a client gives no room for output, Information may count what was used of its input.
 #[test]
 fn information_counts_input_where_there_is_no_output() {
-    let (mut lab, handle) = started("smp");
+    let (mut lab, handle) = started(&both()[0], "smp", &[]);
     let answer = lab.ask(&format!("ioctl {handle} {:#x} 0 01020304", code(0x80B)));
     assert_eq!(answer, (0, "-".into()));
     quit(lab);
+}
+
+/// A power-managed queue is purged when the device has left D0, and a start does not reopen it; the others still take requests.
+#[test]
+fn nothing_reopens_a_queue_after_the_purge_of_the_removal() {
+    let (mut lab, handle) = started(&both()[0], "smp", &[]);
+    assert_eq!(lab.ask("surprise-remove").0, 0);
+    let answer = lab.ask(&format!("ioctl {handle} {:#x} 0 -", code(0x80C)));
+    assert_eq!(answer.0, 0x8000_0011, "what STATUS_WDF_BUSY becomes");
+    quit(lab);
+}
+
+/// A request may be completed, and its callback still run: the removal waits for that, too.
+#[test]
+fn a_removal_waits_for_callbacks_to_return() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (mut lab, handle) = started(&both()[0], "smp", &["--log", log.to_str().unwrap()]);
+    assert_eq!(lab.ask(&format!("ioctl {handle} {:#x} 0 -", code(0x80D))).0, 0);
+    quit(lab);
+    let log = std::fs::read_to_string(log).unwrap();
+    let trace: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("dbg: trace "))
+        .collect();
+    assert_eq!(trace, ["Returned", "SelfCleanup"]);
 }

@@ -504,6 +504,7 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
         wdf::RULE,
         "the WDF_REQUEST_PARAMETERS says that it has 0 bytes",
     ),
+    framework("0x922", wdf::RULE, "WdfFileObjectCanBeOptional"),
 ];
 
 /// All rows, each with the name of its suite's driver.

@@ -4,6 +4,7 @@ use crate::bug::{self, code};
 use crate::ddi::irql_ranges::{ANY, APC, DISPATCH};
 use crate::export::Export;
 use crate::hal::cpu;
+use crate::ke::critical_region;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
 use core::sync::atomic::Ordering::Relaxed;
@@ -50,7 +51,17 @@ unsafe extern "win64" fn ke_get_current_irql() -> u8 {
     irql::current()
 }
 
-unsafe extern "win64" fn ke_enter_region() {}
+unsafe extern "win64" fn ke_enter_region() {
+    critical_region::enter();
+}
+
+unsafe extern "win64" fn ke_leave_region() {
+    critical_region::leave();
+}
+
+unsafe extern "win64" fn ke_are_apcs_disabled() -> u8 {
+    u8::from(critical_region::are_apcs_disabled())
+}
 
 unsafe extern "win64" fn ke_bug_check_ex(code: u32, first: u64, second: u64, third: u64, fourth: u64) {
     bug::bugcheck(
@@ -72,8 +83,9 @@ pub(super) static EXPORTS: &[Export] = &[
     Export::function("KeLowerIrql", ANY, ke_lower_irql as *const ()),
     Export::function("KeGetCurrentIrql", ANY, ke_get_current_irql as *const ()).quiet(),
     Export::function("KeEnterCriticalRegion", APC, ke_enter_region as *const ()).quiet(),
-    Export::function("KeLeaveCriticalRegion", APC, ke_enter_region as *const ()).quiet(),
+    Export::function("KeLeaveCriticalRegion", APC, ke_leave_region as *const ()).quiet(),
     Export::function("KeEnterGuardedRegion", APC, ke_enter_region as *const ()).quiet(),
-    Export::function("KeLeaveGuardedRegion", APC, ke_enter_region as *const ()).quiet(),
+    Export::function("KeLeaveGuardedRegion", APC, ke_leave_region as *const ()).quiet(),
+    Export::function("KeAreApcsDisabled", ANY, ke_are_apcs_disabled as *const ()).quiet(),
     Export::function("KeBugCheckEx", ANY, ke_bug_check_ex as *const ()).quiet(),
 ];

@@ -1,0 +1,49 @@
+//! Critical and guarded regions: a thread in one takes no normal kernel APC, so nothing suspends it. The lab has no APCs; what is left of
+//! a region is that it is counted, which `KeAreApcsDisabled` tells.
+
+use crate::ke::thread;
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+/// `KeEnterCriticalRegion`.
+pub fn enter() {
+    // Relaxed: only the thread itself counts, here and below.
+    thread::current().regions.fetch_add(1, Ordering::Relaxed);
+}
+
+/// `KeLeaveCriticalRegion`. Leaving what was not entered changes nothing.
+pub fn leave() {
+    let regions = &thread::current().regions;
+    regions.store(
+        regions.load(Ordering::Relaxed).saturating_sub(1),
+        Ordering::Relaxed,
+    );
+}
+
+/// `KeAreApcsDisabled`: whether the running thread is in a region.
+pub fn are_apcs_disabled() -> bool {
+    thread::current().regions.load(Ordering::Relaxed) != 0
+}
+
+/// A region that ends with its scope.
+pub struct Region {
+    /// It is the thread's that entered it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Region {
+    /// Enters one.
+    #[allow(clippy::new_without_default, reason = "a region is entered on purpose")]
+    pub fn new() -> Self {
+        enter();
+        Self {
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        leave();
+    }
+}
