@@ -4,12 +4,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use rundown_lab_kernel::bug::code;
 use rundown_lab_kernel::config::Config;
-use rundown_lab_kernel::hal::{apic, clock, hpet, pcr};
+use rundown_lab_kernel::export::Export;
+use rundown_lab_kernel::hal::{apic, clock, cpu, hpet, pcr};
 use rundown_lab_kernel::interrupt;
-use rundown_lab_kernel::ke::dpc::Dpc;
+use rundown_lab_kernel::judge::trial;
+use rundown_lab_kernel::ke::dpc::{Dpc, importance};
 use rundown_lab_kernel::ke::event::{self, Event};
-use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, Raised};
+use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, HIGH_LEVEL, Raised};
 use rundown_lab_kernel::ke::object::{Header, Kind, Semaphore, Timer};
 use rundown_lab_kernel::ke::spawn;
 use rundown_lab_kernel::ke::{irql, processor, sched, thread, timer, wait};
@@ -48,12 +51,20 @@ const TESTS: &[(&str, Test)] = &[
     ("a more urgent thread runs first", priorities),
     ("affinity moves a thread", affinity),
     ("DPCs run on their processor at DISPATCH_LEVEL", dpcs),
+    (
+        "DPCs are queued and begin as their importance says",
+        dpc_importance,
+    ),
     ("timers expire, repeat and are cancelled", timers),
     ("a pool block ends at a page that is not mapped", pool_guard),
     ("pool misuse is told apart", pool_misuse),
     ("freed pool rests before its addresses are used again", pool_rest),
     ("KUSER_SHARED_DATA says what was asked for", shared_data),
     ("each export has one place", exports),
+    (
+        "each export may be called at the IRQLs that it names, and no other",
+        export_irqls,
+    ),
     ("DbgPrint formats as Windows does", formats),
     ("bad images are refused", bad_images),
     ("random numbers fill their range", random),
@@ -356,6 +367,109 @@ fn dpcs(config: &Config) -> Outcome {
     Ok(())
 }
 
+/// Who ran, a digit for each; and when the last one did, clock ticks of its processor.
+struct DpcOrder {
+    digits: AtomicU64,
+    tick: AtomicU64,
+}
+
+static ORDER: DpcOrder = DpcOrder {
+    digits: AtomicU64::new(0),
+    tick: AtomicU64::new(0),
+};
+
+unsafe extern "win64" fn note_order(_dpc: u64, digit: u64, _first: u64, _second: u64) {
+    ORDER.tick.store(pcr::this().ticks.load(SeqCst), SeqCst);
+    let _ = ORDER
+        .digits
+        .fetch_update(SeqCst, SeqCst, |digits| Some(digits * 10 + digit));
+}
+
+fn order_dpc(digit: u64, importance: u8) -> &'static Dpc {
+    let dpc: &'static Dpc = object();
+    let routine: unsafe extern "win64" fn(u64, u64, u64, u64) = note_order;
+    dpc.initialize(routine as usize as u64, digit);
+    dpc.set_importance(importance);
+    dpc
+}
+
+/// For a processor that is busy, on which the caller does not run: queues it, and whether it ran at the same clock tick.
+fn runs_at_once(dpc: &'static Dpc, number: usize) -> Result<bool, &'static str> {
+    ORDER.digits.store(0, SeqCst);
+    dpc.set_target(number);
+    // The last one's interrupt is over.
+    cpu::stall(clock::cycles_per_millisecond() / 4);
+    let tick = pcr::of(number).ticks.load(SeqCst);
+    ensure!(dpc.queue([0, 0]));
+    let start = clock::interrupt_time();
+    while ORDER.digits.load(SeqCst) == 0 {
+        ensure!(clock::interrupt_time() - start < 100_000_000);
+        core::hint::spin_loop();
+    }
+    Ok(ORDER.tick.load(SeqCst) == tick)
+}
+
+/// By Microsoft's "Organization of DPC Queues".
+fn dpc_importance(config: &Config) -> Outcome {
+    const ROUNDS: u32 = 60;
+    const PATIENCE: u64 = 20 * clock::UNITS_PER_SECOND;
+    let all = [
+        importance::LOW,
+        importance::MEDIUM,
+        importance::MEDIUM_HIGH,
+        importance::HIGH,
+    ];
+    // The one of high importance comes first, the others in order; that of low importance alone has to wait.
+    let raised = Raised::to(DISPATCH_LEVEL);
+    for (digit, importance) in (1..).zip(all) {
+        ensure!(order_dpc(digit, importance).queue([0, 0]));
+    }
+    drop(raised);
+    ensure!(ORDER.digits.load(SeqCst) == 4123);
+    // On another processor, which is busy.
+    if config.cpus > 1 {
+        let before = processor::set_affinity(1);
+        let stop = shared(AtomicBool::new(false));
+        let busy = shared(AtomicBool::new(false));
+        let spinner = spawn::spawn("busy", move || {
+            processor::set_affinity(2);
+            while !stop.load(SeqCst) {
+                busy.store(true, SeqCst);
+                core::hint::spin_loop();
+            }
+        });
+        while !busy.load(SeqCst) {
+            wait::sleep(1);
+        }
+        for importance in all {
+            let dpc = order_dpc(9, importance);
+            let waits = importance < importance::HIGH;
+            let (mut at_once, mut rounds) = (0, 0);
+            let start = clock::interrupt_time();
+            // A busy host may let the two processors run by turns, and then a tick comes first however the DPC begins.
+            while rounds < ROUNDS || (!waits && at_once == 0 && clock::interrupt_time() - start < PATIENCE) {
+                at_once += u32::from(runs_at_once(dpc, 1)?);
+                rounds += 1;
+            }
+            // One that waits may meet the end of another interrupt.
+            ensure!(if waits { at_once < ROUNDS / 2 } else { at_once > 0 });
+        }
+        // A queue that is too long does not wait, and neither does a flush.
+        let several = [1, 2, 3, 4, 5].map(|digit| order_dpc(digit, importance::MEDIUM));
+        ORDER.digits.store(0, SeqCst);
+        for dpc in several {
+            dpc.set_target(1);
+            dpc.queue([0, 0]);
+        }
+        interrupt::flush();
+        ensure!(ORDER.digits.load(SeqCst) == 12_345);
+        stop.store(true, SeqCst);
+        join(&spinner);
+        processor::set_affinity(before);
+    }
+    Ok(())
+}
+
 fn timers(_: &Config) -> Outcome {
     let timer: &'static Timer = object();
     timer.header.initialize(Kind::SynchronizationTimer, 10, 0);
@@ -475,6 +589,59 @@ fn exports(_: &Config) -> Outcome {
         export::find("NTOSKRNL.EXE", "KeSetEvent").is_some()
             && export::find("ntoskrnl.exe", "kesetevent").is_none()
     );
+    Ok(())
+}
+
+unsafe extern "win64" fn no_routine() {}
+
+/// Each with its own range and nothing in it, through its thunk and the shim.
+fn export_irqls(_: &Config) -> Outcome {
+    let mut all: Vec<&'static Export> = Vec::new();
+    export::for_each(|export| all.push(export));
+    let (mut allowed, mut refused) = (0, 0);
+    for export in all {
+        let (least, most) = (*export.irql.start(), *export.irql.end());
+        let empty = shared(Export::function(
+            export.name,
+            least..=most,
+            no_routine as *const (),
+        ));
+        let Some(thunk) = export::bind(empty) else {
+            return Err("memory");
+        };
+        for level in 0..=HIGH_LEVEL {
+            // SAFETY: the thunk of a routine without arguments, which does nothing.
+            let verdict = unsafe { trial::at(level, thunk) };
+            let expected = if level < least {
+                Some(code::IRQL_NOT_GREATER_OR_EQUAL)
+            } else if level > most {
+                Some(code::DRIVER_VERIFIER_DETECTED_VIOLATION)
+            } else {
+                None
+            };
+            if verdict.map(|verdict| verdict.code) != expected {
+                log!(
+                    "log: {} at IRQL {level}, allowed {least} to {most}: {verdict:x?}",
+                    export.name
+                );
+                return Err(export.name);
+            }
+            if level > most {
+                let rule = if most < DISPATCH_LEVEL {
+                    code::sub::IRQL_APC_LTE
+                } else {
+                    code::sub::IRQL_DISPATCH
+                };
+                ensure!(verdict.is_some_and(|verdict| verdict.first == rule));
+            }
+            *(if expected.is_some() {
+                &mut refused
+            } else {
+                &mut allowed
+            }) += 1;
+        }
+    }
+    ensure!(irql::current() == 0 && allowed > 1_000 && refused > 1_000);
     Ok(())
 }
 

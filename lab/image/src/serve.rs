@@ -13,11 +13,13 @@ use rundown_lab_kernel::io::registry;
 use rundown_lab_kernel::log;
 use rundown_lab_kernel::serve::control;
 use rundown_lab_kernel::serve::service::{self, Refused, Service};
+use rundown_lab_kernel::suspend;
 
 /// Runs the driver; ends with the machine.
 pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     let boot: &'static Boot<'static> = Box::leak(Box::new(boot));
     registry::install(boot);
+    suspend::install(&boot.tsc_reads);
     if let Some(code) = &boot.native
         && let Err(error) = native::install(code, SLOW_PATHS)
     {

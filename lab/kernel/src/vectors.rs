@@ -6,7 +6,7 @@ use crate::judge::{fault, watchdog};
 use crate::ke::irql::DISPATCH_LEVEL;
 use crate::ke::{dpc, stay, thread};
 use crate::ldr::image;
-use crate::{config, interrupt, mm, monitor, probe, replay, serve, step};
+use crate::{config, interrupt, mm, monitor, probe, replay, serve, step, suspend};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Takes every vector where it belongs; runs with interrupts disabled.
@@ -39,6 +39,7 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
             apic::end_of_interrupt();
             serve::control::interrupt();
         }
+        suspend::VECTOR => suspend::read(frame),
         SPURIOUS_VECTOR => {}
         _ => fault::other(frame),
     }

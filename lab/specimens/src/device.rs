@@ -254,9 +254,23 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 give_all_back();
                 complete(irp, 0, 0)
             }
+            // The time-stamp counter and the performance counter.
+            0x82C => {
+                let output = output_buffer(irp).cast::<u64>();
+                output.write_unaligned(timestamp());
+                let ticks = KeQueryPerformanceCounter(core::ptr::null_mut());
+                output.add(1).write_unaligned(ticks as u64);
+                complete(irp, 0, 16)
+            }
             _ => complete(irp, FAILED, 0),
         }
     }
+}
+
+fn timestamp() -> u64 {
+    let (high, low): (u64, u64);
+    unsafe { asm!("rdtsc", out("rdx") high, out("rax") low) };
+    high << 32 | low
 }
 
 unsafe fn output_length(irp: *mut c_void) -> u64 {

@@ -95,6 +95,7 @@ unsafe extern "system" {
     pub(crate) fn KeSetTargetProcessorDpcEx(dpc: *mut Dpc, processor: *const ProcessorNumber) -> i32;
     pub(crate) fn KeFlushQueuedDpcs();
     pub(crate) fn KeGetCurrentProcessorNumberEx(processor: *mut ProcessorNumber) -> u32;
+    pub(crate) fn KeQueryPerformanceCounter(frequency: *mut i64) -> i64;
     pub(crate) fn KeStallExecutionProcessor(microseconds: u32);
     pub(crate) fn KeInitializeTimerEx(timer: *mut Timer, kind: u32);
     pub(crate) fn KeSetTimerEx(timer: *mut Timer, due: i64, period: i32, dpc: *mut Dpc) -> u8;

@@ -15,7 +15,7 @@ use crate::native::Native;
 use alloc::vec::Vec;
 
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Boot<'a> {
     pub script: &'a [u8],
     /// The driver's file, byte for byte.
     pub driver: &'a [u8],
+    /// Where the driver reads the time-stamp counter, relative to its base; empty if that is not known.
+    pub tsc_reads: Vec<u32>,
     /// NT's own run-down routines; `None` for the kernel's reference.
     pub native: Option<Native<'a>>,
 }
@@ -83,6 +85,7 @@ tags! {
     DRIVER = 7 "the driver's file",
     SCRIPT = 8 "the script",
     NATIVE = 9 "the native code",
+    TSC_READS = 10 "the reads of the time-stamp counter",
 }
 
 impl Boot<'_> {
@@ -105,6 +108,12 @@ impl Boot<'_> {
         }
         record(SCRIPT, self.script);
         record(DRIVER, self.driver);
+        let reads: Vec<u8> = self
+            .tsc_reads
+            .iter()
+            .flat_map(|read| read.to_le_bytes())
+            .collect();
+        record(TSC_READS, &reads);
         if let Some(native) = &self.native {
             record(NATIVE, &native.encode());
         }
@@ -144,6 +153,7 @@ impl<'a> Boot<'a> {
             mut security,
         ] = [None; 5];
         let [mut script, mut driver] = [None; 2];
+        let mut tsc_reads = None;
         let mut native = None;
         let mut parameters = Vec::new();
         while !records.is_empty() {
@@ -159,6 +169,7 @@ impl<'a> Boot<'a> {
                 SECURITY => once(&mut security, text(body, name)?, name)?,
                 PARAMETER => parameters.push(decode_parameter(body)?),
                 SCRIPT => once(&mut script, body, name)?,
+                TSC_READS => once(&mut tsc_reads, decode_reads(body, name)?, name)?,
                 NATIVE => once(&mut native, Native::decode(body)?, name)?,
                 _ => once(&mut driver, body, name)?,
             }
@@ -172,6 +183,7 @@ impl<'a> Boot<'a> {
             parameters,
             script: found(script, SCRIPT)?,
             driver: found(driver, DRIVER)?,
+            tsc_reads: found(tsc_reads, TSC_READS)?,
             native,
         })
     }
@@ -190,6 +202,15 @@ fn found<T>(place: Option<T>, tag: u32) -> Result<T> {
 
 fn text<'a>(bytes: &'a [u8], name: &'static str) -> Result<&'a str> {
     core::str::from_utf8(bytes).map_err(|_| WireError::Text(name))
+}
+
+fn decode_reads(bytes: &[u8], name: &'static str) -> Result<Vec<u32>> {
+    let mut reader = Reader::new(bytes);
+    let mut reads = Vec::new();
+    while !reader.is_empty() {
+        reads.push(reader.u32(name)?);
+    }
+    Ok(reads)
 }
 
 fn encode_parameter(parameter: &Parameter<'_>) -> Vec<u8> {
@@ -251,6 +272,7 @@ mod tests {
             ],
             script: b"steps",
             driver: b"MZ\0\x01\x02",
+            tsc_reads: vec![0x1013, 0x20_0000],
             native: Some(Native {
                 size: 0x1000,
                 segments: vec![],

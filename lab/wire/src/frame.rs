@@ -238,6 +238,8 @@ pub enum Request<'a> {
     QueryRemove,
     /// The device is gone by surprise, whatever is open on it.
     SurpriseRemove,
+    /// Suspend the machine to S3 or S4, and wake it.
+    Suspend,
     /// The client's process died: pending requests are cancelled and all its handles closed, as process rundown does.
     ClientDeath,
     /// Remove the device, unload the driver, check for leaks, power off; answered with [`Reply::Finished`].
@@ -253,6 +255,7 @@ const QUIT: u32 = 6;
 const AT: u32 = 9;
 const QUERY_REMOVE: u32 = 7;
 const SURPRISE_REMOVE: u32 = 8;
+const SUSPEND: u32 = 10;
 
 impl<'a> Request<'a> {
     /// The frame's bytes.
@@ -300,6 +303,7 @@ impl<'a> Request<'a> {
             Self::Quit => QUIT,
             Self::QueryRemove => QUERY_REMOVE,
             Self::SurpriseRemove => SURPRISE_REMOVE,
+            Self::Suspend => SUSPEND,
         };
         frame(kind, id, &body)
     }
@@ -347,6 +351,7 @@ impl<'a> Request<'a> {
             QUIT => Self::Quit,
             QUERY_REMOVE => Self::QueryRemove,
             SURPRISE_REMOVE => Self::SurpriseRemove,
+            SUSPEND => Self::Suspend,
             other => return Err(WireError::Value("a request's kind", u64::from(other))),
         };
         reader.end(ITEM)?;

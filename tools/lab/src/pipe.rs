@@ -60,6 +60,8 @@ pub enum Request {
     QueryRemove,
     /// `surprise-remove`
     SurpriseRemove,
+    /// `suspend`
+    Suspend,
     /// `quit`
     Quit,
 }
@@ -97,6 +99,7 @@ impl Request {
             },
             Self::QueryRemove => frame::Request::QueryRemove,
             Self::SurpriseRemove => frame::Request::SurpriseRemove,
+            Self::Suspend => frame::Request::Suspend,
             Self::Quit => frame::Request::Quit,
         };
         request.encode(id)
@@ -124,7 +127,7 @@ impl FromStr for Line {
             .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
         let request = match next(
             &mut words,
-            "open, ioctl, cancel, close, at, query-remove, surprise-remove or quit",
+            "open, ioctl, cancel, close, at, query-remove, surprise-remove, suspend or quit",
         )? {
             "open" => Request::Open {
                 interface: guid(next(&mut words, "an interface GUID")?)?,
@@ -149,10 +152,11 @@ impl FromStr for Line {
             },
             "query-remove" => Request::QueryRemove,
             "surprise-remove" => Request::SurpriseRemove,
+            "suspend" => Request::Suspend,
             "quit" => Request::Quit,
             other => {
                 return Err(LineError(format!(
-                    "\"{other}\" is not a request: open, ioctl, cancel, close, at, query-remove, surprise-remove or quit expected"
+                    "\"{other}\" is not a request: open, ioctl, cancel, close, at, query-remove, surprise-remove, suspend or quit expected"
                 )));
             }
         };
@@ -367,6 +371,7 @@ mod tests {
         );
         assert_eq!(line("8 query-remove").request, Request::QueryRemove);
         assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
+        assert_eq!(line("11 suspend").request, Request::Suspend);
     }
 
     #[test]

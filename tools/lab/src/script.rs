@@ -9,7 +9,7 @@
 //! ```
 //! Lines are counted from 1 without comments and empty lines. `$1` is the handle that line 1 answered with, `{2:8-16}` the bytes 8 to 15 of
 //! line 2's output. A line that needs the answer of one that failed is left out. `&` goes on without waiting for the answer. `cancel 4` cancels
-//! line 4's request. `sleep` takes milliseconds.
+//! line 4's request. `sleep` takes milliseconds; `suspend` lets the machine sleep and wake.
 
 use crate::pipe;
 use lab_wire::script as wire;
@@ -83,11 +83,12 @@ fn step(line: &str, before: usize) -> Result<Step, String> {
         pipe::Request::Open { .. }
         | pipe::Request::Ioctl { .. }
         | pipe::Request::Cancel { .. }
-        | pipe::Request::Close { .. } => Ok(Step::Request {
+        | pipe::Request::Close { .. }
+        | pipe::Request::Suspend => Ok(Step::Request {
             text: text.to_owned(),
             pending,
         }),
-        _ => Err("a script has open, ioctl, cancel, close and sleep".into()),
+        _ => Err("a script has open, ioctl, cancel, close, suspend and sleep".into()),
     }
 }
 
@@ -234,7 +235,7 @@ mod tests {
         for (text, message) in [
             ("", "no request"),
             ("dance", "line 1 of the script: \"dance\""),
-            ("quit", "open, ioctl, cancel, close and sleep"),
+            ("quit", "open, ioctl, cancel, close, suspend and sleep"),
             (
                 "sleep 1\ncancel 2",
                 "cancels line 2, which does not come before it",

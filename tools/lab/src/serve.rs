@@ -51,6 +51,8 @@ struct Inputs {
     inf: DriverInf,
     names: Names,
     watch: Vec<u32>,
+    /// Where the driver reads the time-stamp counter; empty without symbols.
+    tsc_reads: Vec<u32>,
     /// For the machine to carry out by itself; empty without `--script`.
     script: Vec<u8>,
     native: Option<NativeCode>,
@@ -182,6 +184,12 @@ impl Inputs {
                 watch::MAXIMUM
             )));
         }
+        let tsc_reads = symbols
+            .as_ref()
+            .map(|symbols| watch::all_reads(&driver, symbols, watch::Read::Tsc))
+            .transpose()
+            .map_err(bad_input)?
+            .unwrap_or_default();
         let script = match &arguments.script {
             Some(path) => read_script(path).map_err(bad_input)?,
             None if arguments.mode == Mode::Replay => {
@@ -220,6 +228,7 @@ impl Inputs {
             inf,
             names,
             watch,
+            tsc_reads,
             script,
             native,
         })
@@ -275,6 +284,7 @@ fn container(inputs: &Inputs) -> Vec<u8> {
         parameters: parameters.collect(),
         script: &inputs.script,
         driver: &inputs.driver.bytes,
+        tsc_reads: inputs.tsc_reads.clone(),
         native: inputs.native.as_ref().map(NativeCode::layout),
     }
     .encode()

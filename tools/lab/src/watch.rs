@@ -35,17 +35,11 @@ impl Read {
     }
 }
 
-/// The addresses, relative to the image base, of every such read in a function whose name contains `pattern`; code that was inlined counts
-/// as the function that it came from as well as the one that it went to.
+/// The addresses, relative to the image base, of every such read in the driver.
 ///
 /// # Errors
-/// One line if the PDB cannot answer, if there is no such instruction, or more than [`MAXIMUM`].
-pub fn reads(
-    driver: &DriverFile,
-    symbols: &DriverSymbols,
-    pattern: &str,
-    what: Read,
-) -> Result<Vec<u32>, String> {
+/// One line if the PDB cannot answer.
+pub fn all_reads(driver: &DriverFile, symbols: &DriverSymbols, what: Read) -> Result<Vec<u32>, String> {
     let mut reads = Vec::new();
     for function in symbols.functions()? {
         if let Some(code) = code(&driver.bytes, function.start, function.end) {
@@ -59,6 +53,21 @@ pub fn reads(
     }
     reads.sort_unstable();
     reads.dedup();
+    Ok(reads)
+}
+
+/// The addresses, relative to the image base, of every such read in a function whose name contains `pattern`; code that was inlined counts
+/// as the function that it came from as well as the one that it went to.
+///
+/// # Errors
+/// One line if the PDB cannot answer, if there is no such instruction, or more than [`MAXIMUM`].
+pub fn reads(
+    driver: &DriverFile,
+    symbols: &DriverSymbols,
+    pattern: &str,
+    what: Read,
+) -> Result<Vec<u32>, String> {
+    let reads = all_reads(driver, symbols, what)?;
     let located = symbols.locate(&reads);
     let named = |locations: &[crate::symbols::Location]| {
         locations

@@ -103,9 +103,8 @@ fn a_run_that_takes_too_long_is_ended_by_the_kernel() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report");
     let mut lab = Lab::ready(with_driver().args(["--timeout", "4"]).arg("--report").arg(&file));
-    let status = lab.child.wait().unwrap();
-    assert_eq!(status.code(), Some(1));
-    let ended = lab.end();
+    let ended = lab.leave();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
         ended.lines[0].starts_with("bugcheck 0x1AB00003 RUN_TIMEOUT "),
         "{ended:?}"
@@ -159,9 +158,8 @@ fn replay(cpus: &str, seed: u64, folder: &std::path::Path) -> String {
             .arg("--report")
             .arg(&file),
     );
-    let status = lab.child.wait().unwrap();
-    let ended = lab.end();
-    assert_eq!(status.code(), Some(0), "{ended:?}");
+    let ended = lab.leave();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
     let replay = &report(&file)["counters"]["replay"];
     assert!(
         replay["events"].as_u64().is_some_and(|events| events > 1_000),
@@ -251,9 +249,8 @@ fn counters_of_the_script(options: &[&str]) -> serde_json::Value {
             .arg("--report")
             .arg(&file),
     );
-    let status = lab.child.wait().unwrap();
-    let ended = lab.end();
-    assert_eq!(status.code(), Some(0), "{options:?}: {ended:?}");
+    let ended = lab.leave();
+    assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
     report(&file)["counters"].clone()
 }
 
@@ -290,7 +287,7 @@ fn no_machine_is_left_behind() {
                     .status()
                     .unwrap();
                 assert!(killed.success());
-                lab.child.wait().unwrap();
+                lab.leave();
             }
             None => assert_eq!(lab.end().code, Some(0)),
         }
@@ -373,17 +370,21 @@ fn bad_input_is_named() {
     );
 }
 
+/// The script's waits are at `PASSIVE_LEVEL`, and every one that does not find its references back at once reads CR8. On a busy
+/// host a run's waits may all find nobody inside.
 #[test]
 fn the_reads_of_cr8_are_found_and_watched() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("report");
-    let mut lab = Lab::ready(
-        with_driver()
-            .args(["--watch-cr8", "wait_slow"])
-            .arg("--report")
-            .arg(&file),
+    let read = (1..=20).any(|seed| {
+        let options = ["--watch-cr8", "wait_slow", "--seed", &seed.to_string()];
+        let reads = &counters_of_the_script(&options)["cr8_reads"];
+        assert_eq!(reads["at_dispatch"], 0, "{reads}");
+        reads["below_dispatch"].as_u64() > Some(0)
+    });
+    assert!(read, "in twenty runs no wait read CR8");
+    // What is not watched is not counted.
+    let reads = &counters_of_the_script(&[])["cr8_reads"];
+    assert_eq!(
+        (&reads["below_dispatch"], &reads["at_dispatch"]),
+        (&0.into(), &0.into())
     );
-    assert_eq!(lab.ask("quit").0, 0);
-    assert_eq!(lab.end().code, Some(0));
-    assert!(report(&file)["counters"]["cr8_reads"]["below_dispatch"].is_u64());
 }

@@ -6,7 +6,7 @@
 mod client;
 mod offences;
 
-use client::{Lab, PATIENCE, artefact, serve};
+use client::{Lab, PATIENCE, artefact, output, serve};
 use lab_wire::code;
 use lab_wire::counters::Counters;
 use lab_wire::dump::Dump;
@@ -322,21 +322,13 @@ fn sweep(folder: &Path, what: &str, function: u32, pending: &str) -> (Option<i32
     ] {
         command.arg(option).arg(file);
     }
-    said(&mut command)
+    output(&mut command)
 }
 
 /// Repeats what a sweep in `folder` left.
 fn repeat(folder: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
-    said(command.arg("repeat").arg(folder.join("failed.json")))
-}
-
-fn said(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+    output(command.arg("repeat").arg(folder.join("failed.json")))
 }
 
 /// Each sweep finds what it is for, names the point and the command that repeats it, and passes what is sound. The file that it leaves repeats
@@ -522,4 +514,59 @@ fn stays_at_dispatch_level_are_measured() {
         println!("10 microseconds at a time: {short}, on a busy host {busy} microseconds count");
         assert!(short.max(busy) <= 2 * u64::from(clock), "{short} {busy}");
     }
+}
+
+/// After a suspension the driver's time-stamp counter begins anew, on every processor and for the rest of the run; the performance
+/// counter has gone on, and went on meanwhile.
+#[test]
+fn a_suspension_restarts_the_time_stamp_counter() {
+    let folder = tempfile::tempdir().unwrap();
+    let counters = |lab: &mut Lab, handle: &str| -> (u64, u64) {
+        let (status, output) = lab.ask(&format!("ioctl {handle} 0x002220b0 16 -"));
+        assert_eq!((status, output.len()), (0, 32), "{output}");
+        let word = |from: usize| {
+            u64::from_str_radix(&output[from..from + 16], 16)
+                .unwrap()
+                .swap_bytes()
+        };
+        (word(0), word(16))
+    };
+    for cpus in ["1", "4"] {
+        let mut lab = Lab::ready(
+            serve()
+                .arg("--driver")
+                .arg(artefact("specimens.sys"))
+                .args(["--seed", "5", "--cpus", cpus]),
+        );
+        let handle = lab.open("open 22334455-6677-8899-0102-030405060708 rw");
+        // The counter is that of a processor that has run for a second, and then some.
+        std::thread::sleep(Duration::from_secs(1));
+        let mut before = counters(&mut lab, &handle);
+        for _ in 0..2 {
+            assert_eq!(lab.ask("suspend").0, 0);
+            let after = counters(&mut lab, &handle);
+            assert!(
+                after.0 < before.0,
+                "{cpus} processors: {before:?}, then {after:?}"
+            );
+            // 100 ms, units of 100 ns.
+            assert!(
+                after.1 - before.1 >= 1_000_000,
+                "{cpus} processors: {before:?}, then {after:?}"
+            );
+            std::thread::sleep(Duration::from_secs(1));
+            before = counters(&mut lab, &handle);
+            assert!(before.0 > after.0 && before.1 > after.1);
+        }
+        assert_eq!(lab.ask("quit").0, 0);
+        assert_eq!(lab.end().code, Some(0));
+    }
+    // Without symbols nobody knows where the counter is read.
+    let alone = folder.path().join("specimens.sys");
+    std::fs::copy(artefact("specimens.sys"), &alone).unwrap();
+    std::fs::copy(artefact("specimens.inf"), alone.with_extension("inf")).unwrap();
+    let mut lab = Lab::ready(serve().arg("--driver").arg(&alone));
+    assert_eq!(lab.ask("suspend").0, 0xC000_00BB);
+    assert_eq!(lab.ask("quit").0, 0);
+    assert_eq!(lab.end().code, Some(0));
 }

@@ -19,6 +19,7 @@
 pub mod fault;
 pub mod lock_order;
 pub mod lost_wakeup;
+pub mod trial;
 pub mod unload;
 pub mod watchdog;
 
@@ -49,6 +50,7 @@ fn report(bug: BugCheck<'_>) -> ! {
         exit,
         details,
     } = bug;
+    trial::end(code, first);
     cpu::disable_interrupts();
     let irql = cpu::read_cr8();
     let this = pcr::current_number() as u32 + 1;

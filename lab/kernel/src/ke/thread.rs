@@ -240,6 +240,16 @@ impl Thread {
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// How many exports it is inside.
+    pub fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the exports that a trial was inside ([`crate::judge::trial`]).
+    pub fn set_depth(&self, depth: u32) {
+        self.depth.store(depth, Ordering::Relaxed);
+    }
+
     /// The driver's address that the innermost export returns to, or 0.
     pub fn caller(&self) -> u64 {
         let depth = self.depth.load(Ordering::Relaxed) as usize;

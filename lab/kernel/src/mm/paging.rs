@@ -158,6 +158,13 @@ pub fn is_mapped(address: u64) -> bool {
     }
 }
 
+/// Where `address` lies, if it is mapped.
+pub fn physical_address(address: u64) -> Option<u64> {
+    let address = VirtAddr::try_new(address).ok()?;
+    let physical = TABLES.lock().as_ref()?.translate_addr(address)?;
+    Some(physical.as_u64())
+}
+
 /// Whether `address` is mapped, by reading the tables without their lock.
 fn walk(address: u64) -> bool {
     let mut table = root();

@@ -12,7 +12,7 @@ use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ke::{thread, worker};
 use crate::lock::IrqLock;
-use crate::{bug, counters, status};
+use crate::{bug, counters, status, suspend};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -192,6 +192,7 @@ fn carry_out(header: Header, body: &[u8]) {
                 done(status::is_success(status).then_some(()).ok_or(status));
             });
         }
+        Request::Suspend => worker::queue(move || done(suspend::suspend())),
         Request::ClientDeath => worker::queue(move || {
             client::die();
             done(Ok(()));

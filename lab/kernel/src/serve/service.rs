@@ -8,7 +8,7 @@ use crate::judge;
 use crate::ldr::image::{Image, LoadError};
 use crate::lock::IrqLock;
 use crate::points::{self, Point};
-use crate::{bug, log, status, step};
+use crate::{bug, log, status, step, suspend};
 use lab_wire::boot::Boot;
 use lab_wire::frame::{Action, Seen};
 
@@ -37,6 +37,7 @@ impl Service {
     pub fn start(boot: &'static Boot<'static>) -> Result<Self, Refused> {
         let image = Image::load(boot.driver).map_err(Refused::Image)?;
         step::watch(&native::watched(config::get().watched(image.base)));
+        suspend::loaded();
         let refused = match driver::enter(&image, boot.service) {
             Ok(object) => match pnp::start(object, boot.security) {
                 Ok(root) => return Ok(Self { boot, root, image }),

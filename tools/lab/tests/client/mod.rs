@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, also on a machine with other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -183,10 +183,16 @@ impl Lab {
     /// Closes standard input and waits for the end.
     pub(crate) fn end(&mut self) -> Ended {
         self.input = None;
-        let status = self.child.wait().expect("it is our child");
+        self.leave()
+    }
+
+    /// Waits for the end, which comes by itself. A lab that takes longer than [`PATIENCE`] is killed, and has no exit code then.
+    pub(crate) fn leave(&mut self) -> Ended {
+        let status = wait(&mut self.child);
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
             self.sort(line);
         }
+        // Its streams end with it: `rundown-lab` takes its machine along.
         let errors = self
             .errors
             .take()
@@ -197,6 +203,42 @@ impl Lab {
             errors: errors.unwrap_or_default(),
         }
     }
+}
+
+/// Waits for a process, and kills it if it takes longer than [`PATIENCE`].
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().expect("it is our child") {
+            Some(status) => return status,
+            None if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+            None => {
+                // It may end at this very moment, which is as good.
+                let _ = child.kill();
+                return child.wait().expect("it is our child");
+            }
+        }
+    }
+}
+
+/// Runs a command to its end, with [`wait`]'s limit: exit code, and standard output.
+pub(crate) fn output(command: &mut Command) -> (Option<i32>, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program under test was built by cargo");
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What can be read is shown; a broken pipe ends it.
+        let _ = stdout.read_to_end(&mut bytes);
+        bytes
+    });
+    let status = wait(&mut child);
+    let bytes = reader.join().expect("the reader does not panic");
+    (status.code(), String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Ids of processes on whose command line `word` stands.

@@ -252,7 +252,8 @@ pub fn close(handle: u64) -> Result<(), i32> {
 
 /// On whose behalf the running thread carries out a request; `None` for a thread of the system's.
 pub fn current_caller() -> Option<Caller> {
-    CALLERS.lock().get(&current_address()).copied()
+    let caller = CALLERS.lock().get(&current_address()).copied();
+    caller.filter(|caller| !caller.is_kernel())
 }
 
 /// How the answer to a control request is delivered; called at or below `DISPATCH_LEVEL`.
