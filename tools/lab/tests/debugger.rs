@@ -561,17 +561,15 @@ fn the_extension_reads_a_running_drivers_references() {
     let ended = session.lab.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
 
-    let output = Command::new("node")
-        .args(["--test", "--test-reporter", "tap"])
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-reporter", "tap"])
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../debugger/test/rundown.test.js"
         ))
-        .env("RUNDOWN_IMAGES", folder())
-        .output()
-        .expect("node runs the extension's tests");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+        .env("RUNDOWN_IMAGES", folder());
+    let (code, said) = client::output(&mut node);
+    assert_eq!(code, Some(0), "{said}");
     for name in [
         "live",
         "waiting",
