@@ -351,7 +351,7 @@ fn sweeps_find_what_they_are_for() {
             "low-resources",
             0x813,
             "",
-            "is answered with 0xc0000001, not STATUS_INSUFFICIENT_RESOURCES",
+            "is answered with 0xc0000001, which `low-resources` does not explain",
         ),
         ("cancel", 0x809, "&", "is not answered"),
         ("unload", 0x80A, "", "leaves 1 device(s) behind"),
