@@ -10,7 +10,7 @@ use wdk_sys::{
 
 use crate::{
     device, etw,
-    kernel::{clock, parameters, pool},
+    kernel::{clock, parameters, pool, wdf::attributes},
 };
 
 /// The driver's entry point; the framework's own entry calls it.
@@ -35,7 +35,7 @@ pub(crate) unsafe extern "system" fn driver_entry(
     };
     let mut attributes = WDF_OBJECT_ATTRIBUTES {
         EvtCleanupCallback: Some(evt_driver_cleanup),
-        ..device::attributes()
+        ..attributes()
     };
     let mut handle: WDFDRIVER = ptr::null_mut();
     // SAFETY: driver object and registry path are the I/O manager's, the configuration outlives the call, and the handle

@@ -14,7 +14,7 @@ use rundown_abi::{
 use wdk_sys::{NTSTATUS, WDFOBJECT};
 
 use self::{active_run::ActiveRun, crew::Crew};
-use crate::kernel::{PoolArc, WaitLock, parameters, processors, trace, verifier};
+use crate::kernel::{PoolArc, WaitLock, parameters, processors, verifier};
 
 /// The device's run.
 pub(crate) struct Stress(WaitLock<Slot>);
