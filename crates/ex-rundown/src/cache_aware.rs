@@ -41,7 +41,7 @@ type Slot<P> = RundownRef<P, Parity>;
 ///    reference is given back in another slot: the one that it was acquired in does not say `1` before it is.
 /// 4. Every granted acquire is in the value that the waiter takes out of its slot. So the sum of these values is
 ///    twice the number of references that are still to be released *in the block*.
-/// 5. Under [`Strict`] a counted acquire takes no slot beyond `isize::MAX / Number`. So the sum is exact, and no slot
+/// 5. Under [`Strict`] a counted acquire takes no slot beyond its share of `isize::MAX`. So the sum is exact, and no slot
 ///    wraps, whatever is acquired and released where.
 ///
 /// # Re-initialising while others try to acquire
@@ -435,13 +435,11 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
         }
     }
 
-    /// What a slot may say at most, so that the sum of all never exceeds `isize::MAX`.
+    /// What a slot may say at most, so that the sum of all never exceeds `isize::MAX`: by a shift, which takes less time than
+    /// the division that would be exact.
     fn most(&self) -> isize {
-        // The number is not zero, by invariant 1, and fits, since so many slots lie in memory.
-        isize::try_from(self.slots())
-            .ok()
-            .and_then(|number| isize::MAX.checked_div(number))
-            .unwrap_or(0)
+        // Fewer bits than a word has: so many slots lie in memory.
+        isize::MAX >> (u32::BITS - self.slots().leading_zeros())
     }
 
     /// Takes references in whichever slot has room. A program that acquires by the thousand million on one processor
@@ -631,8 +629,10 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
 
     /// Marks the reference as run down (`ExRundownCompletedCacheAware`); after a wait, and optional.
     ///
+    /// Under [`Strict`] it is a wait on a live reference that nobody holds, and changes nothing on one that is run down.
+    ///
     /// # IRQL
-    /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
+    /// `<= APC_LEVEL`.
     ///
     /// ```
     /// # type Nt = rundown_std::Std;
@@ -659,6 +659,9 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     }
 
     /// Makes the reference live again (`ExReInitializeRundownProtectionCacheAware`); only after a wait.
+    ///
+    /// Newcomers may try to acquire meanwhile. With NT's routine they must not: see
+    /// [the type](Self#re-initialising-while-others-try-to-acquire).
     ///
     /// It goes from slot to slot, and whoever tries to acquire meanwhile is granted a slot that had its turn. Here such a
     /// reference may be released on any processor; with NT's routines it may not before this has returned
