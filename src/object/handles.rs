@@ -57,7 +57,9 @@ impl Handles {
     pub(crate) fn close(&mut self, file: WDFOBJECT) -> Option<Objects> {
         let index = self.open.iter().position(|handle| handle.file == file)?;
         let objects = self.open.swap_remove(index).objects;
-        objects.iter().for_each(|object| object.ends_by(Ending::Closed));
+        for object in &objects {
+            object.ends_by(Ending::Closed);
+        }
         if self.open.is_empty() {
             // The framework frees a device's context without dropping it: the last one out leaves nothing allocated.
             self.open = Vec::new();
@@ -77,7 +79,9 @@ impl Handles {
         self.removed = true;
         let handle = self.open.iter_mut().find(|handle| !handle.objects.is_empty())?;
         let objects = core::mem::take(&mut handle.objects);
-        objects.iter().for_each(|object| object.ends_by(Ending::Removed));
+        for object in &objects {
+            object.ends_by(Ending::Removed);
+        }
         Some(objects)
     }
 
