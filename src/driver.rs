@@ -10,7 +10,7 @@ use wdk_sys::{
 
 use crate::{
     device, etw,
-    kernel::{clock, parameters, pool, wdf::attributes},
+    kernel::{parameters, pool, wdf::attributes},
 };
 
 /// The driver's entry point; the framework's own entry calls it.
@@ -26,7 +26,6 @@ pub(crate) unsafe extern "system" fn driver_entry(
     driver: &mut DRIVER_OBJECT,
     registry_path: PCUNICODE_STRING,
 ) -> NTSTATUS {
-    clock::start();
     let mut config = WDF_DRIVER_CONFIG {
         Size: crate::kernel::size_of_u32::<WDF_DRIVER_CONFIG>(),
         EvtDriverDeviceAdd: Some(evt_driver_device_add),

@@ -19,16 +19,16 @@ use crate::{
 /// How long a waiter may take to show itself, in microseconds. What it shows then is compared, and differs.
 const PATIENCE: u64 = 10_000_000;
 
-/// Compares a fresh pair.
+/// Compares a fresh pair, and writes down what came of it.
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 ///
 /// # Errors
 /// [`Refusal::TooManyWaits`], [`Refusal::ForeignLayout`], [`Refusal::Resources`].
-// Not inlined: the traces in its frame are not to lie in its caller's, beside the answer.
+// Not inlined: the trace in its frame is not to lie in its caller's, which serves other requests as well.
 #[inline(never)]
-pub(crate) fn run(run: &ConformanceRun) -> Result<ConformanceResult, Refusal> {
+pub(crate) fn run(run: &ConformanceRun, result: &mut ConformanceResult) -> Result<(), Refusal> {
     let pair = Pair::from_wire(run.pair).ok_or(Refusal::Pair)?;
     // Each side may have a thread that waits.
     let _permits = [Permit::take()?, Permit::take()?];
@@ -49,9 +49,9 @@ pub(crate) fn run(run: &ConformanceRun) -> Result<ConformanceResult, Refusal> {
     let mut generator = Generator::new(run.seed, family);
     let comparison =
         compare(&mut ours, &mut native, &mut generator, run.steps.into()).ok_or(Refusal::Resources)?;
-    let result = result(run.seed, &comparison);
-    etw::conformance_ended(run, &result);
-    Ok(result)
+    write(result, run.seed, &comparison);
+    etw::conformance_ended(run, result);
+    Ok(())
 }
 
 /// One side: a reference, and whoever waits for it.
@@ -153,23 +153,18 @@ impl Drop for Comparand {
     }
 }
 
-fn result(seed: u64, comparison: &Comparison) -> ConformanceResult {
-    let mut trace = [TraceStep::default(); ConformanceResult::TRACE];
-    let mut trace_length = 0;
+/// Fills a result that is zero.
+fn write(result: &mut ConformanceResult, seed: u64, comparison: &Comparison) {
+    result.header = Header::of::<ConformanceResult>();
+    result.seed = seed;
+    result.steps = comparison.steps;
+    result.differences = u32::from(comparison.differs);
+    result.counts = counts(&comparison.counts);
     if comparison.differs {
-        for (slot, taken) in trace.iter_mut().zip(comparison.trace()) {
+        for (slot, taken) in result.trace.iter_mut().zip(comparison.trace()) {
             *slot = trace_step(taken);
-            trace_length += 1;
+            result.trace_length += 1;
         }
-    }
-    ConformanceResult {
-        header: Header::of::<ConformanceResult>(),
-        seed,
-        steps: comparison.steps,
-        differences: u32::from(comparison.differs),
-        trace_length,
-        counts: counts(&comparison.counts),
-        trace,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Interoperation: ours and the system's routines on one word.
 
 use ex_rundown::State;
-use rundown_abi::{Header, InteropCheck, InteropResult, InteropRun, Pairing, Refusal};
+use rundown_abi::{Header, InteropCheck, InteropResult, InteropRun, ObjectState, Pairing, Refusal};
 use rundown_stress::Random;
 
 use super::{
@@ -32,6 +32,18 @@ struct Failed {
     check: InteropCheck,
     expected: u64,
     found: u64,
+}
+
+impl Failed {
+    /// What was found, without a pointer: in place of one there is [`ObjectState::MASK`], as in the words of an object. What is
+    /// no pointer is a number of references, or twice one.
+    const fn shown(&self) -> u64 {
+        if self.found > u32::MAX as u64 {
+            ObjectState::MASK
+        } else {
+            self.found
+        }
+    }
 }
 
 /// Rounds on one word.
@@ -92,7 +104,7 @@ pub(crate) fn run(run: &InteropRun) -> Result<InteropResult, Refusal> {
         failed: failed.as_ref().map_or(0, |failed| failed.check as u32),
         reserved: 0,
         expected: failed.as_ref().map_or(0, |failed| failed.expected),
-        found: failed.as_ref().map_or(0, |failed| failed.found),
+        found: failed.as_ref().map_or(0, Failed::shown),
     };
     etw::interop_ended(run, &result);
     Ok(result)

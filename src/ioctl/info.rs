@@ -13,6 +13,7 @@ pub(super) fn query() -> Info {
     } else {
         SpinPath::Pause
     };
+    let cycle_frequency = clock::cycle_frequency();
     Info {
         header: Header::of::<Info>(),
         driver_version: version::driver(),
@@ -27,8 +28,8 @@ pub(super) fn query() -> Info {
         spin_path: spin_path as u32,
         hypervisor: hypervisor::vendor().unwrap_or_default(),
         reserved: 0,
-        limits: parameters::limits(),
+        limits: parameters::limits(cycle_frequency),
         performance_frequency: clock::frequency(),
-        cycle_frequency: clock::cycle_frequency(),
+        cycle_frequency,
     }
 }

@@ -4,14 +4,14 @@ mod info;
 
 use ex_rundown::AtMostApcLevel;
 use rundown_abi::{
-    CodeQuery, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate, ObjectLimitsRequest,
-    ObjectQuery, ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery, StressQuery, StressStart,
-    StressTurnsQuery, ioctl,
+    CodeQuery, ConformanceResult, ConformanceRun, InfoRequest, InteropRun, ObjectAcquire, ObjectCreate,
+    ObjectLimitsRequest, ObjectQuery, ObjectRelease, ObjectWaited, Refusal, Request, StressArmQuery,
+    StressQuery, StressStart, StressTurnsQuery, ioctl,
 };
 use wdk_sys::WDFOBJECT;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{code, compare, context::DeviceContext, pended::Pend, request::Buffer};
+use crate::{code, compare, context::DeviceContext, kernel::PoolBox, pended::Pend, request::Buffer};
 
 /// Who asks, and at which IRQL.
 pub(crate) struct Caller {
@@ -74,10 +74,16 @@ pub(crate) fn dispatch(
             handles().state(file, &query, caller.may_see_pointers)
         }),
         ioctl::OBJECT_DESTROY => answer(buffer, |query: ObjectQuery| handles().destroy(file, &query)),
-        ioctl::CONFORMANCE_RUN => answer(buffer, |run: ConformanceRun| {
+        ioctl::CONFORMANCE_RUN => {
+            let run = accept::<ConformanceRun, ConformanceResult>(buffer)?;
+            run.check()?;
             handles().present()?;
-            compare::conformance(&run)
-        }),
+            // In pool: with its trace it is too large for the stack that the comparison needs.
+            let mut result = PoolBox::zeroed().ok_or(Refusal::Resources)?;
+            compare::conformance(&run, &mut result)?;
+            buffer.write(result.as_bytes())?;
+            Ok(Answer::Now(size_of::<ConformanceResult>()))
+        }
         ioctl::INTEROP_RUN => answer(buffer, |run: InteropRun| {
             handles().present()?;
             compare::interop(&run)

@@ -3,29 +3,8 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ex_rundown::arch;
+use rundown_stress::rate::{self, Reading};
 use wdk_sys::{LARGE_INTEGER, ntddk::KeQueryPerformanceCounter};
-
-/// Both counters when the driver was loaded: what [`cycle_frequency`] counts from. Written once, before any device
-/// exists; nothing else depends on it.
-static LOADED: Both = Both {
-    ticks: AtomicU64::new(0),
-    cycles: AtomicU64::new(0),
-};
-
-struct Both {
-    ticks: AtomicU64,
-    cycles: AtomicU64,
-}
-
-/// Reads both counters for the first time.
-///
-/// # IRQL
-/// Any.
-pub(crate) fn start() {
-    // Relaxed: see `LOADED`.
-    LOADED.ticks.store(now(), Relaxed);
-    LOADED.cycles.store(arch::timestamp(), Relaxed);
-}
 
 /// The performance counter's frequency in hertz.
 ///
@@ -39,22 +18,58 @@ pub(crate) fn frequency() -> u64 {
     unsafe { frequency.QuadPart }.cast_unsigned().max(1)
 }
 
-/// The time stamp counter's frequency in hertz, as measured since the driver was loaded; that was a millisecond ago
-/// at least, if need be by waiting for it.
+/// How long the time stamp counter is watched to learn its frequency, in milliseconds.
+const WATCH: u64 = 2;
+/// How often it is tried again when the counter restarts meanwhile.
+const TRIES: usize = 3;
+/// Of so many readings in a row the best is taken.
+const READINGS: usize = 8;
+
+/// The time stamp counter's frequency in hertz, never 0, as measured now, for two milliseconds: a counter that restarted while
+/// the machine slept has nothing to do with what it showed before.
 ///
 /// # IRQL
-/// Any.
+/// `PASSIVE_LEVEL`, since it takes so long.
 pub(crate) fn cycle_frequency() -> u64 {
     let frequency = frequency();
-    loop {
-        // Relaxed: see `LOADED`.
-        let ticks = now().saturating_sub(LOADED.ticks.load(Relaxed));
-        let cycles = arch::timestamp().saturating_sub(LOADED.cycles.load(Relaxed));
-        if ticks >= frequency.div_ceil(1_000) {
-            return scale(cycles, frequency, ticks);
+    let measured = (0..TRIES).find_map(|_| {
+        let first = read();
+        let enough = frequency.saturating_mul(WATCH).div_ceil(1_000);
+        while now().saturating_sub(first.before) < enough {
+            core::hint::spin_loop();
         }
-        core::hint::spin_loop();
+        rate::frequency(&first, &read(), frequency)
+    });
+    match measured {
+        Some(cycles) => {
+            // Relaxed, here and below: a number by itself.
+            MEASURED.store(cycles, Relaxed);
+            cycles
+        }
+        // It stands still: what it was once, or a frequency that makes every limit in cycles a strict one.
+        None => match MEASURED.load(Relaxed) {
+            0 => frequency,
+            before => before,
+        },
     }
+}
+
+/// What was measured last; 0 before.
+static MEASURED: AtomicU64 = AtomicU64::new(0);
+
+/// The best of a few readings: the one between whose ends the least time has passed.
+fn read() -> Reading {
+    let one = || Reading {
+        before: now(),
+        counter: arch::timestamp(),
+        after: now(),
+    };
+    (1..READINGS).map(|_| one()).fold(
+        one(),
+        |best, next| {
+            if next.width() < best.width() { next } else { best }
+        },
+    )
 }
 
 /// `value * numerator / denominator`, without overflow on the way.

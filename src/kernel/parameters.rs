@@ -18,7 +18,7 @@ use wdk_sys::{
 };
 
 use super::{
-    check, clock, spin_budget,
+    check, spin_budget,
     string::{unicode_string, wide},
 };
 
@@ -95,12 +95,13 @@ pub(crate) fn object_bytes() -> u32 {
     OBJECT_BYTES.load(Relaxed)
 }
 
-/// The limits in force: the registry's, and a hold at `DISPATCH_LEVEL` of at most 100 us.
+/// The limits in force where the time stamp counter has this frequency: the registry's, and a hold at `DISPATCH_LEVEL` of
+/// at most 100 us.
 ///
 /// # IRQL
 /// Any.
-pub(crate) fn limits() -> Limits {
-    let microseconds_100 = u32::try_from(clock::cycle_frequency() / 10_000).unwrap_or(u32::MAX);
+pub(crate) fn limits(cycle_frequency: u64) -> Limits {
+    let microseconds_100 = u32::try_from(cycle_frequency / 10_000).unwrap_or(u32::MAX);
     Limits {
         // Relaxed: see `THREADS`.
         threads: THREADS.load(Relaxed),

@@ -2,7 +2,7 @@
 
 use core::{
     mem::ManuallyDrop,
-    ops::Deref,
+    ops::{Deref, DerefMut},
     ptr::{self, NonNull},
     sync::atomic::{
         AtomicUsize,
@@ -14,6 +14,7 @@ use wdk_sys::{
     POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
     ntddk::{ExAllocatePool2, ExFreePoolWithTag},
 };
+use zerocopy::FromZeros;
 
 /// The driver's pool tag, as `!poolused` shows it.
 pub(crate) const TAG: u32 = u32::from_le_bytes(*b"Rdwn");
@@ -66,6 +67,17 @@ impl<T> PoolBox<T> {
     /// `<= DISPATCH_LEVEL`.
     pub(crate) fn new(value: T) -> Option<Self> {
         PoolRoom::new().map(|room| room.fill(value))
+    }
+}
+
+impl<T: FromZeros> PoolBox<T> {
+    /// A value of zeroes, made in its place; `None` when there is no pool left.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub(crate) fn zeroed() -> Option<Self> {
+        // ExAllocatePool2 zeroes what it gives unless it is told not to.
+        allocate::<T>(1).map(|value| Self { value })
     }
 }
 
@@ -124,6 +136,13 @@ impl<T: ?Sized> Deref for PoolBox<T> {
     fn deref(&self) -> &T {
         // SAFETY: by the invariant.
         unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for PoolBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: by the invariant, and the box is borrowed mutably.
+        unsafe { self.value.as_mut() }
     }
 }
 

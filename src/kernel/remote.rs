@@ -11,7 +11,7 @@ use wdk_sys::{
     KDPC, KEVENT, PKDPC, PVOID,
     ntddk::{
         KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInsertQueueDpc, KeSetEvent,
-        KeSetTargetProcessorDpcEx,
+        KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
     },
 };
 
@@ -97,6 +97,10 @@ impl RemoteProcessor {
         // SAFETY: in resident memory, and not queued: the DPC before has run. The context lives on this stack, which the
         // wait below keeps resident and in place.
         unsafe { KeInitializeDpc(dpc, Some(routine::<F, R>), (&raw mut errand).cast()) };
+        // Of the importance that KeInitializeDpc gives it, a DPC for another processor waits there for the next clock tick or for
+        // company ("Organization of DPC Queues", learn.microsoft.com), and the requester with it.
+        // SAFETY: initialised above, and not queued.
+        unsafe { KeSetImportanceDpc(dpc, wdk_sys::_KDPC_IMPORTANCE::MediumHighImportance) };
         if let Some(mut number) = processors::number(self.processor) {
             // Should the processor have gone away, the DPC runs on this one.
             // SAFETY: initialised above; the number is read.

@@ -8,7 +8,7 @@ use rundown_stress::{Arm, Tally, protocol};
 use zerocopy::FromZeros;
 
 use super::{active_run::ActiveRun, arms::AnyArm, crew::Shared};
-use crate::kernel::{clock, hypervisor, verifier};
+use crate::kernel::{hypervisor, verifier};
 
 pub(super) fn result(run: &ActiveRun) -> StressResult {
     // The state first: when the threads are done, what is read after it is final.
@@ -21,6 +21,7 @@ pub(super) fn result(run: &ActiveRun) -> StressResult {
         number,
         run: engine,
         stopwatch,
+        ..
     } = &*run.crew.shared;
     let sum = engine
         .arms()
@@ -89,7 +90,7 @@ pub(super) fn turns(run: &ActiveRun, first: u32) -> StressTurns {
 fn stall(shared: &Shared) -> Stall {
     let stall = shared.run.stall();
     let arm = shared.run.arms().get(stall.arm).map(AnyArm::name);
-    protocol::stall(stall, arm, clock::cycle_frequency() / 1_000)
+    protocol::stall(stall, arm, shared.cycles_per_millisecond)
 }
 
 /// What makes figures unfit for comparison.

@@ -11,8 +11,7 @@ use crate::{
     etw,
     kernel::{
         Body, CurrentThread, Events, Pool, PoolArc, RemoteProcessor, SystemThread, Turnstile,
-        clock::{self, Stopwatch},
-        processors, spin_budget, trace,
+        clock::Stopwatch, processors, spin_budget, trace,
     },
 };
 
@@ -21,6 +20,8 @@ pub(super) struct Shared {
     pub(super) number: u64,
     pub(super) run: Run<AnyArm, Events, Pool>,
     pub(super) stopwatch: Stopwatch,
+    /// As measured when the run was started.
+    pub(super) cycles_per_millisecond: u64,
 }
 
 /// The threads of a run. Dropping it ends them.
@@ -46,8 +47,8 @@ struct Conductor {
 }
 
 /// What the engine is to do.
-pub(super) fn plan(start: &StressStart) -> Result<Plan, Refusal> {
-    protocol::plan(start, clock::cycle_frequency() / 1_000)
+pub(super) fn plan(start: &StressStart, cycle_frequency: u64) -> Result<Plan, Refusal> {
+    protocol::plan(start, cycle_frequency / 1_000)
 }
 
 /// How many bytes of pool the arms of a run take.
@@ -96,7 +97,12 @@ impl Crew {
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
-    pub(super) fn start(number: u64, start: &StressStart, plan: Plan) -> Result<Self, Refusal> {
+    pub(super) fn start(
+        number: u64,
+        start: &StressStart,
+        plan: Plan,
+        cycle_frequency: u64,
+    ) -> Result<Self, Refusal> {
         let names = || Name::of_set(start.arms);
         let mut arms = names();
         let arms =
@@ -115,6 +121,7 @@ impl Crew {
             number,
             run: run.ok_or(Refusal::Resources)?,
             stopwatch: Stopwatch::start(),
+            cycles_per_millisecond: (cycle_frequency / 1_000).max(1),
         });
 
         let mut crew = Self {
@@ -263,7 +270,7 @@ impl Shared {
                         u64::from(arm(index)) << 56 | cycles,
                     ],
                 );
-                let milliseconds = cycles / (clock::cycle_frequency() / 1_000).max(1);
+                let milliseconds = cycles / self.cycles_per_millisecond;
                 etw::wait_stalled(run, arm(index), waiting.holders, milliseconds);
             }
         }

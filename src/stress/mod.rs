@@ -14,7 +14,7 @@ use rundown_abi::{
 use wdk_sys::{NTSTATUS, WDFOBJECT};
 
 use self::{active_run::ActiveRun, crew::Crew};
-use crate::kernel::{PoolArc, WaitLock, parameters, processors, verifier};
+use crate::kernel::{PoolArc, WaitLock, clock, parameters, processors, verifier};
 
 /// The device's run.
 pub(crate) struct Stress(WaitLock<Slot>);
@@ -51,12 +51,14 @@ impl Stress {
         file: WDFOBJECT,
         start: &StressStart,
     ) -> Result<StressStarted, Refusal> {
-        let limits = parameters::limits();
+        // Measured before the lock, and anew for each run: a machine that slept may have restarted the counter.
+        let cycle_frequency = clock::cycle_frequency();
+        let limits = parameters::limits(cycle_frequency);
         start.check_against(&limits)?;
         let mut slot = self.0.lock(level);
         slot.present()?;
         check_machine(start)?;
-        let plan = crew::plan(start)?;
+        let plan = crew::plan(start, cycle_frequency)?;
         if crew::bytes(start, &plan) > limits.bytes as usize {
             return Err(Refusal::Bytes);
         }
@@ -66,7 +68,7 @@ impl Stress {
         let number = slot.last + 1;
         // Before the crew, with which the run begins: from then on nothing may fail.
         let room = PoolArc::room().ok_or(Refusal::Resources)?;
-        let crew = room.fill(Crew::start(number, start, plan)?);
+        let crew = room.fill(Crew::start(number, start, plan, cycle_frequency)?);
         slot.last = number;
         slot.run = Some(ActiveRun {
             number,

@@ -97,7 +97,7 @@ pub struct InteropResult {
     pub reserved: u32,
     /// Offset 0x30: what should have been.
     pub expected: u64,
-    /// Offset 0x38: what was.
+    /// Offset 0x38: what was; [`ObjectState::MASK`](crate::ObjectState::MASK) for anything beyond 32 bits, which may be a pointer.
     pub found: u64,
 }
 

@@ -38,6 +38,7 @@ mod pairs;
 mod plan;
 pub mod protocol;
 mod random;
+pub mod rate;
 mod reference;
 mod run;
 mod sampler;

@@ -534,6 +534,21 @@ fn pointers_are_shown_to_debuggers_only() {
             );
             machine.release(handle, object, 1).unwrap();
             machine.answer::<ObjectWaited>(wait).unwrap();
+            // What NT's wait has left behind is a pointer still, and into a stack that may be another's now.
+            let state = machine.state(handle, object);
+            let stale = NATIVE.contains(&kind);
+            let shown = state
+                .words
+                .iter()
+                .any(|&word| word >> 47 == 0x1_ffff && word != ObjectState::MASK);
+            let masked = state.flags & ObjectState::MASKED != 0;
+            assert_eq!(state.flags & ObjectState::STALE != 0, stale, "{kind:?}, {access}");
+            assert_eq!(
+                (shown, masked),
+                (stale && access == "rw debugger", stale && access == "rw admin"),
+                "{kind:?}, {access}: {:x?}",
+                &state.words[..2]
+            );
         }
     }
     machine.quit().assert_passed();

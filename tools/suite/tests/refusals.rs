@@ -750,3 +750,67 @@ fn removed(provoked: &mut Provoked) -> usize {
     machine.quit().assert_passed();
     1
 }
+
+/// Each field of each request at the ends of its range, one at a time, and all of them at once: answered, or refused as
+/// documented. With overflow checks in the driver no arithmetic on what a client sends survives unseen.
+#[test]
+fn each_field_may_have_any_value() {
+    let mut machine = Machine::boot(&["--cpus", "2"]);
+    let handle = machine.open();
+    let object = machine.create(handle, ObjectKind::Ours);
+    machine.acquire(handle, object, 1).unwrap();
+    let run = machine.run_to_end(handle, &storm()).run;
+    let turns = StressTurnsQuery::new(run, 0);
+    let done = machine
+        .ask::<StressTurns>(handle, ioctl::STRESS_TURNS, &turns)
+        .unwrap();
+    assert_eq!((done.done, done.count), (2, 2));
+    for first in (u32::MAX - 17..=u32::MAX).chain([2, 3, 1 << 31]) {
+        let query = StressTurnsQuery { first, ..turns };
+        let answer = machine
+            .ask::<StressTurns>(handle, ioctl::STRESS_TURNS, &query)
+            .unwrap();
+        assert_eq!((answer.done, answer.count), (2, 0), "from turn {first}");
+    }
+
+    let (mut answered, mut refused) = (0, 0);
+    for (code, sound, room) in protocol(object, run) {
+        // What pends, or ends the object, is asked with another number only.
+        let keeps = [ioctl::OBJECT_WAIT, ioctl::OBJECT_DESTROY].contains(&code);
+        let mut wrong: Vec<Vec<u8>> = vec![sound.clone()];
+        for at in (8..sound.len()).step_by(4) {
+            for value in [0, 1, 2, 0x7FFF_FFFF, 0x8000_0000, u32::MAX - 1, u32::MAX] {
+                let mut bytes = sound.clone();
+                bytes[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+                wrong.push(bytes);
+            }
+        }
+        for at in (8..sound.len().saturating_sub(7)).step_by(8) {
+            let mut bytes = sound.clone();
+            bytes[at..at + 8].fill(0xFF);
+            wrong.push(bytes);
+        }
+        let mut bytes = sound.clone();
+        bytes[8..].fill(0xFF);
+        wrong.push(bytes);
+        for input in wrong.iter().filter(|input| !keeps || **input != sound) {
+            let ticket = machine.send_raw(handle, code, input, room);
+            match machine.answer_raw(ticket) {
+                Ok(answer) => {
+                    answered += 1;
+                    if code == ioctl::STRESS_START {
+                        let started = StressStarted::read_from_bytes(&answer).unwrap();
+                        machine.stop(handle, started.run).unwrap();
+                    }
+                }
+                Err(status) => {
+                    refusal(status);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    machine.quit().assert_passed();
+    println!("{answered} answered, {refused} refused");
+    assert!(answered > 50 && refused > 300);
+}

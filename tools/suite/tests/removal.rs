@@ -157,3 +157,35 @@ fn a_start_races_with_a_surprise() {
     assert!(started > 0 && removed > 0, "{count:?}");
     println!("{started} runs started before the surprise and ended by it, {removed} starts refused");
 }
+
+/// A handle is closed under its run, and another one starts the next as soon as it may: that one is not the close's to end.
+#[test]
+fn a_close_ends_no_run_but_its_own() {
+    const ATTEMPTS: u32 = 60;
+    let mut machine = Machine::boot(&["--cpus", "2", "--mode", "chaos", "--seed", "1"]);
+    let other = machine.open();
+    let mut started = 0;
+    for _ in 0..ATTEMPTS {
+        let first = machine.open();
+        machine.start(first, &long(1)).unwrap();
+        let close = machine.send_close(first);
+        let starts: Vec<_> = (0..12)
+            .map(|_| machine.send::<StressStarted>(other, ioctl::STRESS_START, &long(1)))
+            .collect();
+        assert_eq!(machine.answer_raw(close), Ok(Vec::new()));
+        for start in starts {
+            match machine.answer::<StressStarted>(start).map_err(refusal) {
+                Ok(answer) => {
+                    let result = machine.result(other, answer.run);
+                    assert!(result.is_ok(), "run {}: {result:?}", answer.run);
+                    machine.stop(other, answer.run).unwrap();
+                    started += 1;
+                }
+                Err(refusal) => assert_eq!(refusal, Refusal::Busy),
+            }
+        }
+    }
+    machine.quit().assert_passed();
+    assert!(started > 0);
+    println!("{started} runs started behind {ATTEMPTS} closes");
+}
