@@ -388,3 +388,35 @@ fn the_reads_of_cr8_are_found_and_watched() {
         (&0.into(), &0.into())
     );
 }
+
+/// The frequency of the time-stamp counter that the driver tells, in hertz: the last eight bytes of `Info`.
+fn cycle_frequency(lab: &mut Lab, handle: &str) -> f64 {
+    let (status, info) = lab.ask(&format!("ioctl {handle} 0x80526000 120 0800000003000000"));
+    assert_eq!((status, info.len()), (0, 240), "{info}");
+    let bytes = u64::from_str_radix(&info[224..], 16).unwrap().swap_bytes();
+    bytes as f64
+}
+
+/// The counter begins anew when the machine wakes from S3; what the driver says of its frequency is the same before, at once, and later.
+#[test]
+fn a_suspension_leaves_the_drivers_clock_sound() {
+    for cpus in ["1", "2"] {
+        let mut lab = Lab::ready(with_driver().args(["--cpus", cpus, "--seed", "7"]));
+        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        std::thread::sleep(Duration::from_secs(1));
+        let before = cycle_frequency(&mut lab, &handle);
+        for _ in 0..2 {
+            assert_eq!(lab.ask("suspend").0, 0);
+            for pause in [0, 300, 2_000] {
+                std::thread::sleep(Duration::from_millis(pause));
+                let after = cycle_frequency(&mut lab, &handle);
+                assert!(
+                    (after / before - 1.0).abs() < 0.1,
+                    "{cpus} processors, {pause} ms later: {after} Hz, {before} Hz before"
+                );
+            }
+        }
+        assert_eq!(lab.ask("quit").0, 0);
+        assert_eq!(lab.end().code, Some(0));
+    }
+}
