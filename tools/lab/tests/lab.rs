@@ -390,6 +390,7 @@ fn the_reads_of_cr8_are_found_and_watched() {
 }
 
 /// The frequency of the time-stamp counter that the driver tells, in hertz: the last eight bytes of `Info`.
+#[expect(clippy::cast_precision_loss, reason = "below 2^52 hertz")]
 fn cycle_frequency(lab: &mut Lab, handle: &str) -> f64 {
     let (status, info) = lab.ask(&format!("ioctl {handle} 0x80526000 120 0800000003000000"));
     assert_eq!((status, info.len()), (0, 240), "{info}");

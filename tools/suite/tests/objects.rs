@@ -475,17 +475,17 @@ fn close_against_release(mode: &str, points: usize) {
             machine.state_once_waiting(handle, *object);
         }
         let mut close = None;
-        let mut releases = Vec::new();
+        let mut tickets = Vec::new();
         for (index, (object, _)) in waits.iter().enumerate() {
             if index == round % (waits.len() + 1) {
                 close = Some(machine.send_close(handle));
             }
             let release = ObjectRelease::new(*object, 1);
-            releases.push(machine.send::<ObjectCounted>(handle, ioctl::OBJECT_RELEASE, &release));
+            tickets.push(machine.send::<ObjectCounted>(handle, ioctl::OBJECT_RELEASE, &release));
         }
         let close = close.unwrap_or_else(|| machine.send_close(handle));
-        for ((release, (_, wait)), kind) in releases.into_iter().zip(waits).zip(ObjectKind::ALL) {
-            let released = machine.answer::<ObjectCounted>(release);
+        for ((ticket, (_, wait)), kind) in tickets.into_iter().zip(waits).zip(ObjectKind::ALL) {
+            let released = machine.answer::<ObjectCounted>(ticket);
             let waited = machine.answer::<ObjectWaited>(wait);
             let what = format!("{mode}, round {round}, {kind:?}: {released:?}, {waited:?}");
             match released {
@@ -536,16 +536,20 @@ fn pointers_are_shown_to_debuggers_only() {
             machine.answer::<ObjectWaited>(wait).unwrap();
             // What NT's wait has left behind is a pointer still, and into a stack that may be another's now.
             let state = machine.state(handle, object);
-            let stale = NATIVE.contains(&kind);
+            let native = NATIVE.contains(&kind);
             let shown = state
                 .words
                 .iter()
                 .any(|&word| word >> 47 == 0x1_ffff && word != ObjectState::MASK);
             let masked = state.flags & ObjectState::MASKED != 0;
-            assert_eq!(state.flags & ObjectState::STALE != 0, stale, "{kind:?}, {access}");
+            assert_eq!(
+                state.flags & ObjectState::STALE != 0,
+                native,
+                "{kind:?}, {access}"
+            );
             assert_eq!(
                 (shown, masked),
-                (stale && access == "rw debugger", stale && access == "rw admin"),
+                (native && access == "rw debugger", native && access == "rw admin"),
                 "{kind:?}, {access}: {:x?}",
                 &state.words[..2]
             );

@@ -118,7 +118,7 @@ fn a_start_races_with_a_surprise() {
         let seed = boot.to_string();
         let mut machine = Machine::boot(&["--cpus", "2", "--mode", "chaos", "--seed", &seed]);
         let handles = [machine.open(), machine.open(), machine.open()];
-        let send = |machine: &mut Machine, number| {
+        let start_all = |machine: &mut Machine, number| {
             handles.map(|handle| {
                 let start = StressStart {
                     seed: number,
@@ -131,11 +131,11 @@ fn a_start_races_with_a_surprise() {
             })
         };
         let before = (0..boot % 4)
-            .map(|number| send(&mut machine, number.into()))
+            .map(|number| start_all(&mut machine, number.into()))
             .collect::<Vec<_>>();
         let surprise = machine.send_command("surprise-remove");
         let behind = (0..6)
-            .map(|number| send(&mut machine, number))
+            .map(|number| start_all(&mut machine, number))
             .collect::<Vec<_>>();
         assert_eq!(machine.answer_raw(surprise), Ok(Vec::new()));
         for (handle, ticket) in before.into_iter().chain(behind).flatten() {

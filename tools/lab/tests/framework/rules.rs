@@ -17,13 +17,13 @@ fn both() -> &'static [PathBuf; 2] {
     })
 }
 
-fn started(driver: &Path, mode: &str, more: &[&str]) -> (Lab, String) {
+fn started(driver: &Path, mode: &str, options: &[&str]) -> (Lab, String) {
     let mut command = serve();
     command
         .arg("--driver")
         .arg(driver)
         .args(["--mode", mode, "--seed", "13", "--patience", "3"])
-        .args(more);
+        .args(options);
     let mut lab = Lab::ready(&mut command);
     let handle = lab.open(&format!("open {INTERFACE} rw"));
     (lab, handle)
