@@ -2,7 +2,7 @@
 
 use crate::layout::{FileConfig, IO_BUFFERED, ObjectAttributes, PnpCallbacks};
 use crate::object::{self, Allowed, Object};
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::violation::{self, check_size, require, routine, violation};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -5,12 +5,19 @@
 //! |---|---|
 //! | [`loader`] | `WdfVersionBind`: the driver gets its function table |
 //! | [`table`] | the 458 slots: a function with its IRQLs, or a trap with its name |
+//! | [`slot`], [`globals`] | what a function is; what every call carries |
 //! | [`layout`] | the structures that drivers fill in |
 //! | [`object`] | objects, handles, contexts, the tree in which they live and die |
 //! | [`violation`] | `WDF_VIOLATION`: what a driver did against the rules |
 //! | [`driver`], [`init`], [`device`], [`file`] | the objects of those names |
-//! | [`dispatch`], [`pnp`] | from an IRP to the framework's part of it |
+//! | [`dispatch`], [`create_close`], [`pnp`], [`arrival`] | from an IRP to the framework's part of it |
 //! | [`queue`], [`request`] | I/O queues, and what goes through them |
+//!
+//! An object's mechanism and the functions that drivers call are apart, as in KMDF's own `fxdevice.cpp` and `fxdeviceapi.cpp`: the latter are in
+//! `functions`, and [`table`] has them all. What imports what is in `ARCHITECTURE.md`.
+//!
+//! | module | what it is |
+//! |---|---|
 //! | [`lock`], [`timed`], [`registry`], [`memory`] | locks; timers, DPCs, work items; keys; memory and strings |
 //!
 //! # How it checks
@@ -25,11 +32,14 @@
 
 extern crate alloc;
 
+pub mod arrival;
 pub mod call;
+pub mod create_close;
 pub mod device;
 pub mod dispatch;
 pub mod driver;
 pub mod file;
+pub mod globals;
 pub mod init;
 pub mod layout;
 pub mod loader;
@@ -40,6 +50,7 @@ pub mod pnp;
 pub mod queue;
 pub mod registry;
 pub mod request;
+pub mod slot;
 pub mod table;
 pub mod timed;
 pub mod violation;

@@ -1,11 +1,12 @@
 //! `WDFLDR.SYS`: binds a driver to the framework.
 
+use crate::globals::globals;
 use crate::layout::{BIND_INFO_1, BIND_INFO_2, BindInfo, DriverGlobals, STRUCTURE_SIZES, STRUCTURES};
-use crate::table::LENGTH;
+use crate::slot::LENGTH;
 use crate::violation::{self, require, violation};
 use crate::{driver, object, table};
 use rundown_lab_kernel::export::{Export, WDFLDR};
-use rundown_lab_kernel::io::object::{DriverObject, Field};
+use rundown_lab_kernel::io::object::DriverObject;
 use rundown_lab_kernel::log;
 use rundown_lab_kernel::mm::paging;
 use rundown_lab_kernel::rtl::UnicodeString;
@@ -34,19 +35,6 @@ const TABLE_LENGTHS: [u32; 13] = [
 /// A client with this many functions or fewer, which is one up to KMDF 1.13, has room for the whole table; a later one has room
 /// for its address (fxlibrarycommon.cpp:502).
 const LONGEST_COPY: u32 = 438;
-
-static GLOBALS: DriverGlobals = DriverGlobals {
-    driver: Field::new(0),
-    flags: Field::new(0),
-    tag: Field::new(u32::from_le_bytes(*b"FxDr")),
-    name: Field::new([0; 32]),
-    displace_driver_unload: Field::new(0),
-};
-
-/// The driver's globals, which every call carries; there is one driver.
-pub fn globals() -> &'static DriverGlobals {
-    &GLOBALS
-}
 
 unsafe extern "win64" fn version_bind(
     _driver: *const DriverObject,
@@ -104,7 +92,7 @@ unsafe extern "win64" fn version_bind(
         // SAFETY: the stub's contract otherwise: room for the table's address.
         unsafe { info.function_table.write(functions.as_ptr()) };
     }
-    driver::bound(service);
+    driver::functions::bound(service);
     // SAFETY: the stub's contract: room for a pointer.
     unsafe { result.write(globals()) };
     status::SUCCESS
@@ -150,7 +138,7 @@ fn tell_newer_client(info: &mut BindInfo) {
 }
 
 unsafe extern "win64" fn version_unbind(_registry_path: u64, _info: u64, _globals: u64) {
-    driver::unbound();
+    driver::functions::unbound();
     object::check_none_left();
 }
 

@@ -2,8 +2,8 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Allowed, Body, Kind};
-use crate::table::Slot;
+use crate::object::{self, Allowed, Body, Kind, Object};
+use crate::slot::Slot;
 use crate::violation::{self, violation};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rundown_lab_kernel::bug::{bugcheck, code};
@@ -162,7 +162,7 @@ unsafe extern "win64" fn create_wait_lock(
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
     let lock = unsafe { object::attributes(attributes, Allowed::PLAIN) }.and_then(|attributes| {
-        let body = Body::WaitLock(WaitLock::new());
+        let body = WaitLock::new();
         object::create(
             Kind::WaitLock,
             attributes.as_ref(),
@@ -217,7 +217,7 @@ unsafe extern "win64" fn create_spin_lock(
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
     let lock = unsafe { object::attributes(attributes, Allowed::PLAIN) }.and_then(|attributes| {
-        let body = Body::SpinLock(SpinLock::new());
+        let body = SpinLock::new();
         object::create(
             Kind::SpinLock,
             attributes.as_ref(),
@@ -246,3 +246,19 @@ pub static FUNCTIONS: &[Slot] = &[
     Slot::new(316, "WdfSpinLockAcquire", 2, acquire_spin_lock as *const ()),
     Slot::new(317, "WdfSpinLockRelease", 2, release_spin_lock as *const ()).at_least(2),
 ];
+
+impl Body for SpinLock {}
+
+impl Body for WaitLock {}
+
+impl Object {
+    /// Its body as a spin lock.
+    pub fn spin_lock(&self) -> &SpinLock {
+        self.body()
+    }
+
+    /// Its body as a wait lock.
+    pub fn wait_lock(&self) -> &WaitLock {
+        self.body()
+    }
+}

@@ -2,8 +2,8 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Allowed, Body, Kind};
-use crate::table::Slot;
+use crate::object::{self, Allowed, Body, Kind, Object};
+use crate::slot::Slot;
 use crate::violation::require;
 use alloc::vec::Vec;
 use rundown_lab_kernel::ke::thread;
@@ -15,13 +15,6 @@ use rundown_lab_kernel::status;
 pub struct Memory {
     buffer: u64,
     size: u64,
-}
-
-impl Memory {
-    /// Frees the buffer; the object is destroyed.
-    pub fn free(&self) {
-        object::free(self.buffer, "buffer of a WDFMEMORY");
-    }
 }
 
 /// A string object's text, zero-terminated.
@@ -50,10 +43,10 @@ unsafe extern "win64" fn create_memory(
     let Some(memory) = pool::allocate(size, tag, false, Placement::Block, thread::current().caller()) else {
         return status::INSUFFICIENT_RESOURCES;
     };
-    let body = Body::Memory(Memory {
+    let body = Memory {
         buffer: memory as u64,
         size,
-    });
+    };
     let created = object::create(Kind::Memory, attributes.as_ref(), driver::object().as_ref(), body)
         .inspect_err(|_| object::free(memory as u64, "buffer of a WDFMEMORY"));
     // SAFETY: the declaration: room for a pointer, or null.
@@ -92,7 +85,7 @@ unsafe extern "win64" fn create_string(
             Kind::String,
             attributes.as_ref(),
             driver::object().as_ref(),
-            Body::String(Text { units }),
+            Text { units },
         )
     });
     // SAFETY: the declaration: room for a handle.
@@ -125,3 +118,23 @@ pub static FUNCTIONS: &[Slot] = &[
         get_unicode_string as *const (),
     ),
 ];
+
+impl Body for Memory {
+    fn destroy(&self) {
+        object::free(self.buffer, "buffer of a WDFMEMORY");
+    }
+}
+
+impl Body for Text {}
+
+impl Object {
+    /// Its body as a memory object.
+    pub fn memory(&self) -> &Memory {
+        self.body()
+    }
+
+    /// Its body as a string.
+    pub fn text(&self) -> &Text {
+        self.body()
+    }
+}

@@ -1,10 +1,10 @@
 //! Plug and Play of a function driver's device: its callbacks, in the order that Microsoft documents for power-up and removal.
 
 use crate::call::{invoke, invoke_for_status};
-use crate::object::{self, Body, Kind, Object};
+use crate::object::{self, Kind, Object, Plain};
 use crate::queue;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use rundown_lab_kernel::io::object::{Irp, pnp_minor};
 use rundown_lab_kernel::io::{device as wdm, irp};
 use rundown_lab_kernel::log;
@@ -12,33 +12,6 @@ use rundown_lab_kernel::status;
 
 /// `WdfPowerDeviceD3Final`: the state before the first start and after the last stop.
 const D3_FINAL: u64 = 5;
-
-/// Where a device is between started and removed.
-#[derive(Default)]
-pub struct State {
-    /// `IRP_MN_START_DEVICE` has come.
-    begun: AtomicBool,
-    /// `EvtDevicePrepareHardware` has succeeded, and `EvtDeviceReleaseHardware` is owed.
-    prepared: AtomicBool,
-    /// In D0.
-    started: AtomicBool,
-    /// `EvtDeviceSelfManagedIoInit` was called.
-    self_managed: AtomicBool,
-    /// Interfaces, power-managed queues and self-managed I/O have been told that the device goes.
-    cleaned: AtomicBool,
-}
-
-impl State {
-    /// Whether a start was ever begun.
-    pub fn was_started(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
-    }
-
-    /// Whether the device is started and in D0.
-    pub fn is_started(&self) -> bool {
-        self.started.load(Ordering::Acquire)
-    }
-}
 
 /// `IRP_MJ_PNP`.
 pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
@@ -99,7 +72,7 @@ fn start(device: &Arc<Object>) -> i32 {
     body.state.begun.store(true, Ordering::Release);
     let callbacks = &body.init.pnp;
     let handle = device.handle();
-    let resources = || object::create(Kind::ResourceList, None, Some(device), Body::None);
+    let resources = || object::create(Kind::ResourceList, None, Some(device), Plain);
     let (raw, translated) = match resources().and_then(|raw| Ok((raw, resources()?))) {
         Ok(lists) => lists,
         Err(status) => return status,
@@ -169,7 +142,7 @@ fn stop(device: &Arc<Object>) {
         }
     }
     if body.state.prepared.swap(false, Ordering::Relaxed) {
-        let resources = object::create(Kind::ResourceList, None, Some(device), Body::None);
+        let resources = object::create(Kind::ResourceList, None, Some(device), Plain);
         let translated = resources.map_or(0, |list| list.handle());
         invoke_for_status(
             "EvtDeviceReleaseHardware",

@@ -2,8 +2,8 @@
 
 use crate::driver;
 use crate::layout::ObjectAttributes;
-use crate::object::{self, Allowed, Body, Kind};
-use crate::table::Slot;
+use crate::object::{self, Allowed, Body, Kind, Object};
+use crate::slot::Slot;
 use crate::violation::require;
 use alloc::string::String;
 use rundown_lab_kernel::io::registry::{self, Data};
@@ -45,7 +45,7 @@ fn open(
         Kind::Key,
         attributes.as_ref(),
         driver::object().as_ref(),
-        Body::Key(Key { path, access }),
+        Key { path, access },
     )
 }
 
@@ -215,3 +215,12 @@ pub static FUNCTIONS: &[Slot] = &[
     ),
     Slot::new(240, "WdfRegistryQueryULong", 0, query_ulong as *const ()),
 ];
+
+impl Body for Key {}
+
+impl Object {
+    /// Its body as a key.
+    pub fn key(&self) -> &Key {
+        self.body()
+    }
+}

@@ -6,7 +6,7 @@ use crate::layout::{
     SCOPE_NONE, SCOPE_QUEUE, TimerConfig,
 };
 use crate::object::{self, Allowed, Body, Kind, Object};
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::violation::{self, require, routine, violation};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -126,7 +126,7 @@ fn wait_until_idle(running: &AtomicUsize) {
 
 impl Timer {
     /// Stops it for good; its callback does not run any more afterwards.
-    pub fn dispose(&self) {
+    fn end(&self) {
         timer::cancel(ktimer(&self.ktimer));
         kdpc(&self.kdpc).remove();
         interrupt::flush();
@@ -186,14 +186,14 @@ unsafe extern "win64" fn timer_create(
             })
         })
         .and_then(|attributes| {
-            let body = Body::Timer(Timer {
+            let body = Timer {
                 callback: require(config.evt_timer as *const u8, "EvtTimerFunc") as u64,
                 period: config.period,
                 serialized,
                 ktimer: memory(),
                 kdpc: memory(),
                 running: AtomicUsize::new(0),
-            });
+            };
             let object = object::create(Kind::Timer, Some(&attributes), None, body)?;
             let body = object.timer();
             ktimer(&body.ktimer)
@@ -261,7 +261,7 @@ unsafe extern "win64" fn parent_of(_globals: u64, handle: u64) -> u64 {
 
 impl Dpc {
     /// Takes it off its queue; its callback does not run any more afterwards.
-    pub fn dispose(&self) {
+    fn end(&self) {
         kdpc(&self.kdpc).remove();
         interrupt::flush();
     }
@@ -299,11 +299,11 @@ unsafe extern "win64" fn dpc_create(
     let attributes = unsafe { object::attributes(attributes, Allowed::WITH_PARENT) };
     let created = config.and_then(|config| {
         let attributes = check_parent(attributes?, config.automatic_serialization != 0, false)?;
-        let body = Body::Dpc(Dpc {
+        let body = Dpc {
             callback: config.callback,
             serialized: config.automatic_serialization != 0,
             kdpc: memory(),
-        });
+        };
         let object = object::create(Kind::Dpc, Some(&attributes), None, body)?;
         kdpc(&object.dpc().kdpc).initialize(dpc_routine as *const () as u64, object.handle());
         Ok(object)
@@ -329,7 +329,7 @@ unsafe extern "win64" fn dpc_cancel(_globals: u64, handle: u64, wait: u8) -> u8 
 
 impl WorkItem {
     /// Waits until its callback is not running.
-    pub fn dispose(&self) {
+    fn end(&self) {
         wait_until_idle(&self.running);
     }
 }
@@ -346,12 +346,12 @@ unsafe extern "win64" fn work_item_create(
     let attributes = unsafe { object::attributes(attributes, Allowed::WITH_PARENT) };
     let created = config.and_then(|config| {
         let attributes = check_parent(attributes?, config.automatic_serialization != 0, true)?;
-        let body = Body::WorkItem(WorkItem {
+        let body = WorkItem {
             callback: config.callback,
             serialized: config.automatic_serialization != 0,
             queued: AtomicBool::new(false),
             running: AtomicUsize::new(0),
-        });
+        };
         object::create(Kind::WorkItem, Some(&attributes), None, body)
     });
     // SAFETY: the declaration: room for a handle.
@@ -394,3 +394,38 @@ pub static FUNCTIONS: &[Slot] = &[
     Slot::new(381, "WdfWorkItemGetParentObject", 2, parent_of as *const ()),
     Slot::new(382, "WdfWorkItemFlush", 0, work_item_flush as *const ()),
 ];
+
+impl Body for Timer {
+    fn dispose(&self, _object: &Arc<Object>) {
+        self.end();
+    }
+}
+
+impl Body for Dpc {
+    fn dispose(&self, _object: &Arc<Object>) {
+        self.end();
+    }
+}
+
+impl Body for WorkItem {
+    fn dispose(&self, _object: &Arc<Object>) {
+        self.end();
+    }
+}
+
+impl Object {
+    /// Its body as a timer.
+    pub fn timer(&self) -> &Timer {
+        self.body()
+    }
+
+    /// Its body as a DPC.
+    pub fn dpc(&self) -> &Dpc {
+        self.body()
+    }
+
+    /// Its body as a work item.
+    pub fn work_item(&self) -> &WorkItem {
+        self.body()
+    }
+}

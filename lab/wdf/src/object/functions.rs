@@ -1,10 +1,14 @@
 //! `wdfobject.h`.
 
 use super::attributes::unique;
-use super::{Allowed, Body, CONTEXTS, Kind, answer, any, attributes, create};
+use super::attributes::{Allowed, attributes};
+use super::core::Plain;
+use super::handle::any;
+use super::kind::Kind;
+use super::tree::{CONTEXTS, answer, create};
 use crate::driver;
 use crate::layout::{ContextType, ObjectAttributes};
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::violation::{self, violation};
 use rundown_lab_kernel::status;
 
@@ -70,14 +74,8 @@ unsafe extern "win64" fn object_create(
     result: *mut u64,
 ) -> i32 {
     // SAFETY: the declaration: attributes or none.
-    let object = unsafe { attributes(given, Allowed::PLAIN.and_level()) }.and_then(|given| {
-        create(
-            Kind::General,
-            given.as_ref(),
-            driver::object().as_ref(),
-            Body::None,
-        )
-    });
+    let object = unsafe { attributes(given, Allowed::PLAIN.and_level()) }
+        .and_then(|given| create(Kind::General, given.as_ref(), driver::object().as_ref(), Plain));
     // SAFETY: the declaration: room for a handle.
     unsafe { answer(object, result) }
 }

@@ -6,7 +6,7 @@
 //! their lock. A thread that merely changed something runs no second loop while there is one, which sees the change: so a callback that
 //! does not return keeps back what the queue has to tell next.
 
-use super::{Notice, Queue, State, is_empty_transfer, take};
+use super::state::{Notice, Queue, State, is_empty_transfer, take};
 use crate::call::{Callback, invoke};
 use crate::object::Object;
 use crate::request;

@@ -1,16 +1,14 @@
 //! `wdfio.h`, and the one function of `wdfrequest.h` that moves a request between queues.
 
-use super::{
-    MANUAL, Notice, PARALLEL, Queue, SEQUENTIAL, State, dispatch_events, gone, insert, is_empty_transfer,
-    take, wait_for_presented, wait_until_empty,
-};
+use super::events::dispatch_events;
+use super::state::{MANUAL, Notice, PARALLEL, Queue, SEQUENTIAL, State, is_empty_transfer, take};
+use super::{insert, wait_for_presented, wait_until_empty};
 use crate::layout::{ObjectAttributes, QueueConfig, SCOPE_DEVICE, TRI_STATE_FALSE};
 use crate::lock::Serial;
-use crate::object::{self, Allowed, Body, Kind, Object};
+use crate::object::{self, Allowed, Holder, Kind, Object};
 use crate::request::{self, Owner};
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::violation::{self, require, routine, violation};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -81,7 +79,6 @@ fn try_create(
             powered,
         }),
     };
-    let body = Body::Queue(Box::new(body));
     let queue = object::create(Kind::Queue, attributes, Some(device), body)?;
     // A queue under the device's lock has its callbacks at the device's level.
     let refused = if queue.scope() == SCOPE_DEVICE && queue.is_passive() != device.is_passive() {
@@ -300,7 +297,7 @@ unsafe extern "win64" fn forward(_globals: u64, handle: u64, destination: u64) -
     }
     match insert(&destination, &request) {
         Ok(()) => {
-            gone(&origin, &request);
+            origin.queue().gone(&origin, &request);
             status::SUCCESS
         }
         Err(status) => status,

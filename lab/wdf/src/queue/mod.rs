@@ -8,139 +8,36 @@
 //! A queue's lock before a request's; callbacks and completions with neither.
 
 mod events;
-mod functions;
+pub mod functions;
+mod state;
 
-pub use functions::FUNCTIONS;
+pub use state::Queue;
 
-use crate::call::{Callback, invoke};
-use crate::dispatch;
-use crate::layout::{QueueConfig, SCOPE_DEVICE, SCOPE_QUEUE};
-use crate::lock::Serial;
-use crate::object::Object;
+use crate::arrival;
+use crate::call::invoke;
+use crate::object::{Body, Holder, Object};
 use crate::request;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use events::{dispatch_events, dispatch_unless_inside};
 use rundown_lab_kernel::bug::{bugcheck, code};
 use rundown_lab_kernel::config;
 use rundown_lab_kernel::io::irp;
-use rundown_lab_kernel::io::object::{Irp, major};
+use rundown_lab_kernel::io::object::Irp;
 use rundown_lab_kernel::ke::wait;
-use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::status;
+use state::State;
 
-/// `WDF_IO_QUEUE_DISPATCH_TYPE`.
-const SEQUENTIAL: u32 = 1;
-const PARALLEL: u32 = 2;
-const MANUAL: u32 = 3;
 /// `WdfRequestStopActionSuspend`, `WdfRequestStopRequestCancelable`.
 const STOP_ACTION_SUSPEND: u64 = 1;
 const STOP_REQUEST_CANCELABLE: u64 = 0x1000_0000;
 
-/// A queue of a device.
-pub struct Queue {
-    device: Arc<Object>,
-    config: QueueConfig,
-    power_managed: bool,
-    /// The lock of `WdfSynchronizationScopeQueue`.
-    serial: Serial,
-    state: IrqLock<State>,
-}
-
-/// An `EvtIoQueueState` that is owed, and its context.
-type Notice = (Callback, u64);
-
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "WDF_IO_QUEUE_STATE and what goes with it: each is set and asked for by itself"
-)]
-struct State {
-    waiting: VecDeque<Arc<Object>>,
-    presented: Vec<Arc<Object>>,
-    /// Presented requests whose `EvtRequestCancel` is owed.
-    cancelled: VecDeque<Arc<Object>>,
-    /// Presented requests whose `EvtIoCanceledOnQueue` is owed.
-    cancelled_on_queue: VecDeque<Arc<Object>>,
-    /// Owed once the driver has no request of the queue.
-    stopped: Option<Notice>,
-    /// Owed once there is no request at all.
-    purged: Option<Notice>,
-    /// How many threads are in the event loop.
-    inside: usize,
-    /// A worker is on its way to the event loop.
-    deferred: bool,
-    /// What the driver has and marks cancelable is cancelled at once: the queue was purged, and was not started since.
-    cancelling: bool,
-    /// New requests are taken in.
-    accepting: bool,
-    /// They never will be again: the device is removed.
-    shut_down: bool,
-    /// Waiting requests are presented.
-    dispatching: bool,
-    /// The device is in D0, or the queue does not care.
-    powered: bool,
-}
-
-impl Queue {
-    /// The device that it belongs to.
-    pub fn device(&self) -> &Arc<Object> {
-        &self.device
-    }
-
-    /// The lock of `WdfSynchronizationScopeQueue`.
-    pub fn serial(&self) -> &Serial {
-        &self.serial
-    }
-
-    /// Whether it presents requests only in D0.
-    pub fn is_power_managed(&self) -> bool {
-        self.power_managed
-    }
-
-    /// The lock that its callbacks are called under.
-    fn callback_lock(&self, scope: u32) -> Option<&Serial> {
-        match scope {
-            SCOPE_DEVICE => Some(&self.device.device().serial),
-            SCOPE_QUEUE => Some(&self.serial),
-            _ => None,
-        }
-    }
-
-    fn limit(&self) -> usize {
-        match self.config.dispatch_type {
-            SEQUENTIAL => 1,
-            PARALLEL => self.config.presented_requests as usize,
-            _ => 0,
-        }
-    }
-
-    /// The callback for a request, and its name.
-    fn callback(&self, function: u8) -> (&'static str, Callback) {
-        let (name, callback) = match function {
-            major::READ => ("EvtIoRead", self.config.evt_io_read),
-            major::WRITE => ("EvtIoWrite", self.config.evt_io_write),
-            major::DEVICE_CONTROL => ("EvtIoDeviceControl", self.config.evt_io_device_control),
-            major::INTERNAL_DEVICE_CONTROL => (
-                "EvtIoInternalDeviceControl",
-                self.config.evt_io_internal_device_control,
-            ),
-            _ => ("EvtIoDefault", 0),
-        };
-        if callback == 0 {
-            ("EvtIoDefault", self.config.evt_io_default)
-        } else {
-            (name, callback)
-        }
-    }
-}
-
 /// An IRP arrives that goes through a queue.
 pub fn arrive(device: &Arc<Object>, irp: &'static Irp) -> i32 {
-    let _region = dispatch::critical_region();
+    let _region = arrival::critical_region();
     let request = match request::create(device, irp) {
         Ok(request) => request,
-        Err(status) => return dispatch::complete(irp, status),
+        Err(status) => return arrival::complete(irp, status),
     };
     irp::mark_pending(irp);
     let in_caller_context = device.device().init.in_caller_context;
@@ -194,58 +91,6 @@ fn insert(queue: &Arc<Object>, request: &Arc<Object>) -> Result<(), i32> {
     }
     dispatch_events(queue);
     Ok(())
-}
-
-/// Takes the first waiting request that fits and is not being cancelled, and counts it as presented.
-fn take(state: &mut State, queue: &Arc<Object>, fits: impl Fn(&Object) -> bool) -> Option<Arc<Object>> {
-    let index = state
-        .waiting
-        .iter()
-        .position(|request| fits(request) && request::leave_queue(request))?;
-    let request = state.waiting.remove(index)?;
-    request::give_to_driver(&request, Some(queue));
-    state.presented.push(request.clone());
-    Some(request)
-}
-
-/// Whether the framework completes a request by itself in place of presenting it: a read or write of nothing, unless the driver wants
-/// those (fxioqueue.cpp:3195).
-fn is_empty_transfer(queue: &Arc<Object>, request: &Object) -> bool {
-    let details = request.request();
-    let wanted = queue.queue().config.allow_zero_length != 0;
-    !wanted && details.is_transfer() && details.output_length() == 0
-}
-
-/// A presented request is completed, or has gone to another queue.
-pub fn gone(queue: &Arc<Object>, request: &Arc<Object>) {
-    queue
-        .queue()
-        .state
-        .lock()
-        .presented
-        .retain(|presented| presented.handle() != request.handle());
-    dispatch_unless_inside(queue);
-}
-
-/// The IRP of a waiting request was cancelled.
-pub fn canceled(queue: &Arc<Object>, request: &Arc<Object>) {
-    let found = {
-        let mut state = queue.queue().state.lock();
-        let index = state
-            .waiting
-            .iter()
-            .position(|waiting| waiting.handle() == request.handle());
-        index.map(|index| state.waiting.remove(index)).is_some()
-    };
-    if found {
-        cancel_unqueued(queue, request);
-    }
-}
-
-/// A request that the driver has and marked is cancelled: its callback is owed.
-pub fn canceled_at_driver(queue: &Arc<Object>, request: Arc<Object>) {
-    queue.queue().state.lock().cancelled.push_back(request);
-    dispatch_unless_inside(queue);
 }
 
 /// Ends a request that was taken out of the queue because it is cancelled. A driver that has seen it before is told, if it wants to be
@@ -314,12 +159,6 @@ fn purge(queue: &Arc<Object>) {
 /// Whether a queue is its device's default one, which cannot be deleted.
 pub fn is_default(queue: &Object) -> bool {
     queue.queue().device.device().is_default(queue)
-}
-
-/// The queue is deleted: it ends as at the removal of its device.
-pub fn dispose(queue: &Arc<Object>) {
-    shut_down(queue);
-    queue.queue().device.device().forget_queue(queue);
 }
 
 /// The device is in D0.
@@ -412,4 +251,51 @@ fn give_up(left: Option<Arc<Object>>, waited: u64) -> ! {
             "the queue is stopped or purged, and the driver still has the request with control code {code:#010x} {waited} ms later"
         ),
     );
+}
+
+impl Body for Queue {
+    fn dispose(&self, object: &Arc<Object>) {
+        shut_down(object);
+        self.device.device().forget_queue(object);
+    }
+
+    fn holder(&self) -> Option<&dyn Holder> {
+        Some(self)
+    }
+}
+
+impl Object {
+    /// Its body as a queue.
+    pub fn queue(&self) -> &Queue {
+        self.body()
+    }
+}
+
+impl Holder for Queue {
+    fn gone(&self, queue: &Arc<Object>, request: &Arc<Object>) {
+        self.state
+            .lock()
+            .presented
+            .retain(|presented| presented.handle() != request.handle());
+        dispatch_unless_inside(queue);
+    }
+
+    fn canceled(&self, queue: &Arc<Object>, request: &Arc<Object>) {
+        let found = {
+            let mut state = self.state.lock();
+            let index = state
+                .waiting
+                .iter()
+                .position(|waiting| waiting.handle() == request.handle());
+            index.map(|index| state.waiting.remove(index)).is_some()
+        };
+        if found {
+            cancel_unqueued(queue, request);
+        }
+    }
+
+    fn canceled_at_driver(&self, queue: &Arc<Object>, request: Arc<Object>) {
+        self.state.lock().cancelled.push_back(request);
+        dispatch_unless_inside(queue);
+    }
 }

@@ -3,9 +3,9 @@
 use super::{Cancel, Owner, Request, address, cancel_routine, complete, queue_of, require_owner};
 use crate::layout::RequestParameters;
 use crate::layout::{IO_DIRECT, IO_NEITHER};
-use crate::object::{self, Kind, Object};
+use crate::object::{self, Holder, Kind, Object};
 use crate::queue;
-use crate::table::Slot;
+use crate::slot::Slot;
 use crate::violation::{self, check_size, require, routine, violation};
 use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
@@ -110,7 +110,7 @@ unsafe extern "win64" fn mark(_globals: u64, handle: u64, callback: u64) {
     if !mark_cancelable(&request, callback) {
         request.request().state.lock().cancel = Cancel::Due(callback);
         if let Some(queue) = queue_of(&request) {
-            queue::canceled_at_driver(&queue, request);
+            queue.queue().canceled_at_driver(&queue, request);
         }
     }
 }

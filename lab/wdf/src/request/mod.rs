@@ -8,14 +8,12 @@
 //! While a queue has it, its IRP's cancel routine is the framework's. While the driver has it, that is so only between
 //! `WdfRequestMarkCancelable` and `WdfRequestUnmarkCancelable`.
 
-mod functions;
-
-pub use functions::FUNCTIONS;
+pub mod functions;
 
 use crate::call::Callback;
-use crate::object::{self, Body, Kind, Object};
+use crate::file;
+use crate::object::{self, Body, Holder, Kind, Object};
 use crate::violation::{self, routine, violation};
-use crate::{file, queue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -175,7 +173,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> Result<Arc<Object>, i3
         }),
     };
     let attributes = device.device().init.request_attributes;
-    let request = object::create(Kind::Request, attributes.as_ref(), None, Body::Request(body))?;
+    let request = object::create(Kind::Request, attributes.as_ref(), None, body)?;
     BY_IRP.lock().insert(address(irp), request.clone());
     Ok(request)
 }
@@ -298,9 +296,16 @@ pub fn complete(request: &Arc<Object>, status: i32, information: Option<u64>) {
     }
     irp::complete(irp);
     if let Some(queue) = queue {
-        queue::gone(&queue, request);
+        tell(&queue, |holder| holder.gone(&queue, request));
     }
     request.release();
+}
+
+/// Tells the queue that a request is in, or was presented from.
+fn tell(queue: &Arc<Object>, what: impl FnOnce(&dyn Holder)) {
+    if let Some(holder) = queue.holder() {
+        what(holder);
+    }
 }
 
 /// What a cancellation finds to do.
@@ -351,8 +356,17 @@ unsafe extern "win64" fn cancel_routine(_device: u64, irp: u64) {
         }
     };
     match action {
-        Action::FromQueue(queue) => queue::canceled(&queue, &request),
-        Action::AtDriver(queue) => queue::canceled_at_driver(&queue, request),
+        Action::FromQueue(queue) => tell(&queue, |holder| holder.canceled(&queue, &request)),
+        Action::AtDriver(queue) => tell(&queue, |holder| holder.canceled_at_driver(&queue, request)),
         Action::Nothing => {}
+    }
+}
+
+impl Body for Request {}
+
+impl Object {
+    /// Its body as a request.
+    pub fn request(&self) -> &Request {
+        self.body()
     }
 }

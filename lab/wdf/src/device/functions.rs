@@ -1,133 +1,23 @@
-//! Framework devices.
+//! `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.
 
+use super::{Device, State};
 use crate::init::Init;
-use crate::layout::{FILE_CLASS_NOT_REQUIRED, FILE_CLASS_OPTIONAL, ObjectAttributes};
+use crate::layout::ObjectAttributes;
 use crate::lock::Serial;
-use crate::object::{self, Allowed, Body, Kind, Object};
-use crate::table::Slot;
+use crate::object::{self, Allowed, Kind, Object};
+use crate::slot::Slot;
 use crate::violation::{require, routine};
-use crate::{driver, pnp, queue, request};
-use alloc::boxed::Box;
+use crate::{driver, queue, request};
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rundown_lab_kernel::io::device as wdm;
 use rundown_lab_kernel::io::interface;
-use rundown_lab_kernel::io::object::{DeviceObject, device_flag};
+use rundown_lab_kernel::io::object::device_flag;
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::rtl::guid::Guid;
 use rundown_lab_kernel::status;
-
-/// A function driver's device.
-pub struct Device {
-    /// Its device object.
-    pub wdm: &'static DeviceObject,
-    /// The physical device object at the bottom of its stack.
-    pub physical: &'static DeviceObject,
-    /// The device that it is attached to.
-    pub below: &'static DeviceObject,
-    /// What the driver said about it.
-    pub init: Init,
-    /// Where it is between started and removed.
-    pub state: pnp::State,
-    /// The lock of `WdfSynchronizationScopeDevice`.
-    pub serial: Serial,
-    /// Its queues, the default one included.
-    pub queues: IrqLock<Vec<Arc<Object>>>,
-    /// Its file objects, by the address of NT's.
-    pub files: IrqLock<BTreeMap<u64, Arc<Object>>>,
-    default_queue: IrqLock<Option<Arc<Object>>>,
-    /// Queues that take one type of request.
-    routes: IrqLock<BTreeMap<u32, Arc<Object>>>,
-    /// Symbolic links of its interfaces.
-    interfaces: IrqLock<Vec<String>>,
-    links: IrqLock<Vec<String>>,
-}
-
-/// The framework device of a device object: its handle is the device extension.
-pub fn of(wdm: u64) -> Arc<Object> {
-    let device = wdm::check(wdm, "the framework");
-    let extension = device.device_extension.get().cast::<u64>();
-    // SAFETY: `create` made the extension, of eight bytes, and wrote the handle there.
-    object::find(unsafe { extension.read() }, Kind::Device)
-}
-
-/// `EvtDriverDeviceAdd` has returned: the device may be opened once it is started.
-pub fn finish_initializing(device: &Arc<Object>) {
-    let wdm = device.device().wdm;
-    wdm.flags.set(wdm.flags.get() & !device_flag::DEVICE_INITIALIZING);
-}
-
-impl Device {
-    /// Whether the driver wants framework file objects.
-    pub fn has_files(&self) -> bool {
-        self.init
-            .files
-            .is_some_and(|files| files.class & !FILE_CLASS_OPTIONAL != FILE_CLASS_NOT_REQUIRED)
-    }
-
-    /// Whether the driver can do without framework file objects where the sender has none.
-    pub fn has_optional_files(&self) -> bool {
-        self.init
-            .files
-            .is_some_and(|files| files.class & FILE_CLASS_OPTIONAL != 0)
-    }
-
-    /// The queue for requests with that major function.
-    pub fn queue_for(&self, function: u8) -> Option<Arc<Object>> {
-        let routed = self.routes.lock().get(&u32::from(function)).cloned();
-        routed.or_else(|| self.default_queue.lock().clone())
-    }
-
-    /// Whether a queue is the default one.
-    pub fn is_default(&self, queue: &Object) -> bool {
-        self.default_queue
-            .lock()
-            .as_ref()
-            .is_some_and(|default| default.handle() == queue.handle())
-    }
-
-    /// A queue is deleted.
-    pub fn forget_queue(&self, queue: &Object) {
-        self.queues.lock().retain(|own| own.handle() != queue.handle());
-        self.routes.lock().retain(|_, own| own.handle() != queue.handle());
-    }
-
-    /// Makes a new queue the default one.
-    ///
-    /// # Errors
-    /// `STATUS_UNSUCCESSFUL` if there is one already.
-    pub fn set_default_queue(&self, queue: &Arc<Object>) -> Result<(), i32> {
-        let mut default = self.default_queue.lock();
-        if default.is_some() {
-            return Err(status::UNSUCCESSFUL);
-        }
-        *default = Some(queue.clone());
-        Ok(())
-    }
-
-    /// Enables or disables its interfaces.
-    pub fn set_interfaces(&self, enabled: bool) {
-        let links = self.interfaces.lock().clone();
-        for link in links {
-            // The link was registered by `create_interface`.
-            let _ = interface::set_state(&link, enabled);
-        }
-    }
-
-    /// Lets go of what refers back to it.
-    pub fn forget(&self) {
-        self.queues.lock().clear();
-        self.routes.lock().clear();
-        *self.default_queue.lock() = None;
-        for link in core::mem::take(&mut *self.links.lock()) {
-            // It was created by `create_symbolic_link`.
-            let _ = interface::delete_link(&link);
-        }
-    }
-}
 
 unsafe extern "win64" fn create(
     _globals: u64,
@@ -182,7 +72,7 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         physical,
         below,
         init,
-        state: pnp::State::default(),
+        state: State::default(),
         serial: Serial::new(),
         queues: IrqLock::new(Vec::new()),
         files: IrqLock::new(BTreeMap::new()),
@@ -191,7 +81,6 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         interfaces: IrqLock::new(Vec::new()),
         links: IrqLock::new(Vec::new()),
     };
-    let body = Body::Device(Box::new(body));
     let device = object::create(Kind::Device, attributes, Some(&driver), body).inspect_err(|_| {
         wdm::detach(below);
         wdm::delete(wdm);
@@ -254,7 +143,7 @@ unsafe extern "win64" fn get_physical_device(_globals: u64, device: u64) -> u64 
 }
 
 unsafe extern "win64" fn get_device_handle(_globals: u64, wdm: u64) -> u64 {
-    of(wdm).handle()
+    super::of(wdm).handle()
 }
 
 unsafe extern "win64" fn get_driver(_globals: u64, device: u64) -> u64 {
@@ -302,7 +191,7 @@ unsafe extern "win64" fn enqueue_request(_globals: u64, device: u64, handle: u64
     queue::route(&device, &request).err().unwrap_or(status::SUCCESS)
 }
 
-/// `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.
+/// The slots.
 pub static FUNCTIONS: &[Slot] = &[
     Slot::new(
         30,

@@ -1,38 +1,20 @@
-//! The framework driver object, from `WdfDriverCreate` to the unload routine.
+//! `wdfdriver.h`; opening the driver's parameters key is with the other keys. And what the loader and NT call: binding, `AddDevice`,
+//! `DriverUnload`.
 
+use super::{CURRENT, Driver, SERVICE, object};
 use crate::call::invoke;
+use crate::globals::globals;
 use crate::init::Init;
 use crate::layout::{DriverConfig, ObjectAttributes};
-use crate::object::{self, Allowed, Body, Kind, Object};
-use crate::table::Slot;
+use crate::object::{self as objects, Allowed, Kind};
+use crate::slot::Slot;
 use crate::violation::require;
-use crate::{device, dispatch, loader, pnp};
-use alloc::string::{String, ToString};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use crate::{device, dispatch, pnp};
+use alloc::string::ToString;
 use rundown_lab_kernel::io::object::DriverObject;
-use rundown_lab_kernel::io::registry;
-use rundown_lab_kernel::ke::thread;
-use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::status;
 
-/// What a driver said about itself.
-pub struct Driver {
-    wdm: &'static DriverObject,
-    config: DriverConfig,
-    registry_path: Vec<u16>,
-}
-
-impl Driver {
-    /// NT's object of it, which stays for ever.
-    pub fn wdm(&self) -> &'static DriverObject {
-        self.wdm
-    }
-}
-
-static CURRENT: IrqLock<Option<Arc<Object>>> = IrqLock::new(None);
-static SERVICE: IrqLock<String> = IrqLock::new(String::new());
 /// `WDF_DRIVER_CONFIG.DriverInitFlags`.
 const NON_PNP_DRIVER: u32 = 1;
 const NO_DISPATCH_OVERRIDE: u32 = 2;
@@ -41,18 +23,13 @@ const COMPANION: u32 = 4;
 const NO_TAG: u32 = u32::from_le_bytes(*b"Ddk ");
 const FRAMEWORK_TAG: u32 = u32::from_le_bytes(*b"FxDr");
 
-/// The driver's object, once it has one: the default parent of everything.
-pub fn object() -> Option<Arc<Object>> {
-    CURRENT.lock().clone()
-}
-
 /// The loader has bound a driver.
 pub fn bound(service: &str) {
     *SERVICE.lock() = service.to_string();
     let mut name = [0; 32];
     let length = service.len().min(name.len() - 1);
     name[..length].copy_from_slice(&service.as_bytes()[..length]);
-    loader::globals().name.set(name);
+    globals().name.set(name);
 }
 
 /// The tag of a driver that names none: the first four letters of its service, "wdf" left out (fxdriver.cpp:293).
@@ -77,11 +54,6 @@ pub fn unbound() {
     if let Some(driver) = driver {
         driver.delete();
     }
-}
-
-/// The registry key `...\Services\<service>\Parameters`.
-pub fn parameters_key() -> String {
-    registry::service_key(&SERVICE.lock()) + "\\Parameters"
 }
 
 unsafe extern "win64" fn create(
@@ -123,21 +95,21 @@ unsafe extern "win64" fn create(
         0 | NO_TAG => tag_of(&SERVICE.lock()),
         tag => tag,
     };
-    object::set_tag(tag);
-    loader::globals().tag.set(tag);
+    objects::set_tag(tag);
+    globals().tag.set(tag);
     let registry_path = path.encode_utf16().chain([0]).collect();
     // SAFETY: the declaration: attributes or none.
-    let driver = unsafe { object::attributes(attributes, Allowed::NO_PARENT.and_level().and_scope()) }
+    let driver = unsafe { objects::attributes(attributes, Allowed::NO_PARENT.and_level().and_scope()) }
         .and_then(|attributes| {
-            object::create(
+            objects::create(
                 Kind::Driver,
                 attributes.as_ref(),
                 None,
-                Body::Driver(Driver {
+                Driver {
                     wdm,
                     config,
                     registry_path,
-                }),
+                },
             )
         });
     if let Ok(driver) = &driver {
@@ -149,11 +121,11 @@ unsafe extern "win64" fn create(
         for routine in &wdm.major_function {
             routine.set(dispatch::dispatch as *const () as u64);
         }
-        loader::globals().driver.set(driver.handle());
-        loader::globals().displace_driver_unload.set(1);
+        globals().driver.set(driver.handle());
+        globals().displace_driver_unload.set(1);
     }
     // SAFETY: the declaration: room for a handle, or null.
-    unsafe { object::answer(driver, result) }
+    unsafe { objects::answer(driver, result) }
 }
 
 /// `AddDevice`: the driver's `EvtDriverDeviceAdd`.
@@ -164,7 +136,7 @@ unsafe extern "win64" fn add_device(_driver: u64, physical: u64) -> i32 {
     let config = driver.driver().config;
     let init = Init::for_function_driver(physical);
     let arguments = [driver.handle(), init, 0, 0, 0];
-    let status = crate::call::invoke("EvtDriverDeviceAdd", config.evt_driver_device_add, arguments)
+    let status = invoke("EvtDriverDeviceAdd", config.evt_driver_device_add, arguments)
         .map_or(status::INVALID_DEVICE_REQUEST, |status| status as i32);
     let created = Init::finish(init);
     match created {
@@ -191,11 +163,14 @@ unsafe extern "win64" fn unload(_driver: u64) {
 }
 
 unsafe extern "win64" fn get_registry_path(_globals: u64, driver: u64) -> u64 {
-    object::find(driver, Kind::Driver).driver().registry_path.as_ptr() as u64
+    objects::find(driver, Kind::Driver)
+        .driver()
+        .registry_path
+        .as_ptr() as u64
 }
 
 unsafe extern "win64" fn get_driver_object(_globals: u64, driver: u64) -> u64 {
-    (&raw const *object::find(driver, Kind::Driver).driver().wdm) as u64
+    (&raw const *objects::find(driver, Kind::Driver).driver().wdm) as u64
 }
 
 unsafe extern "win64" fn get_driver_handle(_globals: u64, wdm: u64) -> u64 {
@@ -203,12 +178,7 @@ unsafe extern "win64" fn get_driver_handle(_globals: u64, wdm: u64) -> u64 {
     driver.map_or(0, |driver| driver.handle())
 }
 
-/// The driver's address that called, for objects that a callback of the framework makes on its behalf.
-pub fn caller() -> u64 {
-    thread::current().caller()
-}
-
-/// `wdfdriver.h`; opening its parameters key is with the other keys.
+/// The slots.
 pub static FUNCTIONS: &[Slot] = &[
     Slot::new(116, "WdfDriverCreate", 0, create as *const ()),
     Slot::new(117, "WdfDriverGetRegistryPath", 0, get_registry_path as *const ()),
