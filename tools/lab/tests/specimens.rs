@@ -502,11 +502,14 @@ fn longest_stay(case: &str, clock: u32, meanwhile: impl FnOnce(&mut Machine)) ->
 #[test]
 fn stays_at_dispatch_level_are_measured() {
     for clock in [50, 250, 1000] {
-        let long = longest_stay("stay-at-dispatch", clock, |_| ());
-        println!(
-            "50 ms at DISPATCH_LEVEL, a clock period of {clock} microseconds: {long} microseconds count"
-        );
-        assert!((500..=50_000).contains(&long), "{long}");
+        // What counts is a lower bound: a host that takes the processor away during the stay hides a part of it.
+        let long = (0..5)
+            .map(|_| longest_stay("stay-at-dispatch", clock, |_| ()))
+            .inspect(|long| {
+                println!("50 ms at DISPATCH_LEVEL, a clock period of {clock} microseconds: {long} microseconds count");
+            })
+            .find(|&long| long >= 500);
+        assert!(long.is_some_and(|long| long <= 50_000), "{long:?}");
         let short = longest_stay("short-stays", clock, |_| ());
         let busy = longest_stay("short-stays", clock, |machine| {
             stutter(machine, "log: passed", Duration::from_millis(2));
