@@ -84,7 +84,7 @@ fn first_line(text: &str) -> &str {
             line.get(..banner.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(banner))
         };
-        BANNERS.iter().any(|banner| begins(&banner))
+        BANNERS.iter().any(begins)
     };
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines()

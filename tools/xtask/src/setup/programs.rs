@@ -26,9 +26,6 @@ const NAMED: [&str; 3] = ["cargo", "rustup", "as"];
 /// What the package `PACKAGES` of the kit's own route has; the kit looks for each before it starts it.
 const KIT: [&str; 2] = ["/usr/bin/cargo", "/usr/bin/rustc"];
 
-/// What is looked for first, and what is not there is said to be not run.
-const LOOKED_FOR: [&str; 0] = [];
-
 /// The programs that Rust sources start by a literal or by a constant, each with the file that does.
 fn started(sources: &BTreeMap<PathBuf, String>) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
@@ -58,10 +55,9 @@ fn started(sources: &BTreeMap<PathBuf, String>) -> BTreeMap<String, PathBuf> {
                 continue;
             }
             let definition = format!("const {name}: &str = \"");
-            let everywhere = [text].into_iter().chain(sources.values());
+            let mut everywhere = [text].into_iter().chain(sources.values());
             let value = everywhere
-                .filter_map(|text| text.split_once(&definition)?.1.split('"').next())
-                .next()
+                .find_map(|text| text.split_once(&definition)?.1.split('"').next())
                 .unwrap_or_else(|| panic!("{} starts {name}, which is defined nowhere", path.display()));
             found.insert(value.to_owned(), path.clone());
         }
@@ -96,7 +92,6 @@ fn every_program_that_is_started_is_there() {
         .map(|(program, _)| *program)
         .chain(NAMED)
         .chain(KIT)
-        .chain(LOOKED_FOR)
         .chain(set_up)
         .collect();
     let started = started(&all);
