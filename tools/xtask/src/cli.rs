@@ -275,25 +275,25 @@ mod tests {
         command().debug_assert();
     }
 
-    /// There is no tree to build in: whoever tries has another error.
+    /// There is no tree to build in, and none can be made there: whoever tries has another error.
     #[test]
     fn bad_input_is_found_first() {
         let listing = env::temp_dir().join(format!("xtask-listing-{}.txt", std::process::id()));
         std::fs::write(&listing, "nt!ExAcquireRundownProtection:\nno code\n").unwrap();
         let listing = listing.display().to_string();
         for words in [
-            &["lab", "--native", "/nowhere/x.txt"][..],
+            &["lab", "--native", "/proc/nowhere/x.txt"][..],
             &["lab", "--native", &listing],
-            &["interop", "--native", "/nowhere/x.txt"],
+            &["interop", "--native", "/proc/nowhere/x.txt"],
             &["interop", "--native", &listing],
             &["bench", "--native", &listing],
-            &["bench", "--svg", "/nowhere/x.svg"],
-            &["windows-report", "/nowhere/x.jsonl"],
+            &["bench", "--svg", "/proc/nowhere/x.svg"],
+            &["windows-report", "/proc/nowhere/x.jsonl"],
         ] {
             let matches = command()
                 .try_get_matches_from([&["xtask"], words].concat())
                 .unwrap();
-            let (code, line) = exit::code(&carry_out_in(&Tree::at("/nowhere"), &matches));
+            let (code, line) = exit::code(&carry_out_in(&Tree::at("/proc/nowhere"), &matches));
             let line = line.unwrap();
             assert!(code == 2 && line.lines().count() == 1, "{words:?}: {code} {line}");
         }
