@@ -21,7 +21,7 @@ Examples:
 Exit codes:
     0  it was done, and no violation was found
     1  a violation of run-down protection was found, or a difference from the system's
-    2  the command line is wrong
+    2  the command line, or a file that it gives to the lab, is wrong
     3  the target cannot be reached: no device, no lab, or the lab itself failed
     4  a request was refused; the NTSTATUS is explained
     5  the driver failed: a bugcheck, a hang, or a leak in the lab
@@ -36,7 +36,7 @@ Exit codes:
 #[command(version, bin_name = "rundownctl", after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// Where the driver runs: `device` (this Windows), `lab`, or `lab:key=value,...`, whose keys are the options of
-    /// `rundown-lab serve` (cpus, seed, monitorx, ...) and `program`, the path of rundown-lab
+    /// `rundown-lab serve` (cpus, seed, monitorx, ...) and `program`, the path of rundown-lab; `,,` is a comma in a value
     /// [default: device on Windows, lab elsewhere]
     #[arg(long, global = true, default_value = Spec::DEFAULT, hide_default_value = true, value_name = "TARGET")]
     pub target: Spec,

@@ -58,8 +58,8 @@ impl Lab {
     /// Starts `program serve arguments...` and waits until the device has started.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when it cannot be started or finds its input bad, [`Error::DriverFailed`] when the driver
-    /// does not survive its start, [`Error::Protocol`] when it speaks another version.
+    /// [`Error::Unreachable`] when it cannot be started, [`Error::Usage`] when it finds its input bad, [`Error::DriverFailed`]
+    /// when the driver does not survive its start, [`Error::Protocol`] when it speaks another version.
     pub fn spawn(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, Error> {
         let mut command = Command::new(program);
         command
@@ -227,10 +227,9 @@ fn verdict(status: ExitStatus) -> Result<(), Error> {
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => Err(Error::DriverFailed("the lab's verdict is above".into())),
-        Some(2) => Err(Error::Unreachable {
-            what: "the lab refused what it was given".into(),
-            advice: "its message is above".into(),
-        }),
+        Some(2) => Err(Error::Usage(
+            "the lab cannot use what it was given; its message is above".into(),
+        )),
         _ => Err(Error::Unreachable {
             what: format!("the lab itself failed ({status})"),
             advice: "its message is above".into(),

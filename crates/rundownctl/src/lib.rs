@@ -55,9 +55,10 @@ pub fn run(cli: &Cli, interrupted: &AtomicBool) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if cli.json() {
-                println!("{}", show::json(&record::Failed::of(&error)));
+                // Where that cannot be written either, the line for people is all there is.
+                let _ = print::line(show::json(&record::Failed::of(&error)));
             }
-            eprintln!("rundownctl: {error}");
+            print::tell(format_args!("rundownctl: {error}"));
             error.exit_code()
         }
     };

@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("rundownctl: Ctrl-C will not stop the run in the driver: {error}");
+        rundownctl::print::tell(format_args!(
+            "rundownctl: Ctrl-C will not stop the run in the driver: {error}"
+        ));
     }
     rundownctl::run(&cli, &interrupted)
 }

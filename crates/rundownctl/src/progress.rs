@@ -44,7 +44,7 @@ impl Progress {
             bar.set_message(what.to_owned());
             bar.tick();
         } else {
-            eprintln!("{what}");
+            crate::print::tell(format_args!("{what}"));
             self.said.set(Instant::now());
         }
     }
@@ -56,7 +56,7 @@ impl Progress {
             bar.set_message(what());
             bar.tick();
         } else if self.said.get().elapsed() >= LINE {
-            eprintln!("{}", what());
+            crate::print::tell(format_args!("{}", what()));
             self.said.set(Instant::now());
         }
     }

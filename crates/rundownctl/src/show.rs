@@ -2,11 +2,15 @@
 
 use std::{fmt::Write, iter};
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{
+    CellAlignment, Table,
+    presets::{ASCII_BORDERS_ONLY_CONDENSED, ASCII_FULL_CONDENSED, UTF8_BORDERS_ONLY, UTF8_FULL_CONDENSED},
+};
 use serde::Serialize;
 
 use crate::{
     names::SpinPath,
+    print,
     record::{ArmFigures, Counters, Latency, Limits, Machine, Record, Violations, WaysOut, per_second},
     statistics::{Cost, Ratio},
 };
@@ -36,7 +40,11 @@ pub fn json(value: &impl Serialize) -> String {
 
 fn table(rows: impl IntoIterator<Item = (String, String)>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY);
+    table.load_style(if print::is_utf8() {
+        UTF8_BORDERS_ONLY
+    } else {
+        ASCII_BORDERS_ONLY_CONDENSED
+    });
     for (name, value) in rows {
         table.add_row([name, value]);
     }
@@ -61,7 +69,12 @@ fn numbers(rows: impl IntoIterator<Item = (String, String)>) -> String {
 /// A table with a heading, whose first column is text and whose others are numbers.
 fn grid(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(heading);
+    let style = if print::is_utf8() {
+        UTF8_FULL_CONDENSED
+    } else {
+        ASCII_FULL_CONDENSED
+    };
+    table.load_style(style).set_header(heading);
     table.add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -149,10 +149,10 @@ impl FromStr for LabOptions {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut options = Self::default();
-        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+        for pair in pairs(text).iter().filter(|pair| !pair.is_empty()) {
             let (key, value) = pair
                 .split_once('=')
-                .ok_or_else(|| format!("`{pair}` is not key=value (a value cannot contain a comma)"))?;
+                .ok_or_else(|| format!("`{pair}` is not key=value (a comma in a value is doubled)"))?;
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if key.is_empty() || key.starts_with('-') || !key.chars().all(is_name) {
                 return Err(format!(
@@ -167,6 +167,20 @@ impl FromStr for LabOptions {
         }
         Ok(options)
     }
+}
+
+/// The text between commas; a doubled comma stands for itself, as in QEMU's own options.
+fn pairs(text: &str) -> Vec<String> {
+    let mut pairs = vec![String::new()];
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == ',' && rest.next_if_eq(&',').is_none() {
+            pairs.push(String::new());
+        } else if let Some(pair) = pairs.last_mut() {
+            pair.push(c);
+        }
+    }
+    pairs
 }
 
 impl LabOptions {
@@ -237,6 +251,16 @@ mod tests {
         assert_eq!(options.native_listing(), None);
         let options: LabOptions = "native=nt.txt,cpus=2".parse().unwrap();
         assert_eq!(options.native_listing(), Some(Path::new("nt.txt")));
+    }
+
+    #[test]
+    fn a_doubled_comma_stands_for_itself() {
+        let options: LabOptions = "native=a,, b#ü=x/l.txt,cpus=2,report=,,,seed=1,".parse().unwrap();
+        assert_eq!(options.native_listing(), Some(Path::new("a, b#ü=x/l.txt")));
+        let arguments = options.arguments();
+        assert_eq!(arguments[2..], ["--cpus", "2", "--report", ",", "--seed", "1"]);
+        let refused = "native=a, b.txt".parse::<LabOptions>().unwrap_err();
+        assert!(refused.contains("a comma in a value is doubled"), "{refused}");
     }
 
     #[test]

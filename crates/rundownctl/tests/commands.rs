@@ -12,6 +12,7 @@ fn cases() -> trycmd::TestCases {
     let cases = trycmd::TestCases::new();
     cases
         .env("RUNDOWN_LAB", fake_lab().display().to_string())
+        .env("LC_ALL", "C.UTF-8")
         .case("tests/cmd/*.trycmd");
     cases
 }

@@ -85,7 +85,7 @@ fn a_bugcheck_is_told_and_has_its_exit_code() {
 
 #[test]
 fn the_labs_own_exit_codes_are_told_apart() {
-    for (name, exit, expected) in [("one", 1, 5), ("two", 2, 3), ("three", 3, 3), ("zero", 0, 6)] {
+    for (name, exit, expected) in [("one", 1, 5), ("two", 2, 2), ("three", 3, 3), ("zero", 0, 6)] {
         let lab = Script::new(name, &format!("exit {exit}"));
         assert_eq!(
             lab.client(&["info"]).status.code(),
@@ -93,6 +93,31 @@ fn the_labs_own_exit_codes_are_told_apart() {
             "the lab's {exit}"
         );
     }
+}
+
+/// Files of people lie in folders of people.
+#[test]
+fn a_path_with_a_comma_reaches_the_lab_as_it_is() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("Müller #1 (x), b=c");
+    fs::create_dir_all(&folder).unwrap();
+    let lab = Script::new("comma", r#"shift; for each; do echo "<$each>" >&2; done; exit 2"#);
+    let here = folder.join("lab, of mine.sh");
+    fs::copy(&lab.0, &here).unwrap();
+    let doubled = |path: &std::path::Path| path.display().to_string().replace(',', ",,");
+    let listing = folder.join("l,, .txt");
+    let output = Command::new(env!("CARGO_BIN_EXE_rundownctl"))
+        .arg("--target")
+        .arg(format!(
+            "lab:native={},cpus=2,program={}",
+            doubled(&listing),
+            doubled(&here)
+        ))
+        .arg("info")
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    let given = format!("<--native>\n<{}>\n<--cpus>\n<2>\n", listing.display());
+    assert!(said.starts_with(&given), "{said}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     match link(&env::args().skip(1).collect::<Vec<_>>()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("kit-linker: {error}");
+            rundown_streams::tell!("kit-linker: {error}");
             ExitCode::FAILURE
         }
     }

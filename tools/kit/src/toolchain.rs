@@ -121,15 +121,15 @@ impl Toolchain {
     /// cargo, set up for this machine, with none of the settings of the cargo that may be running the caller.
     #[must_use]
     pub fn host_cargo(&self) -> Command {
-        let mut command = match self.route {
+        match self.route {
             Route::Installed => {
                 let mut command = Command::new(current("CARGO", "cargo"));
-                clear_build_settings(&mut command);
+                clear_settings(&mut command);
                 command
             }
             Route::Debian => {
                 let mut command = Command::new(DEBIAN_CARGO);
-                clear_build_settings(&mut command);
+                clear_settings(&mut command);
                 command
                     .env_remove("RUSTUP_TOOLCHAIN")
                     // The cargo around this program points it to its own toolchain's libraries.
@@ -139,11 +139,7 @@ impl Toolchain {
                     .env("PATH", path_without_rustup());
                 command
             }
-        };
-        command
-            .env_remove("CARGO_BUILD_TARGET")
-            .env_remove("CARGO_TARGET_DIR");
-        command
+        }
     }
 
     /// `cargo clippy`, set up for `target` as [`Toolchain::cargo`] is; the caller adds clippy's arguments.
@@ -203,7 +199,7 @@ fn installed(targets: &[Target]) -> Result<Toolchain, Error> {
             missing().join(", ")
         )));
     }
-    eprintln!("kit: {version} lacks a standard library; running: {command}");
+    rundown_streams::tell!("kit: {version} lacks a standard library; running: {command}");
     let status = Command::new("rustup")
         .args(["target", "add"])
         .args(missing())
@@ -224,7 +220,10 @@ fn installed(targets: &[Target]) -> Result<Toolchain, Error> {
 
 /// Debian's set, if all of it is there.
 fn debian() -> Result<Toolchain, Error> {
-    let install = format!("On Debian 12: apt-get install {}", DEBIAN_PACKAGES.join(" "));
+    let install = format!(
+        "On Debian 12 or 13: apt-get install {}",
+        DEBIAN_PACKAGES.join(" ")
+    );
     for file in [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_LIBRARY] {
         if !Path::new(file).exists() {
             return Err(Error::new(format!("Debian's toolchain lacks {file}. {install}")));
@@ -254,9 +253,13 @@ fn current(variable: &str, program: &str) -> std::ffi::OsString {
         .unwrap_or_else(|| program.into())
 }
 
-/// Compiler flags of the environment would replace the ones that a driver needs, and wrappers are chained by the kit.
-fn clear_build_settings(command: &mut Command) {
+/// Takes the environment's build settings from a cargo: flags would replace the ones that a driver needs, wrappers are chained by
+/// the kit, and another target or folder would put the program where nobody looks, beside an old one that is found.
+pub fn clear_settings(command: &mut Command) {
     for name in [
+        "CARGO_BUILD_TARGET",
+        "CARGO_BUILD_TARGET_DIR",
+        "CARGO_TARGET_DIR",
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
         "CARGO_BUILD_RUSTFLAGS",
@@ -383,7 +386,8 @@ mod tests {
                 "RUSTFLAGS",
                 "CARGO_ENCODED_RUSTFLAGS",
                 "RUSTC_WRAPPER",
-                "CARGO_BUILD_TARGET",
+                "CARGO_BUILD_TARGET_DIR",
+                "CARGO_TARGET_DIR",
             ] {
                 assert!(
                     cargo

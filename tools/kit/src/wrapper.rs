@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
     match wrap(env::args_os().skip(1).collect()) {
         Ok(code) => code,
         Err(refusal) => {
-            eprintln!("kit-rustc-wrapper: {refusal}");
+            rundown_streams::tell!("kit-rustc-wrapper: {refusal}");
             ExitCode::FAILURE
         }
     }

@@ -14,6 +14,8 @@ pub mod exit {
     pub const BAD_INPUT: u8 = 2;
     /// QEMU or the lab itself is in trouble.
     pub const LAB_FAILED: u8 = 3;
+    /// Standard output cannot be written.
+    pub const OUTPUT: u8 = rundown_streams::EXIT_OUTPUT;
 }
 
 const AFTER_HELP: &str = "\
@@ -22,6 +24,7 @@ Exit codes:
   1  the driver failed: bug check, hang, leak, or it did not start
   2  bad input: wrong usage, a file that cannot be read or is no driver, a missing import, an INF that is wrong
   3  trouble with QEMU or the lab itself
+  7  standard output cannot be written
 
 An example, typed by a person (the GUID is the driver's device interface):
   $ rundown-lab serve --cpus 2

@@ -92,7 +92,7 @@ pub fn again(arguments: &Repeat) -> Result<Asked, String> {
     let driver = std::fs::read(&failure.driver)
         .map_err(|e| format!("cannot read the driver {}: {e}", failure.driver.display()))?;
     if sha256(&driver) != failure.sha256 {
-        eprintln!(
+        rundown_streams::tell!(
             "rundown-lab: {} is not the build that failed, which was {}",
             failure.driver.display(),
             failure.sha256

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,6 +83,8 @@ pub struct Machine {
     child: Child,
     log: PathBuf,
     errors: PathBuf,
+    /// Whether it was ended by us.
+    ended: bool,
     /// QEMU's control line, until it is used.
     control: Option<UnixStream>,
     /// Deleted with the machine.
@@ -141,6 +143,7 @@ impl Machine {
                 child,
                 log,
                 errors,
+                ended: false,
                 control: Some(control),
                 folder,
             },
@@ -196,6 +199,12 @@ impl Machine {
         false
     }
 
+    /// The signal that ended QEMU, if it was not sent by us: the system's, when memory is out, or a person's.
+    pub fn signal(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().ok().flatten()?;
+        if self.ended { None } else { status.signal() }
+    }
+
     /// What QEMU itself had to say.
     #[must_use]
     pub fn messages(&self) -> String {
@@ -218,6 +227,7 @@ impl Power for Machine {
     }
 
     fn end(&mut self) {
+        self.ended |= matches!(self.child.try_wait(), Ok(None));
         // Both fail only if it is gone already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();

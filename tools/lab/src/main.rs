@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(Asked::Sweep(arguments)) => sweep::sweep(&arguments),
         Ok(Asked::Repeat(_)) => unreachable!("it was replaced by what it names"),
         Err(text) => {
-            eprintln!("rundown-lab: {text}");
+            rundown_streams::tell!("rundown-lab: {text}");
             cli::exit::BAD_INPUT.into()
         }
     }

@@ -19,9 +19,10 @@ use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
 use lab_wire::counters::Counters;
 use lab_wire::dump::{self, Dump};
+use rundown_streams as streams;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -58,13 +59,46 @@ struct Inputs {
     native: Option<NativeCode>,
 }
 
+/// Standard output, and its first failure: to the session every failure is a client that has left.
+struct Output(io::Result<()>);
+
+impl Default for Output {
+    fn default() -> Self {
+        Self(Ok(()))
+    }
+}
+
+impl Output {
+    fn noted<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| {
+            if self.0.is_ok() {
+                self.0 = Err(error
+                    .raw_os_error()
+                    .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+            }
+        })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = io::stdout().write(bytes);
+        self.noted(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = io::stdout().flush();
+        self.noted(done)
+    }
+}
+
 /// Runs `serve`; the answer is this program's exit code.
 #[must_use]
 pub fn serve(arguments: &Serve) -> ExitCode {
     match try_serve(arguments) {
         Ok(code) => code.into(),
         Err(Failure(code, text)) => {
-            eprintln!("rundown-lab: {text}");
+            rundown_streams::tell!("rundown-lab: {text}");
             code.into()
         }
     }
@@ -101,7 +135,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     let (mut machine, com1_in, com1_out) = Machine::start(&options).map_err(|e| match e {
         StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
     })?;
-    let mut output = std::io::stdout();
+    let mut output = Output::default();
     let ends = Ends {
         // A script takes no lines.
         input: inputs
@@ -124,6 +158,13 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         },
     };
     let code = run.judge(ending, &mut machine);
+    let code = match streams::judge(output.0) {
+        Ok(()) => code,
+        Err(unwritable) => {
+            streams::tell!("rundown-lab: {unwritable}");
+            exit::OUTPUT
+        }
+    };
     if let Some(path) = &arguments.report {
         run.report
             .write(path)
@@ -246,6 +287,15 @@ impl Inputs {
     }
 }
 
+/// What a signal mostly means that a machine did not ask for.
+fn meaning(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGKILL => " (SIGKILL: somebody's, or the system's when memory is out)",
+        libc::SIGSEGV | libc::SIGABRT | libc::SIGBUS | libc::SIGILL => " (QEMU itself crashed)",
+        _ => "",
+    }
+}
+
 /// A script, compiled.
 fn read_script(path: &Path) -> Result<Vec<u8>, String> {
     let text = std::fs::read_to_string(path)
@@ -261,7 +311,7 @@ fn symbols_beside(driver: &DriverFile) -> Option<DriverSymbols> {
         return None;
     }
     DriverSymbols::read(&path, driver)
-        .map_err(|text| eprintln!("rundown-lab: no symbols: {text}"))
+        .map_err(|text| rundown_streams::tell!("rundown-lab: no symbols: {text}"))
         .ok()
 }
 
@@ -382,7 +432,7 @@ impl Run<'_> {
                 exit::PASSED
             }
             Ending::Refused(reason) => {
-                eprintln!(
+                rundown_streams::tell!(
                     "rundown-lab: {} cannot be loaded: {reason}",
                     self.inputs.driver.path.display()
                 );
@@ -390,7 +440,7 @@ impl Run<'_> {
             }
             Ending::NotStarted { status, stage } => {
                 let text = format!("the device was not started: {stage} returned 0x{status:08X}");
-                eprintln!("rundown-lab: {text}");
+                rundown_streams::tell!("rundown-lab: {text}");
                 self.report.findings.push(text);
                 self.repeat();
                 exit::DRIVER_FAILED
@@ -398,11 +448,13 @@ impl Run<'_> {
             Ending::Died(code) => self.died(code, machine),
             Ending::TimedOut => self.hung(machine),
             Ending::Interrupted(signal) => {
-                eprintln!("rundown-lab: ended by signal {signal}");
+                rundown_streams::tell!("rundown-lab: ended by signal {signal}");
                 exit::LAB_FAILED
             }
             Ending::Garbled(what) => {
-                eprintln!("rundown-lab: the machine and this program do not understand each other: {what}");
+                rundown_streams::tell!(
+                    "rundown-lab: the machine and this program do not understand each other: {what}"
+                );
                 Self::show_machine(machine);
                 exit::LAB_FAILED
             }
@@ -433,7 +485,7 @@ impl Run<'_> {
                 "the driver exhausted memory: {} of its allocations and creations were refused for want of it",
                 counters.memory_refused
             );
-            eprintln!("rundown-lab: {text}");
+            rundown_streams::tell!("rundown-lab: {text}");
             self.report.findings.push(text);
         }
         self.report.counters = counters.into();
@@ -446,17 +498,26 @@ impl Run<'_> {
         let log = machine.log();
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
         let images = self.inputs.images(kernel_symbols.as_ref());
-        eprintln!("*** after {seconds} s (--timeout) the kernel no longer reacted; its processors:");
+        rundown_streams::tell!(
+            "*** after {seconds} s (--timeout) the kernel no longer reacted; its processors:"
+        );
         match processors {
-            Ok(processors) => eprint!(
+            Ok(processors) => rundown_streams::tell_raw!(
                 "{}",
                 explain::processors(&processors, dump::driver(&log), &images)
             ),
-            Err(text) => eprintln!("unknown: {text}"),
+            Err(text) => rundown_streams::tell!("unknown: {text}"),
         }
         let messages = machine.messages();
         if !messages.is_empty() {
-            eprintln!("QEMU says: {messages}");
+            rundown_streams::tell!("QEMU says: {messages}");
+        }
+        // The kernel's first line comes before anything of the driver's runs.
+        if log.trim().is_empty() {
+            rundown_streams::tell!(
+                "rundown-lab: the machine never started: QEMU ran, and the kernel said nothing"
+            );
+            return exit::LAB_FAILED;
         }
         // What it said when it was asked.
         if Dump::parse(&log).is_some() {
@@ -471,23 +532,27 @@ impl Run<'_> {
             ),
             stack: Vec::new(),
         };
-        eprintln!("*** {}: {}", bugcheck.name, bugcheck.text);
+        rundown_streams::tell!("*** {}: {}", bugcheck.name, bugcheck.text);
         self.dead(bugcheck);
         exit::DRIVER_FAILED
     }
 
     /// The machine went off by itself: a bug check, or trouble.
-    fn died(&mut self, code: Option<i32>, machine: &Machine) -> u8 {
+    fn died(&mut self, code: Option<i32>, machine: &mut Machine) -> u8 {
         let log = machine.log();
         if let Some(reason) = dump::bad_input(&log) {
-            eprintln!("rundown-lab: {reason}");
+            rundown_streams::tell!("rundown-lab: {reason}");
             return exit::BAD_INPUT;
         }
         let Some(mut dump) = Dump::parse(&log) else {
-            let how = code.map_or("did not switch itself off".into(), |code| {
-                format!("ended with QEMU's exit code {code}")
-            });
-            eprintln!("rundown-lab: the machine {how}, without a report");
+            let how = match (code, machine.signal()) {
+                (Some(code), _) => format!("ended with QEMU's exit code {code}"),
+                (None, Some(signal)) => {
+                    format!("is gone: QEMU was ended by signal {signal}{}", meaning(signal))
+                }
+                (None, None) => "did not switch itself off".into(),
+            };
+            rundown_streams::tell!("rundown-lab: the machine {how}, without a report");
             Self::show_machine(machine);
             return exit::LAB_FAILED;
         };
@@ -497,7 +562,7 @@ impl Run<'_> {
         let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
         let images = self.inputs.images(kernel_symbols.as_ref());
         let (bugcheck, text) = explain::bugcheck(&dump, &images);
-        eprint!("{text}");
+        rundown_streams::tell_raw!("{text}");
         self.report.leaks = dump.leaks.len();
         self.report.findings = explain::leaks(&dump, &images);
         self.count(dump.counters, &log);
@@ -525,7 +590,7 @@ impl Run<'_> {
         if self.arguments.for_sweep {
             return;
         }
-        eprintln!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
+        rundown_streams::tell!("REPEAT:         {}", self.arguments.repeat_command(self.seed));
         let driver = &self.inputs.driver;
         let why = match (&self.report.bugcheck, self.report.findings.first()) {
             (Some(bugcheck), _) => format!("{}: {}", bugcheck.name, bugcheck.text),
@@ -539,24 +604,24 @@ impl Run<'_> {
             .unwrap_or_else(|| failure::default_path(&driver.path));
         let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
         match failure.write(&path) {
-            Ok(()) => eprintln!(
+            Ok(()) => rundown_streams::tell!(
                 "                or rundown-lab repeat {} (--gdb PORT)",
                 path.display()
             ),
             // The verdict stands without it.
-            Err(text) => eprintln!("rundown-lab: {text}"),
+            Err(text) => rundown_streams::tell!("rundown-lab: {text}"),
         }
     }
 
     fn show_machine(machine: &Machine) {
         let messages = machine.messages();
         if !messages.is_empty() {
-            eprintln!("QEMU says: {messages}");
+            rundown_streams::tell!("QEMU says: {messages}");
         }
         let log = machine.log();
         let lines: Vec<&str> = log.lines().collect();
         for line in &lines[lines.len().saturating_sub(10)..] {
-            eprintln!("kernel: {line}");
+            rundown_streams::tell!("kernel: {line}");
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::client::{Client, Gone};
 use crate::failure::{self, FailedRun};
 use crate::script::{self, Step};
 use lab_wire::frame::{Action, Seen};
+use rundown_streams::{self as streams, Unwritable};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -163,23 +164,36 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
     let (steps, allowed) = match script {
         Ok(script) => script,
         Err(text) => {
-            eprintln!("rundown-lab: {text}");
+            rundown_streams::tell!("rundown-lab: {text}");
             return exit::BAD_INPUT.into();
         }
     };
+    match points(arguments, &steps, &allowed) {
+        Ok(true) => exit::PASSED,
+        Ok(false) => exit::DRIVER_FAILED,
+        Err(unwritable) => {
+            rundown_streams::tell!("rundown-lab: {unwritable}");
+            exit::OUTPUT
+        }
+    }
+    .into()
+}
+
+/// Runs every point of every kind that is asked for; whether all passed.
+fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<bool, Unwritable> {
     let mut passed = true;
     let mut first = None;
     for &what in &arguments.what {
         let started = Instant::now();
         let tally = Run {
             arguments,
-            steps: &steps,
-            allowed: &allowed,
+            steps,
+            allowed,
             what,
         }
         .run();
         passed &= tally.faults.is_empty();
-        println!(
+        streams::line(format_args!(
             "{} {}: {} points, {} with a request refused ({:.1} s)",
             if tally.faults.is_empty() {
                 "passed"
@@ -190,12 +204,12 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
             tally.points,
             tally.refused,
             started.elapsed().as_secs_f64()
-        );
+        ))?;
         for (point, fault) in &tally.faults {
-            println!(
+            streams::line(format_args!(
                 "  at {point}: {fault}\n  REPEAT: {}",
                 arguments.repeat_command(what, *point)
-            );
+            ))?;
         }
         if let Some((point, fault)) = tally.faults.into_iter().next() {
             first.get_or_insert((what, point, fault));
@@ -203,15 +217,15 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
     }
     if let Some((what, point, fault)) = first {
         match leave_failure(arguments, what, point, &fault) {
-            Ok(path) => println!(
+            Ok(path) => streams::line(format_args!(
                 "the first of them again: rundown-lab repeat {} (--gdb PORT)",
                 path.display()
-            ),
+            ))?,
             // The verdict stands without it.
-            Err(text) => eprintln!("rundown-lab: {text}"),
+            Err(text) => rundown_streams::tell!("rundown-lab: {text}"),
         }
     }
-    if passed { exit::PASSED } else { exit::DRIVER_FAILED }.into()
+    Ok(passed)
 }
 
 /// Leaves a file that repeats one point; its path.

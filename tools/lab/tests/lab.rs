@@ -4,6 +4,8 @@
 mod client;
 
 use client::{Lab, artefact, processes_with, serve};
+use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -270,8 +272,8 @@ fn gone(word: &str) -> bool {
 fn no_machine_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     for (name, signal) in [
-        ("ended-by-term", Some("-TERM")),
-        ("ended-by-kill", Some("-KILL")),
+        ("ended-by-term", Some(Signal::TERM)),
+        ("ended-by-kill", Some(Signal::KILL)),
         ("ended-by-eof", None),
     ] {
         let log = folder.path().join(name);
@@ -282,11 +284,7 @@ fn no_machine_is_left_behind() {
         );
         match signal {
             Some(signal) => {
-                let killed = Command::new("kill")
-                    .args([signal, &lab.child.id().to_string()])
-                    .status()
-                    .unwrap();
-                assert!(killed.success());
+                kill_process(Pid::from_child(&lab.child), signal).unwrap();
                 lab.leave();
             }
             None => assert_eq!(lab.end().code, Some(0)),
@@ -297,6 +295,65 @@ fn no_machine_is_left_behind() {
             processes_with(name)
         );
     }
+}
+
+/// A lab whose QEMU is a script.
+fn with_qemu(folder: &std::path::Path, script: &str) -> Command {
+    let qemu = folder.join("qemu-system-x86_64");
+    std::fs::write(&qemu, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&qemu, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = with_driver();
+    command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+    command
+}
+
+#[test]
+fn a_qemu_that_is_ended_by_a_signal_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (signal, says) in [
+        ("KILL", "signal 9 (SIGKILL"),
+        ("SEGV", "signal 11 (QEMU itself crashed)"),
+    ] {
+        let ended = Lab::spawn(&mut with_qemu(folder.path(), &format!("kill -{signal} $$"))).end();
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert!(ended.errors.contains(says), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_machine_that_never_starts_is_not_the_drivers_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = with_qemu(folder.path(), "exec sleep 60");
+    let output = Lab::spawn(command.args(["--timeout", "1"])).end();
+    assert_eq!(output.code, Some(3), "{output:?}");
+    assert!(output.errors.contains("never started"), "{output:?}");
+    assert!(
+        !output.lines.iter().any(|line| line.contains("bugcheck")),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn output_that_cannot_be_written_is_one_line_and_an_exit_code() {
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    let output = with_driver()
+        .stdout(full())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{errors}");
+    assert!(
+        errors.contains("standard output cannot be written: No space left"),
+        "{errors}"
+    );
+    // Nobody reads the explanation; the verdict stands.
+    let status = with_driver()
+        .stderr(full())
+        .args(["--native", "/nowhere/x"])
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use lab_wire::dump::Dump;
 use offences::{BARE, DEVICE, DIRECT, Offence, SOUND_REQUESTS};
 use rundown_lab::machine::{Accelerator, Machine, Options};
 use rundown_lab::session::Power as _;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -139,11 +140,9 @@ fn the_kernel_passes_its_own_tests() {
 
 /// Lets the machine run for `turns` at a time and stops it for 70 ms in between, until its log has `text` or it has left.
 fn stutter(machine: &mut Machine, text: &str, turns: Duration) {
-    let process = machine.process().to_string();
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args([name, &process]).status();
-        assert!(sent.expect("kill is a program").success());
-    };
+    let process = i32::try_from(machine.process()).unwrap();
+    let process = Pid::from_raw(process).expect("no process has the number 0");
+    let send = |signal| kill_process(process, signal).unwrap();
     let until = Instant::now() + PATIENCE;
     // A process that has ended takes signals as long as nobody has waited for it.
     while !machine.log().contains(text) && !machine.has_left(turns) {
@@ -152,9 +151,9 @@ fn stutter(machine: &mut Machine, text: &str, turns: Duration) {
             "\"{text}\" is not said: {}",
             machine.log()
         );
-        signal("-STOP");
+        send(Signal::STOP);
         std::thread::sleep(Duration::from_millis(70));
-        signal("-CONT");
+        send(Signal::CONT);
     }
 }
 

@@ -1,6 +1,12 @@
 //! `rundown-native`: runs NT's own routines, from a listing, against ours.
 
-use std::{error::Error, fmt::Write as _, fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use ex_rundown::{Parity, Strict, WayOut};
 use lexopt::prelude::*;
@@ -10,6 +16,7 @@ use rundown_bench::{
     rows,
 };
 use rundown_native::{Arm, Native, Ours, bench, interop, lockstep, probe::Monitorx};
+use rundown_streams::{self as streams, EXIT_OUTPUT, Unwritable};
 use serde_json::{Value, json};
 
 const HELP: &str = "\
@@ -40,6 +47,7 @@ exit codes
   0  done, and nothing found
   1  a difference, a violation, or with --check a goal that is missed
   2  bad usage, or a listing that cannot be used: one line says where, and what to dump again
+  7  standard output, or the file of --svg, cannot be written
 ";
 
 struct Options {
@@ -55,24 +63,41 @@ struct Options {
     check: bool,
 }
 
+/// Why the program did not come to a verdict: its exit code, and the line that explains it.
+struct Failure(u8, String);
+
+/// A listing or a command line that cannot be used.
+fn bad_input(error: impl Display) -> Failure {
+    Failure(2, error.to_string())
+}
+
+impl From<Unwritable> for Failure {
+    fn from(unwritable: Unwritable) -> Self {
+        Self(EXIT_OUTPUT, unwritable.to_string())
+    }
+}
+
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(code, line)) => {
+            rundown_streams::tell!("rundown-native: {line}");
+            code.into()
         }
-        Err(error) => return bad_input(&format!("{error} (--help tells more)")),
+    }
+}
+
+/// Whether nothing was found.
+fn run() -> Result<bool, Failure> {
+    let options = options().map_err(|error| bad_input(format!("{error} (--help tells more)")))?;
+    let Some(options) = options else {
+        streams::raw(HELP)?;
+        return Ok(true);
     };
     let file = options.listing.display();
-    let listing = match fs::read(&options.listing) {
-        Ok(listing) => listing,
-        Err(error) => return bad_input(&format!("{file}: {error}")),
-    };
-    let native = match Native::load(&listing) {
-        Ok(native) => native,
-        Err(error) => return bad_input(&format!("{file}: {error}")),
-    };
+    let listing = fs::read(&options.listing).map_err(|error| bad_input(format!("{file}: {error}")))?;
+    let native = Native::load(&listing).map_err(|error| bad_input(format!("{file}: {error}")))?;
     let (passed, text, mut report) = match options.command.as_str() {
         "show" => (true, String::new(), json!({})),
         "lockstep" => lockstep(&native, &options),
@@ -82,11 +107,12 @@ fn main() -> ExitCode {
             report["lockstep"] = lockstep["lockstep"].clone();
             (passed && in_step, text + "\n" + &more, report)
         }
-        "bench" => match bench(&native, &options) {
-            Ok(report) => report,
-            Err(error) => return bad_input(&error.to_string()),
-        },
-        other => return bad_input(&format!("there is no command {other:?} (--help tells more)")),
+        "bench" => bench(&native, &options)?,
+        other => {
+            return Err(bad_input(format!(
+                "there is no command {other:?} (--help tells more)"
+            )));
+        }
     };
     let monitorx = Monitorx::probe();
     if options.json {
@@ -98,24 +124,14 @@ fn main() -> ExitCode {
             .map(|(name, origin)| (name.clone(), origin.to_string().into()))
             .collect::<serde_json::Map<_, Value>>()
             .into();
-        println!("{report:#}");
+        streams::line(format_args!("{report:#}"))?;
     } else {
         for (name, origin) in native.origins() {
-            println!("{name:<46} {origin}");
+            streams::line(format_args!("{name:<46} {origin}"))?;
         }
-        println!("{:<46} {monitorx}\n", "MONITORX and MWAITX");
-        print!("{text}");
+        streams::raw(format_args!("{:<46} {monitorx}\n\n{text}", "MONITORX and MWAITX"))?;
     }
-    if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-fn bad_input(line: &str) -> ExitCode {
-    eprintln!("rundown-native: {line}");
-    ExitCode::from(2)
+    Ok(passed)
 }
 
 fn options() -> Result<Option<Options>, lexopt::Error> {
@@ -270,16 +286,21 @@ fn interop(native: &Native, options: &Options) -> (bool, String, Value) {
     (passed, text, json!({ "interop": reports }))
 }
 
-fn bench(native: &Native, options: &Options) -> Result<(bool, String, Value), Box<dyn Error>> {
+fn bench(native: &Native, options: &Options) -> Result<(bool, String, Value), Failure> {
     let measured = rows::measure(&bench::plans(native), options.rounds, |round| {
         if round % 10 == 0 {
-            eprintln!("round {round} of {}", options.rounds);
+            rundown_streams::tell!("round {round} of {}", options.rounds);
         }
     });
     if let Some(path) = &options.svg {
-        fs::write(path, plot::svg(&measured))
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        fs::write(path, plot::svg(&measured)).map_err(|error| {
+            Failure(
+                EXIT_OUTPUT,
+                format!("{} cannot be written: {error}", path.display()),
+            )
+        })?;
     }
+    let json = report::json(&measured).map_err(bad_input)?;
     let passed = !options.check || report::goals(&measured).iter().all(Goal::reached);
-    Ok((passed, report::table(&measured), report::json(&measured)?))
+    Ok((passed, report::table(&measured), json))
 }

@@ -9,6 +9,7 @@ use rundown_package::{
     inf::{RULES, Severity, lint},
     natvis, verify, windows_report,
 };
+use rundown_streams::EXIT_OUTPUT;
 
 const HELP: &str = "\
 Makes a folder that a Windows test machine can install.
@@ -27,7 +28,7 @@ Usage: rundown-package build --inf F --driver F.sys --pdb F [--beside F]... --ou
   natvis   checks that a natvis file fits the types of a PDB
   report   judges the file that scripts/walk.ps1 wrote
 
-Exit codes: 0 good; 1 not good; 2 the command line is wrong.";
+Exit codes: 0 good; 1 not good; 2 the command line is wrong; 7 standard output cannot be written.";
 
 enum Failure {
     Usage(String),
@@ -44,16 +45,19 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&arguments) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => match rundown_streams::line(text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(unwritable) => {
+                rundown_streams::tell!("rundown-package: {unwritable}");
+                ExitCode::from(EXIT_OUTPUT)
+            }
+        },
         Err(Failure::NotGood(why)) => {
-            eprintln!("rundown-package: {why}");
+            rundown_streams::tell!("rundown-package: {why}");
             ExitCode::from(1)
         }
         Err(Failure::Usage(why)) => {
-            eprintln!("rundown-package: {why}\n\n{HELP}");
+            rundown_streams::tell!("rundown-package: {why}\n\n{HELP}");
             ExitCode::from(2)
         }
     }

@@ -84,6 +84,16 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Checks that a file is a listing whose [`ROUTINES`] can be run.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub fn check(bytes: &[u8]) -> Result<(), Error> {
+    let listing = Listing::read_bytes(bytes)?;
+    let image = Image::new(&listing)?;
+    entries(&listing, &image).map(drop)
+}
+
 /// The addresses of [`ROUTINES`], in their order.
 ///
 /// # Errors

@@ -14,7 +14,14 @@ use rundown_kit::{
     toolchain::{Target, Toolchain},
 };
 
-use crate::{process, progress::Progress, setup::cargo, tree::Tree};
+use serde::Deserialize;
+
+use crate::{
+    process::{self, Finished},
+    progress::Progress,
+    setup::host_cargo,
+    tree::Tree,
+};
 
 /// Builds everything that a run of the lab needs and gathers it.
 pub(crate) fn all(tree: &Tree, toolchain: &Toolchain) -> Result<()> {
@@ -130,11 +137,40 @@ pub(crate) fn tool(tree: &Tree, package: &str) -> Result<PathBuf> {
 }
 
 fn host_program(package: &str, workspace: &Path, target: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args(["build", "--package", package]);
     in_workspace(&mut command, workspace, target);
-    finish(&mut command, Progress::begin(format!("building {package}")))?;
-    Ok(target.join("debug").join(package))
+    program(command, package)
+}
+
+/// Runs a build of a package's program of the same name, and asks cargo where it is: a `[build]` table of the user's own
+/// configuration may name a target, which has a folder of its own.
+pub(crate) fn program(mut command: Command, package: &str) -> Result<PathBuf> {
+    command.arg("--message-format=json-render-diagnostics");
+    let finished = finish(&mut command, Progress::begin(format!("building {package}")))?;
+    executable(&finished.stdout, package).with_context(|| {
+        let line = process::line(&command);
+        format!("`{line}` names no program {package} that it has built")
+    })
+}
+
+/// The program of that name among cargo's messages ("External tools", The Cargo Book: `compiler-artifact`).
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        target: Named,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let artifacts = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    artifacts
+        .filter(|artifact| artifact.target.name == name)
+        .find_map(|artifact| artifact.executable)
 }
 
 /// Directs cargo to a workspace and its target folder.
@@ -147,11 +183,11 @@ pub(crate) fn in_workspace(command: &mut Command, workspace: &Path, target: &Pat
 }
 
 /// Runs a build to its end, which has to be good.
-pub(crate) fn finish(command: &mut Command, progress: Progress) -> Result<()> {
+pub(crate) fn finish(command: &mut Command, progress: Progress) -> Result<Finished> {
     match process::succeed(command, &progress) {
-        Ok(_) => {
+        Ok(finished) => {
             progress.done("");
-            Ok(())
+            Ok(finished)
         }
         Err(error) => {
             progress.failed("");
@@ -180,4 +216,44 @@ fn gather_as(file: &Path, copy: &Path) -> Result<()> {
     fs::copy(file, copy)
         .with_context(|| format!("{} cannot be copied to {}", file.display(), copy.display()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use super::*;
+
+    /// A package whose configuration says what a user's own may say.
+    #[test]
+    fn the_program_that_cargo_has_just_built_is_run() {
+        let folder = env::temp_dir().join(format!("xtask-build-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(
+            "Cargo.toml",
+            "[package]\nname = \"said\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n",
+        );
+        write(
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"said\"\nversion = \"0.1.0\"\n",
+        );
+        let build = |says: &str, config: &str| {
+            write("src/main.rs", &format!("fn main() {{ print!(\"{says}\") }}"));
+            write(".cargo/config.toml", config);
+            let program = host_program("said", &folder, &folder.join("target")).unwrap();
+            String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap()
+        };
+        assert_eq!(build("old", ""), "old");
+        assert_eq!(
+            build("newer", "[build]\ntarget = \"x86_64-unknown-linux-gnu\"\n"),
+            "newer"
+        );
+        assert_eq!(build("newest", "[build]\ntarget-dir = \"elsewhere\"\n"), "newest");
+        assert!(!folder.join("elsewhere").exists(), "the folder is ours to choose");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

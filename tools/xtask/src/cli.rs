@@ -8,9 +8,10 @@ use rundown_kit::{
     driver::Profile,
     toolchain::{Route, Toolchain},
 };
+use rundown_streams as streams;
 
 use crate::{
-    build, depth, gate,
+    build, depth, exit, gate,
     lab::{self, Settings},
     mutate::{self, by_rule},
     native, package,
@@ -18,20 +19,21 @@ use crate::{
     tree::Tree,
 };
 
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  it was done, and the verdict is good
+  1  the verdict is bad: a violation, a difference, a step of the gate, a goal that is missed
+  2  the command line, or a file that it names, cannot be used; nothing was built or booted
+  3  there is no verdict: the set-up, a build, or the lab itself failed
+  7  standard output cannot be written";
+
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    exit_code(carry_out(&command().get_matches()))
-}
-
-fn exit_code(outcome: Result<bool>) -> ExitCode {
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
-        }
+    let (code, line) = exit::code(&carry_out(&command().get_matches()));
+    if let Some(line) = line {
+        streams::tell!("xtask: {line}");
     }
+    code.into()
 }
 
 fn command() -> Command {
@@ -48,6 +50,7 @@ fn command() -> Command {
     Command::new("cargo xtask")
         .bin_name("cargo xtask")
         .about("From the sources of the rundown driver to a verdict")
+        .after_help(AFTER_HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_setup("setup").about("Install what the other commands need, and nothing else"))
@@ -147,16 +150,20 @@ fn driver_arguments() -> [Arg; 2] {
 
 /// Returns whether the command's own verdict is good.
 fn carry_out(matches: &ArgMatches) -> Result<bool> {
-    let tree = Tree::here()?;
+    carry_out_in(&Tree::here()?, matches)
+}
+
+fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
     let Some((name, matches)) = matches.subcommand() else {
         unreachable!("clap demands a subcommand")
     };
+    native::check(matches)?;
     if name == "windows-report" {
         let file = matches.get_one::<PathBuf>("file");
-        return package::report(&tree, file.map_or("".as_ref(), PathBuf::as_path));
+        return package::report(tree, file.map_or("".as_ref(), PathBuf::as_path));
     }
     if matches!(name, "bench" | "interop") {
-        return native::run(&tree, name, matches);
+        return native::run(tree, name, matches);
     }
     let route = matches
         .get_one::<String>("route")
@@ -170,7 +177,7 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             setup::ensure(route, consent, &[QEMU, PATCH, OSSLSIGNCODE, NODE])?;
             setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
-            eprintln!("everything is there");
+            rundown_streams::tell!("everything is there");
             Ok(true)
         }
         "driver" => {
@@ -180,36 +187,36 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             } else {
                 Profile::Release
             };
-            let driver = build::driver(&tree, &toolchain, profile)?;
+            let driver = build::driver(tree, &toolchain, profile)?;
             let shown = matches.get_one("chains").copied().unwrap_or(1);
             match depth::chains(&driver.sys, &driver.pdb) {
                 Ok(chains) => chains
                     .iter()
                     .take(shown)
-                    .for_each(|chain| eprintln!("a chain of calls takes {chain}")),
+                    .for_each(|chain| rundown_streams::tell!("a chain of calls takes {chain}")),
                 // A build like any other, but not one that the gate lets pass.
-                Err(error) => eprintln!("{error}"),
+                Err(error) => rundown_streams::tell!("{error}"),
             }
             for file in [driver.sys, driver.pdb, driver.inf] {
-                println!("{}", file.display());
+                streams::line(file.display())?;
             }
             Ok(true)
         }
         "client" => {
             let toolchain = setup::ensure_client(route, consent)?;
-            println!("{}", build::windows_client(&tree, &toolchain)?.display());
+            streams::line(build::windows_client(tree, &toolchain)?.display())?;
             Ok(true)
         }
         "package" => {
             let toolchain = setup::ensure(route, consent, &[OSSLSIGNCODE])?;
             let for_client = setup::ensure_client(route, consent)?;
-            let folder = package::make(&tree, &toolchain, &for_client)?;
-            println!("{}", package::directions(&folder)?);
+            let folder = package::make(tree, &toolchain, &for_client)?;
+            streams::line(package::directions(&folder)?)?;
             Ok(true)
         }
         "lab" => {
             let toolchain = setup::ensure(route, consent, &[QEMU])?;
-            build::all(&tree, &toolchain)?;
+            build::all(tree, &toolchain)?;
             let settings = Settings {
                 cpus: matches.get_many("cpus").into_iter().flatten().copied().collect(),
                 seed: matches.get_one("seed").copied().unwrap_or(1),
@@ -217,7 +224,7 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
             lab::tell(
-                &lab::run(&tree, &settings)?,
+                &lab::run(tree, &settings)?,
                 matches.get_flag("json"),
                 &mut stdout(),
             )
@@ -230,12 +237,12 @@ fn carry_out(matches: &ArgMatches) -> Result<bool> {
             let for_client = setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
             let only = matches.get_many("only").into_iter().flatten().cloned().collect();
-            Ok(gate::run(&tree, &toolchain, &for_client, consent, deep, only))
+            gate::run(tree, &toolchain, &for_client, consent, deep, only)
         }
         "mutate" => {
             let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;
-            build::all(&tree, &toolchain)?;
-            mutants(&tree, &toolchain, matches)
+            build::all(tree, &toolchain)?;
+            mutants(tree, &toolchain, matches)
         }
         other => unreachable!("clap accepts no subcommand {other}"),
     }
@@ -249,16 +256,18 @@ fn mutants(tree: &Tree, toolchain: &Toolchain, matches: &ArgMatches) -> Result<b
     let mut passed = true;
     if let Some(names) = patches {
         let outcome = mutate::run(tree, toolchain, number("seeds"), &names)?;
-        println!("{}", outcome.table());
+        streams::line(outcome.table())?;
         passed &= outcome.passed();
     }
     let sums = by_rule::run(tree, toolchain, &parts, usize::try_from(number("every"))?)?;
-    println!("{}", by_rule::table(&sums));
+    streams::line(by_rule::table(&sums))?;
     Ok(passed && sums.iter().all(|sum| sum.faults.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+
     use super::*;
 
     #[test]
@@ -266,11 +275,29 @@ mod tests {
         command().debug_assert();
     }
 
+    /// There is no tree to build in, and none can be made there: whoever tries has another error.
     #[test]
-    fn only_a_good_verdict_is_a_success() {
-        assert_eq!(exit_code(Ok(true)), ExitCode::SUCCESS);
-        assert_eq!(exit_code(Ok(false)), ExitCode::FAILURE);
-        assert_eq!(exit_code(Err(anyhow::anyhow!("no lab"))), ExitCode::FAILURE);
+    fn bad_input_is_found_first() {
+        let listing = env::temp_dir().join(format!("xtask-listing-{}.txt", std::process::id()));
+        std::fs::write(&listing, "nt!ExAcquireRundownProtection:\nno code\n").unwrap();
+        let listing = listing.display().to_string();
+        for words in [
+            &["lab", "--native", "/proc/nowhere/x.txt"][..],
+            &["lab", "--native", &listing],
+            &["interop", "--native", "/proc/nowhere/x.txt"],
+            &["interop", "--native", &listing],
+            &["bench", "--native", &listing],
+            &["bench", "--svg", "/proc/nowhere/x.svg"],
+            &["windows-report", "/proc/nowhere/x.jsonl"],
+        ] {
+            let matches = command()
+                .try_get_matches_from([&["xtask"], words].concat())
+                .unwrap();
+            let (code, line) = exit::code(&carry_out_in(&Tree::at("/proc/nowhere"), &matches));
+            let line = line.unwrap();
+            assert!(code == 2 && line.lines().count() == 1, "{words:?}: {code} {line}");
+        }
+        std::fs::remove_file(listing).unwrap();
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod build;
 mod cli;
 mod depth;
 #[cfg(target_os = "linux")]
+mod exit;
+#[cfg(target_os = "linux")]
 mod gate;
 #[cfg(target_os = "linux")]
 mod lab;

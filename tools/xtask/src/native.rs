@@ -8,7 +8,9 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command as Subcommand, value_parser};
 
-use crate::{build, process, progress::Progress, setup::cargo, tree::Tree};
+use rundown_uf::protection;
+
+use crate::{build, exit, process, setup::host_cargo, tree::Tree};
 
 /// Options with a value that the programs take as they are.
 const VALUES: [&str; 5] = ["svg", "rounds", "waits", "steps", "seed"];
@@ -73,7 +75,26 @@ pub(crate) fn run(tree: &Tree, name: &str, matches: &ArgMatches) -> Result<bool>
     };
     let status = program.args(handed_on(matches)).status();
     let status = status.with_context(|| format!("`{}` cannot be started", process::line(&program)))?;
-    Ok(status.success())
+    exit::verdict(status)
+}
+
+/// Reads what the options name, before anything is built or booted.
+pub(crate) fn check(matches: &ArgMatches) -> Result<()> {
+    if let Ok(Some(listing)) = matches.try_get_one::<PathBuf>("native") {
+        protection::check(&exit::read(listing)?)
+            .map_err(|error| exit::bad_input(format!("{}: {error}", listing.display())))?;
+    }
+    if let Ok(Some(drawing)) = matches.try_get_one::<String>("svg")
+        && let Some(folder) = Path::new(drawing).parent()
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(exit::bad_input(format!(
+            "{drawing} cannot be written: {} is no folder",
+            folder.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Builds a program that measures. Other flags are another build of everything: it has a folder of its own.
@@ -95,13 +116,11 @@ fn release(
     package: &str,
     flags: Option<&str>,
 ) -> Result<PathBuf> {
-    let progress = Progress::begin(format!("building {package}"));
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args(["build", "--release", "--package", package]);
     build::in_workspace(&mut command, &tree.root().join(workspace), target);
     command.envs(flags.map(|flags| ("RUSTFLAGS", flags)));
-    build::finish(&mut command, progress)?;
-    Ok(target.join("release").join(package))
+    build::program(command, package)
 }
 
 /// The options that were given, as the program behind the command takes them.

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use rundown_kit::{driver::Profile, toolchain::Toolchain};
 
-use crate::{build, process, progress::Progress, tree::Tree};
+use crate::{build, exit, process, progress::Progress, tree::Tree};
 
 const PROGRAM: &str = "rundown-package";
 
@@ -119,13 +119,14 @@ or let walk.ps1 do and record it all, and judge its file here: cargo xtask windo
 
 /// Judges the file that walk.ps1 wrote; whether all was well.
 pub(crate) fn report(tree: &Tree, file: &Path) -> Result<bool> {
+    exit::read(file)?;
     let program = build::tool(tree, PROGRAM)?;
     let status = Command::new(&program)
         .arg("report")
         .arg(file)
         .status()
         .with_context(|| format!("{} cannot be started", program.display()))?;
-    Ok(status.success())
+    exit::verdict(status)
 }
 
 #[cfg(test)]

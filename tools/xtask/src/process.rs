@@ -89,15 +89,18 @@ pub(crate) fn watch_within(limit: Duration, command: &mut Command, progress: &Pr
                     continue;
                 }
             };
-            progress.news(&line);
             let own = if is_output {
                 &mut finished.stdout
             } else {
                 &mut finished.stderr
             };
-            for text in [own, &mut finished.text] {
-                text.push_str(&line);
-                text.push('\n');
+            own.push_str(&line);
+            own.push('\n');
+            // cargo's messages to programs; people have its other stream.
+            if !line.starts_with(r#"{"reason":"#) {
+                progress.news(&line);
+                finished.text.push_str(&line);
+                finished.text.push('\n');
             }
         }
     });

@@ -57,7 +57,7 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            eprintln!("  .. {name}");
+            rundown_streams::tell!("  .. {name}");
         }
         let now = Instant::now();
         Self {
@@ -75,7 +75,7 @@ impl Progress {
             bar.set_message(line);
         } else if self.told.get().elapsed() >= HEARTBEAT {
             self.told.set(Instant::now());
-            eprintln!(
+            rundown_streams::tell!(
                 "  .. {} ({} s) {line}",
                 self.name,
                 self.started.elapsed().as_secs()
@@ -98,7 +98,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         let separator = if summary.is_empty() { "" } else { ": " };
-        eprintln!(
+        rundown_streams::tell!(
             "  {verdict} {}{separator}{summary} ({})",
             self.name,
             seconds(self.started.elapsed())

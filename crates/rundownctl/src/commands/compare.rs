@@ -151,7 +151,7 @@ pub fn compare(plans: &[Plan], session: &Session<'_>) -> Result<(Comparison, u8)
     drop(progress);
     // A target that has failed once has said so.
     if !failed && let Err(error) = client.close().and_then(|()| target.finish()) {
-        eprintln!("rundownctl: {error}");
+        crate::print::tell(format_args!("rundownctl: {error}"));
         worst = worst.max(error.exit_code());
         if let Some(last) = runs.last_mut() {
             last.error = Some(Failure::of(&error));

@@ -87,7 +87,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         }
         match outcome {
             Outcome::Failed { error } => {
-                eprintln!("rundownctl: {}", error.message);
+                crate::print::tell(format_args!("rundownctl: {}", error.message));
                 Ok(())
             }
             outcome => tell(&outcome),

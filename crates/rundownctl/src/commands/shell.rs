@@ -30,7 +30,7 @@ pub fn run(session: &Session<'_>) -> Result<u8, Error> {
         what: format!("the terminal cannot be used: {error}"),
         advice: "`rundownctl objects` takes its steps from the command line".into(),
     };
-    eprintln!("{}", session.beginning());
+    crate::print::tell(format_args!("{}", session.beginning()));
     let mut target = session.connect()?;
     let mut bench = Bench::new(Client::open(&mut *target, Access::ReadWrite)?);
     let mut editor: Editor<Words, FileHistory> = Editor::new().map_err(unusable)?;
@@ -63,10 +63,12 @@ pub fn run(session: &Session<'_>) -> Result<u8, Error> {
             Ok(Step::Quit) => break,
             Ok(step) => match bench.take(&step) {
                 Ok(outcome) => outcome.iter().try_for_each(tell)?,
-                Err(error @ (Error::Refused { .. } | Error::Usage(_))) => eprintln!("{error}"),
+                Err(error @ (Error::Refused { .. } | Error::Usage(_))) => {
+                    crate::print::tell(format_args!("{error}"));
+                }
                 Err(error) => return Err(error),
             },
-            Err(error) => eprintln!("{}; `help` lists the steps", first_line(&error)),
+            Err(error) => crate::print::tell(format_args!("{}; `help` lists the steps", first_line(&error))),
         }
         if let Some(words) = editor.helper_mut() {
             words.objects = bench.objects();

@@ -98,7 +98,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
 #[must_use]
 pub fn exit_code(outcome: &Outcome) -> u8 {
     if let Some(error) = &outcome.error {
-        eprintln!("rundownctl: {error}");
+        crate::print::tell(format_args!("rundownctl: {error}"));
         error.exit_code()
     } else if outcome.record.violations() > 0 {
         EXIT_VIOLATION

@@ -87,7 +87,7 @@ impl Screen {
 
     fn draw(&self, picture: &str) {
         if self.0.is_hidden() {
-            eprintln!("{picture}");
+            crate::print::tell(format_args!("{picture}"));
         } else {
             self.0.set_message(picture.to_owned());
             self.0.tick();

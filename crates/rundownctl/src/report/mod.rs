@@ -38,6 +38,6 @@ pub fn write(path: &Path, records: &[&Record], shown: &Shown, session: &Session<
         path: path.into(),
         source,
     })?;
-    eprintln!("the report is in {}", path.display());
+    crate::print::tell(format_args!("the report is in {}", path.display()));
     Ok(())
 }

@@ -164,7 +164,9 @@ impl Session<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) if self.started.elapsed() < limit => {
                     told = true;
-                    eprintln!("rundown-lab: waiting for the machine to boot and start the driver ...");
+                    rundown_streams::tell!(
+                        "rundown-lab: waiting for the machine to boot and start the driver ..."
+                    );
                 }
                 Err(_) => return Ending::TimedOut,
             }

@@ -12,24 +12,23 @@ const STORE: &str = "the driver store refused the package: mostly the certificat
                      local machine; %windir%\\INF\\setupapi.dev.log names the reason";
 const TEST_SIGNING: &str = "test signing is off: bcdedit, and a reboot, with Secure Boot off";
 
-/// What to look for in what a tool printed, and what it means. The table of docs/windows.md, in short.
+const PUBLISHER: &str =
+    "the signer is a trusted root, but not a trusted publisher: the second store is missing";
+const ROOT: &str = "the certificate is not among the trusted roots of the local machine";
+const UNSIGNED: &str = "the package has no catalogue that vouches for the INF: install the folder that cargo xtask package \
+                        made, unchanged";
+
+/// What to look for in what a tool printed, as a whole word, and what it means. The table of docs/windows.md, in short.
 const KNOWN: &[(&str, &str)] = &[
     ("0xE0000247", STORE),
-    ("0xe0000247", STORE),
     // devcon prints it as a signed number.
     ("-536870329", STORE),
-    (
-        "0xE0000242",
-        "the signer is a trusted root, but not a trusted publisher: the second store is missing",
-    ),
-    (
-        "0x800B0109",
-        "the certificate is not among the trusted roots of the local machine",
-    ),
-    (
-        "0x800b0109",
-        "the certificate is not among the trusted roots of the local machine",
-    ),
+    ("0xE0000242", PUBLISHER),
+    ("0xE000022F", UNSIGNED),
+    ("-536870353", UNSIGNED),
+    // SetupAPI's sentence for it, which pnputil prints without the number.
+    ("does not contain digital signature information", UNSIGNED),
+    ("0x800B0109", ROOT),
     ("0x00000241", TEST_SIGNING),
     ("0x241", TEST_SIGNING),
     ("577", TEST_SIGNING),
@@ -41,6 +40,26 @@ const KNOWN: &[(&str, &str)] = &[
         "0xC0000428",
         "the driver's signature is not accepted: test signing is off, or the file was changed",
     ),
+];
+
+/// Whether `text` has `sign`, in whatever case, and not as a part of a longer word or number.
+fn has_word(text: &str, sign: &str) -> bool {
+    let [text, sign] = [text, sign].map(str::to_ascii_lowercase);
+    let continues = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(&sign)
+        .any(|(at, _)| !text[..at].ends_with(continues) && !text[at + sign.len()..].starts_with(continues))
+}
+
+/// How a line begins that says no more than that a tool runs, or what has gone well before the failure.
+const BANNERS: [&str; 8] = [
+    "Microsoft PnP Utility",
+    "Device node created",
+    "Install is complete when",
+    "Adding driver package",
+    "Processing inf",
+    "Driver package added successfully",
+    "Published name",
+    "Updating drivers for",
 ];
 
 /// Device Manager's codes ("Error codes in Device Manager in Windows", Microsoft Support).
@@ -58,15 +77,24 @@ fn problem(code: i64) -> &'static str {
     }
 }
 
+/// The first line that says something; of an output that is all banners the first.
 fn first_line(text: &str) -> &str {
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
+    let says_nothing = |line: &str| {
+        let begins = |banner: &&str| {
+            line.get(..banner.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(banner))
+        };
+        BANNERS.iter().any(begins)
+    };
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines()
+        .find(|line| !says_nothing(line))
+        .or_else(|| lines().next())
         .unwrap_or("no output")
 }
 
 fn failure(record: &Record) -> String {
-    let known = KNOWN.iter().find(|(sign, _)| record.output.contains(sign));
+    let known = KNOWN.iter().find(|(sign, _)| has_word(&record.output, sign));
     let meaning = known.map_or_else(String::new, |(_, meaning)| format!("; {meaning}"));
     format!(
         "exit code {}: {}{meaning}\n{}",
@@ -138,6 +166,8 @@ pub(super) fn boot_options(record: &Record) -> Result<String, String> {
 pub(super) fn install(record: &Record) -> Result<String, String> {
     match record.exit {
         0 => Ok(String::new()),
+        // pnputil's ERROR_NO_MORE_ITEMS: the package was there, and so was the device by it. Only our device matches its INF.
+        259 if has_word(&record.output, "up-to-date on device") => Ok("it was installed already".into()),
         // devcon's and pnputil's.
         1 | 3010 => Err(format!(
             "a reboot is asked for, which a fresh device does not need: {}",

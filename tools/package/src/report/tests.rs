@@ -125,6 +125,59 @@ fn each_known_failure_is_explained() {
     assert!(why("certificate-root", 1, "x 0x800B0109").contains("trusted roots"));
 }
 
+/// Numbers and signs stand for themselves, not where they are a part of something else.
+#[test]
+fn a_failure_is_explained_by_whole_words() {
+    for (output, says) in [
+        (
+            "rundownctl: C:\\oem577\\out.json: There is not enough space on the disk",
+            None,
+        ),
+        ("577 files, error 0x2410, oem_577", Some("test signing")),
+        ("error 0x2410 in oem_577.inf", None),
+        ("error (577).", Some("test signing")),
+        ("Failed: 0x241", Some("test signing")),
+        ("0xe0000247", Some("two stores")),
+        ("GetLastError=-536870329", Some("two stores")),
+        (
+            "The third-party INF does not contain digital signature information.",
+            Some("no catalogue"),
+        ),
+        ("GetLastError=-536870353", Some("no catalogue")),
+    ] {
+        let said = why("install", 7, output);
+        let explained = said.split_once("; ").map(|(_, meaning)| meaning);
+        match says {
+            None => assert_eq!(explained, None, "{said}"),
+            Some(words) => assert!(explained.unwrap().contains(words), "{said}"),
+        }
+    }
+}
+
+#[test]
+fn the_line_that_is_shown_is_the_reason() {
+    let pnputil = "Microsoft PnP Utility\r\n\r\nAdding driver package:  rundown.inf\r\n\
+                   Failed to add driver package: A file could not be verified.\r\n\r\nTotal driver packages:  1\r\n";
+    assert!(why("install", 1627, pnputil).starts_with("exit code 1627: Failed to add driver package"));
+    let devcon = "Device node created. Install is complete when drivers are installed...\n\
+                  Updating drivers for Root\\Rundown from C:\\x\\rundown.inf.\ndevcon.exe failed.\n";
+    assert!(why("install", 2, devcon).starts_with("exit code 2: devcon.exe failed."));
+    assert!(why("install", 5, "Microsoft PnP Utility\n").starts_with("exit code 5: Microsoft PnP Utility"));
+}
+
+#[test]
+fn a_package_that_was_installed_before_is_no_failure() {
+    let again = "Microsoft PnP Utility\n\nAdding driver package:  rundown.inf\n\
+                 Driver package added successfully. (Already exists in the system)\nPublished Name:         oem10.inf\n\
+                 Driver package is up-to-date on device: ROOT\\RUNDOWN\\0000\n";
+    let part = PARTS
+        .iter()
+        .find(|part| part.steps.iter().any(|(name, _)| *name == "install"));
+    assert!(walk(Some((part.unwrap().name, "install", 259, again))).passed());
+    let elsewhere = again.replace("up-to-date on device", "installed on no device");
+    assert!(why("install", 259, &elsewhere).starts_with("exit code 259"));
+}
+
 #[test]
 fn a_stress_run_has_to_have_done_something_and_to_add_up() {
     assert!(why("stress-ours", 1, &stress("ours", 10, 1)).contains("1 violations"));

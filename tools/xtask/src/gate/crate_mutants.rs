@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::{
     process,
     progress::Progress,
-    setup::{self, cargo},
+    setup::{self, host_cargo},
     tree::Tree,
 };
 
@@ -109,7 +109,7 @@ fn run(
         .join(subject.package)
         .join(stage);
     fs::create_dir_all(&output).with_context(|| format!("{} cannot be made", output.display()))?;
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.current_dir(tree.root());
     command.args([
         "mutants",

@@ -71,7 +71,7 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     });
     gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
-        eprintln!("{}", outcome.table());
+        rundown_streams::tell!("{}", outcome.table());
         let failures = outcome.faults();
         Ok(Tally {
             passed: outcome.subjects().saturating_sub(failures.len()) as u64,
@@ -82,7 +82,7 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.group("mutants by rule", || {
         let (parts, _) = by_rule::chosen(tree, Vec::new())?;
         let sums = by_rule::run(tree, toolchain, &parts, 1)?;
-        eprintln!("{}", by_rule::table(&sums));
+        rundown_streams::tell!("{}", by_rule::table(&sums));
         Ok(Tally {
             passed: sums.iter().map(by_rule::Sum::found).sum(),
             failures: sums.into_iter().flat_map(|sum| sum.faults).collect(),
@@ -161,7 +161,7 @@ fn fuzz(tree: &Tree, progress: &Progress) -> Result<Tally> {
         .text
         .lines()
         .find(|line| line.starts_with("stat::number_of_executed_units"));
-    eprintln!(
+    rundown_streams::tell!(
         "  {}",
         executions.unwrap_or("libFuzzer did not say how much it executed")
     );

@@ -12,6 +12,7 @@ mod steps;
 mod tally;
 mod windows;
 
+use anyhow::Result;
 use rundown_kit::{driver::Profile, toolchain::Toolchain};
 
 use self::tally::Gate;
@@ -25,7 +26,7 @@ pub(crate) fn run(
     consent: Consent,
     all: bool,
     only: Vec<String>,
-) -> bool {
+) -> Result<bool> {
     let mut gate = Gate::of(only);
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
@@ -45,6 +46,6 @@ pub(crate) fn run(
             deep::steps(&mut gate, tree, toolchain, consent);
         }
     }
-    println!("{}", gate.summary());
-    gate.passed()
+    rundown_streams::line(gate.summary())?;
+    Ok(gate.passed())
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     lab::{
         self, Settings,
-        boot::Boot,
+        boot::{Boot, value},
         judge,
         report::Lab,
         scenario::{Arm, Scenario},
@@ -92,8 +92,8 @@ fn conformance(tree: &Tree, listing: &Path, progress: &Progress) -> Result<Tally
     }
     let target = format!(
         "lab:cpus=4,seed=1,timeout=60,native={},report={}",
-        listing.display(),
-        report.display()
+        value(listing),
+        value(&report)
     );
     let mut command = Command::new(tree.lab().join("rundownctl"));
     command.args([
@@ -277,7 +277,7 @@ fn violations(tree: &Tree, progress: &Progress) -> Result<Tally> {
     ] {
         let client = |options: &[&str]| {
             let mut client = Command::new(tree.lab().join("rundownctl"));
-            let target = format!("lab:cpus=2,seed=1,timeout=60,native={}", listing.display());
+            let target = format!("lab:cpus=2,seed=1,timeout=60,native={}", value(listing));
             client
                 .args(["--target", &target])
                 .args(command.split(' '))

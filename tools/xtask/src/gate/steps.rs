@@ -19,7 +19,7 @@ use crate::{
     lab::{self, Settings},
     process,
     progress::Progress,
-    setup::cargo,
+    setup::host_cargo,
     tree::Tree,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     for workspace in ["", "tools", "lab", FUZZ] {
         let name = if workspace.is_empty() { "root" } else { workspace };
         gate.step(format!("fmt, {name}"), |progress| {
-            let mut command = Command::new(cargo());
+            let mut command = host_cargo();
             command
                 .args(["fmt", "--all", "--check"])
                 .current_dir(tree.root().join(workspace));
@@ -42,14 +42,14 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
 
     let root = |subcommand: &[&str], after: &[&str]| {
-        let mut command = Command::new(cargo());
+        let mut command = host_cargo();
         command.args(subcommand);
         build::in_workspace(&mut command, tree.root(), &tree.target());
         command.args(after);
         command
     };
     let tools = |subcommand: &[&str], after: &[&str]| {
-        let mut command = Command::new(cargo());
+        let mut command = host_cargo();
         command.args(subcommand);
         build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
         command.args(after);
@@ -107,7 +107,7 @@ pub(super) const CHECKERS: [&str; 2] = ["loom", "shuttle"];
 
 /// A checker's models, as a command to which libtest's arguments can be added.
 pub(super) fn models_by(checker: &str, tree: &Tree) -> Command {
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args(["test", "--package", "ex-rundown", "--release", "--test", checker]);
     // Another cfg is another build of everything: it would evict the ordinary one.
     build::in_workspace(&mut command, tree.root(), &tree.target().join(checker));
@@ -206,7 +206,7 @@ fn check_faults(sys: &Path, pdb: &Path, profile: Profile) -> Result<[Option<Stri
 /// The driver's machine code, where the primitive was inlined. The probes' code is among the tests of tools/.
 pub(super) fn code(gate: &mut Gate, tree: &Tree) {
     gate.step("code of rundown.sys", |progress| {
-        let mut command = Command::new(cargo());
+        let mut command = host_cargo();
         command.args(["test", "--package", "rundown-codegen", "--test", "rundown_sys"]);
         build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
         tests(command.env("RUNDOWN_LAB_DIR", tree.lab()), progress)
@@ -231,7 +231,7 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
 
 /// One of the lab's own suites, as a command.
 pub(super) fn lab_suite(tree: &Tree, suite: &str) -> Command {
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args(["test", "--package", "rundown-lab", "--test", suite]);
     build::in_workspace(&mut command, &tree.root().join("tools"), &tree.tools_target());
     command.env("RUNDOWN_LAB_DIR", tree.lab());
@@ -283,7 +283,7 @@ pub(super) fn verdicts(gate: &mut Gate, tree: &Tree) {
 /// The driver's suite: its requests, one by one, in the lab; and its client there.
 pub(super) fn suite(gate: &mut Gate, tree: &Tree) {
     gate.step("client in the lab", |progress| {
-        let mut command = Command::new(cargo());
+        let mut command = host_cargo();
         command.args(["test", "--package", "rundownctl", "--test", "real_lab"]);
         build::in_workspace(&mut command, tree.root(), &tree.target());
         command
@@ -318,7 +318,7 @@ pub(super) fn dev(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
 
 /// Test programs of the driver's suite, by a pattern of their names.
 pub(super) fn suite_tests(tree: &Tree, pattern: &str) -> Command {
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args([
         "test",
         "--package",
@@ -335,7 +335,7 @@ pub(super) fn suite_tests(tree: &Tree, pattern: &str) -> Command {
 /// One verdict, each fault a failure.
 pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
-    eprintln!("{}", verdict.table());
+    rundown_streams::tell!("{}", verdict.table());
     let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
     let passed = verdict.scenarios().saturating_sub(failures.len()) as u64;
     if passed == 0 && failures.is_empty() {

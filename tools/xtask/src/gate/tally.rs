@@ -230,7 +230,7 @@ impl Gate {
         if !self.asks_for(&name) {
             return;
         }
-        eprintln!("  not run {name}: {why}");
+        rundown_streams::tell!("  not run {name}: {why}");
         self.steps.push(Step {
             name,
             tally: Tally::default(),
@@ -260,7 +260,7 @@ impl Gate {
                 .failures
                 .iter()
                 .filter(|failure| !failure.is_empty())
-                .for_each(|failure| eprintln!("{failure}"));
+                .for_each(|failure| rundown_streams::tell!("{failure}"));
         }
         self.steps.push(Step {
             name,

@@ -87,7 +87,7 @@ fn walk(tree: &Tree, progress: &Progress) -> Result<Tally> {
     }
     let file = tree.target().join("walk-of-the-lab.jsonl");
     fs::write(&file, lines.join("\n")).with_context(|| format!("{} cannot be written", file.display()))?;
-    let mut report = Command::new(tree.tools_target().join("debug/rundown-package"));
+    let mut report = Command::new(build::tool(tree, "rundown-package")?);
     report.arg("report").arg(&file);
     let said = process::watch(&mut report, progress)?.text;
     let mut tally = Tally::default();

@@ -7,6 +7,11 @@ use anyhow::{Context, Result, bail};
 use super::report::{Client, Lab};
 use crate::{process, progress::Progress, tree::Tree};
 
+/// A path as the value of a key of `rundownctl --target lab:`, where a comma is doubled.
+pub(crate) fn value(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
 /// A boot that is about to be made.
 pub(crate) struct Boot {
     command: Command,
@@ -29,7 +34,7 @@ impl Boot {
         let mut command = Command::new(tree.lab().join("rundownctl"));
         command.args([
             "--target",
-            &format!("{target},seed={seed},report={}", report.display()),
+            &format!("{target},seed={seed},report={}", value(report)),
         ]);
         Self {
             command,

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rundown_streams as streams;
 
 pub(crate) use self::verdict::Verdict;
 use self::{
@@ -91,12 +92,15 @@ pub(crate) fn run(tree: &Tree, settings: &Settings) -> Result<Verdict> {
 }
 
 /// Prints a verdict, as a table or as JSON; whether it is a good one.
+///
+/// # Errors
+/// When it cannot be written to `out`.
 pub(crate) fn tell(verdict: &Verdict, json: bool, out: &mut impl Write) -> Result<bool> {
     if json {
-        writeln!(out, "{}", verdict.json())?;
-        eprintln!("{}", verdict.last_lines());
+        streams::judge(writeln!(out, "{}", verdict.json()))?;
+        streams::tell!("{}", verdict.last_lines());
     } else {
-        writeln!(out, "{}", verdict.table())?;
+        streams::judge(writeln!(out, "{}", verdict.table()))?;
     }
     Ok(verdict.passed())
 }
@@ -130,7 +134,7 @@ fn run_scenario(
         let faults = judge::faults(Some(scenario), &outcome.client, &outcome.lab);
         if !faults.is_empty() {
             progress.failed(&faults[0]);
-            eprint!("{}", outcome.messages);
+            rundown_streams::tell_raw!("{}", outcome.messages);
             verdict.faults.extend(
                 faults
                     .into_iter()

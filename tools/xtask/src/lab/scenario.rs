@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::report::WaysOut;
+use super::{boot::value, report::WaysOut};
 
 /// Whose run-down protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,7 +199,7 @@ impl Scenario {
     /// `rundownctl --target`, but for the seed and the report. `listing` is NT's code, for its arm.
     pub(crate) fn target(self, listing: Option<&Path>) -> String {
         let listing = match listing {
-            Some(listing) if self.arm.is_nt() => format!(",native={}", listing.display()),
+            Some(listing) if self.arm.is_nt() => format!(",native={}", value(listing)),
             _ => String::new(),
         };
         let spin = match (self.arm, self.way) {

@@ -8,7 +8,11 @@ use serde::Deserialize;
 
 use super::outcome::{Failure, Runs};
 use crate::{
-    lab::{boot::Boot, judge, report::Lab},
+    lab::{
+        boot::{Boot, value},
+        judge,
+        report::Lab,
+    },
     process,
     progress::Progress,
     tree::Tree,
@@ -32,9 +36,9 @@ impl Subject<'_> {
         let Artefacts { sys, pdb, inf } = self.driver;
         format!(
             "lab:{lab},driver={},pdb={},inf={}",
-            sys.display(),
-            pdb.display(),
-            inf.display()
+            value(sys),
+            value(pdb),
+            value(inf)
         )
     }
 
@@ -76,7 +80,7 @@ impl Subject<'_> {
                     .with_context(|| format!("{} cannot be removed", report.display()))?;
             }
             let mut command = Command::new(self.tree.lab().join("rundownctl"));
-            let target = format!("{},seed={seed},report={}", self.target(lab), report.display());
+            let target = format!("{},seed={seed},report={}", self.target(lab), value(&report));
             command.args(["--target", &target, "conform", "--json"]);
             command.args(["--pair", pair, "--steps", STEPS, "--seed", &seed.to_string()]);
             let finished = process::watch(&mut command, progress)?;

@@ -28,7 +28,7 @@ use super::copy;
 use crate::{
     build, process,
     progress::{Progress, seconds},
-    setup::cargo,
+    setup::host_cargo,
     tree::Tree,
 };
 
@@ -296,7 +296,7 @@ impl Bench<'_> {
                 Ok::<_, anyhow::Error>(process::watch(&mut command, progress)?.stdout)?
             }
             _ => {
-                let mut command = Command::new(cargo());
+                let mut command = host_cargo();
                 command.args([
                     "test",
                     "--no-run",
@@ -384,7 +384,7 @@ impl Bench<'_> {
 
     /// Test programs that boot the lab, of the sources as they are.
     fn suite(&self, package: &str, order: &[&str]) -> Result<Vec<Detector>> {
-        let mut command = Command::new(cargo());
+        let mut command = host_cargo();
         command.args(["test", "--no-run", "--message-format=json", "--package", package]);
         for name in order {
             command.args(["--test", name]);
@@ -534,7 +534,7 @@ impl Bench<'_> {
                 let found = outcome?;
                 if found.is_none() && mutant.argued.is_none() {
                     survive += 1;
-                    eprintln!("  survives: {}", mutant.name);
+                    rundown_streams::tell!("  survives: {}", mutant.name);
                 }
                 all.push((mutant, found));
                 let left = chosen.len() - all.len();
@@ -656,7 +656,7 @@ fn rejected(messages: &[Value], mutants: &[Mutant]) -> Vec<String> {
         if let Some(mutant) = spans.iter().find_map(innermost) {
             rejected.push(mutant.name.clone());
         } else if !text.starts_with("aborting") && !text.is_empty() {
-            eprintln!("{}", error["rendered"].as_str().unwrap_or(text));
+            rundown_streams::tell!("{}", error["rendered"].as_str().unwrap_or(text));
         }
     }
     rejected.sort();

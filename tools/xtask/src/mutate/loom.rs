@@ -1,6 +1,6 @@
 //! The primitive's models on a copy of the tree, in which a patch may have changed it.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -9,12 +9,12 @@ use crate::{
     build,
     process::{self, Finished},
     progress::Progress,
-    setup::cargo,
+    setup::host_cargo,
 };
 
 /// Runs the tests called `scenes` on the sources in `copy`; one run, since models do not depend on a seed.
 pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Progress) -> Result<Runs> {
-    let mut command = Command::new(cargo());
+    let mut command = host_cargo();
     command.args(["test", "--package", "ex-rundown", "--test", "loom"]);
     build::in_workspace(&mut command, copy, target);
     // A mutant changes a few functions, which are soon built anew; loom itself is built once, and worth optimising.

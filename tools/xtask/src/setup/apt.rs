@@ -46,7 +46,7 @@ pub(super) fn install(packages: &[&str], consent: Consent) -> Result<()> {
     let list = packages.join(" ");
     let by_hand =
         format!("sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends {list}'");
-    eprintln!("missing packages: {list}");
+    rundown_streams::tell!("missing packages: {list}");
     // The owner of our own process is the effective user.
     let user = fs::metadata("/proc/self")
         .context("/proc/self cannot be read, which tells who we are")?
@@ -81,7 +81,7 @@ fn ask() -> Result<bool> {
     if !stdin().is_terminal() {
         bail!("nobody can be asked here; say --yes to have the packages installed");
     }
-    eprint!("Install them with apt-get? [Y/n] ");
+    rundown_streams::tell_raw!("Install them with apt-get? [Y/n] ");
     stderr().flush()?;
     let mut answer = String::new();
     stdin().lock().read_line(&mut answer)?;

@@ -4,9 +4,11 @@
 //! with the user's consent, installed; elsewhere the container is named. Nothing is installed that is not listed first.
 
 mod apt;
+#[cfg(test)]
+mod programs;
 mod system;
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use rundown_kit::{
@@ -97,7 +99,8 @@ fn ensure_for(
 ) -> Result<Toolchain> {
     let system = System::here()?;
     let chosen = Toolchain::choose_for(route, targets);
-    let debian_set = || system == System::Apt && route != Some(Route::Installed);
+    let debian_set =
+        || route != Some(Route::Installed) && system.may_have(&toolchain::packages(Route::Debian));
     let mut packages = match &chosen {
         Ok(toolchain) => toolchain::packages(toolchain.route()),
         Err(_) if debian_set() => toolchain::packages(Route::Debian),
@@ -115,10 +118,16 @@ fn ensure_for(
 
     let lacking = !packages.is_empty();
     if lacking {
-        match &system {
-            System::Apt => apt::install(&apt::missing(&packages)?, consent)?,
-            System::Other(name) => bail!("{}", system::advice(name, &packages)),
+        if let System::Other(_) = &system {
+            system.notice(&packages)?;
         }
+        let missing = apt::missing(&packages)?;
+        if !missing.is_empty()
+            && let Some(notice) = system.notice(&missing)?
+        {
+            rundown_streams::tell!("{notice}");
+        }
+        apt::install(&missing, consent)?;
     }
     // What was installed may have opened a route; what is still missing is the kit's to name.
     let toolchain = match chosen {
@@ -134,14 +143,14 @@ fn ensure_for(
         );
     }
     let names: Vec<&str> = targets.iter().map(|target| target.triple()).collect();
-    eprintln!("toolchain for {}: {toolchain}", names.join(", "));
+    rundown_streams::tell!("toolchain for {}: {toolchain}", names.join(", "));
     Ok(toolchain)
 }
 
 /// `cargo fmt` and `cargo clippy` are rustup components that a minimal installation lacks.
 pub(crate) fn ensure_components() -> Result<()> {
     for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
-        let works = std::process::Command::new(cargo())
+        let works = host_cargo()
             .args([subcommand, "--version"])
             .output()
             .with_context(|| format!("{} cannot be started", cargo().display()))?
@@ -157,7 +166,7 @@ pub(crate) fn ensure_components() -> Result<()> {
 /// cargo-mutants is a program of its own, which cargo builds.
 pub(crate) fn ensure_cargo_mutants() -> Result<()> {
     let cargo = |arguments: &[&str]| {
-        let output = std::process::Command::new(cargo()).args(arguments).output();
+        let output = host_cargo().args(arguments).output();
         output.context("cargo cannot be started")
     };
     if cargo(&["mutants", "--version"])?.status.success() {
@@ -193,7 +202,7 @@ pub(crate) fn ensure_sanitizers() -> Result<()> {
 pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
     ensure_nightly(&["rustc", "--version"], &[])?;
     let succeeds = |arguments: &[&str]| {
-        let output = std::process::Command::new(cargo()).args(arguments).output();
+        let output = host_cargo().args(arguments).output();
         output.context("cargo cannot be started")
     };
     if succeeds(&["fuzz", "--version"])?.status.success() {
@@ -210,7 +219,7 @@ pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
 /// Nightly Rust with these components, if `probe` does not run in it.
 fn ensure_nightly(probe: &[&str], components: &[&str]) -> Result<()> {
     let rustup = |arguments: &[&str]| {
-        std::process::Command::new("rustup")
+        Command::new("rustup")
             .args(arguments)
             .output()
             .context("rustup, which brings nightly Rust, cannot be started; see https://rustup.rs")
@@ -232,6 +241,13 @@ fn ensure_nightly(probe: &[&str], components: &[&str]) -> Result<()> {
 }
 
 /// The cargo that runs us.
-pub(crate) fn cargo() -> PathBuf {
+fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// The cargo that runs us, for this machine, whatever the user's environment says: what is built is what is asked for.
+pub(crate) fn host_cargo() -> Command {
+    let mut command = Command::new(cargo());
+    toolchain::clear_settings(&mut command);
+    command
 }
