@@ -1,6 +1,5 @@
 //! The command line.
 
-use crate::sweep::What;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +35,40 @@ An example, typed by a person (the GUID is the driver's device interface):
   3 quit
   3 0x00000000 -
 The protocol and the report are described in docs/lab-pipe.md.";
+
+/// What is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table at the head of `sweep.rs`")]
+pub enum What {
+    LowResources,
+    Cancel,
+    Close,
+    Kill,
+    Unload,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::LowResources,
+        Self::Cancel,
+        Self::Close,
+        Self::Kill,
+        Self::Unload,
+    ];
+
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LowResources => "low-resources",
+            Self::Cancel => "cancel",
+            Self::Close => "close",
+            Self::Kill => "kill",
+            Self::Unload => "unload",
+        }
+    }
+}
 
 /// How the kernel schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

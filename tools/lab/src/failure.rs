@@ -1,7 +1,6 @@
 //! The file that a failed run leaves: all that it takes to run it again.
 
-use crate::cli::{self, Asked, Repeat, Serve, Sweep};
-use crate::sweep::What;
+use crate::cli::{self, Asked, Repeat, Serve, Sweep, What};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;

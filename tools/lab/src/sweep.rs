@@ -13,7 +13,7 @@
 //! answer there its script says in lines such as `#! close,kill: 0xc0000225 0xc00002f0`; those of `cancel` only follow from a
 //! request of the same point that was cancelled before.
 
-use crate::cli::{Sweep, exit};
+use crate::cli::{Sweep, What, exit};
 use crate::client::{Client, Gone};
 use crate::failure::{self, FailedRun};
 use crate::script::{self, Step};
@@ -36,39 +36,7 @@ const STATUS_CANCELLED: u32 = 0xC000_0120;
 const STATUS_INVALID_HANDLE: u32 = 0xC000_0008;
 const STATUS_DEVICE_REMOVED: u32 = 0xC000_02B6;
 
-/// What is swept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the table above")]
-pub enum What {
-    LowResources,
-    Cancel,
-    Close,
-    Kill,
-    Unload,
-}
-
 impl What {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::LowResources,
-        Self::Cancel,
-        Self::Close,
-        Self::Kill,
-        Self::Unload,
-    ];
-
-    /// As on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LowResources => "low-resources",
-            Self::Cancel => "cancel",
-            Self::Close => "close",
-            Self::Kill => "kill",
-            Self::Unload => "unload",
-        }
-    }
-
     const fn action(self) -> Action {
         match self {
             Self::LowResources => Action::Fail,
