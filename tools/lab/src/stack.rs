@@ -16,6 +16,10 @@ const DEEPEST: usize = 64;
 /// Where the kernel's part of the address space begins that its ELF covers.
 const KERNEL_BASE: u64 = 0xFFFF_FFFF_8000_0000;
 
+/// How far below the driver's return address the shim's own calls leave theirs: behind five saved registers the one that goes in, behind
+/// sixteen more words the export's.
+const SHIM_CALLS: [u64; 2] = [(5 + 1) * 8, (5 + 16 + 1) * 8];
+
 /// How a stack was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -59,7 +63,7 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .threads
         .first()
         .is_some_and(|first| std::ptr::eq(first, thread));
-    let starts = starts(dump, thread, guilty);
+    let starts = starts(dump, thread, guilty, images.kernel_symbols);
     let tables = Sections::parse(images.driver)
         .is_some_and(|sections| sections.file.section_by_name(".pdata").is_some());
     let ways = if tables { &starts[..] } else { &[] };
@@ -90,7 +94,7 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
 /// The whole way up from where a thread stood when it ran, the kernel's part too; behind a trap, what is found of the driver by looking.
 #[must_use]
 pub fn walk_all(dump: &Dump, thread: &Thread, images: &Images<'_>) -> Vec<Frame> {
-    let mut addresses: Vec<(u64, bool)> = starts(dump, thread, false)
+    let mut addresses: Vec<(u64, bool)> = starts(dump, thread, false, images.kernel_symbols)
         .into_iter()
         .flat_map(|start| unwind(dump, thread, start, images))
         .collect();
@@ -108,9 +112,14 @@ pub fn walk_all(dump: &Dump, thread: &Thread, images: &Images<'_>) -> Vec<Frame>
 ///
 /// After a trap they are those of the interrupted code. Otherwise the thread is inside an export, or was switched away from: the
 /// innermost call from the driver is then found by its return address, above which the export shim has saved the
-/// driver's RBP (see the kernel's `ldr::export::shim`). The same number may lie on the stack elsewhere too; from there
-/// one does not get far.
-fn starts(dump: &Dump, thread: &Thread, guilty: bool) -> Vec<UnwindRegsX86_64> {
+/// driver's RBP (see the kernel's `ldr::export::shim`). The same number may lie on the stack elsewhere too, left over or as a
+/// parameter; the kernel's symbols tell the shim's frame from those.
+fn starts(
+    dump: &Dump,
+    thread: &Thread,
+    guilty: bool,
+    kernel: Option<&KernelSymbols>,
+) -> Vec<UnwindRegsX86_64> {
     if guilty
         && let (Some(rip), Some(rsp), Some(rbp)) =
             (dump.register("rip"), dump.register("rsp"), dump.register("rbp"))
@@ -120,17 +129,39 @@ fn starts(dump: &Dump, thread: &Thread, guilty: bool) -> Vec<UnwindRegsX86_64> {
     if let (rip @ 1.., rbp) = thread.running {
         return vec![UnwindRegsX86_64::new(rip, thread.rsp, rbp)];
     }
-    let slots =
-        (0..thread.stack.len()).filter(|&index| thread.caller != 0 && thread.stack[index] == thread.caller);
-    let registers = |index: usize| {
-        let slot = thread.stack_start + index as u64 * 8;
+    let slots: Vec<u64> = (0..thread.stack.len())
+        .filter(|&index| thread.caller != 0 && thread.stack[index] == thread.caller)
+        .map(|index| thread.stack_start + index as u64 * 8)
+        .collect();
+    let of_shim: Vec<u64> = slots
+        .iter()
+        .copied()
+        .filter(|&slot| kernel.is_some_and(|kernel| is_of_shim(thread, slot, kernel)))
+        .collect();
+    let chosen = if of_shim.is_empty() { slots } else { of_shim };
+    let registers = |slot: u64| {
         Some(UnwindRegsX86_64::new(
             thread.caller,
             slot + 8,
             thread.word(slot.checked_sub(8)?)?,
         ))
     };
-    slots.filter_map(registers).collect()
+    chosen.into_iter().filter_map(registers).collect()
+}
+
+/// Whether the return address in `slot` is the one that the export shim will take: what the shim called will return into it.
+fn is_of_shim(thread: &Thread, slot: u64, kernel: &KernelSymbols) -> bool {
+    SHIM_CALLS.iter().any(|below| {
+        let returns = slot.checked_sub(*below).and_then(|word| thread.word(word));
+        returns
+            .map(|address| kernel.locate(address.wrapping_sub(1)))
+            .unwrap_or_default()
+            .iter()
+            .any(|location| {
+                let function = location.function.as_deref();
+                function.is_some_and(|name| name.contains("ldr::export::shim"))
+            })
+    })
 }
 
 /// Addresses by the unwind tables, as long as they are code; with each whether it is a return address.
@@ -369,13 +400,13 @@ pub(crate) mod tests {
             stack: vec![1, 2, 0xB0B, caller, 9],
             ..Thread::default()
         };
-        let [registers] = starts(&dump, &thread, true)[..] else {
+        let [registers] = starts(&dump, &thread, true, None)[..] else {
             panic!("the call is on the stack once")
         };
         assert_eq!(
             (registers.ip(), registers.sp(), registers.bp()),
             (caller, 0x8020, 0xB0B)
         );
-        assert!(starts(&dump, &Thread { caller: 0, ..thread }, true).is_empty());
+        assert!(starts(&dump, &Thread { caller: 0, ..thread }, true, None).is_empty());
     }
 }

@@ -137,6 +137,10 @@ impl KernelSymbols {
     #[must_use]
     pub fn locate(&self, address: u64) -> Vec<Location> {
         let mut found = Vec::new();
+        // No function ends there, and addr2line adds one to it.
+        if address == u64::MAX {
+            return found;
+        }
         if let Ok(mut frames) = self.loader.find_frames(address) {
             while let Ok(Some(frame)) = frames.next() {
                 found.push(Location {

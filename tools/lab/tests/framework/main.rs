@@ -352,13 +352,21 @@ fn misuse_is_found() {
             );
         }
         if function == 0x900 {
-            // The whole way: the driver by its unwind tables and PDB, the kernel by its own.
-            let [complete, present] = [
+            // The whole way: the driver by its unwind tables and PDB, the kernel by its own up to the thread's first function, and
+            // nothing of what lies below the driver's call.
+            let stack = ended.errors.split("STACK_TEXT:").nth(1).unwrap_or_default();
+            let stack = stack.split("OTHER_THREADS:").next().unwrap_or_default();
+            let frames = [
                 "driver!Complete [",
                 "nt!rundown_lab_wdf::queue::events::present [",
+                "nt!rundown_lab_kernel::ke::spawn::first [",
             ]
-            .map(|f| ended.errors.find(f));
-            assert!(complete.is_some() && complete < present, "{}", ended.errors);
+            .map(|frame| stack.find(frame));
+            assert!(
+                frames[0].is_some() && frames.is_sorted() && stack.matches("driver!Complete [").count() == 1,
+                "{}",
+                ended.errors
+            );
         }
         // The driver is not on the stack of what is found later.
         let later = matches!(function, 0x906 | 0x907 | 0x90C | 0x912);
