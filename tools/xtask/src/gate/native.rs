@@ -161,7 +161,7 @@ const WRONG: [Wrong; 5] = [
         // It takes the pointer to the wait block for a count, and its release follows it, two bytes further: what it finds there may be
         // no canonical address.
         expect: Expect::Found(&[
-            "for the driver, reads 0x",
+            "the kernel, for the driver, ",
             "a general protection fault",
             "saw the poison",
             "holders inside",
@@ -189,7 +189,7 @@ const WRONG: [Wrong; 5] = [
         instead: "731a            jae     nt!ExWaitForRundownProtectionReleaseCacheAware",
         // It returns with holders inside, whose last release then signals a wait block that is no more.
         expect: Expect::Found(&[
-            "for the driver, writes 0x0",
+            "the kernel, for the driver, ",
             "a general protection fault",
             "saw the poison",
             "holders inside",
