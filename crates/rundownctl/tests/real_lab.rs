@@ -12,18 +12,23 @@ use std::{
 
 use serde_json::Value;
 
-/// The client's output, of a machine with two processors.
-fn client(arguments: &[&str]) -> Output {
+/// What the client says of a machine with two processors.
+fn run(arguments: &[&str]) -> Output {
     let folder = env::var_os("RUNDOWN_LAB_DIR").expect("RUNDOWN_LAB_DIR names the lab's folder");
     // Tests run in the package's folder, and a relative path is meant from the workspace's.
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let program = root.join(folder).join("rundown-lab");
     let target = format!("lab:program={},cpus=2,seed=3", program.display());
-    let output = Command::new(env!("CARGO_BIN_EXE_rundownctl"))
+    Command::new(env!("CARGO_BIN_EXE_rundownctl"))
         .args(["--target", &target])
         .args(arguments)
         .output()
-        .expect("the client starts");
+        .expect("the client starts")
+}
+
+/// The same, of what has to succeed.
+fn client(arguments: &[&str]) -> Output {
+    let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     output
 }
@@ -100,5 +105,47 @@ fn ours_does_what_the_reference_does() {
             (&20.into(), &Value::Null),
             "{pairing}"
         );
+    }
+}
+
+/// Control codes and bytes are written out, so that they also check the protocol's layout from outside. Every refusal of the
+/// driver, request by request, is the suite's (`refusals.rs`); here the name of one has to reach a person.
+#[test]
+#[ignore = "needs the lab"]
+fn a_raw_request_is_answered_or_its_ntstatus_is_named() {
+    const QUERY_INFO: &str = "0x80526000";
+    const STRESS_START: &str = "0x8052e040";
+    // Header (size, version), arms, workload, threads 0, milliseconds, rounds, warm-up, hold, gap, waiter, spin, batch, stall,
+    // flags, reserved, seed.
+    let no_threads = [72, 3, 1, 1, 0, 10, 1, 0, 100, 100, 1, 0, 1, 0, 0, 0, 1, 0_u32];
+    let no_threads = hex::encode(no_threads.map(u32::to_le_bytes).concat());
+    let info = "0800000003000000";
+    let output = client(&["raw", QUERY_INFO, info, "--out", "120"]);
+    assert!(output.stdout.starts_with(b"7800000003000000"), "{output:?}");
+
+    let refused: [(&str, &[&str]); 4] = [
+        (
+            "STATUS_INVALID_DEVICE_REQUEST",
+            &["0x80527ffc", info, "--out", "120"],
+        ),
+        (
+            "STATUS_INVALID_PARAMETER_3",
+            &[STRESS_START, &no_threads, "--out", "16"],
+        ),
+        (
+            "STATUS_ACCESS_DENIED",
+            &[STRESS_START, &no_threads, "--out", "16", "--access", "r"],
+        ),
+        (
+            "STATUS_ACCESS_DENIED",
+            &[QUERY_INFO, info, "--out", "120", "--user"],
+        ),
+    ];
+    for (status, arguments) in refused {
+        let output = run(&[&["raw"], arguments].concat());
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {output:?}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let told = |line: &str| line.starts_with("rundownctl: ") && line.contains(&format!(" {status}: "));
+        assert!(errors.lines().any(told), "{arguments:?}: {errors}");
     }
 }

@@ -4,6 +4,8 @@
 mod client;
 
 use client::{Lab, artefact, processes_with, serve};
+use object::pe::IMAGE_DIRECTORY_ENTRY_BASERELOC;
+use object::read::pe::PeFile64;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -371,23 +373,9 @@ fn without_qemu_there_is_one_clear_error() {
 #[test]
 fn bad_input_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let driver = std::fs::read(artefact("rundown.sys")).unwrap();
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    };
-    let import = {
-        let name = b"WdfVersionBind\0";
-        let at = driver
-            .windows(name.len())
-            .position(|window| window == name)
-            .expect("it imports that");
-        let mut bytes = driver.clone();
-        bytes[at + 3] = b'X';
-        write("import.sys", &bytes)
-    };
-    write("import.inf", &std::fs::read(artefact("rundown.inf")).unwrap());
+    let sound = artefact("rundown.sys");
+    let driver = std::fs::read(&sound).unwrap();
+    std::fs::copy(artefact("rundown.inf"), folder.path().join("rundown.inf")).unwrap();
     let refused = |arguments: &[&std::ffi::OsStr], words: &[&str]| {
         let ended = Lab::spawn(serve().args(arguments)).end();
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
@@ -397,34 +385,58 @@ fn bad_input_is_named() {
         }
     };
     let word = std::ffi::OsStr::new;
-    let sound = artefact("rundown.sys");
+    let inf = folder.path().join("rundown.inf");
+    let refused_driver = |name: &str, bytes: &[u8], words: &[&str]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let arguments = [word("--driver"), path.as_os_str(), word("--inf"), inf.as_os_str()];
+        refused(&arguments, &[&[name], words].concat());
+    };
+    refused_driver("empty.sys", b"", &[]);
+    refused_driver("text.sys", b"this is no driver\n", &[]);
+    refused_driver("truncated.sys", &driver[..driver.len() / 4], &[]);
+    let mut import = driver.clone();
+    let name = b"WdfVersionBind\0";
+    let at = import.windows(name.len()).position(|window| window == name);
+    import[at.expect("it imports that") + 3] = b'X';
+    refused_driver("import.sys", &import, &["WDFLDR.SYS!WdfXersionBind"]);
+    refused_driver(
+        "relocation.sys",
+        &with_unknown_relocation(driver),
+        &["relocation"],
+    );
+
     refused(
-        &[word("--driver"), import.as_os_str()],
-        &["import.sys", "WDFLDR.SYS!WdfXersionBind"],
+        &[word("--driver"), folder.path().as_os_str()],
+        &[folder.path().to_str().unwrap()],
     );
     refused(&[word("--driver"), word("/nowhere/x.sys")], &["/nowhere/x.sys"]);
-    refused(
-        &[
-            word("--driver"),
-            sound.as_os_str(),
-            word("--inf"),
-            word("/nowhere/x.inf"),
-        ],
-        &["/nowhere/x.inf"],
-    );
-    refused(
-        &[
-            word("--driver"),
-            sound.as_os_str(),
-            word("--watch-cr8"),
-            word("no::such"),
-        ],
-        &["no::such"],
-    );
-    refused(
-        &[word("--driver"), sound.as_os_str(), word("--cpus"), word("9")],
-        &["9"],
-    );
+    let driver_is_sound: [(&str, &str); 3] = [
+        ("--inf", "/nowhere/x.inf"),
+        ("--watch-cr8", "no::such"),
+        ("--cpus", "9"),
+    ];
+    for (option, value) in driver_is_sound {
+        refused(
+            &[word("--driver"), sound.as_os_str(), word(option), word(value)],
+            &[value],
+        );
+    }
+}
+
+/// The driver with a base relocation of a type that x86-64 images do not have (5, `IMAGE_REL_BASED_MIPS_JMPADDR`).
+fn with_unknown_relocation(mut driver: Vec<u8>) -> Vec<u8> {
+    const DIR64: u16 = 10;
+    let file = PeFile64::parse(&*driver).unwrap();
+    let directory = file.data_directory(IMAGE_DIRECTORY_ENTRY_BASERELOC);
+    let directory = directory.expect("it has base relocations");
+    let (block, _) = directory.file_range(&file.section_table()).unwrap();
+    // A block begins with its page and its size; entries of 16 bits follow, the type in the upper four.
+    let first = block as usize + 8;
+    let entry = u16::from_le_bytes([driver[first], driver[first + 1]]);
+    assert_eq!(entry >> 12, DIR64);
+    driver[first..first + 2].copy_from_slice(&(entry & 0xFFF | 5 << 12).to_le_bytes());
+    driver
 }
 
 /// The script's waits are at `PASSIVE_LEVEL`, and every one that does not find its references back at once reads CR8. On a busy

@@ -2,8 +2,6 @@
 //!
 //! A step that fails does not stop the others. Every single test and check counts, so a step that ran nothing shows.
 
-mod bad_driver;
-mod bad_request;
 mod crate_mutants;
 mod deep;
 mod native;
@@ -34,8 +32,6 @@ pub(crate) fn run(
         steps::image(&mut gate, tree, Profile::Release);
         steps::code(&mut gate, tree);
         windows::steps(&mut gate, tree, toolchain, for_client);
-        bad_request::steps(&mut gate, tree);
-        bad_driver::steps(&mut gate, tree);
         steps::lab(&mut gate, tree, toolchain);
         steps::suite(&mut gate, tree);
         steps::dev(&mut gate, tree, toolchain);
