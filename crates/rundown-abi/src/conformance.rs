@@ -2,20 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request, object::limits, wire::wire_enum};
-
-wire_enum! {
-    /// Which two references are compared.
-    pub enum Pair {
-        /// `ex-rundown`'s plain reference without its checks (`Parity`), and `EX_RUNDOWN_REF`: every word.
-        Plain = 1,
-        /// `ex-rundown`'s wide reference and `EX_RUNDOWN_REF`. There is no native wide one: results and counts.
-        Wide = 2,
-        /// `ex-rundown`'s cache-aware reference without its checks, and the operating system's: results and sums over the
-        /// slots, since a thread may change processors between the two.
-        CacheAware = 3,
-    }
-}
+use crate::{Header, Pair, Refusal, Request, object::limits};
 
 /// Runs a seeded sequence of steps on a fresh pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -60,26 +47,6 @@ impl Request for ConformanceRun {
     }
 }
 
-wire_enum! {
-    /// What a step does. Steps that the native routine answers with a hang or a bugcheck do not occur.
-    pub enum Operation {
-        /// `ExAcquireRundownProtection`.
-        Acquire = 1,
-        /// `ExAcquireRundownProtectionEx`.
-        AcquireEx = 2,
-        /// `ExReleaseRundownProtection`.
-        Release = 3,
-        /// `ExReleaseRundownProtectionEx`.
-        ReleaseEx = 4,
-        /// `ExWaitForRundownProtectionRelease`, on a thread of its own.
-        Wait = 5,
-        /// `ExRundownCompleted`.
-        Completed = 6,
-        /// `ExReInitializeRundownProtection`.
-        Reinitialize = 7,
-    }
-}
-
 /// What one side showed after a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -101,7 +68,7 @@ pub struct Observed {
 pub struct TraceStep {
     /// Offset 0x00: its number; the first is 0.
     pub step: u64,
-    /// Offset 0x08: an [`Operation`].
+    /// Offset 0x08: an [`Operation`](crate::Operation).
     pub operation: u32,
     /// Offset 0x0C: how many references, where the operation takes a count.
     pub count: u32,

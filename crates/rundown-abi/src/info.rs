@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request, stress::Limits, wire::wire_enum};
+use crate::{Header, Refusal, Request, stress::Limits};
 
 /// Asks for [`Info`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -38,18 +38,6 @@ impl Request for InfoRequest {
     }
 }
 
-wire_enum! {
-    /// How a wait below `DISPATCH_LEVEL` spins on this machine before it sleeps.
-    pub enum SpinPath {
-        /// It does not: at most one processor is unparked.
-        None = 1,
-        /// `MONITORX` and `MWAITX` on the flag.
-        Monitorx = 2,
-        /// `PAUSE` between polls.
-        Pause = 3,
-    }
-}
-
 /// The driver, the machine, and what `KUSER_SHARED_DATA` says about spinning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -75,7 +63,7 @@ pub struct Info {
     pub verifier: u8,
     /// Offset 0x28: the spin budget of a wait below `DISPATCH_LEVEL`, in TSC cycles.
     pub spin_cycles: u32,
-    /// Offset 0x2C: a [`SpinPath`].
+    /// Offset 0x2C: a [`SpinPath`](crate::SpinPath).
     pub spin_path: u32,
     /// Offset 0x30: the hypervisor's vendor (`CPUID` leaf 0x40000000), ASCII; zero without a hypervisor.
     pub hypervisor: [u8; 12],

@@ -2,21 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request, object::limits, wire::wire_enum};
-
-wire_enum! {
-    /// Who does what on the shared word.
-    pub enum Pairing {
-        /// The native routine acquires, ours releases, on a live word.
-        NativeAcquiresOursReleases = 1,
-        /// Ours acquires, the native routine releases, on a live word.
-        OursAcquiresNativeReleases = 2,
-        /// Our waiter is drained by native releases.
-        OursWaitsNativeReleases = 3,
-        /// The native waiter is drained by our releases.
-        NativeWaitsOursReleases = 4,
-    }
-}
+use crate::{Header, Pairing, Refusal, Request, object::limits};
 
 /// Runs rounds of one pairing, after a probe has found the wait block of this system to be the one that ours shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -61,20 +47,6 @@ impl Request for InteropRun {
     }
 }
 
-wire_enum! {
-    /// What a check of a round looks at.
-    pub enum InteropCheck {
-        /// Whether an acquire was granted: 1 or 0.
-        Granted = 1,
-        /// References, as the live word says.
-        Word = 2,
-        /// References, as the wait block says.
-        Count = 3,
-        /// Whether the wait has ended: 1 or 0.
-        Ended = 4,
-    }
-}
-
 /// The answer to [`InteropRun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -91,7 +63,7 @@ pub struct InteropResult {
     pub checks: u64,
     /// Offset 0x20: references that one side acquired and the other released.
     pub references: u64,
-    /// Offset 0x28: the [`InteropCheck`] that failed; 0 when none did, and then the next three are 0 as well.
+    /// Offset 0x28: the [`InteropCheck`](crate::InteropCheck) that failed; 0 when none did, and then the next three are 0 as well.
     pub failed: u32,
     /// Offset 0x2C: zero.
     pub reserved: u32,

@@ -41,19 +41,22 @@ mod stress;
 mod wire;
 
 pub use code::{Code, CodeQuery};
-pub use conformance::{ConformanceResult, ConformanceRun, Observed, Operation, Pair, StepCounts, TraceStep};
+pub use conformance::{ConformanceResult, ConformanceRun, Observed, StepCounts, TraceStep};
 pub use header::{Header, Request, VERSION, parse, read};
-pub use info::{Info, InfoRequest, SpinPath};
-pub use interop::{InteropCheck, InteropResult, InteropRun, Pairing};
+pub use info::{Info, InfoRequest};
+pub use interop::{InteropResult, InteropRun};
 pub use object::{
-    ObjectAcquire, ObjectCounted, ObjectCreate, ObjectCreated, ObjectKind, ObjectLimits, ObjectLimitsRequest,
-    ObjectPhase, ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, WaitEnd, limits,
+    ObjectAcquire, ObjectCounted, ObjectCreate, ObjectCreated, ObjectLimits, ObjectLimitsRequest,
+    ObjectQuery, ObjectRelease, ObjectState, ObjectWaited, limits,
 };
 pub use refusal::Refusal;
 pub use stress::{
-    Arm, Latency, Limits, RunState, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery,
-    StressResult, StressStart, StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn,
-    Violations, Waiter, WaysOut, WordState, Workload, flags, marks,
+    Latency, Limits, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult, StressStart,
+    StressStarted, StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, flags, marks,
+};
+pub use wire::{
+    Arm, InteropCheck, ObjectKind, ObjectPhase, Operation, Pair, Pairing, RunState, SpinPath, WaitEnd,
+    Waiter, WordState, Workload,
 };
 
 /// The device interface class of the driver, as the four fields of a Windows `GUID`:

@@ -6,23 +6,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Header, Refusal, Request, wire::wire_enum};
-
-wire_enum! {
-    /// What an object is made of.
-    pub enum ObjectKind {
-        /// `ex-rundown`'s plain reference, an `EX_RUNDOWN_REF`, with its checks on.
-        Ours = 1,
-        /// `ex-rundown`'s wide reference, with its checks on.
-        OursWide = 2,
-        /// `ex-rundown`'s cache-aware reference, with its checks on.
-        OursCacheAware = 3,
-        /// The operating system's `EX_RUNDOWN_REF`.
-        Native = 4,
-        /// The operating system's cache-aware reference.
-        NativeCacheAware = 5,
-    }
-}
+use crate::{Header, ObjectKind, Refusal, Request};
 
 /// What objects may cost. The driver enforces its own; [`ObjectLimits`] tells which. What the objects of all handles take together
 /// is limited too, by [`Limits::object_bytes`](crate::Limits::object_bytes), which an administrator may lower.
@@ -294,26 +278,6 @@ pub struct ObjectCounted {
     pub outstanding: u64,
 }
 
-wire_enum! {
-    /// How a wait ended, where the routine tells.
-    pub enum WaitEnd {
-        /// The native routines do not tell.
-        Untold = 1,
-        /// No reference was outstanding, or the object had been run down before.
-        Drained = 2,
-        /// The last releaser handed over while the waiter spun with `MONITORX` and `MWAITX`.
-        Mwaitx = 3,
-        /// The last releaser handed over while the waiter spun with `PAUSE`.
-        Pause = 4,
-        /// The last releaser handed over while the waiter polled at `DISPATCH_LEVEL`.
-        Dispatch = 5,
-        /// The waiter slept, and the last releaser set the event.
-        Event = 6,
-        /// The last releaser handed over after the spin had ended and before the waiter slept.
-        Late = 7,
-    }
-}
-
 /// The answer to a wait, given when the wait has ended.
 ///
 /// Until then the request pends. When it is cancelled it completes with `STATUS_CANCELLED`, while the wait goes on in
@@ -326,7 +290,7 @@ pub struct ObjectWaited {
     pub header: Header,
     /// Offset 0x08: the object's number.
     pub object: u64,
-    /// Offset 0x10: a [`WaitEnd`].
+    /// Offset 0x10: a [`WaitEnd`](crate::WaitEnd).
     pub end: u32,
     /// Offset 0x14: zero.
     pub reserved: u32,
@@ -335,18 +299,6 @@ pub struct ObjectWaited {
 }
 
 const _: () = assert!(size_of::<ObjectWaited>() == 0x20);
-
-wire_enum! {
-    /// What an object's words say.
-    pub enum ObjectPhase {
-        /// Run-down has not begun.
-        Live = 1,
-        /// Run-down has begun, and references are out: somebody waits for them.
-        Waiting = 2,
-        /// Run down: every acquire is refused.
-        RunDown = 3,
-    }
-}
 
 /// The answer to a look at an object: its words, decoded and raw, and what the driver knows besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -358,7 +310,7 @@ pub struct ObjectState {
     pub object: u64,
     /// Offset 0x10: an [`ObjectKind`].
     pub kind: u32,
-    /// Offset 0x14: an [`ObjectPhase`].
+    /// Offset 0x14: an [`ObjectPhase`](crate::ObjectPhase).
     pub phase: u32,
     /// Offset 0x18: references outstanding, as the driver counts them.
     pub outstanding: u64,

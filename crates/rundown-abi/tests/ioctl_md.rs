@@ -56,6 +56,7 @@ impl Protocol {
             "code.rs",
             "conformance.rs",
             "interop.rs",
+            "wire.rs",
         ] {
             let text = fs::read_to_string(sources.join(file)).unwrap();
             protocol.parse(text.split("#[cfg(test)]").next().unwrap());
@@ -325,7 +326,7 @@ fn variants<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Vec<Documented<(St
             text.push(' ');
         } else if let Some((name, number)) = line.strip_suffix(',').and_then(|line| line.split_once(" = ")) {
             found.push(Documented {
-                item: (name.to_owned(), number.to_owned()),
+                item: (name.split('(').next().unwrap().to_owned(), number.to_owned()),
                 text: std::mem::take(&mut text),
             });
         } else {

@@ -1,4 +1,4 @@
-//! Requests and figures between the protocol and the engine, whose other parts know no protocol.
+//! Requests and figures between the protocol and the engine, whose other parts know no more of it than its workloads.
 //!
 //! Each function takes its input apart field by field, so that a field which is added and not told does not compile.
 
@@ -20,20 +20,8 @@ pub fn plan(start: &abi::StressStart, cycles_per_millisecond: u64) -> Result<Pla
         milliseconds => milliseconds,
     };
     Ok(Plan {
-        workload: match abi::Workload::from_wire(start.workload).ok_or(abi::Refusal::Workload)? {
-            abi::Workload::Storm => Workload::Storm,
-            abi::Workload::Uncontended => Workload::Uncontended,
-            abi::Workload::Contended => Workload::Contended,
-            abi::Workload::Refused => Workload::Refused,
-            abi::Workload::HandOff => Workload::HandOff,
-            abi::Workload::Batches => Workload::Batches,
-            abi::Workload::Dpcs => Workload::Dpcs,
-        },
-        waiter: match abi::Waiter::from_wire(start.waiter).ok_or(abi::Refusal::Waiter)? {
-            abi::Waiter::Passive => Level::Passive,
-            abi::Waiter::Apc => Level::Apc,
-            abi::Waiter::Dispatch => Level::Dispatch,
-        },
+        workload: Workload::from_wire(start.workload).ok_or(abi::Refusal::Workload)?,
+        waiter: Level::from_wire(start.waiter).ok_or(abi::Refusal::Waiter)?,
         holders: start.threads as usize,
         hold_cycles: start.hold_cycles,
         gap_cycles: start.gap_cycles,

@@ -6,7 +6,7 @@ mod start;
 
 pub use limits::Limits;
 pub use result::{
-    Latency, RunState, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult,
-    StressTurns, StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, WordState, marks,
+    Latency, SHARES, Stall, StressArmQuery, StressArmResult, StressQuery, StressResult, StressTurns,
+    StressTurnsQuery, TURNS_PER_ANSWER, Turn, Violations, WaysOut, marks,
 };
-pub use start::{Arm, StressStart, StressStarted, Waiter, Workload, flags};
+pub use start::{StressStart, StressStarted, flags};

@@ -2,8 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Arm;
-use crate::{Header, Refusal, Request, wire::wire_enum};
+use crate::{Arm, Header, Refusal, Request};
 
 /// Names a run, to fetch its result or to stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -36,18 +35,6 @@ impl Request for StressQuery {
     }
 }
 
-wire_enum! {
-    /// How far a run is.
-    pub enum RunState {
-        /// Its threads are at work; the counters are those so far.
-        Running = 1,
-        /// It ended by itself; the counters are final.
-        Finished = 2,
-        /// It was stopped; the counters are final.
-        Stopped = 3,
-    }
-}
-
 /// Waits by the way in which they ended. All zero for the native arms, which do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -76,18 +63,6 @@ pub struct Violations {
     pub inside: u64,
 }
 
-wire_enum! {
-    /// What a reference's word says.
-    pub enum WordState {
-        /// Live: run-down has not begun.
-        Live = 1,
-        /// Run down.
-        RunDown = 2,
-        /// Run-down has begun, and the word points to the waiter's block.
-        Waiting = 3,
-    }
-}
-
 /// The longest wait that lasted longer than the run's threshold. A stalled wait is reported and left alone: what
 /// would end it would hide its cause. The word's pointer is in the driver's trace, for a debugger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -103,7 +78,7 @@ pub struct Stall {
     pub holders: u64,
     /// Offset 0x20: the [`Arm`].
     pub arm: u32,
-    /// Offset 0x24: a [`WordState`]; zero for a reference that is not one word.
+    /// Offset 0x24: a [`WordState`](crate::WordState); zero for a reference that is not one word.
     pub word: u32,
 }
 
@@ -123,7 +98,7 @@ pub struct StressResult {
     pub header: Header,
     /// Offset 0x08: the run's number.
     pub run: u64,
-    /// Offset 0x10: a [`RunState`].
+    /// Offset 0x10: a [`RunState`](crate::RunState).
     pub state: u32,
     /// Offset 0x14: the set of the run's [`Arm`]s.
     pub arms: u32,

@@ -3,27 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::Limits;
-use crate::{Header, Refusal, Request, wire::wire_enum};
-
-wire_enum! {
-    /// Whose run-down protection a run exercises, or the floor that it is measured from.
-    pub enum Arm {
-        /// `RundownRef` of the crate `ex-rundown`, with its checks on.
-        Ours = 1,
-        /// `WideRundownRef`.
-        OursWide = 2,
-        /// `CacheAwareRundownRef`.
-        OursCacheAware = 3,
-        /// The system's `ExAcquireRundownProtection` and its relatives.
-        Native = 4,
-        /// The system's `ExAcquireRundownProtectionCacheAware` and its relatives.
-        NativeCacheAware = 5,
-        /// A floor: two calls of nothing.
-        EmptyCall = 6,
-        /// A floor: `lock xadd` of +2, then of -2.
-        LockXadd = 7,
-    }
-}
+use crate::{Arm, Header, Refusal, Request, Waiter, Workload};
 
 impl Arm {
     /// The set of all arms.
@@ -60,28 +40,6 @@ impl Arm {
     }
 }
 
-wire_enum! {
-    /// What the threads of a run do.
-    pub enum Workload {
-        /// Holders acquire, hold and release while one owner runs the object down, waits, completes and re-initialises
-        /// it, again and again.
-        Storm = 1,
-        /// Each holder acquires and releases a reference of its own.
-        Uncontended = 2,
-        /// All holders acquire and release one reference; nobody runs it down.
-        Contended = 3,
-        /// All holders are refused by a reference that is run down.
-        Refused = 4,
-        /// As the storm, but what a holder acquired is released by its neighbour. Where the owner waits at `DISPATCH_LEVEL`,
-        /// a holder releases by itself what its neighbour, on another processor, does not take at once.
-        HandOff = 5,
-        /// As the storm, but a holder acquires a batch at once and releases it in two parts.
-        Batches = 6,
-        /// As the storm, but holders acquire, hold and release in DPCs on other processors than the owner's.
-        Dpcs = 7,
-    }
-}
-
 impl Workload {
     /// Whether there is an owner that runs the object down again and again.
     #[must_use]
@@ -93,18 +51,6 @@ impl Workload {
     #[must_use]
     pub const fn allows_floors(self) -> bool {
         matches!(self, Self::Uncontended | Self::Contended)
-    }
-}
-
-wire_enum! {
-    /// At which IRQL the owner waits for the run-down.
-    pub enum Waiter {
-        /// `PASSIVE_LEVEL`: spin for the budget, then sleep.
-        Passive = 1,
-        /// `APC_LEVEL`: the same, with asynchronous procedure calls off.
-        Apc = 2,
-        /// `DISPATCH_LEVEL`: spin until the end. Holders hold at `DISPATCH_LEVEL` on other processors.
-        Dispatch = 3,
     }
 }
 
