@@ -182,6 +182,14 @@ pub(crate) fn in_workspace(command: &mut Command, workspace: &Path, target: &Pat
         .arg(target);
 }
 
+/// Leaves out what the release profile has for the driver, the whole program as one unit and debug information: the optimised tests
+/// of this machine would be built for minutes, and run no faster.
+pub(crate) fn for_here(command: &mut Command) {
+    command
+        .env("CARGO_PROFILE_RELEASE_LTO", "false")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+}
+
 /// Runs a build to its end, which has to be good.
 pub(crate) fn finish(command: &mut Command, progress: Progress) -> Result<Finished> {
     match process::succeed(command, &progress) {

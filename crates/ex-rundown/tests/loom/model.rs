@@ -100,7 +100,5 @@ pub(crate) fn fails(
     );
 }
 
-/// Nobody can go on: a wake was lost.
-pub(crate) const LOST_WAKE: &[&str] = &["deadlock"];
 /// loom's cells: two accesses of which one writes, and neither happens before the other.
 pub(crate) const RACE: &[&str] = &["Causality violation", "already accessed", "Concurrent"];

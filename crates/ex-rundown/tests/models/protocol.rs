@@ -1,4 +1,4 @@
-//! What a scene asks of a reference: the crate's three, and the mutants' copies.
+//! What a scene asks of a reference.
 
 use ex_rundown::{AllocatedCacheAwareRundownRef, Check, RundownRef, WideRundownRef};
 

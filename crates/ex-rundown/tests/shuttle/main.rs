@@ -5,16 +5,13 @@
 //! RUSTFLAGS="--cfg ex_rundown_shuttle" cargo test -p ex-rundown --release --test shuttle --target-dir target/shuttle -- --ignored
 //! ```
 //!
-//! The first is the gate's and takes seconds; the second, the deep set, takes minutes. Random schedules prove nothing; the mutants
-//! say what they find: not the wide reference that undoes a refusal (`docs/wide.md`), for one. shuttle's atomics are sequentially consistent, whatever ordering they are given, so the mutants that
-//! weaken an ordering are loom's alone.
+//! The first is the gate's and takes seconds; the second, the deep set, takes minutes. Random schedules prove nothing, and
+//! shuttle's atomics are sequentially consistent, whatever ordering they are given: planted defects (`cargo xtask mutate`) are
+//! loom's to find.
 #![cfg(ex_rundown_shuttle)]
 
 mod crowd;
 mod model;
-#[allow(dead_code, reason = "those that weaken an ordering, and the one that undoes")]
-#[path = "../models/mutants/mod.rs"]
-mod mutants;
 #[allow(dead_code, reason = "loom's ways to wait")]
 #[path = "../models/platform.rs"]
 mod platform;
@@ -25,13 +22,9 @@ mod seam;
 
 use crowd::{crowd, owners_of_data};
 use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
-use model::{LOST_WAKE, MEETING, fails, holds};
-use mutants::{
-    CountAfterPublishing, CountStoredNotAdded, EventInAnyCase, EventSkipped, GrantWhenActive, Nothing,
-    OwnSlotOnly, SpinFlagSet, SplitTestAndClear, StaleAtReinitialize, TestThenAdd, TouchAfterHandOver,
-    WaiterAfterState, cache_aware, plain, wide,
-};
+use model::{fails, holds};
 use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
+use protocol::Protocol;
 
 type Plain<W> = RundownRef<Modelled<W>>;
 type Wide<W> = WideRundownRef<Modelled<W>>;
@@ -111,104 +104,30 @@ fn deep_crowds() {
     all(100_000);
 }
 
-/// At most; a mutant's run ends with the first schedule that shows it.
-const SCHEDULES: usize = 20_000;
+/// The owner of a reference that this replaces waits for nobody.
+struct Impatient(Plain<Asleep>);
 
+impl Protocol for Impatient {
+    fn new() -> Self {
+        Self(Protocol::new())
+    }
+    fn acquire(&self, who: usize) -> bool {
+        Protocol::acquire(&self.0, who)
+    }
+    fn release(&self, who: usize) {
+        Protocol::release(&self.0, who);
+    }
+    fn wait(&self) {}
+    fn reinitialize(&self) {}
+}
+
+/// The crowd sees a wait that ends too early: otherwise it could not fail.
 #[test]
-fn the_faithful_copies_hold() {
-    holds("copy of plain", 1_000, crowd::<plain::Plain<Nothing>, 4, 3>);
-    holds("copy of wide", 1_000, crowd::<wide::Wide<Nothing>, 4, 3>);
-    holds(
-        "copy of cache-aware",
-        1_000,
-        crowd::<cache_aware::CacheAware<Nothing>, 4, 3>,
+fn an_impatient_owner_meets_a_holder() {
+    fails(
+        "an owner that does not wait",
+        20_000,
+        &["Concurrent", "granted after run-down began"],
+        crowd::<Impatient, 4, 3>,
     );
 }
-
-macro_rules! mutant {
-    ($name:ident, $expected:expr, $type:ty) => {
-        #[test]
-        fn $name() {
-            fails(
-                stringify!($name),
-                SCHEDULES,
-                $expected,
-                crowd::<$type, 4, 3>,
-            );
-        }
-    };
-}
-
-const GRANTED: &[&str] = &["Concurrent", "granted after run-down began", "deadlock"];
-const LOST_OR_MEETING: &[&str] = &["deadlock", "Concurrent"];
-
-mutant!(plain_event_skipped, LOST_WAKE, plain::Plain<EventSkipped>);
-mutant!(
-    plain_split_test_and_clear,
-    LOST_OR_MEETING,
-    plain::Plain<SplitTestAndClear>
-);
-mutant!(
-    plain_count_after_publishing,
-    LOST_OR_MEETING,
-    plain::Plain<CountAfterPublishing>
-);
-mutant!(
-    plain_touch_after_hand_over,
-    MEETING,
-    plain::Plain<TouchAfterHandOver>
-);
-mutant!(
-    plain_event_in_any_case,
-    LOST_OR_MEETING,
-    plain::Plain<EventInAnyCase>
-);
-mutant!(plain_grant_when_active, GRANTED, plain::Plain<GrantWhenActive>);
-mutant!(plain_test_then_add, GRANTED, plain::Plain<TestThenAdd>);
-mutant!(wide_event_skipped, LOST_WAKE, wide::Wide<EventSkipped>);
-mutant!(
-    wide_count_stored_not_added,
-    LOST_OR_MEETING,
-    wide::Wide<CountStoredNotAdded>
-);
-mutant!(
-    wide_waiter_after_state,
-    &["no block"],
-    wide::Wide<WaiterAfterState>
-);
-mutant!(
-    wide_touch_after_hand_over,
-    MEETING,
-    wide::Wide<TouchAfterHandOver>
-);
-mutant!(wide_grant_when_active, GRANTED, wide::Wide<GrantWhenActive>);
-mutant!(
-    cache_aware_event_skipped,
-    LOST_WAKE,
-    cache_aware::CacheAware<EventSkipped>
-);
-mutant!(
-    cache_aware_spin_flag_set,
-    LOST_WAKE,
-    cache_aware::CacheAware<SpinFlagSet>
-);
-mutant!(
-    cache_aware_count_stored_not_added,
-    LOST_OR_MEETING,
-    cache_aware::CacheAware<CountStoredNotAdded>
-);
-mutant!(
-    cache_aware_own_slot_only,
-    &["released after run-down"],
-    cache_aware::CacheAware<OwnSlotOnly>
-);
-mutant!(
-    cache_aware_stale_at_reinitialize,
-    GRANTED,
-    cache_aware::CacheAware<StaleAtReinitialize>
-);
-mutant!(
-    cache_aware_grant_when_active,
-    GRANTED,
-    cache_aware::CacheAware<GrantWhenActive>
-);

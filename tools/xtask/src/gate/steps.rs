@@ -17,7 +17,7 @@ use super::tally::{Gate, Tally};
 use crate::{
     build, depth,
     lab::{self, Settings},
-    process,
+    mutate, process,
     progress::Progress,
     setup::host_cargo,
     tree::Tree,
@@ -100,7 +100,27 @@ pub(super) fn models(gate: &mut Gate, tree: &Tree) {
     for checker in CHECKERS {
         gate.step(checker, |progress| tests(&mut models_by(checker, tree), progress));
     }
+    gate.group("planted defects, loom", || {
+        let mut tally = Tally::default();
+        for fault in mutate::by_models(tree, &PLANTED.map(str::to_owned))? {
+            tally.count(fault);
+        }
+        Ok(tally)
+    });
 }
+
+/// One planted defect for each invariant of the primitive, which its models have to find; `--deep` tries all of them, also in the
+/// lab.
+const PLANTED: [&str; 8] = [
+    "releaser-skips-event",
+    "releaser-touches-block",
+    "acquire-loads-and-stores",
+    "wide-waiter-after-state",
+    "wide-touches-word-late",
+    "cache-aware-own-slot-only",
+    "ordering-release",
+    "ordering-wide-publish-acquire",
+];
 
 /// The model checkers: each is a test by that name and a cfg of the crate's own, `ex_rundown_NAME`.
 pub(super) const CHECKERS: [&str; 2] = ["loom", "shuttle"];
@@ -112,6 +132,7 @@ pub(super) fn models_by(checker: &str, tree: &Tree) -> Command {
     // Another cfg is another build of everything: it would evict the ordinary one.
     build::in_workspace(&mut command, tree.root(), &tree.target().join(checker));
     command.env("RUSTFLAGS", format!("--cfg ex_rundown_{checker}"));
+    build::for_here(&mut command);
     command
 }
 

@@ -15,13 +15,12 @@ use crate::{
 /// Runs the tests called `scenes` on the sources in `copy`; one run, since models do not depend on a seed.
 pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Progress) -> Result<Runs> {
     let mut command = host_cargo();
-    command.args(["test", "--package", "ex-rundown", "--test", "loom"]);
+    command.args(["test", "--package", "ex-rundown", "--release", "--test", "loom"]);
     build::in_workspace(&mut command, copy, target);
-    // A mutant changes a few functions, which are soon built anew; loom itself is built once, and worth optimising.
-    command.args(["--config", "profile.dev.package.'*'.opt-level=3"]);
-    command
-        .env("CARGO_INCREMENTAL", "1")
-        .env("CARGO_PROFILE_DEV_DEBUG", "false");
+    build::for_here(&mut command);
+    // A mutant changes a few functions, which are soon built anew. loom itself is the gate's, optimised.
+    command.args(["--config", "profile.release.package.ex-rundown.opt-level=0"]);
+    command.env("CARGO_INCREMENTAL", "1");
     command
         .env("RUSTFLAGS", "--cfg ex_rundown_loom")
         .env("RUST_BACKTRACE", "0");
@@ -44,8 +43,8 @@ pub(super) fn run(scenes: &[String], copy: &Path, target: &Path, progress: &Prog
     Ok(runs)
 }
 
-/// What failed first: the panic's text, and the model's own line (see `tests/loom/model.rs`), which is not there when the
-/// wreck of a failed execution has ended the process.
+/// What failed first: the panic's text, and the model's own line (see `tests/loom/model.rs`), absent when unwinding out of a
+/// failed execution aborted the process.
 fn failure(finished: &Finished, repeat: String) -> Result<Failure> {
     let panic = finished
         .stderr

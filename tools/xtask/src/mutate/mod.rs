@@ -50,6 +50,45 @@ pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, seeds: u64, names: &[Strin
     Ok(outcome)
 }
 
+/// The mutants called `names`, by the models alone: no driver is built. What is wrong with each, if anything.
+pub(crate) fn by_models(tree: &Tree, names: &[String]) -> Result<Vec<Option<String>>> {
+    let folder = tree.target().join("mutants");
+    let copy = folder.join("tree");
+    let mut faults = Vec::new();
+    for mutant in chosen(&Mutant::all(&tree.mutants())?, names)? {
+        let [Column::Found { by, expect }, ..] = &mutant.columns else {
+            bail!("no model finds {}", mutant.name);
+        };
+        let Trial::Loom { scenes } = by else {
+            bail!("the first detector is loom");
+        };
+        plant(tree, &copy, &mutant)?;
+        let progress = Progress::begin(format!("{}, {}", mutant.name, settings(by)));
+        let runs = loom::run(scenes, &copy, &tree.target().join("loom"), &progress);
+        match &runs {
+            Ok(_) => progress.done(""),
+            Err(_) => progress.failed(""),
+        }
+        faults.push(runs?.fault(expect).map(|why| format!("{}: {why}", mutant.name)));
+    }
+    copy::refresh(tree.root(), &copy)?;
+    Ok(faults)
+}
+
+/// Applies the patch to a fresh copy of the tree.
+fn plant(tree: &Tree, copy: &Path, mutant: &Mutant) -> Result<()> {
+    copy::refresh(tree.root(), copy)?;
+    let progress = Progress::begin(format!("planting {}", mutant.name));
+    let mut patch = Command::new("patch");
+    patch
+        .args(["--strip=1", "--fuzz=0", "--no-backup-if-mismatch", "--input"])
+        .arg(&mutant.file);
+    process::succeed(patch.current_dir(copy), &progress)
+        .with_context(|| format!("{} does not apply to these sources", mutant.file.display()))?;
+    progress.done("");
+    Ok(())
+}
+
 fn chosen(all: &[Mutant], names: &[String]) -> Result<Vec<Mutant>> {
     for name in names {
         if !all.iter().any(|mutant| mutant.name == *name) {
@@ -112,7 +151,7 @@ impl Bench<'_> {
         let home = self.folder.join(&mutant.name);
         let in_lab =
             |column: &Column| matches!(column, Column::Found { by, .. } if !matches!(by, Trial::Loom { .. }));
-        self.plant(mutant)?;
+        plant(self.tree, &self.copy(), mutant)?;
         let driver = if mutant.columns.iter().any(in_lab) {
             Some(self.build(mutant, &home)?)
         } else {
@@ -130,21 +169,6 @@ impl Bench<'_> {
             });
         }
         causes.try_into().ok().context("there are three detectors")
-    }
-
-    /// Applies the patch to a fresh copy of the tree.
-    fn plant(&self, mutant: &Mutant) -> Result<()> {
-        let copy = self.copy();
-        copy::refresh(self.tree.root(), &copy)?;
-        let progress = Progress::begin(format!("planting {}", mutant.name));
-        let mut patch = Command::new("patch");
-        patch
-            .args(["--strip=1", "--fuzz=0", "--no-backup-if-mismatch", "--input"])
-            .arg(&mutant.file);
-        process::succeed(patch.current_dir(copy), &progress)
-            .with_context(|| format!("{} does not apply to these sources", mutant.file.display()))?;
-        progress.done("");
-        Ok(())
     }
 
     fn build(&self, mutant: &Mutant, to: &Path) -> Result<Artefacts> {
@@ -172,7 +196,9 @@ impl Bench<'_> {
             })
         };
         let runs = match by {
-            Trial::Loom { scenes } => loom::run(scenes, &self.copy(), &self.folder.join("loom"), &progress),
+            Trial::Loom { scenes } => {
+                loom::run(scenes, &self.copy(), &self.tree.target().join("loom"), &progress)
+            }
             Trial::Stress {
                 lab,
                 options,

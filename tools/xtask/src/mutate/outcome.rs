@@ -76,7 +76,7 @@ impl Runs {
     }
 
     /// What is wrong with a mutant's runs: too few failed, or one for another reason.
-    fn fault(&self, expect: &[String]) -> Option<String> {
+    pub(super) fn fault(&self, expect: &[String]) -> Option<String> {
         if let Some(strange) = self.failures.iter().find(|failure| failure.met(expect).is_none()) {
             return Some(format!(
                 "not found for {}, but with seed {}: {}; repeat it with: {}",
