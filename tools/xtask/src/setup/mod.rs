@@ -249,5 +249,8 @@ fn cargo() -> PathBuf {
 pub(crate) fn host_cargo() -> Command {
     let mut command = Command::new(cargo());
     toolchain::clear_settings(&mut command);
+    // The root's profile aborts on a panic, for the driver. Tests always unwind, so cargo would build the dependencies of the
+    // client's tests in both ways, and check them in both.
+    command.env("CARGO_PROFILE_DEV_PANIC", "unwind");
     command
 }
