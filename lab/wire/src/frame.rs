@@ -117,7 +117,7 @@ pub enum Action {
     Close = 3,
     /// The client's process dies.
     Die = 4,
-    /// The device goes by surprise, and the driver is loaded and started anew.
+    /// Surprise removal of the device, and the driver is loaded and started anew.
     Restart = 5,
 }
 
@@ -152,7 +152,7 @@ impl Action {
     }
 }
 
-/// What a point's arming says about the time since the one before.
+/// What was counted since the injection point before was armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seen {
     /// Creations by the driver.
@@ -194,9 +194,9 @@ impl Seen {
     }
 }
 
-/// What the host asks the machine.
+/// What the host asks the machine. `B` holds an input's bytes: owned where a client's line was read, borrowed out of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request<'a> {
+pub enum Request<B> {
     /// Open the device behind an interface; answered with [`Reply::Done`] and the handle as eight bytes.
     Open {
         /// The interface class's GUID, in memory order.
@@ -215,7 +215,7 @@ pub enum Request<'a> {
         /// Bytes of output that the caller has room for.
         capacity: u32,
         /// Input bytes.
-        input: &'a [u8],
+        input: B,
     },
     /// Cancel the device control request with this id, as `CancelIoEx` does.
     Cancel {
@@ -257,7 +257,7 @@ const QUERY_REMOVE: u32 = 7;
 const SURPRISE_REMOVE: u32 = 8;
 const SUSPEND: u32 = 10;
 
-impl<'a> Request<'a> {
+impl<B: AsRef<[u8]>> Request<B> {
     /// The frame's bytes.
     #[must_use]
     pub fn encode(&self, id: u32) -> Vec<u8> {
@@ -278,12 +278,12 @@ impl<'a> Request<'a> {
                 handle,
                 code,
                 capacity,
-                input,
+                ref input,
             } => {
                 body.put_u64(handle);
                 body.put_u32(code);
                 body.put_u32(capacity);
-                body.put_bytes(input);
+                body.put_bytes(input.as_ref());
                 IOCTL
             }
             Self::Cancel { target } => {
@@ -307,7 +307,9 @@ impl<'a> Request<'a> {
         };
         frame(kind, id, &body)
     }
+}
 
+impl<'a> Request<&'a [u8]> {
     /// Reads the body of a request.
     ///
     /// # Errors
@@ -467,7 +469,7 @@ impl<'a> Reply<'a> {
 mod tests {
     use super::*;
 
-    const REQUESTS: &[Request<'static>] = &[
+    const REQUESTS: &[Request<&'static [u8]>] = &[
         Request::Open {
             interface: [7; 16],
             access: Access {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{ExportTarget, NameOrOrdinal, Object as _, ObjectSection as _, ObjectSymbol as _};
 use rundown_lab::{driver::DriverFile, symbols::DriverSymbols};
 
 /// What the names of the probes begin with.
@@ -40,16 +40,19 @@ pub fn probes_of_driver(sys: &Path, pdb: &Path) -> Result<Functions, String> {
     let driver = DriverFile::read(sys)?;
     let functions = DriverSymbols::read(pdb, &driver)?.functions()?;
     let file = object::File::parse(&*driver.bytes).map_err(|error| error.to_string())?;
-    let exports = file
-        .exports()
-        .map_err(|error| format!("{}: its exports cannot be read: {error}", sys.display()))?;
+    let unreadable = |error: object::Error| format!("{}: its exports cannot be read: {error}", sys.display());
     let mut probes = Functions::new();
-    for export in exports {
-        let name = String::from_utf8_lossy(export.name()).into_owned();
+    for export in file.exports().map_err(unreadable)? {
+        let export = export.map_err(unreadable)?;
+        let (NameOrOrdinal::Name(name), ExportTarget::Address { address }) = (export.name(), export.target())
+        else {
+            continue;
+        };
+        let name = String::from_utf8_lossy(name).into_owned();
         let Some(name) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        let start = export.address() - file.relative_address_base();
+        let start = address - file.relative_address_base();
         let end = functions
             .iter()
             .find(|function| u64::from(function.start) == start)

@@ -16,7 +16,6 @@ pub mod inf;
 pub mod linker;
 pub mod pe;
 pub mod residence;
-pub mod sha256;
 pub mod stack;
 pub mod sysroot;
 pub mod toolchain;

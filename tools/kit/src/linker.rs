@@ -15,8 +15,7 @@ use std::{
 };
 
 use memchr::memmem;
-
-use crate::sha256;
+use sha2::{Digest as _, Sha256};
 
 /// Names the lld-link to run.
 pub const LLD_VARIABLE: &str = "RUNDOWN_KIT_LLD_LINK";
@@ -124,7 +123,7 @@ fn digests_of_placed_sources(target: &Path) -> io::Result<Vec<([u8; 32], [u8; 32
                 let text = fs::read_to_string(&path)?;
                 let mapped = text.replace(&place, MAPPED_TARGET);
                 if mapped != text {
-                    digests.push((sha256::digest(text.as_bytes()), sha256::digest(mapped.as_bytes())));
+                    digests.push((Sha256::digest(&text).into(), Sha256::digest(&mapped).into()));
                 }
             }
         }
@@ -216,11 +215,11 @@ mod tests {
         fs::create_dir_all(&out).unwrap();
         fs::write(out.join("plain.rs"), "struct X;").unwrap();
         fs::write(out.join("placed.rs"), format!("r\"{}/types.rs\"", out.display())).unwrap();
-        let own = sha256::digest(format!("r\"{}/types.rs\"", out.display()).as_bytes());
+        let own = Sha256::digest(format!("r\"{}/types.rs\"", out.display()));
         let mapped = b"r\"/rundown/target/x86_64-pc-windows-msvc/release/build/wdk-sys-0/out/types.rs\"";
         assert_eq!(
             digests_of_placed_sources(&target).unwrap(),
-            [(own, sha256::digest(mapped))]
+            [(own.into(), Sha256::digest(mapped).into())]
         );
     }
 

@@ -12,12 +12,12 @@ use std::{
 use object::{
     LittleEndian as LE,
     pe::{
-        IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
+        DllFlags, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
         IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, IMAGE_DLLCHARACTERISTICS_GUARD_CF,
         IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
         IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_RELOCS_STRIPPED, IMAGE_REL_BASED_ABSOLUTE,
         IMAGE_REL_BASED_DIR64, IMAGE_SCN_MEM_DISCARDABLE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_NOT_PAGED,
-        IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageOptionalHeader64, ImageSectionHeader,
+        IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, ImageOptionalHeader64, ImageSectionHeader, SectionFlags,
     },
     read::{
         Object as _,
@@ -236,7 +236,7 @@ impl<'a> Image<'a> {
     fn pointers(&self) -> Result<BTreeSet<u32>, String> {
         let stripped =
             self.file.nt_headers().file_header().characteristics.get(LE) & IMAGE_FILE_RELOCS_STRIPPED;
-        if stripped != 0 {
+        if stripped.0 != 0 {
             return Err("stripped: the image cannot be loaded but at its preferred address".into());
         }
         let trouble = |error: object::Error| format!("unreadable: {error}");
@@ -320,8 +320,8 @@ impl<'a> Image<'a> {
         Ok(format!("KMDF 1.{minor}, at least 1.{least}"))
     }
 
-    fn flag(&self, flag: u16, name: &str) -> Result<String, String> {
-        if self.optional().dll_characteristics.get(LE) & flag == 0 {
+    fn flag(&self, flag: DllFlags, name: &str) -> Result<String, String> {
+        if (self.optional().dll_characteristics.get(LE) & flag).0 == 0 {
             Err(format!("{name} is not set"))
         } else {
             Ok("set".into())
@@ -378,24 +378,23 @@ impl<'a> Image<'a> {
         let mut listed = Vec::new();
         for (name, section) in self.sections() {
             let rights = section.characteristics.get(LE);
-            if rights & IMAGE_SCN_MEM_EXECUTE != 0 && rights & IMAGE_SCN_MEM_WRITE != 0 {
+            let has = |flags: SectionFlags| (rights & flags).0 != 0;
+            if has(IMAGE_SCN_MEM_EXECUTE) && has(IMAGE_SCN_MEM_WRITE) {
                 return Err(format!("{name} is writable and executable"));
             }
-            if name == "INIT" && rights & IMAGE_SCN_MEM_DISCARDABLE == 0 {
+            if name == "INIT" && !has(IMAGE_SCN_MEM_DISCARDABLE) {
                 return Err("INIT is not discardable".into());
             }
             // NT pages what is called PAGE or begins with it; such a section is code, and stays what it is.
             let wrong = IMAGE_SCN_MEM_WRITE | IMAGE_SCN_MEM_NOT_PAGED | IMAGE_SCN_MEM_DISCARDABLE;
-            if name.starts_with("PAGE") && rights & wrong != 0 {
-                return Err(format!("{name} is not just pageable: {rights:#010x}"));
+            if name.starts_with("PAGE") && has(wrong) {
+                return Err(format!("{name} is not just pageable: {:#010x}", rights.0));
             }
             // What Microsoft's linker sets under /KERNEL on all that must stay resident.
-            if [".text", ".rdata", ".data", ".pdata"].contains(&&*name)
-                && rights & IMAGE_SCN_MEM_NOT_PAGED == 0
-            {
+            if [".text", ".rdata", ".data", ".pdata"].contains(&&*name) && !has(IMAGE_SCN_MEM_NOT_PAGED) {
                 return Err(format!("{name} may be paged out"));
             }
-            listed.push(format!("{name} {rights:#010x}"));
+            listed.push(format!("{name} {:#010x}", rights.0));
         }
         Ok(listed.join(", "))
     }

@@ -16,7 +16,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::sha256;
+use sha2::{Digest as _, Sha256};
 
 /// Names the folder that the wrapper writes its stand-ins to.
 pub const STAND_INS_VARIABLE: &str = "RUNDOWN_KIT_STAND_INS";
@@ -268,7 +268,7 @@ impl Replacement {
     }
 
     fn expect(&self, path: &Path, bytes: &[u8], sha256: &str) -> Result<(), Refusal> {
-        let found = sha256::hex(bytes);
+        let found = format!("{:x}", Sha256::digest(bytes));
         if found == sha256 {
             return Ok(());
         }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     fn sha256(text: &str) -> &'static str {
-        Box::leak(sha256::hex(text.as_bytes()).into_boxed_str())
+        Box::leak(format!("{:x}", Sha256::digest(text)).into_boxed_str())
     }
 
     #[test]

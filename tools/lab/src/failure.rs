@@ -3,7 +3,6 @@
 use crate::cli::{self, Asked, Repeat, Serve, Sweep, What};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What a failed run was.
@@ -21,17 +20,6 @@ pub struct FailedRun {
     pub why: String,
     /// The words of the command that runs it again, the program's name left out.
     pub command: Vec<String>,
-}
-
-/// SHA-256 in hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 impl FailedRun {
@@ -60,7 +48,7 @@ impl FailedRun {
         command.extend(words);
         Self {
             driver: std::path::absolute(driver).unwrap_or_else(|_| driver.to_owned()),
-            sha256: sha256(bytes),
+            sha256: format!("{:x}", Sha256::digest(bytes)),
             seed,
             mode: machine.mode.name().into(),
             why: why.into(),
@@ -90,7 +78,7 @@ pub fn again(arguments: &Repeat) -> Result<Asked, String> {
         serde_json::from_str(&text).map_err(|e| format!("{} is not a failed run: {e}", path.display()))?;
     let driver = std::fs::read(&failure.driver)
         .map_err(|e| format!("cannot read the driver {}: {e}", failure.driver.display()))?;
-    if sha256(&driver) != failure.sha256 {
+    if format!("{:x}", Sha256::digest(&driver)) != failure.sha256 {
         rundown_streams::tell!(
             "rundown-lab: {} is not the build that failed, which was {}",
             failure.driver.display(),

@@ -1,8 +1,9 @@
 //! The line protocol on standard input and output; `docs/lab-pipe.md` is its description for people.
 
-use lab_wire::frame::{self, Access, Action, Caller};
-use std::fmt::{self, Write as _};
+use lab_wire::frame::{Access, Action, Caller, Request};
+use std::fmt;
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// The version that the ready line names.
 pub const VERSION: u32 = 1;
@@ -13,97 +14,7 @@ pub struct Line {
     /// The client's id, which the reply repeats.
     pub id: u32,
     /// What to do.
-    pub request: Request,
-}
-
-/// What a line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// `open <interface-guid> <r|w|rw|-> [admin|user|debugger|kernel|kernel-at-dispatch]`
-    Open {
-        /// In memory order.
-        interface: [u8; 16],
-        /// `r`, `w`, `rw` or `-`.
-        access: Access,
-        /// `admin` if nothing is said.
-        caller: Caller,
-    },
-    /// `ioctl <handle> 0x<code> <output-capacity> <hex|->`
-    Ioctl {
-        /// From the reply to `open`.
-        handle: u64,
-        /// The control code.
-        code: u32,
-        /// Bytes.
-        capacity: u32,
-        /// Input bytes.
-        input: Vec<u8>,
-    },
-    /// `cancel <id-of-ioctl>`
-    Cancel {
-        /// The id of the line that carried the ioctl.
-        target: u32,
-    },
-    /// `close <handle>`
-    Close {
-        /// From the reply to `open`.
-        handle: u64,
-    },
-    /// `at <n> nothing|fail|cancel|close|die|restart`
-    At {
-        /// At which creation or call from now on; 0 is now.
-        nth: u64,
-        /// What happens then.
-        action: Action,
-    },
-    /// `query-remove`
-    QueryRemove,
-    /// `surprise-remove`
-    SurpriseRemove,
-    /// `suspend`
-    Suspend,
-    /// `quit`
-    Quit,
-}
-
-impl Request {
-    /// The frame that carries it to the machine.
-    #[must_use]
-    pub fn to_frame(&self, id: u32) -> Vec<u8> {
-        let request = match self {
-            Self::Open {
-                interface,
-                access,
-                caller,
-            } => frame::Request::Open {
-                interface: *interface,
-                access: *access,
-                caller: *caller,
-            },
-            Self::Ioctl {
-                handle,
-                code,
-                capacity,
-                input,
-            } => frame::Request::Ioctl {
-                handle: *handle,
-                code: *code,
-                capacity: *capacity,
-                input,
-            },
-            Self::Cancel { target } => frame::Request::Cancel { target: *target },
-            Self::Close { handle } => frame::Request::Close { handle: *handle },
-            Self::At { nth, action } => frame::Request::At {
-                nth: *nth,
-                action: *action,
-            },
-            Self::QueryRemove => frame::Request::QueryRemove,
-            Self::SurpriseRemove => frame::Request::SurpriseRemove,
-            Self::Suspend => frame::Request::Suspend,
-            Self::Quit => frame::Request::Quit,
-        };
-        request.encode(id)
-    }
+    pub request: Request<Vec<u8>>,
 }
 
 /// What is wrong with a line, in words.
@@ -235,39 +146,25 @@ pub fn bytes(word: &str) -> Result<Vec<u8>, LineError> {
     if word == "-" {
         return Ok(Vec::new());
     }
-    let wrong = || LineError("input bytes are not an even number of hexadecimal digits".into());
-    if !word.len().is_multiple_of(2) || !word.is_ascii() {
-        return Err(wrong());
-    }
-    (0..word.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&word[i..i + 2], 16).map_err(|_| wrong()))
-        .collect()
+    hex::decode(word)
+        .map_err(|_| LineError("input bytes are not an even number of hexadecimal digits".into()))
 }
 
 /// A GUID in text, with or without braces, to memory order: the first three groups are little-endian.
 fn guid(word: &str) -> Result<[u8; 16], LineError> {
-    let wrong = || {
-        LineError(format!(
-            "\"{word}\" is not a GUID such as 01234567-89ab-cdef-0123-456789abcdef"
-        ))
-    };
+    // Of the forms that the library reads, the two with hyphens.
     let inner = word
         .strip_prefix('{')
-        .map_or(Some(word), |rest| rest.strip_suffix('}'))
-        .ok_or_else(wrong)?;
-    let groups: Vec<&str> = inner.split('-').collect();
-    if groups.iter().map(|g| g.len()).ne([8, 4, 4, 4, 12]) {
-        return Err(wrong());
-    }
-    let mut out: [u8; 16] = bytes(&groups.concat())
-        .ok()
-        .and_then(|b| b.try_into().ok())
-        .ok_or_else(wrong)?;
-    out[..4].reverse();
-    out[4..6].reverse();
-    out[6..8].reverse();
-    Ok(out)
+        .map_or(Some(word), |rest| rest.strip_suffix('}'));
+    inner
+        .filter(|inner| inner.len() == 36)
+        .and_then(|inner| Uuid::try_parse(inner).ok())
+        .map(|guid| guid.to_bytes_le())
+        .ok_or_else(|| {
+            LineError(format!(
+                "\"{word}\" is not a GUID such as 01234567-89ab-cdef-0123-456789abcdef"
+            ))
+        })
 }
 
 /// `<id> 0x<ntstatus> <text>`
@@ -289,15 +186,10 @@ pub fn answer(line: &str) -> Option<(u32, (u32, String))> {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     if bytes.is_empty() {
-        return "-".into();
+        "-".into()
+    } else {
+        hex::encode(bytes)
     }
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! line 4's request. `sleep` takes milliseconds; `suspend` lets the machine sleep and wake.
 
 use crate::pipe;
+use lab_wire::frame::Request;
 use lab_wire::script as wire;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -77,14 +78,14 @@ fn step(line: &str, before: usize) -> Result<Step, String> {
         .parse()
         .map_err(|e: pipe::LineError| e.to_string())?;
     match parsed.request {
-        pipe::Request::Cancel { target } if target == 0 || target as usize > before => {
+        Request::Cancel { target } if target == 0 || target as usize > before => {
             Err(format!("it cancels line {target}, which does not come before it"))
         }
-        pipe::Request::Open { .. }
-        | pipe::Request::Ioctl { .. }
-        | pipe::Request::Cancel { .. }
-        | pipe::Request::Close { .. }
-        | pipe::Request::Suspend => Ok(Step::Request {
+        Request::Open { .. }
+        | Request::Ioctl { .. }
+        | Request::Cancel { .. }
+        | Request::Close { .. }
+        | Request::Suspend => Ok(Step::Request {
             text: text.to_owned(),
             pending,
         }),
@@ -207,7 +208,7 @@ fn filled(text: &str, byte: u8) -> Result<(Vec<u8>, Vec<Reference>), String> {
     let line: pipe::Line = format!("1 {}", request.unwrap_or_default())
         .parse()
         .map_err(|e: pipe::LineError| e.to_string())?;
-    Ok((line.request.to_frame(line.id), references.into_inner()))
+    Ok((line.request.encode(line.id), references.into_inner()))
 }
 
 #[cfg(test)]

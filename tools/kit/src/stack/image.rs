@@ -13,7 +13,7 @@ use object::{
         ImageNtHeaders64,
     },
     read::{
-        Object as _,
+        ExportTarget, Object as _,
         coff::SectionTable,
         pe::{ImageThunkData as _, PeFile64},
     },
@@ -79,13 +79,17 @@ impl Image {
             entries: BTreeSet::new(),
         };
         let base = file.relative_address_base();
-        let exports = file.exports().map_err(trouble)?;
-        let exports = exports.iter().map(|export| export.address() - base);
-        let exports = exports.filter_map(|address| u32::try_from(address).ok());
-        // Variables are exported as well.
-        image
-            .entries
-            .extend(exports.filter(|&address| is_code(&sections, address)));
+        for export in file.exports().map_err(trouble)? {
+            let export = export.map_err(trouble)?;
+            let ExportTarget::Address { address } = export.target() else {
+                continue;
+            };
+            let address = u32::try_from(address - base).ok();
+            // Variables are exported as well.
+            image
+                .entries
+                .extend(address.filter(|&address| is_code(&sections, address)));
+        }
         image.entries.extend(&image.taken);
         // The linker has it in the table for Windows' sake: nothing in the image takes its address.
         let entry = file.nt_headers().optional_header.address_of_entry_point.get(LE);
@@ -148,7 +152,7 @@ fn is_code(sections: &SectionTable<'_>, address: u32) -> bool {
         let begin = section.virtual_address.get(LE);
         let size = section.virtual_size.get(LE);
         (begin..begin + size).contains(&address)
-            && section.characteristics.get(LE) & IMAGE_SCN_MEM_EXECUTE != 0
+            && (section.characteristics.get(LE) & IMAGE_SCN_MEM_EXECUTE).0 != 0
     })
 }
 

@@ -208,7 +208,7 @@ impl Session<'_> {
         }
     }
 
-    fn send(&mut self, id: u32, request: Request<'_>) {
+    fn send(&mut self, id: u32, request: &Request<Vec<u8>>) {
         // The writer is gone only if the machine is, which the reader reports.
         let _ = self.to_machine.send(request.encode(id));
     }
@@ -216,8 +216,8 @@ impl Session<'_> {
     fn client_died(&mut self) {
         if self.quitting == Quitting::No {
             self.quitting = Quitting::Orphaned;
-            self.send(NO_ID, Request::ClientDeath);
-            self.send(NO_ID, Request::Quit);
+            self.send(NO_ID, &Request::ClientDeath);
+            self.send(NO_ID, &Request::Quit);
         }
     }
 
@@ -244,18 +244,16 @@ impl Session<'_> {
             ));
         }
         let kind = match &request {
-            pipe::Request::Open { .. } => Kind::Open,
-            pipe::Request::Ioctl { .. } => Kind::Ioctl,
+            Request::Open { .. } => Kind::Open,
+            Request::Ioctl { .. } => Kind::Ioctl,
             _ => Kind::Plain,
         };
-        if request == pipe::Request::Quit {
+        if request == Request::Quit {
             self.quitting = Quitting::Asked(id);
-            self.send(id, Request::Quit);
-            return Ok(());
+        } else {
+            self.outstanding.insert(id, kind);
         }
-        self.outstanding.insert(id, kind);
-        // The writer is gone only if the machine is, which the reader reports.
-        let _ = self.to_machine.send(request.to_frame(id));
+        self.send(id, &request);
         Ok(())
     }
 
