@@ -236,7 +236,7 @@ impl Body for Conductor {
 }
 
 impl Shared {
-    /// Puts down what happens, in the ring and for ETW.
+    /// Records the event in the trace ring and for ETW.
     fn tell(&self, event: &Event) {
         let run = self.number;
         let arm = |index: usize| self.run.arms().get(index).map_or(0, |arm| arm.name() as u32);

@@ -112,7 +112,7 @@ impl Lab {
                 "the lab speaks version {version} of its protocol, we speak {PROTOCOL}"
             ))),
             _ => Err(Error::Protocol(format!(
-                "the lab says `{line}` where `ready` was due"
+                "the lab's first line is `{line}`, and `ready` was expected"
             ))),
         }
     }
@@ -141,7 +141,7 @@ impl Lab {
                 Some(death) => Err(Error::DriverFailed(format!("bugcheck {death}"))),
                 None => Ok(Some(line.trim_end().to_owned())),
             },
-            Ok(Err(error)) => Err(Error::Protocol(format!("what the lab says is no text: {error}"))),
+            Ok(Err(error)) => Err(Error::Protocol(format!("the lab's output is not text: {error}"))),
         }
     }
 
@@ -219,7 +219,7 @@ fn answer(line: &str) -> Result<(u64, Answer), Error> {
         let payload = words.next().unwrap_or("-").to_owned();
         Some((id, Answer { status, payload }))
     };
-    parsed().ok_or_else(|| Error::Protocol(format!("the lab says `{line}` where an answer was due")))
+    parsed().ok_or_else(|| Error::Protocol(format!("the lab's line `{line}` is no answer to a request")))
 }
 
 /// What the lab's exit status means for its client (see `rundown-lab --help`).
@@ -267,9 +267,11 @@ impl Target for Lab {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => handle.parse(),
         };
-        parsed
-            .map(Handle)
-            .map_err(|_| Error::Protocol(format!("the lab calls a handle `{handle}`")))
+        parsed.map(Handle).map_err(|_| {
+            Error::Protocol(format!(
+                "the lab answers an open with `{handle}`, which is no handle"
+            ))
+        })
     }
 
     fn begin(&mut self, handle: Handle, request: &Ioctl<'_>) -> Result<Ticket, Error> {

@@ -1,4 +1,5 @@
-//! Points: what the host wants to happen at the n-th creation, or at the n-th call of an export, that the driver makes from now on.
+//! Fault injection at points that the host counts: fail the driver's n-th allocation or object creation from now on, or cancel,
+//! close, kill or restart at its n-th call of an export.
 //!
 //! The host sweeps `n` over all of them, one after the other in one boot, and [`arm`] says each time how many there were and what
 //! is left.

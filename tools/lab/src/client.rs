@@ -121,9 +121,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The end of its input is the end of a lab that is well.
+        // A healthy lab exits at the end of its input.
         self.input = None;
-        // A machine that has died is telling why; one that hangs is ended by its own limits, and now.
+        // One whose machine has died is still printing its report; one that hangs is killed.
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while let Ok(None) = self.child.try_wait() {
             if std::time::Instant::now() > until {

@@ -162,8 +162,8 @@ impl Arm for Native {
     }
 }
 
-/// A wrong releaser that comes too late writes into a wait block that is gone. Down here nobody else has a frame, so that
-/// it is found by what it does to the next wait, and not by a crash.
+/// A late, wrong release writes to the frame of a wait that has returned. This far down the stack nobody else has a frame, so it
+/// corrupts only a later wait, which shows it, and does not crash.
 #[inline(never)]
 fn far_down_the_stack(body: impl FnOnce()) {
     let room = MaybeUninit::<[u8; 0x8000]>::uninit();

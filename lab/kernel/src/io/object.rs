@@ -83,13 +83,13 @@ pub mod major {
 pub mod pnp_minor {
     /// The device may start.
     pub const START_DEVICE: u8 = 0x00;
-    /// May it go?
+    /// Query-remove: may the device be removed?
     pub const QUERY_REMOVE_DEVICE: u8 = 0x01;
-    /// It goes.
+    /// Remove.
     pub const REMOVE_DEVICE: u8 = 0x02;
-    /// It need not go after all.
+    /// Cancel-remove: it stays after a query-remove.
     pub const CANCEL_REMOVE_DEVICE: u8 = 0x03;
-    /// It is gone already.
+    /// Surprise removal: the hardware is gone already.
     pub const SURPRISE_REMOVAL: u8 = 0x17;
 }
 

@@ -150,7 +150,7 @@ impl Root {
         let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
         if !status::is_success(status) {
             log!(
-                "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device goes by surprise"
+                "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device is removed by surprise"
             );
             self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
             self.send(pnp_minor::SURPRISE_REMOVAL);

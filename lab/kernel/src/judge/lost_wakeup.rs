@@ -58,13 +58,13 @@ pub fn examine_sleepers() {
             continue;
         }
         let (low, high) = waiter.thread.stack().unwrap_or((0, 0));
-        let forsaken = SETTING.load(Relaxed) == 0 && event.signal() == 0 && looks_released(event.address());
-        waiter.forsaken = if forsaken {
-            waiter.forsaken.saturating_add(INTERVAL as u32)
+        let orphaned = SETTING.load(Relaxed) == 0 && event.signal() == 0 && looks_released(event.address());
+        waiter.orphaned_ticks = if orphaned {
+            waiter.orphaned_ticks.saturating_add(INTERVAL as u32)
         } else {
             0
         };
-        if u64::from(waiter.forsaken) > grace && !waiter.examined {
+        if u64::from(waiter.orphaned_ticks) > grace && !waiter.examined {
             waiter.examined = true;
             suspect = Some(Suspect {
                 event: event.address(),

@@ -92,7 +92,7 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
         deadline: timeout.map(deadline),
         since: clock::interrupt_time(),
         by_driver,
-        forsaken: 0,
+        orphaned_ticks: 0,
         examined: false,
     });
     reschedule(dispatcher, Reason::Block);

@@ -22,7 +22,7 @@ pub struct Waiter {
     /// Whether the driver called for this wait itself.
     pub by_driver: bool,
     /// For how many clock ticks the watchdog has found it a run-down wait that nobody seems to end.
-    pub forsaken: u32,
+    pub orphaned_ticks: u32,
     /// Whether the watchdog has looked closer, and found no run-down word.
     pub examined: bool,
 }

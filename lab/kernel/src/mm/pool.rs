@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// The alignment of every block, bytes.
 const BLOCK_ALIGNMENT: u64 = 16;
 const SLACK: u8 = 0xFD;
-/// What fresh memory holds that nobody asked to be zeroed.
+/// The fill pattern of allocations that are not zeroed.
 const FRESH: u8 = 0xCD;
 const CACHE_LINE: u64 = 64;
 /// How many freed blocks are remembered, to tell a second free from a wild one.

@@ -84,7 +84,7 @@ pub fn take() -> Option<Service> {
     RUNNING.lock().take()
 }
 
-/// The device goes by surprise, whatever is under way; its client's handles are closed, the driver is unloaded, loaded again, and started.
+/// Surprise removal of the device, whatever is under way; its client's handles are closed, the driver is unloaded, loaded again, and started.
 pub fn restart() {
     let Some(service) = take() else { return };
     let boot = service.boot;

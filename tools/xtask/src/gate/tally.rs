@@ -121,7 +121,7 @@ fn explained(finished: &Finished) -> String {
         .timed_out
         .as_deref()
         .or(says)
-        .unwrap_or("it says not why");
+        .unwrap_or("it does not say why");
     let failures = test_failures(&finished.text);
     let why = if failures.is_empty() {
         finished.tail()
@@ -411,7 +411,7 @@ mod tests {
             ("warning: x\nerror: no such file\nmore", "error: no such file"),
             ("a\nDiff in src/lib.rs:1", "Diff in src/lib.rs:1"),
             ("test a ... ok\ntest b ... FAILED\n", "test b ... FAILED"),
-            ("nothing of use", "it says not why"),
+            ("nothing of use", "it does not say why"),
         ] {
             let failures = Tally::of_program(&finished(text, "false")).failures;
             assert!(
