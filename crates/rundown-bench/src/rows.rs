@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     handover,
     measure::{Slice, alone, together},
-    statistics::{Random, estimate, median},
+    statistics::{estimate, median},
     subjects::{
         ArcClone, ArcSwapLoad, CacheAware, EmptyCall, EpochPin, Floor, ParkingLotRwLock, Plain, PrivateFloor,
         RunDown, StdRwLock, Subject, Wide,
@@ -215,14 +215,12 @@ fn floor_of(plans: &[Plan<'_>], plan: &Plan<'_>) -> usize {
 pub fn measure(plans: &[Plan<'_>], rounds: usize, mut progress: impl FnMut(usize)) -> Vec<Row> {
     assert!(rounds > 0, "there is nothing to measure in no rounds");
     let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let mut random = Random(0x5DEE_CE66);
+    let mut random = fastrand::Rng::with_seed(0x5DEE_CE66);
     let mut times = vec![Vec::with_capacity(rounds); plans.len()];
     let mut disturbed = vec![0; plans.len()];
     for round in 0..rounds {
         let mut order: Vec<usize> = (0..plans.len()).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
-        }
+        random.shuffle(&mut order);
         for index in order {
             let slice = (plans[index].measure)(&cores);
             times[index].push(slice.nanoseconds);

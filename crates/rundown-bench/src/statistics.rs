@@ -29,12 +29,13 @@ pub fn median(values: &[f64]) -> f64 {
 #[must_use]
 pub fn estimate(values: &[f64]) -> Estimate {
     const RESAMPLES: usize = 2_000;
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    // The same resamples at each run.
+    let mut random = fastrand::Rng::with_seed(0x9E37_79B9_7F4A_7C15);
     let mut medians: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             let resample: Vec<f64> = values
                 .iter()
-                .map(|_| values[random.below(values.len())])
+                .map(|_| values[random.usize(..values.len())])
                 .collect();
             median(&resample)
         })
@@ -44,24 +45,6 @@ pub fn estimate(values: &[f64]) -> Estimate {
         median: median(values),
         low: medians[RESAMPLES * 25 / 1000],
         high: medians[RESAMPLES * 975 / 1000],
-    }
-}
-
-/// xorshift64*: enough to draw resamples and to shuffle rows, and the same at each run.
-#[derive(Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `bound`.
-    ///
-    /// # Panics
-    /// When `bound` is 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(high).expect("31 bits") % bound
     }
 }
 

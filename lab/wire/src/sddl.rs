@@ -2,7 +2,8 @@
 //!
 //! The grammar is the public one ("Security Descriptor String Format", learn.microsoft.com): `O:sid G:sid D:flags(ace)... S:flags(ace)...`.
 //! Read are the DACL's allow and deny entries with the well-known trustees' abbreviations or a `S-1-...` text; anything else
-//! is an error that says where, because a descriptor that is half understood protects nothing.
+//! is an error that says where, because a descriptor that is half understood protects nothing. Written here, since the one crate
+//! that reads SDDL off Windows (`sddl`) is under the GPL.
 
 use crate::frame::{Access, Caller};
 use core::fmt;

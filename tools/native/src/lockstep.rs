@@ -10,6 +10,7 @@
 use std::{cell::RefCell, collections::VecDeque, fmt, rc::Rc, sync::atomic::Ordering::Relaxed};
 
 use ex_rundown::{ACTIVE, COUNT_INC, DISPATCH_LEVEL, State, WayOut};
+use fastrand::Rng;
 
 use crate::{Arm, Seam, Settings, Word, block::Block, event::KEvent, on_seam};
 
@@ -109,7 +110,7 @@ pub fn compare(
     set_spin_cycles: &dyn Fn(u32),
     plan: Plan,
 ) -> Result<Done, Box<Difference>> {
-    let mut random = Random(plan.seed | 1);
+    let mut random = Rng::with_seed(plan.seed);
     let words = [Rc::new(Word::new()), Rc::new(Word::new())];
     let mut done = Done::default();
     let mut trace = VecDeque::new();
@@ -161,9 +162,9 @@ pub fn compare(
             }
         }
         // A stale pointer has to be replaced before anything but an acquire.
-        if active && words[0].state() != State::RunDown && random.below(2) == 0 {
+        if active && words[0].state() != State::RunDown && random.bool() {
             for word in &words {
-                word.set(if random.0 & 1 == 0 {
+                word.set(if random.bool() {
                     State::RunDown
                 } else {
                     State::Live(0)
@@ -176,13 +177,13 @@ pub fn compare(
 }
 
 /// A step that does not crash or hang NT.
-fn choose(random: &mut Random, plan: Plan, references: i64, active: bool) -> Step {
+fn choose(random: &mut Rng, plan: Plan, references: i64, active: bool) -> Step {
     loop {
-        match random.below(16) {
+        match random.usize(..16) {
             0..6 => return Step::Acquire,
             6..11
                 if !active
-                    && (references > 0 || !plan.strict && references > -4 && random.below(16) == 0) =>
+                    && (references > 0 || !plan.strict && references > -4 && random.usize(..16) == 0) =>
             {
                 return Step::Release;
             }
@@ -194,23 +195,23 @@ fn choose(random: &mut Random, plan: Plan, references: i64, active: bool) -> Ste
     }
 }
 
-fn wait(random: &mut Random, plan: Plan, references: i64) -> Step {
+fn wait(random: &mut Rng, plan: Plan, references: i64) -> Step {
     let settings = Settings {
-        irql: [0, 0, 1, DISPATCH_LEVEL][random.below(4)],
-        spin_cycles: [0, 40, 400][random.below(3)],
-        unparked_processors: [1, 2, 2, 8][random.below(4)],
-        monitorx: plan.monitorx && random.below(2) == 0,
-        cycles_per_yield: [1, 40, 140][random.below(3)],
+        irql: [0, 0, 1, DISPATCH_LEVEL][random.usize(..4)],
+        spin_cycles: [0, 40, 400][random.usize(..3)],
+        unparked_processors: [1, 2, 2, 8][random.usize(..4)],
+        monitorx: plan.monitorx && random.bool(),
+        cycles_per_yield: [1, 40, 140][random.usize(..3)],
     };
     // Who has not released by the last seam of its way out releases there.
     let mut inner: Vec<Inner> = (0..references)
         .map(|_| Inner {
-            seam: random.below(6),
+            seam: random.usize(..6),
             acquire: false,
         })
         .collect();
-    inner.extend((0..random.below(3)).map(|_| Inner {
-        seam: random.below(6),
+    inner.extend((0..random.usize(..3)).map(|_| Inner {
+        seam: random.usize(..6),
         acquire: true,
     }));
     Step::Wait(settings, inner)
@@ -326,19 +327,5 @@ impl Word {
         // SAFETY: the word is an `EX_RUNDOWN_REF`; drivers write it themselves too.
         unsafe { std::sync::atomic::AtomicUsize::from_ptr(self.as_ptr()) }
             .store(value, std::sync::atomic::Ordering::Release);
-    }
-}
-
-/// xorshift64* (Marsaglia 2003, Vigna 2016).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let upper = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(upper).unwrap_or_default() % bound
     }
 }

@@ -1,4 +1,7 @@
 //! The PE32+ format, as far as a driver uses it. Source: Microsoft's "PE Format". Every read is bounded.
+//!
+//! Not by the crate `object`, with which the host's half reads the same file: it reads a file, and this a file and then the image that
+//! was mapped from it; and what a refusal says here, by the structure's name, is what the driver's author is told.
 
 use core::fmt;
 

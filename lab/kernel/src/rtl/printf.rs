@@ -1,4 +1,6 @@
 //! The formats of `DbgPrint`: `% [-0+#] [width|*] [.precision|.*] [h|l|ll|I|I64|I32|w|z] [d i u x X o p c C s S Z %]`.
+//!
+//! No crate knows `%wZ`, `%Z` and `%I64`; `printf-compat`, which knows C's, takes its arguments from a nightly compiler's `VaList`.
 
 use core::fmt::Write;
 

@@ -5,6 +5,7 @@ mod device;
 mod references;
 
 use rundown_inf::Inf;
+use uuid::Uuid;
 
 use super::Resolved;
 
@@ -242,15 +243,9 @@ impl Lint<'_> {
     }
 }
 
+/// In braces, as the registry has it.
 fn is_guid(text: &str) -> bool {
-    let groups: Vec<&str> = match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
-        Some(inner) => inner.split('-').collect(),
-        None => return false,
-    };
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    text.len() == 38 && text.starts_with('{') && Uuid::try_parse(text).is_ok()
 }
 
 fn is_driver_version(text: &str) -> bool {
