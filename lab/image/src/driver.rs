@@ -1,9 +1,9 @@
 //! A bare WDM driver: `DriverEntry`, then its unload routine.
 
 use alloc::boxed::Box;
-use alloc::format;
-use rundown_lab_kernel::callout;
+use rundown_lab_kernel::callout::{self, Outermost};
 use rundown_lab_kernel::hal::power::{self, Exit};
+use rundown_lab_kernel::io;
 use rundown_lab_kernel::ldr::{self, image::Image};
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::{judge, log};
@@ -61,21 +61,8 @@ pub(crate) fn run(image: &Image, case: &str) {
         unload: 0,
         major: [0; 28],
     }));
-    let mut path: alloc::vec::Vec<u16> =
-        format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{case}")
-            .encode_utf16()
-            .collect();
-    let length = path.len() as u16 * 2;
-    let registry = UnicodeString {
-        length,
-        maximum_length: length,
-        buffer: path.as_mut_ptr(),
-    };
     let object: *mut DriverObject = object;
-    let status = callout::call_driver("DriverEntry", || {
-        // SAFETY: a driver's entry point takes its object and its registry path.
-        unsafe { ldr::call(image.entry, [object as u64, (&raw const registry) as u64, 0, 0]) as u32 as i32 }
-    });
+    let status = io::driver::call_entry(image, object as u64, case);
     log!("log: DriverEntry returned {status:#010x}");
     if status < 0 {
         power::power_off(Exit::DriverFailed);
@@ -84,7 +71,7 @@ pub(crate) fn run(image: &Image, case: &str) {
     // SAFETY: the object was made above; the driver has returned.
     let unload = unsafe { (*object).unload };
     if unload != 0 {
-        callout::call_driver("unload routine", || {
+        callout::call_outermost("unload routine", Outermost::System, || {
             // SAFETY: a DRIVER_UNLOAD takes the driver's object.
             unsafe { ldr::call(unload, [object as u64, 0, 0, 0]) };
         });

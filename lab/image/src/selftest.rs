@@ -230,7 +230,7 @@ fn wait_for_all(_: &Config) -> Outcome {
     });
     wait::sleep(10);
     ensure!(first.signal() == 1 && !done.load(SeqCst));
-    event::set(second);
+    event::set(second, 0);
     join(&waiter);
     ensure!(first.signal() == 0 && second.signal() == 0);
     let third = header(Kind::NotificationEvent, 1);
@@ -245,8 +245,8 @@ fn semaphores(_: &Config) -> Outcome {
     let semaphore: &'static Semaphore = unsafe { &*(&raw const *header).cast() };
     semaphore.header.initialize(Kind::Semaphore, 8, 1);
     semaphore.limit.store(3, SeqCst);
-    ensure!(event::release_semaphore(semaphore, 2) == Some(1));
-    ensure!(event::release_semaphore(semaphore, 1).is_none());
+    ensure!(event::release_semaphore(semaphore, 2, 0) == Some(1));
+    ensure!(event::release_semaphore(semaphore, 1, 0).is_none());
     for _ in 0..3 {
         ensure!(wait::wait(&[&semaphore.header], false, Some(0), false) == wait::STATUS_SUCCESS);
     }
@@ -291,7 +291,7 @@ fn priorities(_: &Config) -> Outcome {
         let mut dispatcher = sched::DISPATCHER.lock();
         if let Some(queued) = dispatcher.unready(&thread) {
             thread.affinity.store(1 << number, SeqCst);
-            thread.priority.store(priority as u8, SeqCst);
+            thread.set_priority(priority as u8);
             dispatcher.ready(queued, false);
         }
         drop(dispatcher);
@@ -647,7 +647,7 @@ fn export_irqls(_: &Config) -> Outcome {
 
 fn formats(_: &Config) -> Outcome {
     let wide: Vec<u16> = "wide\0".encode_utf16().collect();
-    let cases: [(&core::ffi::CStr, [u64; 2], &str); 10] = [
+    let cases: [(&core::ffi::CStr, [u64; 2], &str); 18] = [
         (c"%d %u", [u64::from((-5_i32) as u32), 5], "-5 5"),
         (c"%08x|%-6X|", [0xABC, 0xDEF], "00000abc|DEF   |"),
         (c"%lld %llu", [u64::MAX, u64::MAX], "-1 18446744073709551615"),
@@ -666,6 +666,15 @@ fn formats(_: &Config) -> Outcome {
         (c"%*d", [4, 7], "   7"),
         (c"%hu %hhx", [0x1_0005, 0x1FF], "5 ff"),
         (c"%s%+d", [0, 3], "(null)+3"),
+        // By C's standard, 7.21.6.1.
+        (c"% d|% d", [5, u64::from((-5_i32) as u32)], " 5|-5"),
+        (c"%#x|%#x", [0, 0xAB], "0|0xab"),
+        (c"%#X|%#o", [0xAB, 8], "0XAB|010"),
+        (c"%.0d|%.0x|", [0, 0], "||"),
+        (c"%.3d|%+.3d", [u64::from((-5_i32) as u32), 5], "-005|+005"),
+        (c"%+05d|%-5d|", [5, 5], "+0005|5    |"),
+        (c"%08.3d|%#06x", [5, 0xAB], "     005|0x00ab"),
+        (c"%.2ws|%5d", [wide.as_ptr() as u64, 7], "wi|    7"),
     ];
     for (format, arguments, expected) in cases {
         let mut output = printf::Output::new();

@@ -17,6 +17,34 @@ pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Who the driver returns to from the outermost call.
+#[derive(Clone, Copy)]
+pub enum Outermost {
+    /// A client, from a system call.
+    Client = 0,
+    /// A thread of the system's.
+    System = 1,
+}
+
+/// The same for a call that no other of the driver's is outside of: it ends in as many critical regions as it began in, or NT stops there
+/// (bug check 1's page).
+pub fn call_outermost<R>(what: &str, whose: Outermost, call: impl FnOnce() -> R) -> R {
+    let thread = thread::current();
+    let before = thread.regions.load(Ordering::Relaxed);
+    let result = call_driver(what, call);
+    let entered = thread.regions.load(Ordering::Relaxed) - before;
+    if entered != 0 {
+        bugcheck(
+            code::APC_INDEX_MISMATCH,
+            [0, 0, u64::from(-entered as u16), whose as u64],
+            format_args!(
+                "the driver's {what} has entered {entered} critical regions more than it left; a mutex that it owns counts as one"
+            ),
+        );
+    }
+    result
+}
+
 fn check_return(what: &str, irql: u8, locks: u32) {
     let (irql_now, locks_now) = (
         irql::current(),

@@ -35,6 +35,8 @@ pub struct Export {
     pub irql: RangeInclusive<u8>,
     /// Whether chaos may delay or preempt here.
     pub chaos: bool,
+    /// Whether it is the wait that a routine with `Wait` promises.
+    pub waits: bool,
 }
 
 // SAFETY: the pointers name functions and statics.
@@ -49,6 +51,7 @@ impl Export {
             kind: Kind::Function(function),
             irql,
             chaos: true,
+            waits: false,
         }
     }
 
@@ -80,6 +83,13 @@ impl Export {
     #[must_use]
     pub const fn of(mut self, module: &'static str) -> Self {
         self.module = module;
+        self
+    }
+
+    /// The same, which a routine that is told `Wait` may be followed by.
+    #[must_use]
+    pub const fn waits(mut self) -> Self {
+        self.waits = true;
         self
     }
 

@@ -4,7 +4,7 @@ use crate::callout;
 use crate::hal::{apic, cpu, pcr};
 use crate::ke::irql::DISPATCH_LEVEL;
 use crate::ke::sched::{self, DISPATCHER, Reason, reschedule};
-use crate::ke::{dpc, timer, wait};
+use crate::ke::{dpc, thread, timer, wait};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The dispatch interrupt: runs DPCs, then reschedules if asked to. Interrupts are disabled, the IRQL is below `DISPATCH_LEVEL`.
@@ -15,12 +15,14 @@ pub fn dispatch_interrupt() {
     retire();
     let this = pcr::this();
     if this.reschedule.swap(false, Relaxed) {
+        let dispatcher = DISPATCHER.lock();
         let reason = if this.quantum.load(Relaxed) == 0 {
+            thread::current().decay();
             Reason::Yield
         } else {
             Reason::Preempt
         };
-        reschedule(DISPATCHER.lock(), reason);
+        reschedule(dispatcher, reason);
     }
     cpu::write_cr8(irql);
 }
@@ -30,7 +32,6 @@ pub(crate) fn tick() {
     let this = pcr::this();
     if this.number() == 0 {
         let mut dispatcher = DISPATCHER.lock();
-        dispatcher.expire_waits();
         timer::expire(&mut dispatcher);
     }
     let quantum = this.quantum.load(Relaxed);

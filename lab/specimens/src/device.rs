@@ -262,6 +262,11 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 output.add(1).write_unaligned(ticks as u64);
                 complete(irp, 0, 16)
             }
+            // Returns in a critical region.
+            0x82D => {
+                KeEnterCriticalRegion();
+                complete(irp, 0, 0)
+            }
             _ => complete(irp, FAILED, 0),
         }
     }
@@ -296,27 +301,8 @@ unsafe fn write_extension(device: *mut c_void, irp: *mut c_void, offset: usize) 
     }
 }
 
-const fn utf16<const N: usize>(text: &str) -> [u16; N] {
-    let mut units = [0; N];
-    let mut index = 0;
-    while index < N {
-        units[index] = text.as_bytes()[index] as u16;
-        index += 1;
-    }
-    units
-}
-
 static LINK_NAME: [u16; 16] = utf16("\\DosDevices\\Left");
 static LINK_TARGET: [u16; 16] = utf16("\\Device\\00000001");
-
-fn unicode(units: &'static [u16]) -> UnicodeString {
-    let length = size_of_val(units) as u16;
-    UnicodeString {
-        length,
-        maximum: length,
-        buffer: units.as_ptr(),
-    }
-}
 
 unsafe extern "system" fn nothing(_context: *mut c_void) {}
 

@@ -21,6 +21,8 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("write-shared-data", write_shared_data),
     ("write-own-code", write_own_code),
     ("run-pool", run_pool),
+    ("read-behind-registry-path", read_behind_registry_path),
+    ("keep-registry-path", keep_registry_path),
     ("overflow-stack", overflow_stack),
     (
         "make-a-frame-larger-than-the-stack",
@@ -31,6 +33,34 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("bug-check", bug_check),
     ("call-what-the-lab-lacks", call_what_the_lab_lacks),
 ];
+
+/// As a text of C's, which it is not.
+unsafe fn read_behind_registry_path() -> i32 {
+    unsafe {
+        let mut unit = (*PATH).buffer;
+        while unit.read_volatile() != 0 {
+            unit = unit.add(1);
+        }
+    }
+    0
+}
+
+/// What the unload routine reads.
+static mut KEPT: *const u16 = core::ptr::null();
+
+/// Not its text: where it is.
+unsafe fn keep_registry_path() -> i32 {
+    unsafe { KEPT = (*PATH).buffer };
+    0
+}
+
+pub(crate) unsafe fn read_kept_text() {
+    unsafe {
+        if !KEPT.is_null() {
+            KEPT.read_volatile();
+        }
+    }
+}
 
 unsafe fn null_pointer() -> i32 {
     unsafe { core::ptr::with_exposed_provenance_mut::<u64>(8).write_volatile(1) };

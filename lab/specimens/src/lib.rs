@@ -8,6 +8,7 @@
 #![no_std]
 #![allow(non_snake_case, reason = "NT's names")]
 
+mod conformance;
 mod device;
 mod etw;
 mod faults;
@@ -25,8 +26,9 @@ use nt::{FAILED, UnicodeString};
 /// What a specimen does; its result is `DriverEntry`'s, an NTSTATUS.
 type Specimen = unsafe fn() -> i32;
 
-const SPECIMENS: [&[(&str, Specimen)]; 8] = [
+const SPECIMENS: [&[(&str, Specimen)]; 9] = [
     sound::SPECIMENS,
+    conformance::SPECIMENS,
     etw::SPECIMENS,
     faults::SPECIMENS,
     irql::SPECIMENS,
@@ -36,11 +38,17 @@ const SPECIMENS: [&[(&str, Specimen)]; 8] = [
     run_down::SPECIMENS,
 ];
 
-unsafe extern "system" fn unload(_driver: *mut c_void) {}
+unsafe extern "system" fn unload(_driver: *mut c_void) {
+    unsafe { faults::read_kept_text() };
+}
 
 #[unsafe(no_mangle)]
 unsafe extern "system" fn DriverEntry(driver: *mut c_void, path: *const UnicodeString) -> i32 {
-    unsafe { nt::driver::UNLOAD.write(driver, unload as *const () as u64) };
+    unsafe {
+        nt::driver::UNLOAD.write(driver, unload as *const () as u64);
+        nt::DRIVER = driver;
+        nt::PATH = path;
+    }
     let path = unsafe { core::slice::from_raw_parts((*path).buffer, (*path).length as usize / 2) };
     let name = path
         .rsplit(|&unit| unit == u16::from(b'\\'))

@@ -17,6 +17,8 @@ pub(crate) struct Timer(pub(crate) [u64; 8]);
 pub(crate) struct Dpc(pub(crate) [u64; 8]);
 #[repr(C, align(8))]
 pub(crate) struct Mutex(pub(crate) [u64; 7]);
+#[repr(C, align(8))]
+pub(crate) struct Semaphore(pub(crate) [u64; 4]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -66,6 +68,7 @@ unsafe extern "system" {
     ) -> i32;
     pub(crate) fn EtwUnregister(handle: u64) -> i32;
     pub(crate) fn ExAllocatePool2(flags: u64, size: u64, tag: u32) -> *mut u8;
+    pub(crate) fn ExAllocatePoolWithTag(kind: u32, size: u64, tag: u32) -> *mut u8;
     pub(crate) fn ExFreePoolWithTag(block: *mut u8, tag: u32);
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: u32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
@@ -106,6 +109,20 @@ unsafe extern "system" {
     pub(crate) fn KeAcquireSpinLockAtDpcLevel(lock: *mut u64);
     pub(crate) fn KeReleaseSpinLockFromDpcLevel(lock: *mut u64);
     pub(crate) fn KeReleaseSpinLock(lock: *mut u64, irql: u8);
+    pub(crate) fn KeSetTimer(timer: *mut Timer, due: i64, dpc: *mut Dpc) -> u8;
+    pub(crate) fn KeReleaseSemaphore(semaphore: *mut Semaphore, increment: i32, count: i32, wait: u8) -> i32;
+    pub(crate) fn KeInitializeSemaphore(semaphore: *mut Semaphore, count: i32, limit: i32);
+    pub(crate) fn KeReadStateEvent(event: *mut Event) -> i32;
+    pub(crate) fn KeGetCurrentIrql() -> u8;
+    pub(crate) fn KeEnterCriticalRegion();
+    pub(crate) fn KeLeaveCriticalRegion();
+    pub(crate) fn KeAreApcsDisabled() -> u8;
+    pub(crate) fn KeQueryTimeIncrement() -> u32;
+    pub(crate) fn KeSetSystemAffinityThreadEx(mask: u64) -> u64;
+    pub(crate) fn KeRevertToUserAffinityThreadEx(mask: u64);
+    pub(crate) fn KeQueryPriorityThread(thread: *mut c_void) -> i32;
+    pub(crate) fn KeSetPriorityThread(thread: *mut c_void, priority: i32) -> i32;
+    pub(crate) fn PsGetCurrentThread() -> *mut c_void;
     pub(crate) fn KeBugCheckEx(code: u32, a: u64, b: u64, c: u64, d: u64) -> !;
     pub(crate) fn KeQueryActiveProcessorCountEx(group: u16) -> u32;
     pub(crate) fn PsCreateSystemThread(
@@ -144,6 +161,9 @@ unsafe extern "system" {
         device: *mut *mut c_void,
     ) -> i32;
     pub(crate) fn IoAllocateIrp(stack: i8, quota: u8) -> *mut c_void;
+    pub(crate) fn IoFreeIrp(irp: *mut c_void);
+    pub(crate) fn IoCancelIrp(irp: *mut c_void) -> u8;
+    pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
     pub(crate) fn IoCreateSymbolicLink(name: *const UnicodeString, target: *const UnicodeString) -> i32;
     pub(crate) fn IoDeleteDevice(device: *mut c_void);
     pub(crate) fn IoAttachDeviceToDeviceStack(device: *mut c_void, target: *mut c_void) -> *mut c_void;
@@ -213,6 +233,9 @@ pub(crate) mod driver {
 pub(crate) mod device {
     use super::Field;
     pub(crate) const FLAGS: Field<u32> = Field::at(0x30);
+    pub(crate) const OBJECT_EXTENSION: Field<*mut core::ffi::c_void> = Field::at(0x138);
+    /// Of the extension: the device.
+    pub(crate) const EXTENDED: Field<*mut core::ffi::c_void> = Field::at(0x8);
     pub(crate) const EXTENSION: Field<*mut u8> = Field::at(0x40);
 }
 
@@ -222,10 +245,14 @@ pub(crate) mod irp {
     pub(crate) const SIZE: Field<u16> = Field::at(0x2);
     pub(crate) const MDL: Field<*mut c_void> = Field::at(0x8);
     pub(crate) const SYSTEM_BUFFER: Field<*mut u8> = Field::at(0x18);
+    pub(crate) const THREAD_LIST: Field<[*mut c_void; 2]> = Field::at(0x20);
     pub(crate) const STATUS: Field<i32> = Field::at(0x30);
     pub(crate) const INFORMATION: Field<u64> = Field::at(0x38);
     pub(crate) const LOCATION: Field<u8> = Field::at(0x43);
+    pub(crate) const CANCEL_IRQL: Field<u8> = Field::at(0x45);
+    pub(crate) const ALLOCATION_FLAGS: Field<u8> = Field::at(0x47);
     pub(crate) const CANCEL_ROUTINE: Field<u64> = Field::at(0x68);
+    pub(crate) const THREAD: Field<u64> = Field::at(0x98);
     pub(crate) const STACK: Field<*mut c_void> = Field::at(0xB8);
 }
 
@@ -245,7 +272,10 @@ pub(crate) mod stack {
     pub(crate) const MINOR: Field<u8> = Field::at(0x1);
     pub(crate) const CONTROL: Field<u8> = Field::at(0x3);
     pub(crate) const OUTPUT_LENGTH: Field<u32> = Field::at(0x8);
+    pub(crate) const PARAMETERS: Field<[u64; 4]> = Field::at(0x8);
     pub(crate) const FILE_OBJECT: Field<*mut c_void> = Field::at(0x30);
+    pub(crate) const ROUTINE: Field<u64> = Field::at(0x38);
+    pub(crate) const CONTEXT: Field<u64> = Field::at(0x40);
     pub(crate) const CONTROL_CODE: Field<u32> = Field::at(0x18);
 }
 
@@ -261,6 +291,31 @@ pub(crate) const FAILED: i32 = 0xC000_0001_u32 as i32;
 
 /// `STATUS_INSUFFICIENT_RESOURCES`.
 pub(crate) const INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32 as i32;
+
+/// What `DriverEntry` was called with.
+pub(crate) static mut DRIVER: *mut c_void = core::ptr::null_mut();
+pub(crate) static mut PATH: *const UnicodeString = core::ptr::null();
+
+/// ASCII as UTF-16.
+pub(crate) const fn utf16<const N: usize>(text: &str) -> [u16; N] {
+    let mut units = [0; N];
+    let mut index = 0;
+    while index < N {
+        units[index] = text.as_bytes()[index] as u16;
+        index += 1;
+    }
+    units
+}
+
+/// A string of these units.
+pub(crate) fn unicode(units: &'static [u16]) -> UnicodeString {
+    let length = size_of_val(units) as u16;
+    UnicodeString {
+        length,
+        maximum: length,
+        buffer: units.as_ptr(),
+    }
+}
 
 /// 40 bytes of pool.
 pub(crate) unsafe fn block() -> *mut u8 {

@@ -23,6 +23,19 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("wait-for-mutex-in-user-mode", wait_for_mutex_in_user_mode),
     ("wait-on-stack-for-ever", wait_on_stack_for_ever),
     ("wait-for-ever", wait_for_ever),
+    ("wait-for-four-without-blocks", || unsafe {
+        wait_for_many(4, false)
+    }),
+    ("wait-for-too-many", || unsafe { wait_for_many(65, true) }),
+    ("set-event-and-do-not-wait", set_event_and_do_not_wait),
+    ("end-thread-with-timer-on-stack", || unsafe {
+        end_thread(with_timer_on_stack)
+    }),
+    ("end-thread-in-region", || unsafe { end_thread(in_region) }),
+    ("end-thread-with-mutex", || unsafe { end_thread(with_mutex) }),
+    ("acquire-mutex-too-often", acquire_mutex_too_often),
+    ("return-in-region", return_in_region),
+    ("leave-region-not-entered", leave_region_not_entered),
     ("sleep-for-ever", sleep_for_ever),
 ];
 
@@ -176,4 +189,81 @@ unsafe fn sleep_for_ever() -> i32 {
     loop {
         unsafe { sleep(100) };
     }
+}
+
+/// The events are set, so no wait block is needed; but that is not how many may be waited for.
+unsafe fn wait_for_many(count: usize, blocks: bool) -> i32 {
+    let mut array = [0_u64; 65 * 6];
+    unsafe {
+        KeInitializeEvent(&raw mut EVENT, 0, 1);
+        let objects = [(&raw mut EVENT).cast(); 65];
+        let blocks = if blocks {
+            array.as_mut_ptr().cast()
+        } else {
+            core::ptr::null_mut()
+        };
+        KeWaitForMultipleObjects(
+            count as u32,
+            objects.as_ptr(),
+            1,
+            0,
+            0,
+            0,
+            core::ptr::null(),
+            blocks,
+        )
+    }
+}
+
+/// Says that it will wait.
+unsafe fn set_event_and_do_not_wait() -> i32 {
+    unsafe {
+        KeInitializeEvent(&raw mut EVENT, 0, 0);
+        KeSetEvent(&raw mut EVENT, 0, 1);
+        KeReadStateEvent(&raw mut EVENT)
+    }
+}
+
+unsafe fn end_thread(routine: ThreadRoutine) -> i32 {
+    unsafe { join(start(routine, core::ptr::null_mut())) };
+    0
+}
+
+unsafe extern "system" fn with_timer_on_stack(_context: *mut c_void) {
+    let mut timer = Timer([0; 8]);
+    unsafe {
+        KeInitializeTimerEx(&mut timer, 0);
+        KeSetTimerEx(&mut timer, -100_000_000, 0, core::ptr::null_mut());
+    }
+}
+
+unsafe extern "system" fn in_region(_context: *mut c_void) {
+    unsafe { KeEnterCriticalRegion() };
+}
+
+unsafe extern "system" fn with_mutex(_context: *mut c_void) {
+    unsafe {
+        KeInitializeMutex(&raw mut MUTEX, 0);
+        wait_for(&raw mut MUTEX);
+    }
+}
+
+/// Its count is at the end: `SignalState`, which an acquisition counts down, is MINLONG.
+unsafe fn acquire_mutex_too_often() -> i32 {
+    unsafe {
+        KeInitializeMutex(&raw mut MUTEX, 0);
+        wait_for(&raw mut MUTEX);
+        (&raw mut MUTEX).cast::<i32>().add(1).write_volatile(i32::MIN);
+        wait_for(&raw mut MUTEX)
+    }
+}
+
+unsafe fn return_in_region() -> i32 {
+    unsafe { KeEnterCriticalRegion() };
+    0
+}
+
+unsafe fn leave_region_not_entered() -> i32 {
+    unsafe { KeLeaveCriticalRegion() };
+    0
 }

@@ -64,10 +64,14 @@ macro_rules! branches {
 }
 
 codes! {
+    /// Returned in more critical regions than it was called in, or in fewer: 0, 0, the APC disable count, 0 in a client's request or 1 in a system thread.
+    APC_INDEX_MISMATCH = 0x1;
     /// Called at too low an IRQL: caller, IRQL, least IRQL.
     IRQL_NOT_GREATER_OR_EQUAL = 0x9;
     /// The kernel touched bad memory at a raised IRQL on the driver's behalf: address, IRQL, operation, RIP.
     IRQL_NOT_LESS_OR_EQUAL = 0xA;
+    /// A wait for more objects than there are wait blocks: how many, how many are allowed.
+    MAXIMUM_WAIT_OBJECTS_EXCEEDED = 0xC;
     /// A spin lock is taken twice on one processor: the lock.
     SPIN_LOCK_ALREADY_OWNED = 0xF;
     /// A spin lock is released by a processor that does not hold it: the lock, its word.
@@ -76,16 +80,18 @@ codes! {
     BAD_POOL_HEADER = 0x19;
     /// An exception that nobody handled: its status, RIP, two parameters of its own.
     KMODE_EXCEPTION_NOT_HANDLED = 0x1E;
+    /// A thread ends in a critical region: 0, its APC disable count, IRQL.
+    KERNEL_APC_PENDING_DURING_EXIT = 0x20;
     /// An IRP was sent on more often than it has stack locations: the IRP.
     NO_MORE_IRP_STACK_LOCATIONS = 0x35;
     /// An IRP was completed twice, or was none: its address.
     MULTIPLE_IRP_COMPLETE_REQUESTS = 0x44;
-    /// A mutex is released by a thread that does not own it.
-    MUTANT_NOT_OWNED = 0x46;
     /// Touched an address that is not mapped: address, operation, RIP.
     PAGE_FAULT_IN_NONPAGED_AREA = 0x50;
     /// A trap that the kernel cannot go on from, mostly a stack that overflowed (8, a double fault): vector.
     UNEXPECTED_KERNEL_MODE_TRAP = 0x7F;
+    /// Closed a handle that is none: the handle, 1.
+    INVALID_KERNEL_HANDLE = 0x93;
     /// Wrote read-only memory: address, operation, RIP.
     ATTEMPTED_WRITE_TO_READONLY_MEMORY = 0xBE;
     /// Bad use of pool; the first parameter is the offence, see [`pool`].
@@ -122,6 +128,8 @@ codes! {
     REQUEST_NOT_COMPLETED = 0x1AB0_0006;
     /// A callback of the driver waits longer than the limit, without a timeout of its own: object, milliseconds, limit.
     CALLBACK_TIMEOUT = 0x1AB0_0007;
+    /// A thread ends and owns a mutex: the thread, the mutex.
+    THREAD_TERMINATE_HELD_MUTEX = 0x4000_008A;
 }
 
 first_parameters! {
@@ -159,8 +167,6 @@ first_parameters! {
         BAD_ETW_HANDLE = 0xDC;
         /// Unloaded with an ETW provider registered: who registered it, the driver's base, the handle.
         ETW_PROVIDER_LEFT = 0xDD;
-        /// A handle that is not one.
-        BAD_HANDLE = 0xF6;
         /// Spin locks are taken in two orders, which can deadlock: the lock, the one held.
         LOCK_ORDER = 0x1001;
         /// Called above `APC_LEVEL`, where the DDI page does not allow it: IRQL, the highest allowed, caller.
@@ -183,6 +189,8 @@ first_parameters! {
         MUTEX_WAIT_MODE = 0x1ABA;
         /// A handle is made in a client's process without `OBJ_KERNEL_HANDLE`: the attributes.
         USER_HANDLE = 0x1ABB;
+        /// Told `Wait=TRUE`, and no wait follows: caller.
+        WAIT_DOES_NOT_FOLLOW = 0x1ABC;
     }
 }
 

@@ -59,7 +59,7 @@ unsafe extern "win64" fn io_delete_device(device: u64) {
 unsafe extern "win64" fn io_attach_device_to_device_stack(source: u64, target: u64) -> u64 {
     let source = device::check(source, "IoAttachDeviceToDeviceStack");
     let target = device::check(target, "IoAttachDeviceToDeviceStack");
-    (&raw const *device::attach(source, target)) as u64
+    device::attach(source, target).map_or(0, |below| (&raw const *below) as u64)
 }
 
 unsafe extern "win64" fn io_detach_device(target: u64) {

@@ -83,6 +83,17 @@ pub fn references() -> Vec<u64> {
     REFERENCES.lock().keys().copied().collect()
 }
 
+/// The thread at `address`: one that has not been reaped, or one that the driver still refers to, though it has ended.
+pub fn thread(address: u64) -> Option<Arc<Thread>> {
+    let referenced = REFERENCES.lock().get(&address).map(|(thread, _)| thread.clone());
+    let opened = || {
+        let handles = HANDLES.lock();
+        let mut threads = handles.open.values().map(|(thread, _)| thread);
+        threads.find(|thread| thread.address() == address).cloned()
+    };
+    referenced.or_else(opened).or_else(|| thread::by_address(address))
+}
+
 fn reference(thread: Arc<Thread>) {
     REFERENCES.lock().entry(thread.address()).or_insert((thread, 0)).1 += 1;
 }
@@ -107,9 +118,6 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     object: *mut u64,
     _information: u64,
 ) -> i32 {
-    if !object_type.is_null() && object_type != THREAD_TYPE_POINTER.0.cast() {
-        return status::OBJECT_TYPE_MISMATCH;
-    }
     let thread = if handle == CURRENT_THREAD {
         thread::by_address(thread::current().address())
     } else {
@@ -118,6 +126,10 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     let Some(thread) = thread else {
         return status::INVALID_HANDLE;
     };
+    // Only an object that there is can be of another type.
+    if !object_type.is_null() && object_type != THREAD_TYPE_POINTER.0.cast() {
+        return status::OBJECT_TYPE_MISMATCH;
+    }
     let address = thread.address();
     reference(thread);
     // SAFETY: the DDI asks for room for a pointer; if it is bad, the fault is the driver's.
@@ -126,12 +138,9 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
 }
 
 unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
-    let known = REFERENCES
-        .lock()
-        .get(&object)
-        .map(|(thread, _)| thread.clone())
-        .or_else(|| thread::by_address(object));
-    let Some(thread) = known else { bad_object(object) };
+    let Some(thread) = thread(object) else {
+        bad_object(object)
+    };
     reference(thread);
     1
 }
@@ -167,8 +176,8 @@ unsafe extern "win64" fn zw_close(handle: u64) -> i32 {
     let closed = HANDLES.lock().open.remove(&handle);
     if closed.is_none() {
         bug::bugcheck(
-            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
-            [code::sub::BAD_HANDLE, handle, 0, 0],
+            code::INVALID_KERNEL_HANDLE,
+            [handle, 1, 0, 0],
             format_args!("the driver closes {handle:#x}, which is no open handle"),
         );
     }

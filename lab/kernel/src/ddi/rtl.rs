@@ -2,6 +2,7 @@
 
 use crate::bug::{self, code};
 use crate::export::Export;
+use crate::ke::thread;
 use crate::ldr::export;
 use crate::log;
 use crate::mm::{self, PAGE};
@@ -142,23 +143,24 @@ unsafe extern "win64" fn mm_get_system_routine_address(name: *const UnicodeStrin
     export::find_routine(&name).and_then(export::bind).unwrap_or(0)
 }
 
-// The arguments behind the format, as the shim copied them: as many as it copies, less those before.
-macro_rules! debug_print {
-    ($name:ident($($fixed:ident),*) $format:ident $($argument:ident),*) => {
-        #[allow(clippy::too_many_arguments, reason = "a variadic function, as the shim hands it on")]
-        unsafe extern "win64" fn $name($($fixed: u64,)* $format: *const u8, $($argument: u64),*) -> i32 {
-            let _ = ($($fixed,)*);
-            let mut output = printf::Output::new();
-            // SAFETY: the DDI: a terminated format whose conversions match the arguments.
-            unsafe { printf::format(&mut output, $format, &[$($argument),*]) };
-            log::text("dbg:", output.as_bytes());
-            0
-        }
-    };
+/// The arguments of the variadic export that the thread is in, behind the first `fixed`: they lie on the driver's stack, one behind the
+/// other, as a `va_list` names them.
+fn variadic(fixed: usize) -> *const u64 {
+    // Exports nest too deep to be followed: no argument is known, and each is printed as 0.
+    static NONE: [u64; printf::LONGEST / 2] = [0; _];
+    let home = thread::current().arguments();
+    home.map_or(NONE.as_ptr(), |home| home.wrapping_add(fixed))
 }
 
-debug_print!(dbg_print() format a, b, c, d, e, f, g, h, i, j, k);
-debug_print!(dbg_print_ex(component, level) format a, b, c, d, e, f, g, h, i);
+unsafe extern "win64" fn dbg_print(format: *const u8) -> i32 {
+    // SAFETY: the DDI: a terminated format whose conversions match the arguments behind it.
+    unsafe { v_dbg_print_ex(0, 0, format, variadic(1)) }
+}
+
+unsafe extern "win64" fn dbg_print_ex(component: u32, level: u32, format: *const u8) -> i32 {
+    // SAFETY: as above.
+    unsafe { v_dbg_print_ex(component, level, format, variadic(3)) }
+}
 
 unsafe extern "win64" fn v_dbg_print_ex(
     _component: u32,

@@ -4,19 +4,28 @@ use super::MAX_PROCESSORS;
 use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// Where NT's code on x64 reads the number of its processor, `gs:[1A4h]`: `KPCR.Prcb` is at 0x180 and `KPRCB.Number` at 0x24 in
-/// that, as `dt nt!_KPCR` and `dt nt!_KPRCB` print with Microsoft's public symbols. It is the one field of NT's that is here.
+/// Where inlines of the driver kits' headers, and NT's own code, look on x64, as `dt nt!_KPCR` and `dt nt!_KPRCB` print with Microsoft's
+/// public symbols. `KPCR.Self`:
+const SELF: usize = 0x18;
+/// `KPCR.Prcb.LegacyNumber`: the processor's number as `KeGetCurrentProcessorNumber` reads it.
+const LEGACY_NUMBER: usize = 0x184;
+/// `KPCR.Prcb.CurrentThread`, which `KeGetCurrentThread` and `PsGetCurrentThread` are where they are no exports.
+const CURRENT_THREAD: usize = 0x188;
+/// `KPCR.Prcb.Number`.
 const NUMBER: usize = 0x1A4;
 
 /// What a processor keeps for itself. Others read the counters; only the requests are written by others.
 #[repr(C)]
 pub struct Pcr {
+    before_this: [u8; SELF],
     this: AtomicPtr<Pcr>,
+    before_legacy_number: [u8; LEGACY_NUMBER - SELF - size_of::<usize>()],
+    legacy_number: AtomicU8,
     /// The running thread: what that is is the dispatcher's business. It stays until it has been switched away from for good.
     pub current: AtomicPtr<c_void>,
-    before_number: [u8; NUMBER - 2 * size_of::<usize>()],
+    before_number: [u8; NUMBER - CURRENT_THREAD - size_of::<usize>()],
     number: AtomicU32,
     /// The thread that runs when no other can.
     pub idle: AtomicPtr<c_void>,
@@ -52,12 +61,20 @@ pub struct Pcr {
     pub breakpoints: AtomicU32,
 }
 
-const _: () = assert!(offset_of!(Pcr, number) == NUMBER);
+const _: () = {
+    assert!(offset_of!(Pcr, this) == SELF);
+    assert!(offset_of!(Pcr, legacy_number) == LEGACY_NUMBER);
+    assert!(offset_of!(Pcr, current) == CURRENT_THREAD);
+    assert!(offset_of!(Pcr, number) == NUMBER);
+};
 
 impl Pcr {
     const fn new() -> Self {
         Self {
+            before_this: [0; _],
             this: AtomicPtr::new(core::ptr::null_mut()),
+            before_legacy_number: [0; _],
+            legacy_number: AtomicU8::new(0),
             current: AtomicPtr::new(core::ptr::null_mut()),
             before_number: [0; _],
             number: AtomicU32::new(0),
@@ -107,6 +124,7 @@ pub fn of(number: usize) -> &'static Pcr {
 pub fn install(number: usize) {
     let pcr = &PCRS[number];
     pcr.number.store(number as u32, Ordering::Relaxed);
+    pcr.legacy_number.store(number as u8, Ordering::Relaxed);
     pcr.this.store((&raw const *pcr).cast_mut(), Ordering::Relaxed);
     x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(pcr));
 }
@@ -114,8 +132,10 @@ pub fn install(number: usize) {
 /// This processor's region. Below `DISPATCH_LEVEL` with interrupts enabled the caller may have moved on before it looks.
 pub fn this() -> &'static Pcr {
     let pcr: *const Pcr;
-    // SAFETY: GS names a `Pcr` from `install` on, whose first field is its own address.
-    unsafe { asm!("mov {}, gs:[0]", out(reg) pcr, options(nostack, readonly, preserves_flags)) };
+    // SAFETY: GS names a `Pcr` from `install` on, which holds its own address there.
+    unsafe {
+        asm!("mov {}, gs:[{this}]", out(reg) pcr, this = const SELF, options(nostack, readonly, preserves_flags))
+    };
     // SAFETY: it is an element of the static `PCRS`.
     unsafe { &*pcr }
 }

@@ -1,10 +1,12 @@
 //! Device objects, and the stacks that they form.
 
+use super::names;
 use super::object::{DeviceObject, DriverObject, TYPE_DEVICE, device_flag};
 use crate::bug::{self, code};
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use crate::status;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use lab_wire::sddl::{SddlError, SecurityDescriptor};
@@ -19,7 +21,22 @@ struct Record {
     security: Option<String>,
     /// The device below, while it is attached.
     below: Option<u64>,
+    /// What the object's `DeviceObjectExtension` names.
+    _extension: Box<ObjectExtension>,
 }
+
+/// `DEVOBJ_EXTENSION` (wdm.h), the I/O manager's own, as far as it is public.
+#[repr(C)]
+struct ObjectExtension {
+    kind: i16,
+    size: u16,
+    device_object: u64,
+    /// Opaque.
+    rest: [u64; 8],
+}
+
+/// `IO_TYPE_DEVICE_OBJECT_EXTENSION`.
+const TYPE_OBJECT_EXTENSION: i16 = 13;
 
 static DEVICES: IrqLock<BTreeMap<u64, Record>> = IrqLock::new(BTreeMap::new());
 
@@ -43,7 +60,7 @@ pub fn check(address: u64, routine: &str) -> &'static DeviceObject {
 /// `IoCreateDevice`.
 ///
 /// # Errors
-/// An NTSTATUS: the name is taken, or memory is short.
+/// An NTSTATUS: the name is none, or lies in no directory, or is taken; or memory is short.
 pub fn create(
     driver: &'static DriverObject,
     extension_size: u32,
@@ -53,6 +70,9 @@ pub fn create(
     exclusive: bool,
     caller: u64,
 ) -> Result<&'static DeviceObject, i32> {
+    if let Some(name) = &name {
+        names::check(name)?;
+    }
     let taken = |other: &Record| other.name.is_some() && other.name == name;
     if DEVICES.lock().values().any(taken) {
         return Err(status::OBJECT_NAME_COLLISION);
@@ -69,7 +89,17 @@ pub fn create(
     device.characteristics.set(characteristics);
     device.stack_size.set(1);
     let exclusive = if exclusive { device_flag::EXCLUSIVE } else { 0 };
-    device.flags.set(device_flag::DEVICE_INITIALIZING | exclusive);
+    let named = if name.is_some() { device_flag::HAS_NAME } else { 0 };
+    device
+        .flags
+        .set(device_flag::DEVICE_INITIALIZING | exclusive | named);
+    let extension = Box::new(ObjectExtension {
+        kind: TYPE_OBJECT_EXTENSION,
+        size: 0,
+        device_object: memory as u64,
+        rest: [0; 8],
+    });
+    device.object_extension.set((&raw const *extension) as u64);
     if extension_size != 0 {
         device
             .device_extension
@@ -83,6 +113,7 @@ pub fn create(
             name,
             security: None,
             below: None,
+            _extension: extension,
         },
     );
     Ok(device)
@@ -139,9 +170,13 @@ pub fn delete(device: &'static DeviceObject) {
     }
 }
 
-/// `IoAttachDeviceToDeviceStack`: the device that was on top before.
-pub fn attach(source: &'static DeviceObject, target: &'static DeviceObject) -> &'static DeviceObject {
+/// `IoAttachDeviceToDeviceStack`: the device that was on top before; none if that one is still being initialised, "the top device
+/// object is checked for this flag" (Microsoft Learn, "What does `DO_DEVICE_INITIALIZING` really do?").
+pub fn attach(source: &'static DeviceObject, target: &'static DeviceObject) -> Option<&'static DeviceObject> {
     let below = top_of_stack(target);
+    if below.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
+        return None;
+    }
     below.attached_device.set((&raw const *source).cast_mut());
     source.stack_size.set(below.stack_size.get() + 1);
     source
@@ -150,7 +185,7 @@ pub fn attach(source: &'static DeviceObject, target: &'static DeviceObject) -> &
     if let Some(record) = DEVICES.lock().get_mut(&address(source)) {
         record.below = Some(address(below));
     }
-    below
+    Some(below)
 }
 
 /// `IoDetachDevice`: takes off what is attached to `target`.

@@ -3,21 +3,26 @@
 use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, major};
 use super::{device, interface, irp, registry};
 use crate::bug::{self, code};
-use crate::callout;
+use crate::callout::{self, Outermost};
 use crate::ldr::{self, image::Image};
+use crate::mm::pool::{self, Placement, Tag};
 use crate::rtl::UnicodeString;
 use crate::status;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A `UNICODE_STRING` that stays for ever, zero-terminated.
+const PATH_TAG: Tag = Tag(u32::from_le_bytes(*b"RegP"));
+/// What lies behind a string of the I/O manager's, which has no terminating zero: no unit of any text.
+const NO_UNIT: u16 = 0xFFFF;
+
+/// A `UNICODE_STRING` that stays for ever, and has no zero at its end.
 pub fn leak_string(text: &str) -> UnicodeString {
-    let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+    let units: Vec<u16> = text.encode_utf16().chain([NO_UNIT]).collect();
     let length = (units.len() as u16 - 1) * 2;
     let buffer = Vec::leak(units).as_mut_ptr();
     UnicodeString {
         length,
-        maximum_length: length + 2,
+        maximum_length: length,
         buffer,
     }
 }
@@ -80,17 +85,42 @@ pub fn enter(image: &Image, service: &str) -> Result<&'static DriverObject, i32>
     object.start.set(image.base);
     object.image_size.set(image.size as u32);
     object.initialize.set(image.entry);
-    let path = Box::leak(Box::new(leak_string(&registry::service_key(service))));
-    let arguments = [(&raw const *object) as u64, (&raw const *path) as u64, 0, 0];
-    let returned = callout::call_driver("DriverEntry", || {
-        // SAFETY: an image's entry point takes the driver's object and its registry path.
-        unsafe { ldr::call(image.entry, arguments) as i32 }
-    });
+    let returned = call_entry(image, (&raw const *object) as u64, service);
     if !status::is_success(returned) {
         return Err(returned);
     }
     image.discard_initialization();
     Ok(object)
+}
+
+/// Calls `DriverEntry` with that driver object; what it returns. Its registry path is there only meanwhile, by Microsoft's "Saving a Copy of
+/// the Registry Path String", and nothing behind it: a block of pool of its own finds out who reads on, or later.
+pub fn call_entry(image: &Image, object: u64, service: &str) -> i32 {
+    let key: Vec<u16> = registry::service_key(service).encode_utf16().collect();
+    let length = size_of_val(key.as_slice());
+    let Some(buffer) = pool::allocate(length as u64, PATH_TAG, false, Placement::Block, 0) else {
+        return status::INSUFFICIENT_RESOURCES;
+    };
+    // SAFETY: the block is fresh, and as long as the key's text.
+    unsafe { buffer.copy_from_nonoverlapping(key.as_ptr().cast(), length) };
+    let path = Box::new(UnicodeString {
+        length: length as u16,
+        maximum_length: length as u16,
+        buffer: buffer.cast(),
+    });
+    let arguments = [object, (&raw const *path) as u64, 0, 0];
+    let returned = callout::call_outermost("DriverEntry", Outermost::System, || {
+        // SAFETY: an image's entry point takes the driver's object and its registry path.
+        unsafe { ldr::call(image.entry, arguments) as i32 }
+    });
+    if pool::free(buffer as u64, Some(PATH_TAG), 0).is_err() {
+        bug::bugcheck(
+            code::BAD_POOL_HEADER,
+            [0x20, buffer as u64, 0, 0],
+            format_args!("the memory behind the registry path was overwritten"),
+        );
+    }
+    returned
 }
 
 /// Calls the unload routine, and checks that the I/O manager has nothing of the driver any more. Pool, threads, timers and
@@ -100,7 +130,7 @@ pub fn unload(object: &'static DriverObject) {
     if routine == 0 {
         crate::log!("log: the driver has no unload routine, so NT would never unload it");
     } else {
-        callout::call_driver("DriverUnload", || {
+        callout::call_outermost("DriverUnload", Outermost::System, || {
             // SAFETY: a DRIVER_UNLOAD takes the driver's object.
             unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
         });

@@ -4,9 +4,9 @@
 //! its consequences; and a cancellation from outside pins the IRP, which stands for NT's rule that a thread's own
 //! requests cannot vanish while it cancels them.
 
-use super::object::{DeviceObject, DriverObject, Irp, StackLocation, TYPE_IRP, control, major};
+use super::object::{self, DeviceObject, DriverObject, Irp, StackLocation, TYPE_IRP, control, major};
 use crate::bug::{self, code};
-use crate::callout;
+use crate::callout::{self, Outermost};
 use crate::hal::cpu;
 use crate::ke::event::Event;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -55,7 +55,9 @@ fn cancel_lock() -> &'static SpinLock {
 /// An IRP of the I/O manager's own, for `stack_size` devices; with its serial number. `None` when memory is short.
 /// [`when_done`] follows before it is sent.
 pub fn allocate(stack_size: i8) -> Option<(&'static Irp, u64)> {
-    allocate_entry(stack_size, 0)
+    let (irp, serial) = allocate_entry(stack_size, 0)?;
+    irp.thread.set(thread::current().address());
+    Some((irp, serial))
 }
 
 /// What is to happen when this IRP has gone all the way up.
@@ -65,7 +67,7 @@ pub fn when_done(irp: &'static Irp, done: Done) {
     }
 }
 
-/// `IoAllocateIrp`: an IRP that the driver at `caller` has to free.
+/// `IoAllocateIrp`: an IRP that the driver at `caller` has to free. Its page: the routine "does not associate the IRP with a thread".
 pub fn allocate_for_driver(stack_size: i8, caller: u64) -> Option<&'static Irp> {
     allocate_entry(stack_size, caller).map(|(irp, _)| irp)
 }
@@ -81,7 +83,8 @@ fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
     irp.current_location.set(stack_size + 1);
     irp.current_stack_location
         .set(location(irp, stack_size as usize).cast_mut());
-    irp.thread.set(thread::current().address());
+    irp.thread_list_entry.set(empty_list(&irp.thread_list_entry));
+    irp.allocation_flags.set(ALLOCATED_FIXED_SIZE);
     let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
     LIVE.lock().insert(
         address(irp),
@@ -93,6 +96,18 @@ fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
         },
     );
     Some((irp, serial))
+}
+
+/// `IRP_ALLOCATED_FIXED_SIZE`, of `IRP.AllocationFlags` (wdm.h).
+const ALLOCATED_FIXED_SIZE: u8 = 0x04;
+
+/// A list that is empty where it lies.
+fn empty_list(place: &object::Field<object::ListEntry>) -> object::ListEntry {
+    let address = place.pointer() as u64;
+    object::ListEntry {
+        flink: address,
+        blink: address,
+    }
 }
 
 fn address(irp: &'static Irp) -> u64 {
@@ -234,9 +249,12 @@ pub fn complete(irp: &'static Irp) {
         irp.pending_returned.set(flags & control::PENDING_RETURNED);
         let routine = stack.completion_routine.get();
         let context = stack.context.get();
+        clear(stack);
         irp.current_location.set(irp.current_location.get() + 1);
         irp.current_stack_location
             .set(irp.current_stack_location.get().wrapping_add(1));
+        // A routine further down may have given it another status.
+        let status = irp.io_status.status.get();
         let wanted = (status::is_success(status) && flags & control::INVOKE_ON_SUCCESS != 0)
             || (!status::is_success(status) && flags & control::INVOKE_ON_ERROR != 0)
             || (irp.cancel.get() != 0 && flags & control::INVOKE_ON_CANCEL != 0);
@@ -261,6 +279,18 @@ pub fn complete(irp: &'static Irp) {
         }
     }
     finish(irp);
+}
+
+/// What a driver had in its location is gone once the IRP has passed it: its own completion routine, which the driver above set, and those
+/// above find nothing of it there.
+fn clear(stack: &StackLocation) {
+    stack.minor_function.set(0);
+    stack.flags.set(0);
+    stack.control.set(0);
+    stack.parameters.iter().for_each(|parameter| parameter.set(0));
+    stack.file_object.set(core::ptr::null_mut());
+    stack.completion_routine.set(0);
+    stack.context.set(0);
 }
 
 /// The IRP has gone all the way up.
@@ -340,7 +370,13 @@ pub fn cancel(irp: &'static Irp) -> bool {
             return false;
         }
         irp.cancel_irql.set(old);
-        let device = current(irp).device_object.get() as u64;
+        // An IRP that was not sent yet, or is on its way up past the last, is at no driver's location.
+        let at_a_driver = (1..=irp.stack_count.get()).contains(&irp.current_location.get());
+        let device = if at_a_driver {
+            current(irp).device_object.get() as u64
+        } else {
+            0
+        };
         // SAFETY: IoSetCancelRoutine put it there; it takes a device and the IRP, and releases the cancel spin lock.
         unsafe { ldr::call(routine, [device, address(irp), 0, 0]) };
         true
@@ -399,15 +435,21 @@ pub fn send_and_wait(
     when_done(irp, done);
     irp.io_status.status.set(status::NOT_SUPPORTED);
     fill(irp, next(irp));
-    let function = next(irp).major_function.get();
-    let returned = call_driver(device, irp);
-    check_dispatch(function, returned, serial);
+    send(device, irp, serial, Outermost::System);
     // Also when it is done already: the event orders what was written before.
     outcome.event.wait();
     (
         outcome.status.load(Ordering::Relaxed),
         outcome.information.load(Ordering::Relaxed),
     )
+}
+
+/// Sends an IRP of the I/O manager's own to the top of a stack, on nobody's behalf or for a client.
+pub fn send(device: &'static DeviceObject, irp: &'static Irp, serial: u64, whose: Outermost) {
+    let function = next(irp).major_function.get();
+    let what = major::name(function);
+    let returned = callout::call_outermost(what, whose, || call_driver(device, irp));
+    check_dispatch(function, returned, serial);
 }
 
 /// `IoMarkIrpPending`.
@@ -456,7 +498,7 @@ unsafe extern "win64" fn forwarded(_device: u64, _irp: u64, context: u64) -> i32
 }
 
 /// A dispatch routine that does not return `STATUS_PENDING` has completed its IRP.
-pub fn check_dispatch(function: u8, returned: i32, serial: u64) {
+fn check_dispatch(function: u8, returned: i32, serial: u64) {
     if returned != status::PENDING && is_live(serial) {
         bug::bugcheck(
             code::DRIVER_VERIFIER_IOMANAGER_VIOLATION,

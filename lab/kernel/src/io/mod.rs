@@ -5,6 +5,7 @@
 //! | [`object`] | NT's structures, byte for byte |
 //! | [`irp`] | requests: sending, completing, cancelling |
 //! | [`device`] | device objects and their stacks |
+//! | [`names`] | what a name in the object manager's tree must be |
 //! | [`interface`] | device interfaces and symbolic links |
 //! | [`driver`] | a driver from its entry point to its unload routine |
 //! | [`pnp`] | the root device: added, started, removed |
@@ -16,6 +17,7 @@ pub mod device;
 pub mod driver;
 pub mod interface;
 pub mod irp;
+pub mod names;
 pub mod object;
 pub mod pnp;
 pub mod registry;

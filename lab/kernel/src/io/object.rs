@@ -99,6 +99,8 @@ pub mod device_flag {
     pub const BUFFERED_IO: u32 = 0x0000_0004;
     /// One handle at a time.
     pub const EXCLUSIVE: u32 = 0x0000_0008;
+    /// It has a name.
+    pub const HAS_NAME: u32 = 0x0000_0040;
     /// Not open for business yet.
     pub const DEVICE_INITIALIZING: u32 = 0x0000_0080;
     /// Power transitions may page.

@@ -3,7 +3,7 @@
 use super::object::{DeviceObject, DriverObject, device_flag, major, pnp_minor};
 use super::{client, device, driver, interface, irp};
 use crate::bug::{self, code};
-use crate::callout;
+use crate::callout::{self, Outermost};
 use crate::ldr;
 use crate::log;
 use crate::status;
@@ -86,7 +86,7 @@ impl Root {
             0,
             0,
         ];
-        let status = callout::call_driver("AddDevice", || {
+        let status = callout::call_outermost("AddDevice", Outermost::System, || {
             // SAFETY: a DRIVER_ADD_DEVICE takes the driver's object and the physical device object.
             unsafe { ldr::call(add_device, arguments) as i32 }
         });

@@ -7,17 +7,13 @@ use core::sync::atomic::Ordering;
 
 /// `KeEnterCriticalRegion`.
 pub fn enter() {
-    // Relaxed: only the thread itself counts, here and below.
+    // Relaxed: the thread itself counts, or, under the dispatcher lock, who hands it a mutex; here and below.
     thread::current().regions.fetch_add(1, Ordering::Relaxed);
 }
 
-/// `KeLeaveCriticalRegion`. Leaving what was not entered changes nothing.
+/// `KeLeaveCriticalRegion`. Leaving what was not entered counts too, and is found where the thread ends or returns to its caller.
 pub fn leave() {
-    let regions = &thread::current().regions;
-    regions.store(
-        regions.load(Ordering::Relaxed).saturating_sub(1),
-        Ordering::Relaxed,
-    );
+    thread::current().regions.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// `KeAreApcsDisabled`: whether the running thread is in a region.

@@ -6,11 +6,15 @@ use super::thread::current_address;
 use super::wait;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Signals an event; its state before. The event is not touched once its waiter can run: that needs the dispatcher lock.
-pub fn set(event: &Header) -> i32 {
+/// By how much the next owner of a mutex is more urgent for a while: one level (Microsoft Learn, "Priority Boosts").
+const MUTEX_INCREMENT: u8 = 1;
+
+/// Signals an event, whose waiters go on `increment` more urgent; its state before. The event is not touched once its waiter can run:
+/// that needs the dispatcher lock.
+pub fn set(event: &Header, increment: u8) -> i32 {
     let mut dispatcher = DISPATCHER.lock();
     let before = event.set_signal(1);
-    dispatcher.satisfy(event);
+    dispatcher.satisfy(event, increment);
     before
 }
 
@@ -21,14 +25,14 @@ pub fn reset(event: &Header) -> i32 {
 }
 
 /// Adds to a semaphore's count; the count before, or `None` if that would exceed its limit.
-pub fn release_semaphore(semaphore: &'static Semaphore, count: i32) -> Option<i32> {
+pub fn release_semaphore(semaphore: &'static Semaphore, count: i32, increment: u8) -> Option<i32> {
     let mut dispatcher = DISPATCHER.lock();
     let before = semaphore.header.signal();
     let after = before
         .checked_add(count)
         .filter(|&after| count > 0 && after <= semaphore.limit.load(Relaxed))?;
     semaphore.header.set_signal(after);
-    dispatcher.satisfy(&semaphore.header);
+    dispatcher.satisfy(&semaphore.header, increment);
     Some(before)
 }
 
@@ -41,8 +45,8 @@ pub fn release_mutex(mutant: &'static Mutant) -> Option<i32> {
     let before = mutant.header.signal();
     mutant.header.set_signal(before + 1);
     if before + 1 == 1 {
-        mutant.owner.store(0, Relaxed);
-        dispatcher.satisfy(&mutant.header);
+        mutant.give_back();
+        dispatcher.satisfy(&mutant.header, MUTEX_INCREMENT);
     }
     Some(before)
 }
@@ -70,7 +74,7 @@ impl Event {
 
     /// Signals it.
     pub fn set(&self) {
-        set(self.header());
+        set(self.header(), 0);
     }
 
     /// Makes it not signalled.

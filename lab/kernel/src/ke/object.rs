@@ -1,6 +1,8 @@
 //! Dispatcher objects, as they lie in the driver's memory.
 
+use super::thread;
 use super::wait_list::ListEntry;
+use crate::bug::{self, code};
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// `DISPATCHER_HEADER` (wdm.h), 0x18 bytes on x64. All fields are guarded by the dispatcher lock once initialised.
@@ -135,10 +137,7 @@ impl Header {
             Some(Kind::Semaphore) => {
                 self.signal.fetch_sub(1, Relaxed);
             }
-            Some(Kind::Mutant) => {
-                self.signal.fetch_sub(1, Relaxed);
-                Mutant::of(self).owner.store(thread, Relaxed);
-            }
+            Some(Kind::Mutant) => Mutant::of(self).take(thread),
             _ => {}
         }
     }
@@ -173,7 +172,53 @@ pub struct Mutant {
     apc_disable: AtomicU8,
 }
 
+/// `STATUS_MUTANT_LIMIT_EXCEEDED`, as an exception's code in a bug check's parameter.
+const MUTANT_LIMIT_EXCEEDED: u64 = 0xFFFF_FFFF_C000_0191;
+
 impl Mutant {
+    /// `KeInitializeMutex`: nobody's, and its owner takes no normal kernel APC.
+    pub fn initialize(&self) {
+        self.header.initialize(Kind::Mutant, 14, 1);
+        self.list.iter().for_each(|link| link.store(0, Relaxed));
+        self.owner.store(0, Relaxed);
+        self.abandoned.store(0, Relaxed);
+        self.apc_disable.store(1, Relaxed);
+    }
+
+    /// Takes it for `thread`, which waited for it. Its owner is in a critical region as long as it has it (Microsoft Learn,
+    /// "Introduction to Mutex Objects"). More than MINLONG times is an exception, says the page of `KeWaitForSingleObject`.
+    fn take(&self, thread: u64) {
+        if self.header.signal() == i32::MIN {
+            bug::bugcheck(
+                code::KMODE_EXCEPTION_NOT_HANDLED,
+                [MUTANT_LIMIT_EXCEEDED, self.header.address(), 0, 0],
+                format_args!(
+                    "the mutex {:#x} is acquired more often than it can count (STATUS_MUTANT_LIMIT_EXCEEDED)",
+                    self.header.address()
+                ),
+            );
+        }
+        let first = self.header.signal.fetch_sub(1, Relaxed) == 1;
+        self.owner.store(thread, Relaxed);
+        if first && let Some(thread) = thread::by_address(thread) {
+            thread.mutexes.0.fetch_add(1, Relaxed);
+            thread.mutexes.1.store(self.header.address(), Relaxed);
+            thread
+                .regions
+                .fetch_add(i32::from(self.apc_disable.load(Relaxed)), Relaxed);
+        }
+    }
+
+    /// The owner gives it back and leaves the region that came with it; under the dispatcher lock.
+    pub(super) fn give_back(&self) {
+        if let Some(thread) = thread::by_address(self.owner.swap(0, Relaxed)) {
+            thread.mutexes.0.fetch_sub(1, Relaxed);
+            thread
+                .regions
+                .fetch_sub(i32::from(self.apc_disable.load(Relaxed)), Relaxed);
+        }
+    }
+
     /// The mutant whose header this is.
     pub fn of(header: &Header) -> &Self {
         // SAFETY: the header's type says that it begins a mutant.

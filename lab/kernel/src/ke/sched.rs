@@ -23,7 +23,7 @@ pub struct Dispatcher {
     /// Processors that run their idle thread, and have not been told otherwise.
     idle: u64,
     pub(crate) waiters: Vec<Waiter>,
-    pub(crate) timers: Vec<&'static super::object::Timer>,
+    pub(crate) timers: Vec<super::timer::Set>,
 }
 
 /// The dispatcher.
@@ -187,7 +187,7 @@ pub(crate) fn adopt_idle_thread() {
     let thread = Thread::new("Idle", thread::Origin::Kernel, None, None);
     let this = pcr::this();
     let number = this.number();
-    thread.priority.store(0, Relaxed);
+    thread.set_priority(0);
     thread.affinity.store(1 << number, Relaxed);
     thread.processor.store(number as u32, Relaxed);
     thread.set_state(State::Running);

@@ -1,8 +1,10 @@
 //! How threads begin and end.
 
-use super::irql::PASSIVE_LEVEL;
+use super::irql::{self, PASSIVE_LEVEL};
 use super::sched::{self, DISPATCHER, Reason, reschedule};
 use super::thread::{self, Origin, Stack, State, Thread};
+use super::timer;
+use crate::bug::{self, code};
 use crate::hal::{cpu, pcr};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -35,14 +37,47 @@ pub fn try_spawn(name: &'static str, origin: Origin, start: Box<dyn FnOnce() + S
 /// Ends the running thread.
 pub fn terminate(status: i32) -> ! {
     let current = thread::current();
+    check_end(current);
     let mut dispatcher = DISPATCHER.lock();
     current.exit_status.store(status, Relaxed);
     current.set_state(State::Dead);
     current.header.set_signal(1);
-    dispatcher.satisfy(&current.header);
+    dispatcher.satisfy(&current.header, 0);
     pcr::this()
         .dead
         .store((&raw const *current).cast_mut().cast(), Relaxed);
     reschedule(dispatcher, Reason::Block);
     unreachable!("a dead thread was switched to")
+}
+
+/// What a thread may not leave: a mutex (bug check 0x4000008A's page), a critical region (0x20's), a timer that is set on the stack that
+/// goes with it.
+fn check_end(thread: &Thread) {
+    if thread.mutexes.0.load(Relaxed) != 0 {
+        let mutex = thread.mutexes.1.load(Relaxed);
+        bug::bugcheck(
+            code::THREAD_TERMINATE_HELD_MUTEX,
+            [thread.address(), mutex, 0, 0],
+            format_args!("a thread ends and owns a mutex; the one that it acquired last is {mutex:#x}"),
+        );
+    }
+    let regions = thread.regions.load(Relaxed);
+    if regions != 0 {
+        // The count is below 0 while APCs are disabled.
+        bug::bugcheck(
+            code::KERNEL_APC_PENDING_DURING_EXIT,
+            [0, u64::from(-regions as u32), u64::from(irql::current()), 0],
+            format_args!("a thread ends after it entered {regions} critical regions more than it left"),
+        );
+    }
+    let Some((base, top)) = thread.stack() else { return };
+    if let Some((timer, by)) = timer::set_within(&(base..top)) {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::FREED_IN_USE, base, timer, top - base],
+            format_args!(
+                "a thread ends with a timer that is set, at {timer:#x} on its stack; it was set from {by:#x}"
+            ),
+        );
+    }
 }

@@ -20,6 +20,8 @@ pub const STACK_SIZE: u64 = 24 * 1024;
 const HEADROOM: u64 = 256;
 /// Priority of an ordinary thread.
 pub const NORMAL_PRIORITY: u8 = 8;
+/// The lowest of the priorities that are never boosted (`LOW_REALTIME_PRIORITY`, wdm.h).
+const REAL_TIME_PRIORITY: u8 = 16;
 /// The highest priority.
 pub const HIGH_PRIORITY: u8 = 31;
 /// How deep exports may nest in callbacks before the innermost are no longer named.
@@ -101,8 +103,10 @@ pub struct Thread {
     rsp: UnsafeCell<u64>,
     vectors: UnsafeCell<cpu::FxArea>,
     start: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
-    /// 0 to 31; guarded by the dispatcher lock, as is all that the scheduler uses.
+    /// 0 to 31; guarded by the dispatcher lock, as is all that the scheduler uses. Not below `base_priority`.
     pub priority: AtomicU8,
+    /// What the priority falls back to after a boost, one at the end of each quantum.
+    base_priority: AtomicU8,
     /// Processors that it may run on.
     pub affinity: AtomicU64,
     /// Processor that it ran on last.
@@ -122,8 +126,12 @@ pub struct Thread {
     pub waited: AtomicBool,
     /// What a wait of NT's code has asked, bits of `ex::native::Question`.
     pub asked: AtomicU32,
-    /// Critical and guarded regions that it is in.
-    pub regions: AtomicU32,
+    /// Critical and guarded regions that it is in; below 0 if it left more than it entered.
+    pub regions: AtomicI32,
+    /// Mutexes that it owns, and the one that it took last; under the dispatcher lock.
+    pub mutexes: (AtomicU32, AtomicU64),
+    /// One more than the IRQL that its promised wait goes back to ([`Self::promise_wait`]); 0 without one.
+    promised: AtomicU8,
     /// Driver spin locks held by it, or by a DPC above it.
     pub spin_locks: AtomicU32,
     /// Those of them that lie in the driver's own memory, for the check of their order.
@@ -131,6 +139,8 @@ pub struct Thread {
     /// Exports that it is inside, outermost first.
     exports: [AtomicPtr<Export>; MAX_NESTING],
     callers: [AtomicU64; MAX_NESTING],
+    /// Where the home areas of their arguments are, on the driver's stack.
+    arguments: [AtomicU64; MAX_NESTING],
     depth: AtomicU32,
 }
 
@@ -162,6 +172,7 @@ impl Thread {
             vectors: UnsafeCell::new(cpu::FxArea::initial()),
             start: IrqLock::new(start),
             priority: AtomicU8::new(NORMAL_PRIORITY),
+            base_priority: AtomicU8::new(NORMAL_PRIORITY),
             affinity: AtomicU64::new(u64::MAX),
             processor: AtomicU32::new(0),
             state: AtomicU8::new(State::Ready as u8),
@@ -172,11 +183,14 @@ impl Thread {
             monitored: AtomicU32::new(0),
             waited: AtomicBool::new(false),
             asked: AtomicU32::new(0),
-            regions: AtomicU32::new(0),
+            regions: AtomicI32::new(0),
+            mutexes: (AtomicU32::new(0), AtomicU64::new(0)),
+            promised: AtomicU8::new(0),
             spin_locks: AtomicU32::new(0),
             held: Held::default(),
             exports: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_NESTING],
             callers: [const { AtomicU64::new(0) }; MAX_NESTING],
+            arguments: [const { AtomicU64::new(0) }; MAX_NESTING],
             depth: AtomicU32::new(0),
         });
         thread.header.initialize(Kind::Thread, 6, 0);
@@ -224,9 +238,52 @@ impl Thread {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Notes that the thread enters `export`, called from `caller`.
-    pub fn enter(&self, export: &'static Export, caller: u64) {
+    /// Has it go on more urgently after a wait, by the increment that the object was signalled with, up to the highest priority that is
+    /// no real-time one (Microsoft Learn, "Priority Boosts"). Under the dispatcher lock.
+    pub(super) fn boost(&self, increment: u8) {
+        let base = self.base_priority.load(Ordering::Relaxed);
+        if base < REAL_TIME_PRIORITY {
+            let boosted = base.saturating_add(increment).min(REAL_TIME_PRIORITY - 1);
+            self.priority.fetch_max(boosted, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives it another priority, without a boost; the one before. Under the dispatcher lock, and in no queue.
+    pub fn set_priority(&self, priority: u8) -> u8 {
+        self.base_priority.store(priority, Ordering::Relaxed);
+        self.priority.swap(priority, Ordering::Relaxed)
+    }
+
+    /// Takes one off a boost: its quantum is over. For the running thread, which is in no queue; under the dispatcher lock.
+    pub(crate) fn decay(&self) {
+        let priority = self.priority.load(Ordering::Relaxed);
+        if priority > self.base_priority.load(Ordering::Relaxed) {
+            self.priority.store(priority - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a wait follows at once, which goes back to `irql`: what `KeSetEvent` and its like are told by `Wait`.
+    pub fn promise_wait(&self, irql: u8) {
+        // Relaxed: only the thread itself looks, here and below.
+        self.promised.store(irql + 1, Ordering::Relaxed);
+    }
+
+    /// Whether it has promised a wait.
+    pub fn has_promised_wait(&self) -> bool {
+        self.promised.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the promise back: the IRQL to go back to, if there was one.
+    pub(super) fn take_promise(&self) -> Option<u8> {
+        self.promised.swap(0, Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Notes that the thread enters `export`, called from `caller`, with the home area of its arguments at `arguments`.
+    pub fn enter(&self, export: &'static Export, caller: u64, arguments: u64) {
         let depth = self.depth.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(slot) = self.arguments.get(depth) {
+            slot.store(arguments, Ordering::Relaxed);
+        }
         if let Some(slot) = self.callers.get(depth) {
             slot.store(caller, Ordering::Relaxed);
         }
@@ -257,6 +314,13 @@ impl Thread {
             .checked_sub(1)
             .and_then(|index| self.callers.get(index))
             .map_or(0, |slot| slot.load(Ordering::Relaxed))
+    }
+
+    /// The words of the innermost export's arguments on the driver's stack, the first four included, if it is known where they are.
+    pub fn arguments(&self) -> Option<*const u64> {
+        let depth = self.depth.load(Ordering::Relaxed) as usize;
+        let slot = self.arguments.get(depth.checked_sub(1)?)?;
+        Some(slot.load(Ordering::Relaxed) as *const u64)
     }
 
     /// The innermost export that it is inside.

@@ -3,11 +3,19 @@
 use super::dpc::Dpc;
 use super::object::Timer;
 use super::sched::{DISPATCHER, Dispatcher};
-use super::wait;
+use super::{thread, wait};
 use crate::hal::clock;
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Sets a timer; whether it was set already.
+/// A timer that is set.
+pub(crate) struct Set {
+    timer: &'static Timer,
+    /// The driver's address that set it; 0 for the lab.
+    by: u64,
+}
+
+/// Sets a timer; whether it was set already. One whose time is over expires in here, as on NT, and not at the next tick.
 pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
     let mut dispatcher = DISPATCHER.lock();
     let was_set = cancel_locked(&mut dispatcher, timer);
@@ -16,7 +24,15 @@ pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
     timer.period.store(period, Relaxed);
     timer.dpc.store(dpc, Relaxed);
     timer.header.set_inserted(true);
-    dispatcher.timers.push(timer);
+    dispatcher.timers.push(Set {
+        timer,
+        by: thread::current().caller(),
+    });
+    let now = clock::interrupt_time();
+    if timer.due.load(Relaxed) <= now {
+        let last = dispatcher.timers.len() - 1;
+        expire_one(&mut dispatcher, last, now);
+    }
     was_set
 }
 
@@ -29,7 +45,7 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
     let index = dispatcher
         .timers
         .iter()
-        .position(|set| core::ptr::eq(*set, timer));
+        .position(|set| core::ptr::eq(set.timer, timer));
     if let Some(index) = index {
         dispatcher.timers.remove(index);
         timer.header.set_inserted(false);
@@ -37,34 +53,44 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
     index.is_some()
 }
 
-/// Signals every timer that is due, and queues their DPCs.
+/// Signals every timer that is due and ends every wait whose time is over, in the order in which they are: a tick may come late, and
+/// a wait's limit must not beat the timer that was to end the wait earlier.
 pub(crate) fn expire(dispatcher: &mut Dispatcher) {
     let now = clock::interrupt_time();
-    let mut index = 0;
-    while index < dispatcher.timers.len() {
-        let timer = dispatcher.timers[index];
-        if timer.due.load(Relaxed) > now {
-            index += 1;
-            continue;
+    loop {
+        let due = |(index, set): (usize, &Set)| (set.timer.due.load(Relaxed), index);
+        let timer = dispatcher.timers.iter().enumerate().map(due).min();
+        let timer = timer.filter(|&(due, _)| due <= now);
+        let limit = dispatcher.next_limit().filter(|&(limit, _)| limit <= now);
+        match (timer, limit) {
+            (Some((due, index)), limit) if limit.is_none_or(|(limit, _)| due <= limit) => {
+                expire_one(dispatcher, index, now);
+            }
+            (_, Some((_, index))) => dispatcher.time_out(index),
+            (_, None) => break,
         }
-        // All that the timer holds is read before its waiter can run and free it.
-        let dpc = timer.dpc.load(Relaxed);
-        let period = u64::from(timer.period.load(Relaxed));
-        if period == 0 {
-            dispatcher.timers.remove(index);
-            timer.header.set_inserted(false);
-        } else {
-            timer
-                .due
-                .store(now + period * clock::UNITS_PER_SECOND / 1000, Relaxed);
-            index += 1;
-        }
-        timer.header.set_signal(1);
-        dispatcher.satisfy(&timer.header);
-        if dpc != 0 {
-            // SAFETY: `KeSetTimerEx` was given a KDPC, which stays until the timer is cancelled or has expired.
-            unsafe { Dpc::at(dpc as *const Dpc) }.queue([0, 0]);
-        }
+    }
+}
+
+/// Signals the timer at `index`, and queues its DPC.
+fn expire_one(dispatcher: &mut Dispatcher, index: usize, now: u64) {
+    let timer = dispatcher.timers[index].timer;
+    // All that the timer holds is read before its waiter can run and free it.
+    let dpc = timer.dpc.load(Relaxed);
+    let period = u64::from(timer.period.load(Relaxed));
+    if period == 0 {
+        dispatcher.timers.remove(index);
+        timer.header.set_inserted(false);
+    } else {
+        timer
+            .due
+            .store(now + period * clock::UNITS_PER_SECOND / 1000, Relaxed);
+    }
+    timer.header.set_signal(1);
+    dispatcher.satisfy(&timer.header, 0);
+    if dpc != 0 {
+        // SAFETY: `KeSetTimerEx` was given a KDPC, which stays until the timer is cancelled or has expired.
+        unsafe { Dpc::at(dpc as *const Dpc) }.queue([0, 0]);
     }
 }
 
@@ -79,6 +105,16 @@ pub fn addresses() -> alloc::vec::Vec<u64> {
         .lock()
         .timers
         .iter()
-        .map(|timer| timer.header.address())
+        .map(|set| set.timer.header.address())
         .collect()
+}
+
+/// A timer that is set and lies within: its address, and who set it.
+pub fn set_within(range: &Range<u64>) -> Option<(u64, u64)> {
+    DISPATCHER
+        .lock()
+        .timers
+        .iter()
+        .map(|set| (set.timer.header.address(), set.by))
+        .find(|(address, _)| range.contains(address))
 }

@@ -5,7 +5,7 @@ use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
 use super::thread::{self, State, Thread};
 use super::wait_list;
 use super::waiter::Waiter;
-use crate::hal::clock;
+use crate::hal::{clock, cpu};
 use crate::mm::paging;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -66,13 +66,17 @@ pub fn deadline(timeout: i64) -> u64 {
 /// Waits until one of `objects`, or all, are signalled, or until `timeout`; the NTSTATUS.
 ///
 /// # IRQL
-/// Below `DISPATCH_LEVEL`, or any with a timeout of 0.
+/// Below `DISPATCH_LEVEL`, or any with a timeout of 0. A wait that was promised ([`Thread::promise_wait`]) goes back to the IRQL before.
 pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_driver: bool) -> i32 {
     let current = thread::current();
     let owned = objects.to_vec();
     let addresses = objects.iter().map(|object| object.address());
     let blocks = wait_list::blocks(current.address(), addresses, all);
     let mut dispatcher = DISPATCHER.lock();
+    if let Some(irql) = current.take_promise() {
+        // Interrupts are disabled by the lock, so nothing comes in between.
+        cpu::write_cr8(irql);
+    }
     if let Some(status) = satisfy(objects, all, current.address()) {
         return status;
     }
@@ -110,8 +114,8 @@ pub fn sleep(milliseconds: u64) {
 }
 
 impl Dispatcher {
-    /// Ends every wait that `object`'s state now satisfies, first come first served.
-    pub fn satisfy(&mut self, object: &Header) {
+    /// Ends every wait that `object`'s state now satisfies, first come first served; who goes on is `increment` more urgent for a while.
+    pub fn satisfy(&mut self, object: &Header, increment: u8) {
         let mut index = 0;
         while index < self.waiters.len() && object.signal() > 0 {
             let waiter = &self.waiters[index];
@@ -122,35 +126,33 @@ impl Dispatcher {
                 None
             };
             match status {
-                Some(status) => self.end_wait(index, status),
+                Some(status) => self.end_wait(index, status, increment),
                 None => index += 1,
             }
         }
     }
 
-    fn end_wait(&mut self, index: usize, status: i32) {
+    fn end_wait(&mut self, index: usize, status: i32, increment: u8) {
         let waiter = self.waiters.remove(index);
         for (block, object) in waiter.blocks.iter().zip(&waiter.objects) {
             block.unlink(&object.wait_list);
         }
         waiter.thread.wait_status.store(status, Relaxed);
+        waiter.thread.boost(increment);
         self.ready(waiter.thread, false);
     }
 
-    /// Ends every wait whose time is over.
-    pub(crate) fn expire_waits(&mut self) {
-        let now = clock::interrupt_time();
-        let mut index = 0;
-        while index < self.waiters.len() {
-            if self.waiters[index]
-                .deadline
-                .is_some_and(|deadline| deadline <= now)
-            {
-                self.end_wait(index, STATUS_TIMEOUT);
-            } else {
-                index += 1;
-            }
-        }
+    /// The earliest limit of a wait, and the waiter's index.
+    pub(super) fn next_limit(&self) -> Option<(u64, usize)> {
+        let limits = self.waiters.iter().enumerate();
+        limits
+            .filter_map(|(index, waiter)| Some((waiter.deadline?, index)))
+            .min()
+    }
+
+    /// Ends the wait at `index`, whose time is over.
+    pub(super) fn time_out(&mut self, index: usize) {
+        self.end_wait(index, STATUS_TIMEOUT, 0);
     }
 
     /// The waiters, for the watchdog.

@@ -157,6 +157,7 @@ unsafe extern "C" fn shim() {
         "mov rbx, rax",
         "mov rdi, rax",
         "mov rsi, [rbp + 8]",
+        "lea rdx, [rbp + 16]",
         "call {enter}",
         "mov r12, rax",
         "sub rsp, {stack_words} * 8",
@@ -197,8 +198,8 @@ unsafe extern "C" fn shim_end() {
     )
 }
 
-/// The way in: what to call.
-extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
+/// The way in: what to call. The home area of the arguments is at `arguments`.
+extern "C" fn enter(binding: &'static Binding, caller: u64, arguments: u64) -> *const () {
     let export = binding.export;
     let irql = irql::current();
     binding.calls.fetch_add(1, Ordering::Relaxed);
@@ -215,7 +216,18 @@ extern "C" fn enter(binding: &'static Binding, caller: u64) -> *const () {
             ),
         );
     };
-    thread::current().enter(export, caller);
+    let thread = thread::current();
+    if thread.has_promised_wait() && !export.waits {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::WAIT_DOES_NOT_FOLLOW, caller, 0, 0],
+            format_args!(
+                "{} is called where KeWaitForSingleObject or its like must follow: the routine before was told Wait=TRUE",
+                export.name
+            ),
+        );
+    }
+    thread.enter(export, caller, arguments);
     points::call();
     replay::note(caller);
     if export.chaos {

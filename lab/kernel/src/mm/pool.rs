@@ -120,16 +120,23 @@ pub fn has_for_driver(pages: u64) -> bool {
 ///
 /// What is allocated on the driver's behalf (`caller` is not 0) can be made to fail.
 pub fn allocate(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
-    allocate_of(false, size, tag, zero, placement, caller)
+    allocate_of(Kind::NonPagedNx, size, tag, zero, placement, caller)
 }
 
-/// The same of paged pool, which is gone while the driver is at `DISPATCH_LEVEL`.
-pub fn allocate_paged(size: u64, tag: Tag, zero: bool, placement: Placement, caller: u64) -> Option<*mut u8> {
-    allocate_of(true, size, tag, zero, placement, caller)
+/// What a block of pool may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Never paged out.
+    NonPagedNx,
+    /// Never paged out, and code may run in it.
+    NonPagedExecute,
+    /// Gone while the driver is at `DISPATCH_LEVEL`.
+    Paged,
 }
 
-fn allocate_of(
-    paged: bool,
+/// As [`allocate`], of any kind of pool.
+pub fn allocate_of(
+    kind: Kind,
     size: u64,
     tag: Tag,
     zero: bool,
@@ -153,7 +160,11 @@ fn allocate_of(
         return None;
     }
     let base = REGION.take(pages);
-    if !paging::map(base, pages, Protection::ReadWrite) {
+    let protection = match kind {
+        Kind::NonPagedExecute => Protection::ReadWriteExecute,
+        Kind::NonPagedNx | Kind::Paged => Protection::ReadWrite,
+    };
+    if !paging::map(base, pages, protection) {
         REGION.put(base, pages);
         return None;
     }
@@ -171,15 +182,15 @@ fn allocate_of(
         tag,
         caller,
         time: clock::interrupt_time(),
-        paged,
+        paged: kind == Kind::Paged,
         base,
         pages,
     };
-    if paged {
+    if block.paged {
         pageable::add(pageable::Range {
             start: base,
             pages,
-            protection: Protection::ReadWrite,
+            protection,
         });
     }
     BLOCKS.lock().blocks.insert(address, block);

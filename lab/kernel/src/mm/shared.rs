@@ -34,7 +34,7 @@ const FEATURES: [usize; 6] = [2, 6, 8, 10, 12, 14];
 pub const BUILD: u32 = 19041;
 
 /// Interrupts per second as `TickCount` counts them (15.625 ms).
-const TICKS_PER_SECOND: u64 = 64;
+pub const TICKS_PER_SECOND: u64 = 64;
 
 static PHYSICAL: AtomicU64 = AtomicU64::new(0);
 

@@ -1,4 +1,4 @@
-//! The formats of `DbgPrint`: `% [-0+#] [width|*] [.precision|.*] [h|l|ll|I|I64|I32|w|z] [d i u x X o p c C s S Z %]`.
+//! The formats of `DbgPrint`: `% [-0+ #] [width|*] [.precision|.*] [h|l|ll|I|I64|I32|w|z] [d i u x X o p c C s S Z %]`.
 //!
 //! No crate knows `%wZ`, `%Z` and `%I64`; `printf-compat`, which knows C's, takes its arguments from a nightly compiler's `VaList`.
 
@@ -88,18 +88,8 @@ pub unsafe fn format_list(output: &mut Output, format: *const u8, arguments: *co
 /// # Safety
 /// `text` is one, or null.
 pub unsafe fn string(output: &mut Output, text: *const u8) {
-    if text.is_null() {
-        let _ = output.write_str("(null)");
-        return;
-    }
-    for index in 0..LONGEST {
-        // SAFETY: the caller promises that all bytes up to the zero can be read.
-        let byte = unsafe { text.wrapping_add(index).read() };
-        if byte == 0 {
-            break;
-        }
-        output.push(byte);
-    }
+    // SAFETY: the caller promises that all bytes up to the zero can be read.
+    unsafe { string_up_to(output, text, LONGEST) };
 }
 
 #[derive(Default)]
@@ -111,6 +101,7 @@ struct Conversion {
     left: bool,
     zeros: bool,
     plus: bool,
+    space: bool,
     prefix: bool,
     width: usize,
     precision: Option<usize>,
@@ -165,7 +156,7 @@ impl Format {
                 b'0' => conversion.zeros = true,
                 b'+' => conversion.plus = true,
                 b'#' => conversion.prefix = true,
-                b' ' => {}
+                b' ' => conversion.space = true,
                 _ => break,
             }
             self.next();
@@ -220,68 +211,99 @@ unsafe fn run(output: &mut Output, format: *const u8, mut arguments: impl Argume
     }
 }
 
-unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
-    let mut text = Output::new();
+/// A number, by the rules of C: sign or prefix, then as many zeros as precision or width ask for, then the digits.
+fn number(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
     let shift = 64 - conversion.bits;
     let unsigned = value << shift >> shift;
     let signed = (value << shift) as i64 >> shift;
+    let is_signed = matches!(kind, b'd' | b'i');
+    let magnitude = if is_signed {
+        signed.unsigned_abs()
+    } else {
+        unsigned
+    };
+    let before = match kind {
+        b'd' | b'i' if signed < 0 => "-",
+        b'd' | b'i' if conversion.plus => "+",
+        b'd' | b'i' if conversion.space => " ",
+        b'x' if conversion.prefix && magnitude != 0 => "0x",
+        b'X' if conversion.prefix && magnitude != 0 => "0X",
+        _ => "",
+    };
+    let mut digits = Output::new();
+    // An `Output` takes whatever is written. No precision is one of 1: a 0 with precision 0 has no digit.
+    let _ = match kind {
+        _ if magnitude == 0 && conversion.precision == Some(0) => Ok(()),
+        b'x' => write!(digits, "{magnitude:x}"),
+        b'X' => write!(digits, "{magnitude:X}"),
+        b'o' => write!(digits, "{magnitude:o}"),
+        _ => write!(digits, "{magnitude}"),
+    };
+    // An octal number's prefix is a zero more, where it does not begin with one.
+    let octal = usize::from(kind == b'o' && conversion.prefix && digits.bytes[0] != b'0');
+    let least = conversion.precision.unwrap_or(1).max(digits.length + octal);
+    let least = if conversion.precision.is_none() && conversion.zeros && !conversion.left {
+        least.max(conversion.width.saturating_sub(before.len()))
+    } else {
+        least
+    };
+    let padding = conversion
+        .width
+        .saturating_sub(before.len() + least.max(digits.length));
+    if !conversion.left {
+        (0..padding).for_each(|_| output.push(b' '));
+    }
+    let _ = output.write_str(before);
+    (digits.length..least).for_each(|_| output.push(b'0'));
+    digits.as_bytes().iter().for_each(|&byte| output.push(byte));
+    if conversion.left {
+        (0..padding).for_each(|_| output.push(b' '));
+    }
+}
+
+unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
+    if matches!(kind, b'd' | b'i' | b'u' | b'x' | b'X' | b'o') {
+        return number(output, conversion, kind, value);
+    }
+    let limit = conversion.precision.unwrap_or(LONGEST);
+    let mut text = Output::new();
     // An `Output` takes whatever is written.
     let _ = match kind {
-        b'd' | b'i' if conversion.plus => write!(text, "{signed:+}"),
-        b'd' | b'i' => write!(text, "{signed}"),
-        b'u' => write!(text, "{unsigned}"),
-        b'x' if conversion.prefix => write!(text, "{unsigned:#x}"),
-        b'x' => write!(text, "{unsigned:x}"),
-        b'X' => write!(text, "{unsigned:X}"),
-        b'o' => write!(text, "{unsigned:o}"),
         b'p' => write!(text, "{value:016X}"),
         b'c' | b'C' => {
             text.push(value as u8);
             Ok(())
         }
         b's' | b'S' if conversion.wide == (kind == b's') => {
-            // SAFETY: the caller promises a terminated UTF-16 string.
-            unsafe { wide_string(&mut text, value as *const u16, LONGEST) };
+            // SAFETY: the caller promises a UTF-16 string up to a zero or the precision.
+            unsafe { wide_string(&mut text, value as *const u16, limit) };
             Ok(())
         }
         b's' | b'S' => {
-            // SAFETY: the caller promises a terminated string.
-            unsafe { string_up_to(&mut text, value as *const u8, conversion.precision) };
+            // SAFETY: the caller promises a string up to a zero or the precision.
+            unsafe { string_up_to(&mut text, value as *const u8, limit) };
             Ok(())
         }
         b'Z' if value == 0 => write!(text, "(null)"),
         b'Z' => {
             // SAFETY: the caller promises a UNICODE_STRING (`%wZ`) or ANSI_STRING, which are laid out alike.
             let counted = unsafe { (value as *const super::UnicodeString).read() };
+            let length = usize::from(counted.length);
             if conversion.wide {
                 // SAFETY: as above: `length` bytes.
-                unsafe { wide_string(&mut text, counted.buffer, usize::from(counted.length / 2)) };
+                unsafe { wide_string(&mut text, counted.buffer, limit.min(length / 2)) };
             } else {
                 // SAFETY: as above.
-                unsafe {
-                    string_up_to(
-                        &mut text,
-                        counted.buffer.cast(),
-                        Some(usize::from(counted.length)),
-                    );
-                };
+                unsafe { string_up_to(&mut text, counted.buffer.cast(), limit.min(length)) };
             }
             Ok(())
         }
         other => write!(text, "%{}", other as char),
     };
     let padding = conversion.width.saturating_sub(text.length);
-    let zeros = conversion.zeros && !conversion.left;
-    let is_number = !matches!(kind, b's' | b'S' | b'Z' | b'c' | b'C');
-    let digits = conversion
-        .precision
-        .filter(|_| is_number)
-        .unwrap_or(0)
-        .saturating_sub(text.length);
     if !conversion.left {
-        (0..padding.saturating_sub(digits)).for_each(|_| output.push(if zeros { b'0' } else { b' ' }));
+        (0..padding).for_each(|_| output.push(if conversion.zeros { b'0' } else { b' ' }));
     }
-    (0..digits).for_each(|_| output.push(b'0'));
     text.as_bytes().iter().for_each(|&byte| output.push(byte));
     if conversion.left {
         (0..padding).for_each(|_| output.push(b' '));
@@ -289,11 +311,11 @@ unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value:
 }
 
 /// As [`string`], but `limit` bytes at most, which then need no zero.
-unsafe fn string_up_to(output: &mut Output, text: *const u8, limit: Option<usize>) {
-    let Some(limit) = limit else {
-        // SAFETY: the caller's promise is the same.
-        return unsafe { string(output, text) };
-    };
+unsafe fn string_up_to(output: &mut Output, text: *const u8, limit: usize) {
+    if text.is_null() {
+        let _ = output.write_str("(null)");
+        return;
+    }
     for index in 0..limit.min(LONGEST) {
         // SAFETY: the caller promises `limit` bytes, or fewer and a zero.
         let byte = unsafe { text.wrapping_add(index).read() };

@@ -64,7 +64,11 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
     if let Some(security) = security {
         wdm::set_security(wdm, security);
     }
-    let below = wdm::attach(wdm, physical);
+    let Some(below) = wdm::attach(wdm, physical) else {
+        // The published framework's answer (FxDevice::FdoInitialize).
+        wdm::delete(wdm);
+        return Err(status::NO_SUCH_DEVICE);
+    };
     wdm.flags
         .set(wdm.flags.get() | below.flags.get() & (device_flag::BUFFERED_IO | device_flag::POWER_PAGABLE));
     let body = Device {

@@ -231,9 +231,15 @@ pub(crate) const BARE: &[Offence] = &[
     ),
     offence(
         "release-free-mutex",
-        code::MUTANT_NOT_OWNED,
-        None,
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0046),
         "does not own the mutex",
+    ),
+    offence(
+        "acquire-mutex-too-often",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0191),
+        "more often than it can count",
     ),
     offence("set-no-event", code::BAD_DISPATCHER_OBJECT, None, ""),
     offence(
@@ -253,7 +259,72 @@ pub(crate) const BARE: &[Offence] = &[
         "with an ETW provider registered",
     ),
     verifier("unregister-no-provider", sub::BAD_ETW_HANDLE, "0x1234"),
-    verifier("close-no-handle", sub::BAD_HANDLE, "0x1234"),
+    offence(
+        "close-no-handle",
+        code::INVALID_KERNEL_HANDLE,
+        Some(0x1234),
+        "0x1234",
+    )
+    .branch(1),
+    offence(
+        "wait-for-four-without-blocks",
+        code::MAXIMUM_WAIT_OBJECTS_EXCEEDED,
+        Some(4),
+        "3 are the most without",
+    ),
+    offence(
+        "wait-for-too-many",
+        code::MAXIMUM_WAIT_OBJECTS_EXCEEDED,
+        Some(65),
+        "64 are the most with",
+    ),
+    verifier(
+        "set-event-and-do-not-wait",
+        sub::WAIT_DOES_NOT_FOLLOW,
+        "KeReadStateEvent is called where KeWaitForSingleObject",
+    ),
+    verifier(
+        "end-thread-with-timer-on-stack",
+        sub::FREED_IN_USE,
+        "on its stack; it was set from 0xfffff8",
+    ),
+    offence(
+        "end-thread-in-region",
+        code::KERNEL_APC_PENDING_DURING_EXIT,
+        Some(0),
+        "1 critical regions more",
+    )
+    .branch(0xFFFF_FFFF),
+    offence(
+        "end-thread-with-mutex",
+        code::THREAD_TERMINATE_HELD_MUTEX,
+        None,
+        "owns a mutex",
+    ),
+    offence(
+        "return-in-region",
+        code::APC_INDEX_MISMATCH,
+        Some(0),
+        "DriverEntry has entered 1 critical regions more",
+    ),
+    offence(
+        "leave-region-not-entered",
+        code::APC_INDEX_MISMATCH,
+        Some(0),
+        "DriverEntry has entered -1 critical regions more",
+    ),
+    offence(
+        "read-behind-registry-path",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "behind the end of the pool block",
+    ),
+    offence(
+        "keep-registry-path",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "which is freed or no pool",
+    ),
     verifier("leave-dpc", sub::OBJECT_LEAKED, "with a DPC queued or running")
         .branch(leaked::DPC)
         .on(2),
@@ -400,6 +471,12 @@ pub(crate) const DEVICE: &[Offence] = &[
     verifier("0x826", sub::IO_OBJECT_LEAKED, "leaves 1 symbolic link(s) behind").branch(io_leaked::LINK),
     verifier("0x827", sub::IO_OBJECT_LEAKED, "leaves 1 IRP(s) behind").branch(io_leaked::IRP),
     verifier("0x828", sub::USER_HANDLE, "without OBJ_KERNEL_HANDLE"),
+    offence(
+        "0x82d",
+        code::APC_INDEX_MISMATCH,
+        Some(0),
+        "IRP_MJ_DEVICE_CONTROL has entered 1",
+    ),
 ];
 
 /// Requests to the framework's test driver (`framework/driver.c`), by the functions of their control codes.

@@ -7,7 +7,7 @@ use crate::judge::lock_order;
 use crate::ke::dpc;
 use crate::ke::thread;
 use crate::ke::{irql, timer};
-use crate::mm::pool::{self, FreeError, Placement, Tag};
+use crate::mm::pool::{self, FreeError, Kind, Placement, Tag};
 use crate::rtl::UnicodeString;
 
 /// `POOL_FLAG_UNINITIALIZED`.
@@ -27,8 +27,11 @@ const KNOWN_REQUIRED: u64 = 0x3FF;
 /// `NonPagedPoolNxCacheAligned` and its like: bit 2 of a `POOL_TYPE`.
 const POOL_TYPE_CACHE_ALIGNED: u32 = 4;
 const POOL_TYPE_PAGED: u32 = 1;
+/// `NonPagedPoolNx`. Without it what is not paged can be executed, as `POOL_TYPE`'s page says of `NonPagedPool`.
+const POOL_TYPE_NX: u32 = 0x200;
 
-fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) -> *mut u8 {
+fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, kind: Kind) -> *mut u8 {
+    let paged = kind == Kind::Paged;
     let caller = thread::current().caller();
     let level = irql::current();
     if paged && level > irql::APC_LEVEL {
@@ -45,12 +48,7 @@ fn allocate(size: u64, tag: u32, zero: bool, placement: Placement, paged: bool) 
             format_args!("a pool allocation of 0 bytes"),
         );
     }
-    let allocate = if paged {
-        pool::allocate_paged
-    } else {
-        pool::allocate
-    };
-    allocate(size, Tag(tag), zero, placement, caller).unwrap_or(core::ptr::null_mut())
+    pool::allocate_of(kind, size, Tag(tag), zero, placement, caller).unwrap_or(core::ptr::null_mut())
 }
 
 unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> *mut u8 {
@@ -74,13 +72,12 @@ unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> *
     } else {
         Placement::CacheAligned
     };
-    allocate(
-        size,
-        tag,
-        flags & UNINITIALIZED == 0,
-        placement,
-        flags & PAGED != 0,
-    )
+    let kind = match kinds {
+        PAGED => Kind::Paged,
+        NON_PAGED_EXECUTE => Kind::NonPagedExecute,
+        _ => Kind::NonPagedNx,
+    };
+    allocate(size, tag, flags & UNINITIALIZED == 0, placement, kind)
 }
 
 unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u32) -> *mut u8 {
@@ -89,7 +86,14 @@ unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u3
     } else {
         Placement::CacheAligned
     };
-    allocate(size, tag, false, placement, kind & POOL_TYPE_PAGED != 0)
+    let kind = if kind & POOL_TYPE_PAGED != 0 {
+        Kind::Paged
+    } else if kind & POOL_TYPE_NX != 0 {
+        Kind::NonPagedNx
+    } else {
+        Kind::NonPagedExecute
+    };
+    allocate(size, tag, false, placement, kind)
 }
 
 fn free(address: u64, tag: Option<Tag>) {

@@ -171,7 +171,7 @@ pub(super) fn release(word: &AtomicU64, references: u64) {
     // AcqRel: pairs with the waiter's test-and-clear. If the bit was set this is the last touch of the block.
     if spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0 {
         // SAFETY: the waiter has committed to sleeping, so the event is initialised and stays until it is set.
-        event::set(unsafe { &(*block).wake });
+        event::set(unsafe { &(*block).wake }, 0);
     }
 }
 

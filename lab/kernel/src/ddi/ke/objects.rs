@@ -4,9 +4,11 @@ use super::parameter::object;
 use crate::bug::{self, code};
 use crate::ddi::irql_ranges::{ANY, APC, DISPATCH};
 use crate::export::Export;
+use crate::hal::cpu;
 use crate::judge::lost_wakeup::{SETTING, STACK_EVENT_SETS};
+use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::{Header, Kind, Mutant, Semaphore};
-use crate::ke::thread::is_stack;
+use crate::ke::thread::{self, is_stack};
 use crate::ke::{event, sched};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -43,20 +45,46 @@ fn refuse_if_waited_on(header: &'static Header) {
     }
 }
 
-unsafe extern "win64" fn ke_set_event(event: *const Header, _increment: i32, wait: u8) -> i32 {
+/// A priority increment, 0 to 15.
+fn increment(value: i32) -> u8 {
+    value.clamp(0, 15) as u8
+}
+
+/// `Wait`: the routine's caller goes on to a wait at once, and nobody comes in between. By the routines' pages it is then called at or
+/// below `APC_LEVEL`, and returns at `DISPATCH_LEVEL`, from where the wait goes back.
+fn promise_wait(wait: u8) {
+    if wait == 0 {
+        return;
+    }
+    let level = irql::current();
+    if level > irql::APC_LEVEL {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [
+                code::sub::IRQL_APC_LTE,
+                u64::from(level),
+                u64::from(irql::APC_LEVEL),
+                thread::current().caller(),
+            ],
+            format_args!(
+                "Wait is TRUE at IRQL {level}; it may be at IRQL {} or below",
+                irql::APC_LEVEL
+            ),
+        );
+    }
+    cpu::write_cr8(DISPATCH_LEVEL);
+    thread::current().promise_wait(level);
+}
+
+unsafe extern "win64" fn ke_set_event(event: *const Header, boost: i32, wait: u8) -> i32 {
     let on_stack = is_stack(event as u64);
     if on_stack {
         STACK_EVENT_SETS.fetch_add(1, Relaxed);
     }
-    if wait != 0 {
-        bug::bugcheck(
-            code::LAB_MISSING_EXPORT,
-            [event as u64, 0, 0, 0],
-            format_args!("KeSetEvent with Wait=TRUE, which the lab does not support"),
-        );
-    }
+    let event = object(event, EVENTS);
+    promise_wait(wait);
     SETTING.fetch_add(1, Relaxed);
-    let before = event::set(object(event, EVENTS));
+    let before = event::set(event, increment(boost));
     SETTING.fetch_sub(1, Relaxed);
     before
 }
@@ -82,12 +110,13 @@ unsafe extern "win64" fn ke_initialize_semaphore(semaphore: *const Semaphore, co
 
 unsafe extern "win64" fn ke_release_semaphore(
     semaphore: *const Header,
-    _increment: i32,
+    boost: i32,
     count: i32,
-    _wait: u8,
+    wait: u8,
 ) -> i32 {
     let header = object(semaphore, &[Kind::Semaphore]);
-    event::release_semaphore(Semaphore::of(header), count).unwrap_or_else(|| {
+    promise_wait(wait);
+    event::release_semaphore(Semaphore::of(header), count, increment(boost)).unwrap_or_else(|| {
         bug::bugcheck(
             code::KMODE_EXCEPTION_NOT_HANDLED,
             [0xFFFF_FFFF_C000_0047, semaphore as u64, count as u64, 0],
@@ -103,17 +132,17 @@ unsafe extern "win64" fn ke_read_state_semaphore(semaphore: *const Header) -> i3
 unsafe extern "win64" fn ke_initialize_mutex(mutex: *const Mutant, _level: u32) {
     // SAFETY: the DDI asks for a KMUTEX there.
     let mutex = unsafe { &*mutex };
-    mutex.header.initialize(Kind::Mutant, 14, 1);
-    mutex.owner.store(0, Relaxed);
+    mutex.initialize();
 }
 
-unsafe extern "win64" fn ke_release_mutex(mutex: *const Header, _wait: u8) -> i32 {
+unsafe extern "win64" fn ke_release_mutex(mutex: *const Header, wait: u8) -> i32 {
     let header = object(mutex, &[Kind::Mutant]);
+    promise_wait(wait);
     event::release_mutex(Mutant::of(header)).unwrap_or_else(|| {
         bug::bugcheck(
-            code::MUTANT_NOT_OWNED,
-            [mutex as u64, 0, 0, 0],
-            format_args!("KeReleaseMutex by a thread that does not own the mutex"),
+            code::KMODE_EXCEPTION_NOT_HANDLED,
+            [0xFFFF_FFFF_C000_0046, mutex as u64, 0, 0],
+            format_args!("KeReleaseMutex by a thread that does not own the mutex (STATUS_MUTANT_NOT_OWNED)"),
         )
     })
 }

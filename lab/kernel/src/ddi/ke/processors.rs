@@ -3,6 +3,7 @@
 use crate::bug::{self, code};
 use crate::config;
 use crate::ddi::irql_ranges::{ANY, APC, DISPATCH};
+use crate::ddi::ob;
 use crate::export::Export;
 use crate::hal::pcr;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -156,16 +157,16 @@ unsafe extern "win64" fn ke_revert_to_user_affinity_thread_ex(mask: u64) {
 
 unsafe extern "win64" fn ke_set_priority_thread(address: u64, priority: i32) -> i32 {
     let priority = priority.clamp(1, i32::from(thread::HIGH_PRIORITY)) as u8;
-    let Some(thread) = thread::by_address(address) else {
+    let Some(thread) = ob::thread(address) else {
         bug::bugcheck(
             code::BAD_DISPATCHER_OBJECT,
             [address, 0, 0, 0],
-            format_args!("KeSetPriorityThread of what is no live thread"),
+            format_args!("KeSetPriorityThread of {address:#x}, which is no thread"),
         );
     };
     let mut dispatcher = sched::DISPATCHER.lock();
     let queued = dispatcher.unready(&thread);
-    let before = thread.priority.swap(priority, Relaxed);
+    let before = thread.set_priority(priority);
     if let Some(thread) = queued {
         dispatcher.ready(thread, false);
     }
@@ -177,7 +178,7 @@ unsafe extern "win64" fn ke_set_priority_thread(address: u64, priority: i32) -> 
 }
 
 unsafe extern "win64" fn ke_query_priority_thread(address: u64) -> i32 {
-    thread::by_address(address).map_or(0, |thread| i32::from(thread.priority.load(Relaxed)))
+    ob::thread(address).map_or(0, |thread| i32::from(thread.priority.load(Relaxed)))
 }
 
 /// This family's exports.

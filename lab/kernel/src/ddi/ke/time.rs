@@ -3,6 +3,7 @@
 use crate::ddi::irql_ranges::ANY;
 use crate::export::{Export, HAL};
 use crate::hal::{clock, cpu};
+use crate::mm::shared;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 unsafe extern "win64" fn ke_query_performance_counter(frequency: *mut i64) -> i64 {
@@ -29,8 +30,9 @@ unsafe extern "win64" fn ke_query_interrupt_time_precise(qpc: *mut u64) -> u64 {
     now
 }
 
+/// By which the tick count is to be multiplied to be a time in units of 100 ns (the page of `KeQueryTickCount`).
 unsafe extern "win64" fn ke_query_time_increment() -> u32 {
-    10_000
+    (clock::UNITS_PER_SECOND / shared::TICKS_PER_SECOND) as u32
 }
 
 unsafe extern "win64" fn ke_stall_execution_processor(microseconds: u32) {

@@ -8,7 +8,7 @@ use crate::export::Export;
 use crate::judge::lost_wakeup::STACK_EVENT_WAITS;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::{Header, Kind};
-use crate::ke::thread::is_stack;
+use crate::ke::thread::{self, is_stack};
 use crate::ke::{sched, wait};
 use crate::status;
 use core::sync::atomic::Ordering::Relaxed;
@@ -29,10 +29,10 @@ fn timeout(timeout: *const i64) -> Option<i64> {
     (!timeout.is_null()).then(|| unsafe { timeout.read() })
 }
 
-/// A wait needs an IRQL below `DISPATCH_LEVEL`, unless its timeout is zero.
+/// A wait needs an IRQL below `DISPATCH_LEVEL`, unless its timeout is zero, or the routine before said that it follows.
 fn check_wait(object: u64, timeout: Option<i64>) {
     let irql = irql::current();
-    if irql >= DISPATCH_LEVEL && timeout != Some(0) {
+    if irql >= DISPATCH_LEVEL && timeout != Some(0) && !thread::current().has_promised_wait() {
         bug::bugcheck(
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::WAIT_AT_DISPATCH, u64::from(irql), object, 0],
@@ -42,6 +42,11 @@ fn check_wait(object: u64, timeout: Option<i64>) {
         );
     }
 }
+
+/// How many objects a thread can wait for with the wait blocks that it has itself, and with an array of the driver's (wdm.h; bug check
+/// 0xC's page).
+const THREAD_WAIT_OBJECTS: u32 = 3;
+const MAXIMUM_WAIT_OBJECTS: u32 = 64;
 
 /// `KernelMode`.
 const KERNEL_MODE: u8 = 0;
@@ -111,12 +116,27 @@ unsafe extern "win64" fn ke_wait_for_multiple_objects(
     mode: u8,
     alertable: u8,
     limit: *const i64,
-    _blocks: u64,
+    blocks: u64,
 ) -> i32 {
     let limit = timeout(limit);
     check_wait(objects as u64, limit);
+    let room = if blocks == 0 {
+        THREAD_WAIT_OBJECTS
+    } else {
+        MAXIMUM_WAIT_OBJECTS
+    };
+    if count > room {
+        bug::bugcheck(
+            code::MAXIMUM_WAIT_OBJECTS_EXCEEDED,
+            [u64::from(count), u64::from(room), blocks, 0],
+            format_args!(
+                "a wait for {count} objects, and {room} are the most {} a WaitBlockArray",
+                if blocks == 0 { "without" } else { "with" }
+            ),
+        );
+    }
     // SAFETY: the DDI asks for an array of that many pointers.
-    let objects = unsafe { core::slice::from_raw_parts(objects, count.min(64) as usize) };
+    let objects = unsafe { core::slice::from_raw_parts(objects, count as usize) };
     let headers: alloc::vec::Vec<_> = objects.iter().map(|&address| object(address, WAITABLE)).collect();
     for header in &headers {
         check_mode(header, mode, alertable);
@@ -145,12 +165,14 @@ pub(super) static EXPORTS: &[Export] = &[
         "KeWaitForSingleObject",
         DISPATCH,
         ke_wait_for_single_object as *const (),
-    ),
+    )
+    .waits(),
     Export::function(
         "KeWaitForMultipleObjects",
         DISPATCH,
         ke_wait_for_multiple_objects as *const (),
-    ),
+    )
+    .waits(),
     Export::function(
         "KeDelayExecutionThread",
         APC,

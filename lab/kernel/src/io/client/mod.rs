@@ -10,6 +10,7 @@ use super::interface;
 use super::irp::{self, Done};
 use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, device_flag, major};
 use crate::bug::{self, code};
+use crate::callout::Outermost;
 use crate::config;
 use crate::ke::irql;
 use crate::ke::thread::current_address;
@@ -356,15 +357,14 @@ fn start_control(
     if cancelled {
         irp.cancel.set(1);
     }
-    let returned = match file.caller {
-        Caller::Kernel => irp::call_driver(device, irp),
+    match file.caller {
+        Caller::Kernel => irp::send(device, irp, serial, Outermost::System),
         Caller::KernelAtDispatch => {
             let _raised = irql::Raised::to(irql::DISPATCH_LEVEL);
-            irp::call_driver(device, irp)
+            irp::send(device, irp, serial, Outermost::System);
         }
-        client => in_process_of(client, || irp::call_driver(device, irp)),
-    };
-    irp::check_dispatch(major::DEVICE_CONTROL, returned, serial);
+        client => in_process_of(client, || irp::send(device, irp, serial, Outermost::Client)),
+    }
     Ok(())
 }
 
