@@ -22,7 +22,7 @@ use rundown_streams::{self as streams, Unwritable};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take beyond what the machine itself allows a request.
@@ -243,7 +243,8 @@ impl Run<'_> {
             words.extend(["--gdb".into(), port.to_string()]);
             patience = PERSONS_PATIENCE;
         }
-        let mut client = Client::start(&words, patience)?;
+        let program = std::env::current_exe().map_err(|e| Gone(e.to_string()))?;
+        let mut client = Client::start(Command::new(program).arg("serve").args(&words), patience)?;
         if low_resources {
             starts(&std::fs::read_to_string(&log).unwrap_or_default(), tally);
         }

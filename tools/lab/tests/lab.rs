@@ -286,7 +286,7 @@ fn no_machine_is_left_behind() {
         );
         match signal {
             Some(signal) => {
-                kill_process(Pid::from_child(&lab.child), signal).unwrap();
+                kill_process(Pid::from_child(lab.child()), signal).unwrap();
                 lab.leave();
             }
             None => assert_eq!(lab.end().code, Some(0)),

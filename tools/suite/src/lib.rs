@@ -6,17 +6,14 @@
 mod script;
 
 use std::{
-    collections::HashMap,
     env,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread,
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
 use rundown_abi::{INTERFACE_GUID_TEXT, Refusal, Request};
+use rundown_lab::{client::Client, pipe};
 use serde_json::Value;
 use tempfile::TempDir;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -35,12 +32,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A machine of the lab, and the line to it. Dropping it ends it.
 pub struct Machine {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<String>,
-    answers: HashMap<u32, (u32, String)>,
+    client: Client,
     folder: TempDir,
-    next: u32,
 }
 
 /// An open handle to the device.
@@ -73,39 +66,12 @@ impl Machine {
     #[must_use]
     pub fn boot(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut child = Command::new(artefact("rundown-lab"))
-            .arg("serve")
-            .args(options)
-            .arg("--report")
-            .arg(folder.path().join("report.json"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("rundown-lab is a program");
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let machine = Self {
-            child,
-            input,
-            lines,
-            answers: HashMap::new(),
-            folder,
-            next: 1,
-        };
-        let line = machine.lines.recv_timeout(PATIENCE);
-        assert!(
-            line.as_ref().is_ok_and(|line| line.starts_with("ready 1 ")),
-            "the device did not start: {line:?}; what the lab says is above"
-        );
-        machine
+        let mut command = Command::new(artefact("rundown-lab"));
+        command.arg("serve").args(options);
+        command.arg("--report").arg(folder.path().join("report.json"));
+        let client = Client::start(&mut command, PATIENCE)
+            .unwrap_or_else(|gone| panic!("the device did not start: {gone:?}; what the lab says is above"));
+        Self { client, folder }
     }
 
     /// Opens the device for reading and writing, as an administrator.
@@ -186,10 +152,7 @@ impl Machine {
 
     /// Whether the answer to a request is there already.
     pub fn is_answered(&mut self, ticket: Ticket) -> bool {
-        while let Ok(line) = self.lines.try_recv() {
-            self.sort(&line);
-        }
-        self.answers.contains_key(&ticket.0)
+        self.client.is_answered(ticket.0)
     }
 
     /// Sends a request and waits for its answer.
@@ -278,53 +241,19 @@ impl Machine {
     }
 
     fn end(&mut self) -> Verdict {
-        self.input = None;
-        let status = self.child.wait().expect("it is our child");
+        self.client.hang_up();
+        let (status, _) = self.client.leave().expect("it is our child");
         Verdict::read(&self.folder.path().join("report.json"), status)
     }
 
     fn say(&mut self, text: &str) -> Ticket {
-        let id = self.next;
-        self.next += 1;
-        if let Some(input) = &mut self.input {
-            // A machine that has died says so where the answer is waited for.
-            let _ = writeln!(input, "{id} {text}");
-        }
-        Ticket(id)
+        Ticket(self.client.send(text))
     }
 
     fn outcome(&mut self, ticket: Ticket) -> (u32, String) {
-        loop {
-            if let Some(answer) = self.answers.remove(&ticket.0) {
-                return answer;
-            }
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.sort(&line),
-                Err(RecvTimeoutError::Timeout) => panic!("request {} is not answered", ticket.0),
-                Err(RecvTimeoutError::Disconnected) => panic!("the lab has ended; what it says is above"),
-            }
-        }
-    }
-
-    fn sort(&mut self, line: &str) {
-        let mut words = line.splitn(3, ' ');
-        let parsed = (|| {
-            let id = words.next()?.parse().ok()?;
-            let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-            Some((id, (status, words.next()?.to_owned())))
-        })();
-        match parsed {
-            Some((id, answer)) => drop(self.answers.insert(id, answer)),
-            None => panic!("the lab says: {line}"),
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // The lab ends at the end of its input; QEMU never outlives it.
-        self.input = None;
-        let _ = self.child.wait();
+        self.client
+            .answer(ticket.0)
+            .unwrap_or_else(|gone| panic!("request {}: {gone:?}; what the lab says is above", ticket.0))
     }
 }
 
@@ -402,23 +331,9 @@ pub fn inf_with(parameters: &[(&str, u32)], folder: &Path) -> String {
 /// Bytes as the pipe and scripts have them.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(bytes)
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    if text == "-" {
-        return Vec::new();
-    }
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            let digits = std::str::from_utf8(pair).expect("the pipe is ASCII");
-            u8::from_str_radix(digits, 16).expect("bytes are hexadecimal digits")
-        })
-        .collect()
+    pipe::bytes(text).expect("bytes are hexadecimal digits")
 }

@@ -1,16 +1,15 @@
-//! A client of `rundown-lab` for the tests that boot the lab: it writes lines and waits for their answers.
+//! The [client](rundown_lab::client) for the tests that boot the lab: what goes wrong is a panic that says what the lab said.
 //!
 //! The artefacts are those of `cargo xtask lab`, in the folder that `RUNDOWN_LAB_DIR` names. Without them a test fails: a test that is skipped proves nothing.
 
 #![allow(dead_code, reason = "each of the two test programs uses a part of it")]
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use rundown_lab::client::{Client, wait};
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer than anything here takes, also on a machine with other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -41,13 +40,8 @@ pub(crate) fn serve() -> Command {
 
 /// A running lab.
 pub(crate) struct Lab {
-    pub(crate) child: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<String>,
+    client: Client,
     errors: Option<JoinHandle<String>>,
-    answers: HashMap<u32, (u32, String)>,
-    others: Vec<String>,
-    next: u32,
 }
 
 /// What is left of a lab that has ended.
@@ -63,23 +57,9 @@ pub(crate) struct Ended {
 impl Lab {
     /// Starts the command.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+        let mut client = Client::spawn(command.stderr(Stdio::piped()), PATIENCE)
             .expect("the program under test was built by cargo");
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
-        let mut errors = child.stderr.take().expect("it is a pipe");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let mut errors = client.child().stderr.take().expect("it is a pipe");
         let errors = thread::spawn(move || {
             let mut text = String::new();
             // What can be read is shown; a broken pipe ends it.
@@ -87,13 +67,8 @@ impl Lab {
             text
         });
         Self {
-            child,
-            input,
-            lines,
+            client,
             errors: Some(errors),
-            answers: HashMap::new(),
-            others: Vec::new(),
-            next: 1,
         }
     }
 
@@ -104,48 +79,33 @@ impl Lab {
 
     /// Waits for the ready line.
     pub(crate) fn until_ready(mut self) -> Self {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) if line.starts_with("ready 1 cpus=") => self,
-            other => {
-                self.others.extend(other.ok());
-                panic!("no ready line: {:?}", self.end())
-            }
+        match self.client.until_ready() {
+            Ok(()) => self,
+            Err(gone) => panic!("no ready line, {gone:?}: {:?}", self.end()),
         }
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.client.child()
     }
 
     /// Sends a request without waiting; its id.
     pub(crate) fn send(&mut self, request: &str) -> u32 {
-        let id = self.next;
-        self.next += 1;
-        // A lab that has died says so where the answer is waited for.
-        let _ = writeln!(
-            self.input.as_mut().expect("the client still talks"),
-            "{id} {request}"
-        );
-        id
+        self.client.send(request)
     }
 
     /// The answer to a request: its NTSTATUS and what it carries.
     pub(crate) fn answer(&mut self, id: u32) -> (u32, String) {
-        loop {
-            if let Some(answer) = self.answers.remove(&id) {
-                return answer;
-            }
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.sort(line),
-                Err(error) => panic!("request {id} is not answered, {error}: {:?}", self.take().end()),
-            }
-        }
+        self.client.answer(id).unwrap_or_else(|gone| {
+            // Whoever asks has given up: the end must come.
+            let _ = self.child().kill();
+            panic!("request {id} is not answered, {gone:?}: {:?}", self.end())
+        })
     }
 
-    /// Waits until the request is answered, the machine is dead, or the time is up: a quit that comes earlier may overtake the request.
+    /// Waits until the request is answered, the machine is dead, or the time is up.
     pub(crate) fn settle(&mut self, id: u32, limit: Duration) {
-        while !self.answers.contains_key(&id) {
-            match self.lines.recv_timeout(limit) {
-                Ok(line) => self.sort(line),
-                Err(_) => return,
-            }
-        }
+        self.client.settle(id, limit);
     }
 
     /// Sends a request and waits for its answer.
@@ -161,37 +121,15 @@ impl Lab {
         handle
     }
 
-    fn sort(&mut self, line: String) {
-        let mut words = line.splitn(3, ' ');
-        let parsed = (|| {
-            let id = words.next()?.parse().ok()?;
-            let status = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-            Some((id, (status, words.next()?.to_owned())))
-        })();
-        match parsed {
-            Some((id, answer)) => drop(self.answers.insert(id, answer)),
-            None => self.others.push(line),
-        }
-    }
-
-    fn take(&mut self) -> &mut Self {
-        // Whoever asks has given up: the end must come.
-        let _ = self.child.kill();
-        self
-    }
-
     /// Closes standard input and waits for the end.
     pub(crate) fn end(&mut self) -> Ended {
-        self.input = None;
+        self.client.hang_up();
         self.leave()
     }
 
     /// Waits for the end, which comes by itself. A lab that takes longer than [`PATIENCE`] is killed, and has no exit code then.
     pub(crate) fn leave(&mut self) -> Ended {
-        let status = wait(&mut self.child);
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
-            self.sort(line);
-        }
+        let (status, lines) = self.client.leave().expect("it is our child");
         // Its streams end with it: `rundown-lab` takes its machine along.
         let errors = self
             .errors
@@ -199,24 +137,8 @@ impl Lab {
             .map(|thread| thread.join().expect("the reader does not panic"));
         Ended {
             code: status.code(),
-            lines: std::mem::take(&mut self.others),
+            lines,
             errors: errors.unwrap_or_default(),
-        }
-    }
-}
-
-/// Waits for a process, and kills it if it takes longer than [`PATIENCE`].
-pub(crate) fn wait(child: &mut Child) -> ExitStatus {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match child.try_wait().expect("it is our child") {
-            Some(status) => return status,
-            None if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
-            None => {
-                // It may end at this very moment, which is as good.
-                let _ = child.kill();
-                return child.wait().expect("it is our child");
-            }
         }
     }
 }
@@ -236,7 +158,7 @@ pub(crate) fn output(command: &mut Command) -> (Option<i32>, String) {
         let _ = stdout.read_to_end(&mut bytes);
         bytes
     });
-    let status = wait(&mut child);
+    let status = wait(&mut child, PATIENCE).expect("it is our child");
     let bytes = reader.join().expect("the reader does not panic");
     (status.code(), String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -389,7 +389,7 @@ fn misuse(function: u32) -> Ended {
     let id = session.lab.send(&format!("open {INTERFACE} rw"));
     session.lab.settle(id, std::time::Duration::from_secs(2));
     session.lab.send("quit");
-    let _ = session.lab.child.wait();
+    let _ = session.lab.child().wait();
     session.lab.end()
 }
 
