@@ -25,6 +25,10 @@ pub struct Dump {
     pub driver: (u64, u64),
     /// `reg:`: what is known of the registers where it happened, in the order written.
     pub registers: Vec<(String, u64)>,
+    /// `machine:`: control registers that are alike on every processor, and where the kernel's heap lies.
+    pub machine: Vec<(String, u64)>,
+    /// `processor:`, one of each.
+    pub processors: Vec<Processor>,
     /// `thread:` with its `stack:` lines; the guilty one first.
     pub threads: Vec<Thread>,
     /// `leak:`: what the driver did not free, if that is what it is about.
@@ -33,6 +37,15 @@ pub struct Dump {
     pub counters: Counters,
     /// Whether `end:` was reached.
     pub complete: bool,
+}
+
+/// A processor of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Processor {
+    /// Its number.
+    pub number: u32,
+    /// `gs` and `vectors`, where the kernel keeps its control region and what FXSAVE64 wrote; and where it stood, if it said so.
+    pub registers: Vec<(String, u64)>,
 }
 
 /// A thread of the report.
@@ -46,8 +59,12 @@ pub struct Thread {
     pub state: String,
     /// The processor that it runs or ran on.
     pub cpu: u32,
+    /// Its address: the driver's `PKTHREAD`.
+    pub at: u64,
     /// Its stack pointer.
     pub rsp: u64,
+    /// The lowest address of its stack.
+    pub low: u64,
     /// The first address above its stack.
     pub high: u64,
     /// The innermost export that it is inside.
@@ -113,11 +130,9 @@ impl Dump {
             };
             match kind {
                 "module" => dump.driver = module(rest),
-                "reg" => {
-                    dump.registers = assignments(rest)
-                        .filter_map(|(k, v)| Some((k.into(), number(v)?)))
-                        .collect();
-                }
+                "reg" => dump.registers = registers(rest),
+                "machine" => dump.machine = registers(rest),
+                "processor" => dump.processors.extend(processor(rest)),
                 "thread" => dump.threads.extend(thread(rest)),
                 "stack" => {
                     if let Some(thread) = dump.threads.last_mut() {
@@ -139,11 +154,27 @@ impl Dump {
     /// A register by name.
     #[must_use]
     pub fn register(&self, name: &str) -> Option<u64> {
-        self.registers
-            .iter()
-            .find(|(register, _)| register == name)
-            .map(|&(_, value)| value)
+        find(&self.registers, name)
     }
+
+    /// What `machine:` says under this name.
+    #[must_use]
+    pub fn of_machine(&self, name: &str) -> Option<u64> {
+        find(&self.machine, name)
+    }
+}
+
+impl Processor {
+    /// A register by name.
+    #[must_use]
+    pub fn register(&self, name: &str) -> Option<u64> {
+        find(&self.registers, name)
+    }
+}
+
+fn find(registers: &[(String, u64)], name: &str) -> Option<u64> {
+    let found = registers.iter().find(|(register, _)| register == name);
+    found.map(|&(_, value)| value)
 }
 
 /// Base and size of the driver that was loaded last, by its `module:` line; zeroes if none was.
@@ -185,7 +216,16 @@ fn bug(line: &str) -> Option<Dump> {
     })
 }
 
-/// `ID ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS|-`
+/// `N gs=.. vectors=.. rip=.. ... cr8=..`
+fn processor(line: &str) -> Option<Processor> {
+    let (number, rest) = line.split_once(' ')?;
+    Some(Processor {
+        number: number.parse().ok()?,
+        registers: registers(rest),
+    })
+}
+
+/// `ID ORIGIN STATE cpu=N at=.. rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS|-`
 fn thread(line: &str) -> Option<Thread> {
     let mut words = line.split_ascii_whitespace();
     let mut thread = Thread {
@@ -197,7 +237,9 @@ fn thread(line: &str) -> Option<Thread> {
     for (key, value) in assignments(line) {
         match key {
             "cpu" => thread.cpu = value.parse().ok()?,
+            "at" => thread.at = number(value)?,
             "rsp" => thread.rsp = number(value)?,
+            "low" => thread.low = number(value)?,
             "high" => thread.high = number(value)?,
             "inside" => thread.inside = (value != "-").then(|| value.to_string()),
             "caller" => thread.caller = number(value)?,
@@ -245,6 +287,13 @@ fn stack(thread: &mut Thread, line: &str) {
     }
 }
 
+/// `name=value` words; one that cannot be read is left out.
+fn registers(line: &str) -> Vec<(String, u64)> {
+    assignments(line)
+        .filter_map(|(name, value)| Some((name.into(), number(value)?)))
+        .collect()
+}
+
 fn assignments(line: &str) -> impl Iterator<Item = (&str, &str)> {
     line.split_ascii_whitespace()
         .filter_map(|word| word.split_once('='))
@@ -267,7 +316,10 @@ leak: 0xffffa00000003fc0 0x40 Rund 0xfffff80010001222
 bug: 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL 0xffffa00000001ff0 0x2 0x0 0xfffff80010001234 the driver reads 0xffffa00000001ff0 at IRQL 2
 module: driver 0xfffff80010000000 0x9000
 reg: rip=0xfffff80010001234 rsp=0xffff900000005000 cr8=0x2
-thread: 7 Driver Running cpu=1 rsp=0xffff900000005000 low=0xffff900000000000 high=0xffff900000006000 inside=- caller=0x0
+machine: cr0=0x80010033 cr3=0x101000 cr4=0x620 heap=0xffff800000300000 heap_size=0x4000000
+processor: 0 gs=0xffffffff80200000 vectors=0xffffffff80200100
+processor: 1 gs=0xffffffff80201000 vectors=0xffffffff80201100 rip=0xfffff80010001234 cr8=0x2
+thread: 7 Driver Running cpu=1 at=0xffff800000400000 rsp=0xffff900000005000 low=0xffff900000000000 high=0xffff900000006000 inside=- caller=0x0
 stack: 0xffff900000005000 0x1 0x2 0x3 0x4
 stack: 0xffff900000005020 0x5 0x6 0x7 0x8
 thread: 8 Kernel Waiting cpu=0 rsp=0xffff900000015000 low=0xffff900000010000 high=0xffff900000016000 inside=KeWaitForSingleObject caller=0xfffff80010001111
@@ -298,11 +350,23 @@ log: later
                 caller: 0xFFFF_F800_1000_1222
             }]
         );
+        assert_eq!(dump.of_machine("cr3"), Some(0x10_1000));
+        let stood: Vec<_> = dump
+            .processors
+            .iter()
+            .map(|processor| (processor.number, processor.register("rip")))
+            .collect();
+        assert_eq!(stood, [(0, None), (1, Some(0xFFFF_F800_1000_1234))]);
+        assert_eq!(dump.processors[1].register("vectors"), Some(0xFFFF_FFFF_8020_1100));
         assert!(dump.complete);
         let [first, second] = &dump.threads[..] else {
             panic!("two threads")
         };
         assert_eq!(first.stack, vec![1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            (first.at, first.low),
+            (0xFFFF_8000_0040_0000, 0xFFFF_9000_0000_0000)
+        );
         assert_eq!(first.word(0xFFFF_9000_0000_5028), Some(6));
         assert_eq!(first.word(0xFFFF_9000_0000_5040), None);
         assert_eq!(first.word(0xFFFF_9000_0000_4FF8), None);

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::crash_dump::Scope;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::{Path, PathBuf};
 
@@ -133,6 +134,8 @@ pub struct Serve {
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub gdb: Option<u16>,
+    pub dump: Option<PathBuf>,
+    pub dump_scope: Option<Scope>,
 }
 
 /// What `sweep` was asked for.
@@ -162,12 +165,16 @@ pub enum Asked {
 }
 
 /// What `repeat` was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Repeat {
     /// The file that the failed run left.
     pub file: PathBuf,
     /// As for `serve`.
     pub gdb: Option<u16>,
+    /// As for `serve`.
+    pub dump: Option<PathBuf>,
+    /// As for `serve`.
+    pub dump_scope: Option<Scope>,
 }
 
 /// An option that takes a value; its name is its id.
@@ -196,7 +203,8 @@ fn command() -> Command {
                 .hide(true)
                 .help("Leave it to the sweep, which started this, to say how a failure is repeated"),
         )
-        .arg(gdb());
+        .arg(gdb())
+        .args(crash_dump());
     let repeat = Command::new("repeat")
         .about("Run a failed run, or the failed point of a sweep, again")
         .arg(
@@ -206,7 +214,8 @@ fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("What it left (--failure)"),
         )
-        .arg(gdb());
+        .arg(gdb())
+        .args(crash_dump());
     let sweep = machine_options(Command::new("sweep"))
         .about("Run a script again and again in one boot, with a failure, a cancellation, a death or a removal at another point each time")
         .arg(path("script", "FILE", "The requests, one a line (docs/lab.md)").required(true))
@@ -242,6 +251,30 @@ fn gdb() -> Arg {
         "Let gdb connect to this port of 127.0.0.1; the machine waits for it",
     )
     .value_parser(value_parser!(u16).range(1..))
+}
+
+/// Where a crash dump goes, and how much of the machine is in it.
+fn crash_dump() -> [Arg; 2] {
+    [
+        path("dump", "FILE.dmp", "Where a bug check leaves the machine as a crash dump for WinDbg [default: beside what --failure names, with .dmp]"),
+        option("dump-scope", "SCOPE", "driver: what the driver can see of memory. full: all of it, NT's own code from --native too. none: no dump")
+            .default_value("driver")
+            .value_parser(["driver", "full", "none"]),
+    ]
+}
+
+/// The scope of a dump; none if there is to be no dump. `sweep` has no such option, and the default's.
+fn dump_scope(matches: &ArgMatches) -> Option<Scope> {
+    match matches
+        .try_get_one::<String>("dump-scope")
+        .ok()
+        .flatten()
+        .map(String::as_str)
+    {
+        Some("none") => None,
+        Some("full") => Some(Scope::Full),
+        _ => Some(Scope::Driver),
+    }
 }
 
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -353,6 +386,8 @@ fn asked(matches: &ArgMatches) -> Asked {
         Some(("repeat", matches)) => Asked::Repeat(Repeat {
             file: matches.get_one("file").cloned().expect("clap demands it"),
             gdb: matches.get_one("gdb").copied(),
+            dump: matches.get_one("dump").cloned(),
+            dump_scope: dump_scope(matches),
         }),
         Some(("sweep", matches)) => Asked::Sweep(Box::new(Sweep {
             serve: Serve {
@@ -421,6 +456,8 @@ fn serve(serve: &ArgMatches) -> Serve {
         report: own("report"),
         log: own("log"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
+        dump: own("dump"),
+        dump_scope: dump_scope(serve),
     }
 }
 

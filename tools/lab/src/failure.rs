@@ -93,6 +93,8 @@ pub fn again(arguments: &Repeat) -> Result<Asked, String> {
         Asked::Repeat(_) => return Err(format!("{} does not name a run", path.display())),
     };
     machine.gdb = arguments.gdb.or(machine.gdb);
+    machine.dump.clone_from(&arguments.dump);
+    machine.dump_scope = arguments.dump_scope;
     machine.failure = Some(path.clone());
     Ok(asked)
 }
@@ -106,6 +108,7 @@ pub fn default_path(driver: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crash_dump::Scope;
 
     #[test]
     fn a_failed_point_is_repeated_alone() {
@@ -122,7 +125,10 @@ mod tests {
         FailedRun::point(&first, What::Kill, 17, (&driver, b"MZ"), "why")
             .write(&file)
             .unwrap();
-        let Ok(Asked::Sweep(second)) = again(&Repeat { file, gdb: None }) else {
+        let Ok(Asked::Sweep(second)) = again(&Repeat {
+            file,
+            ..Repeat::default()
+        }) else {
             panic!("it was a sweep")
         };
         assert_eq!(
@@ -144,6 +150,8 @@ mod tests {
         let Ok(Asked::Serve(second)) = again(&Repeat {
             file: file.clone(),
             gdb: Some(1234),
+            dump: Some("mine.dmp".into()),
+            dump_scope: Some(Scope::Full),
         }) else {
             panic!("it was a run of serve")
         };
@@ -151,9 +159,17 @@ mod tests {
             (second.seed, second.cpus, second.mode, second.unparked, second.gdb),
             (Some(99), 4, first.mode, Some(0), Some(1234))
         );
+        assert_eq!(
+            (second.dump, second.dump_scope),
+            (Some("mine.dmp".into()), Some(Scope::Full))
+        );
         assert_eq!(second.driver, Some(driver));
         std::fs::write(&file, "{}").unwrap();
-        let error = again(&Repeat { file, gdb: None }).unwrap_err();
+        let error = again(&Repeat {
+            file,
+            ..Repeat::default()
+        })
+        .unwrap_err();
         assert!(error.contains("failed.json is not a failed run"), "{error}");
     }
 }

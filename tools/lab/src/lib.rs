@@ -13,11 +13,12 @@
 //! names    bug checks of the driver's own
 //! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
 //! kvm      whether it can be used
-//! events   what the driver told ETW
+//! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
 //! ```
 
 pub mod cli;
 pub mod client;
+pub mod crash_dump;
 pub mod driver;
 pub mod events;
 pub mod explain;

@@ -5,6 +5,7 @@
 
 use crate::qmp::{Processor, Qmp};
 use crate::session::Power;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
@@ -85,6 +86,8 @@ pub struct Machine {
     errors: PathBuf,
     /// Whether it was ended by us.
     ended: bool,
+    /// Its RAM, which stays when it is off.
+    memory: File,
     /// QEMU's control line, until it is used.
     control: Option<UnixStream>,
     /// Deleted with the machine.
@@ -119,16 +122,24 @@ impl Machine {
 
         let (control, theirs) = UnixStream::pair().map_err(io("make QEMU's control line"))?;
         let line = theirs.as_raw_fd();
+        let memory = memory(options.memory).map_err(io("make the machine's memory"))?;
+        let ram = memory.as_raw_fd();
         let mut command = Command::new(QEMU);
         command
-            .args(arguments(options, &container, &log, line))
+            .args(arguments(options, &container, &log, (line, ram)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors_file);
         let parent = std::process::id();
         // SAFETY: `keep` and `end_with` make system calls and nothing else: they neither allocate nor lock, so they may run between fork and
         // exec.
-        unsafe { command.pre_exec(move || keep(line).and_then(|()| end_with(parent))) };
+        unsafe {
+            command.pre_exec(move || {
+                keep(line)
+                    .and_then(|()| keep(ram))
+                    .and_then(|()| end_with(parent))
+            })
+        };
         let mut child = command.spawn().map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => StartError::NoQemu,
             _ => StartError::Io(format!("start {QEMU}"), e),
@@ -144,6 +155,7 @@ impl Machine {
                 log,
                 errors,
                 ended: false,
+                memory,
                 control: Some(control),
                 folder,
             },
@@ -156,6 +168,12 @@ impl Machine {
     #[must_use]
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its RAM, as a file: what of it is read while the machine runs may be about to change.
+    #[must_use]
+    pub fn memory(&self) -> &File {
+        &self.memory
     }
 
     /// What the kernel wrote to the debug console so far.
@@ -240,6 +258,13 @@ impl Drop for Machine {
     }
 }
 
+/// A file for so many MiB of RAM, which is on no disk and has no name.
+fn memory(mebibytes: u32) -> io::Result<File> {
+    let file = File::from(memfd_create("rundown-lab-ram", MemfdFlags::CLOEXEC)?);
+    file.set_len(u64::from(mebibytes) << 20)?;
+    Ok(file)
+}
+
 /// In the child: die when the parent does, however that happens. It may have died before the first call; then there is no exec.
 fn end_with(parent: u32) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
@@ -261,8 +286,13 @@ fn keep(file: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// `control` is the file that QEMU's control line is on.
-fn arguments(options: &Options<'_>, container: &Path, log: &Path, control: RawFd) -> Vec<OsString> {
+/// `control` is the file that QEMU's control line is on, `ram` the one that is the machine's memory.
+fn arguments(
+    options: &Options<'_>,
+    container: &Path,
+    log: &Path,
+    (control, ram): (RawFd, RawFd),
+) -> Vec<OsString> {
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
     let accelerator: &[&str] = match options.accelerator {
@@ -313,6 +343,14 @@ fn arguments(options: &Options<'_>, container: &Path, log: &Path, control: RawFd
         options.cpus.to_string().into(),
         "-m".into(),
         options.memory.to_string().into(),
+        "-object".into(),
+        format!(
+            "memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{ram},share=on",
+            options.memory
+        )
+        .into(),
+        "-machine".into(),
+        "pc,memory-backend=ram".into(),
     ]);
     arguments.extend([
         "-kernel".into(),
@@ -343,7 +381,12 @@ mod tests {
             log: None,
             gdb: Some(1234),
         };
-        let arguments = arguments(&options, Path::new("/c,d/container"), Path::new("/e,f/log"), 5);
+        let arguments = arguments(
+            &options,
+            Path::new("/c,d/container"),
+            Path::new("/e,f/log"),
+            (5, 6),
+        );
         let text: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let after = |name: &str| text.iter().position(|a| a == name).map(|i| text[i + 1].as_ref());
         assert_eq!(after("-kernel"), Some("/a,b/kernel"));
@@ -352,6 +395,10 @@ mod tests {
         assert_eq!(after("-accel"), Some("tcg,thread=single"));
         assert_eq!(after("-smp"), Some("2"));
         assert_eq!(after("-gdb"), Some("tcp:127.0.0.1:1234"));
+        assert_eq!(
+            after("-object"),
+            Some("memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on")
+        );
         assert!(text.iter().any(|a| a == "file,id=console,path=/e,,f/log"));
     }
 }

@@ -1,6 +1,7 @@
 //! `rundown-lab serve`: everything around one run.
 
 use crate::cli::{self, Mode, Serve, exit};
+use crate::crash_dump::{CrashDump, Memory};
 use crate::driver::DriverFile;
 use crate::events::{self, Events};
 use crate::explain;
@@ -567,6 +568,7 @@ impl Run<'_> {
         self.report.findings = explain::leaks(&dump, &images);
         self.count(dump.counters, &log);
         self.dead(bugcheck);
+        self.leave_dump(&dump, &images, machine);
         // QEMU's exit code for "the lab itself failed" (the kernel's `hal::power::Exit`).
         if code == Some(39) {
             exit::LAB_FAILED
@@ -585,6 +587,37 @@ impl Run<'_> {
         self.repeat();
     }
 
+    /// Leaves the machine as a crash dump, and says where.
+    fn leave_dump(&self, dump: &Dump, images: &Images<'_>, machine: &Machine) {
+        let Some(scope) = self.arguments.dump_scope else {
+            return;
+        };
+        let path = self.arguments.dump.clone();
+        let path = path.unwrap_or_else(|| self.failure_path().with_extension("dmp"));
+        let written = CrashDump {
+            dump,
+            memory: Memory::new(machine.memory(), u64::from(self.arguments.memory) << 20),
+            driver: &self.inputs.driver,
+            images,
+            nt_code: self.inputs.native.is_some(),
+            scope,
+        }
+        .write(&path);
+        match written {
+            Ok(()) => {
+                rundown_streams::tell!("DUMP:           {} (for WinDbg: docs/windbg.md)", path.display());
+            }
+            // The verdict stands without it.
+            Err(text) => rundown_streams::tell!("rundown-lab: {text}"),
+        }
+    }
+
+    /// Where a failed run leaves what it takes to repeat it.
+    fn failure_path(&self) -> PathBuf {
+        let path = self.arguments.failure.clone();
+        path.unwrap_or_else(|| failure::default_path(&self.inputs.driver.path))
+    }
+
     /// Says how the run is repeated, and leaves a file that does.
     fn repeat(&self) {
         if self.arguments.for_sweep {
@@ -597,11 +630,7 @@ impl Run<'_> {
             (None, Some(finding)) => finding.clone(),
             (None, None) => String::new(),
         };
-        let path = self
-            .arguments
-            .failure
-            .clone()
-            .unwrap_or_else(|| failure::default_path(&driver.path));
+        let path = self.failure_path();
         let failure = FailedRun::new(self.arguments, self.seed, (&driver.path, &driver.bytes), &why);
         match failure.write(&path) {
             Ok(()) => rundown_streams::tell!(

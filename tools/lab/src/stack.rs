@@ -149,6 +149,30 @@ fn starts(
     chosen.into_iter().filter_map(registers).collect()
 }
 
+/// The registers of the driver, by name, where it called the export that the guilty thread failed in: where it goes on, and what the export
+/// shim has saved; empty if it is in none.
+#[must_use]
+pub fn call(dump: &Dump, kernel: Option<&KernelSymbols>) -> Vec<(&'static str, u64)> {
+    let Some((thread, start)) = dump
+        .threads
+        .first()
+        .and_then(|thread| Some((thread, starts(dump, thread, true, kernel).into_iter().next()?)))
+    else {
+        return Vec::new();
+    };
+    let (rsp, rip, rbp) = (start.sp(), start.ip(), start.bp());
+    // Below the return address and RBP, in the order of the shim's pushes.
+    let saved = ["rbx", "rsi", "rdi", "r12"];
+    let saved = saved.into_iter().enumerate().filter_map(|(index, name)| {
+        let below = (index as u64 + 3) * 8;
+        Some((name, thread.word(rsp.checked_sub(below)?)?))
+    });
+    [("rip", rip), ("rsp", rsp), ("rbp", rbp)]
+        .into_iter()
+        .chain(saved)
+        .collect()
+}
+
 /// Whether the return address in `slot` is the one that the export shim will take: what the shim called will return into it.
 fn is_of_shim(thread: &Thread, slot: u64, kernel: &KernelSymbols) -> bool {
     SHIM_CALLS.iter().any(|below| {

@@ -9,14 +9,15 @@
 //! begin with `lab-` are copies.
 
 mod client;
+mod images;
 
 use client::{Lab, artefact, serve};
+use images::expect;
 use pdb_addr2line::pdb::{FallibleIterator as _, PDB, SymbolData};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const INTERFACE: &str = "5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41";
@@ -195,36 +196,13 @@ impl Session {
 /// The version of the driver's protocol.
 const VERSION: u32 = 3;
 
+fn folder() -> PathBuf {
+    images::folder("images")
+}
+
 /// An image for the extension's tests, with what it must answer.
 fn save(name: &str, memory: &[(u64, Vec<u8>)], threads: &Value, expect: &Value) {
-    save_with(name, memory, json!({ "threads": threads }), expect);
-}
-
-/// An image with what else it has to have.
-fn save_with(name: &str, memory: &[(u64, Vec<u8>)], mut image: Value, expect: &Value) {
-    let pieces: Vec<Value> = memory
-        .iter()
-        .map(|(address, bytes)| {
-            let hex = bytes
-                .iter()
-                .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-            json!({ "address": format!("{address:#x}"), "hex": hex })
-        })
-        .collect();
-    image["memory"] = pieces.into();
-    image["expect"] = json!([expect]);
-    let text = serde_json::to_string_pretty(&image).unwrap() + "\n";
-    std::fs::write(folder().join(name).with_extension("json"), text).unwrap();
-}
-
-fn folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn expect(command: &str, address: u64, headline: &str, fields: &Value) -> Value {
-    json!({ "command": command, "address": format!("{address:#x}"), "headline": headline, "fields": fields })
+    images::save(&folder(), name, memory, json!({ "threads": threads }), expect);
 }
 
 /// Where a wait block has its event's list of waiters.
@@ -479,7 +457,7 @@ fn trace(session: &mut Session) {
         &fields,
     );
     expected.as_object_mut().unwrap().remove("address");
-    save_with("lab-trace", &memory, image, &expected);
+    images::save(&folder(), "lab-trace", &memory, image, &expected);
     session.stub.go();
 }
 
@@ -561,15 +539,7 @@ fn the_extension_reads_a_running_drivers_references() {
     let ended = session.lab.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
 
-    let mut node = Command::new("node");
-    node.args(["--test", "--test-reporter", "tap"])
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../debugger/test/rundown.test.js"
-        ))
-        .env("RUNDOWN_IMAGES", folder());
-    let (code, said) = client::output(&mut node);
-    assert_eq!(code, Some(0), "{said}");
+    let said = images::test(&folder());
     for name in [
         "live",
         "waiting",

@@ -28,6 +28,12 @@ impl FxArea {
         area
     }
 
+    /// What was written, as words.
+    pub fn words(&self) -> [u64; FX_SIZE / 8] {
+        let (words, _) = self.0.as_chunks();
+        core::array::from_fn(|index| u64::from_le_bytes(words[index]))
+    }
+
     /// Makes this the processor's state.
     pub fn restore(&self) {
         // SAFETY: the area was written by FXSAVE64 or `initial`, so no reserved bit of MXCSR is set.
@@ -94,6 +100,14 @@ pub fn write_cr8(irql: u8) {
     let value = u64::from(irql & 15);
     // SAFETY: 0..=15 is CR8's range. Not `nomem`: an interrupt handler may run here.
     unsafe { asm!("mov cr8, {}", in(reg) value, options(nostack, preserves_flags)) };
+}
+
+/// CR0 and CR4, which boot sets alike on every processor.
+pub fn read_cr0_and_cr4() -> [u64; 2] {
+    [
+        x86_64::registers::control::Cr0::read_raw(),
+        x86_64::registers::control::Cr4::read_raw(),
+    ]
 }
 
 /// CR2: the address of the last page fault.

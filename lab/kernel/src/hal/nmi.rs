@@ -99,23 +99,15 @@ pub fn interrupt(frame: &TrapFrame) -> bool {
     // SeqCst: pairs with the exchange in `freeze_others`.
     let freezer = FREEZER.load(Ordering::SeqCst);
     if freezer != 0 && freezer != this.number() as u32 + 1 {
-        stand_at(frame);
+        this.frozen.note(Some(frame));
         cpu::halt_for_ever();
     }
     let generation = GENERATION.load(Ordering::SeqCst);
     // With nothing to flush, nobody in here has sent it; unless two had sent one each, and this is the second.
     if this.flushed.load(Ordering::Relaxed) >= generation && serial::scratch() == HOST_ASKS {
-        stand_at(frame);
+        this.frozen.note(Some(frame));
         return true;
     }
     catch_up(this);
     false
-}
-
-/// Notes where this processor stands, for the report.
-fn stand_at(frame: &TrapFrame) {
-    let this = pcr::this();
-    this.frozen[0].store(frame.rsp, Ordering::Relaxed);
-    this.frozen[1].store(frame.rip, Ordering::Relaxed);
-    this.frozen[2].store(frame.rbp, Ordering::Relaxed);
 }

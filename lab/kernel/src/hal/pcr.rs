@@ -1,6 +1,8 @@
 //! The processor control region: one per processor, found through GS.
 
 use super::MAX_PROCESSORS;
+use super::cpu::{self, FX_SIZE};
+use super::trap::{REGISTERS, TrapFrame};
 use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -53,8 +55,8 @@ pub struct Pcr {
     pub dozing: AtomicBool,
     /// Whether the processor is up.
     pub online: AtomicBool,
-    /// RSP, RIP and RBP when the machine was frozen.
-    pub frozen: [AtomicU64; 3],
+    /// Where it stood when the machine was frozen.
+    pub frozen: Frozen,
     /// Clock ticks so far.
     pub ticks: AtomicU64,
     /// The breakpoint generation that its debug registers hold (`breakpoints`).
@@ -67,6 +69,52 @@ const _: () = {
     assert!(offset_of!(Pcr, current) == CURRENT_THREAD);
     assert!(offset_of!(Pcr, number) == NUMBER);
 };
+
+/// What a processor of a frozen machine was at. It writes this itself, and the reporting processor reads it later.
+pub struct Frozen {
+    registers: [AtomicU64; REGISTERS.len()],
+    /// CR2 and CR8.
+    control: [AtomicU64; 2],
+    /// What FXSAVE64 wrote: the kernel touches no vector register, so they are still the interrupted code's.
+    vectors: [AtomicU64; FX_SIZE / 8],
+}
+
+impl Frozen {
+    const fn new() -> Self {
+        Self {
+            registers: [const { AtomicU64::new(0) }; _],
+            control: [const { AtomicU64::new(0) }; _],
+            vectors: [const { AtomicU64::new(0) }; _],
+        }
+    }
+
+    /// Notes what the processor is at; without a frame, its vector registers only.
+    pub fn note(&self, frame: Option<&TrapFrame>) {
+        // Relaxed: a report is made of what has arrived until then, and says zero of the rest.
+        let store = |to: &[AtomicU64], from: &[u64]| {
+            to.iter()
+                .zip(from)
+                .for_each(|(to, &from)| to.store(from, Ordering::Relaxed));
+        };
+        store(&self.vectors, &cpu::FxArea::save().words());
+        store(&self.control, &[cpu::read_cr2(), cpu::read_cr8().into()]);
+        if let Some(frame) = frame {
+            store(&self.registers, &frame.registers());
+        }
+    }
+
+    /// RIP, RSP and the others by name, those of [`REGISTERS`] and then CR2 and CR8; RIP is 0 if the processor did not say.
+    pub fn registers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = REGISTERS.into_iter().chain(["cr2", "cr8"]);
+        let values = self.registers.iter().chain(&self.control);
+        names.zip(values.map(|value| value.load(Ordering::Relaxed)))
+    }
+
+    /// Where the vector registers are kept, as FXSAVE64 lays them out.
+    pub fn vectors(&self) -> u64 {
+        (&raw const self.vectors) as u64
+    }
+}
 
 impl Pcr {
     const fn new() -> Self {
@@ -91,7 +139,7 @@ impl Pcr {
             flushed: AtomicU64::new(0),
             dozing: AtomicBool::new(false),
             online: AtomicBool::new(false),
-            frozen: [const { AtomicU64::new(0) }; 3],
+            frozen: Frozen::new(),
             ticks: AtomicU64::new(0),
             breakpoints: AtomicU32::new(0),
         }

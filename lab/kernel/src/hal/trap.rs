@@ -48,7 +48,39 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
+/// How the registers of [`TrapFrame::registers`] are called in reports, in their order.
+pub const REGISTERS: [&str; 20] = [
+    "rip", "rsp", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12",
+    "r13", "r14", "r15", "cs", "ss",
+];
+
 impl TrapFrame {
+    /// The interrupted code's registers; their names are [`REGISTERS`].
+    pub fn registers(&self) -> [u64; REGISTERS.len()] {
+        [
+            self.rip,
+            self.rsp,
+            self.rflags,
+            self.rax,
+            self.rbx,
+            self.rcx,
+            self.rdx,
+            self.rsi,
+            self.rdi,
+            self.rbp,
+            self.r8,
+            self.r9,
+            self.r10,
+            self.r11,
+            self.r12,
+            self.r13,
+            self.r14,
+            self.r15,
+            self.cs,
+            self.ss,
+        ]
+    }
+
     /// Whether the interrupted code ran with interrupts enabled.
     pub fn interrupts(&self) -> bool {
         self.rflags & INTERRUPT_FLAG != 0

@@ -5,10 +5,14 @@
 //! ```text
 //! bug: CODE NAME P1 P2 P3 P4 one line for people
 //! module: NAME BASE SIZE                                       the driver, if one is loaded
-//! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cr2=.. cr8=..   at a fault, or where bugcheck was called (rip, rsp, cr8)
+//! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cs=.. ss=.. cr2=.. cr8=..
+//!                                                              at a fault, or where bugcheck was called (rip, rsp, cr8)
+//! machine: cr0=.. cr3=.. cr4=.. heap=.. heap_size=..           alike on every processor; where the kernel's heap lies
+//! processor: N(decimal) gs=.. vectors=.. [rip=.. ... cr8=..]   one line per processor: its control region, what FXSAVE64 wrote, and,
+//!                                                              if it said so, where it stood
 //! leak: ADDRESS SIZE TAG CALLER                                one line per block, for a leak
 //! counters: NAME=VALUE ...                                     decimal
-//! thread: ID(decimal) ORIGIN STATE cpu=N rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS(decimal)|-
+//! thread: ID(decimal) ORIGIN STATE cpu=N at=.. rsp=.. low=.. high=.. inside=NAME|- caller=.. rip=.. rbp=.. waits=KIND:OBJECT:MILLISECONDS(decimal)|-
 //!                                                              one line per thread,
 //! stack: ADDRESS WORD WORD WORD WORD                           then its stack from RSP up, four words a line;
 //!                                                              the guilty thread comes first
@@ -29,7 +33,7 @@ use crate::hal::{cpu, nmi, pcr};
 use crate::ke::thread::{self, Origin, State, Thread};
 use crate::ke::wait;
 use crate::ldr::image;
-use crate::mm::paging;
+use crate::mm::{heap, paging};
 use crate::{counters, log};
 use core::arch::asm;
 use core::fmt;
@@ -73,30 +77,10 @@ fn report(bug: BugCheck<'_>) -> ! {
     if base != 0 {
         log!("module: driver {base:#x} {size:#x}");
     }
+    let standing = &pcr::this().frozen;
+    standing.note(frame);
     let rsp = if let Some(frame) = frame {
-        log!(
-            "reg: rip={:#x} rsp={:#x} rflags={:#x} rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x} rsi={:#x} rdi={:#x} rbp={:#x} \
-             r8={:#x} r9={:#x} r10={:#x} r11={:#x} r12={:#x} r13={:#x} r14={:#x} r15={:#x} cr2={:#x} cr8={irql:#x}",
-            frame.rip,
-            frame.rsp,
-            frame.rflags,
-            frame.rax,
-            frame.rbx,
-            frame.rcx,
-            frame.rdx,
-            frame.rsi,
-            frame.rdi,
-            frame.rbp,
-            frame.r8,
-            frame.r9,
-            frame.r10,
-            frame.r11,
-            frame.r12,
-            frame.r13,
-            frame.r14,
-            frame.r15,
-            cpu::read_cr2(),
-        );
+        log!("reg:{}", Registers(standing));
         frame.rsp
     } else {
         let rsp: u64;
@@ -108,6 +92,21 @@ fn report(bug: BugCheck<'_>) -> ! {
         );
         rsp
     };
+    let [cr0, cr4] = cpu::read_cr0_and_cr4();
+    let (heap, heap_size) = heap::range();
+    log!(
+        "machine: cr0={cr0:#x} cr3={:#x} cr4={cr4:#x} heap={heap:#x} heap_size={heap_size:#x}",
+        paging::root()
+    );
+    for processor in pcr::online() {
+        log!(
+            "processor: {} gs={:#x} vectors={:#x}{}",
+            processor.number(),
+            (&raw const *processor) as u64,
+            processor.frozen.vectors(),
+            Registers(&processor.frozen)
+        );
+    }
     details();
     log!("counters:{}", Words(&counters::all()));
     let guilty = thread::current();
@@ -117,10 +116,15 @@ fn report(bug: BugCheck<'_>) -> ! {
             return;
         }
         let frozen = &pcr::of(thread.processor.load(Ordering::Relaxed) as usize).frozen;
-        let [rsp, rip, rbp] = [0, 1, 2].map(|index: usize| frozen[index].load(Ordering::Relaxed));
+        let register = |name| {
+            let found = frozen.registers().find(|(register, _)| *register == name);
+            found.map_or(0, |(_, value)| value)
+        };
         match thread.state() {
             // Idle threads have no stack of their own.
-            State::Running if thread.stack().is_some() => report_thread(thread, rsp, Some((rip, rbp))),
+            State::Running if thread.stack().is_some() => {
+                report_thread(thread, register("rsp"), Some((register("rip"), register("rbp"))));
+            }
             State::Running => {}
             _ if thread.origin == Origin::Driver || thread.caller() != 0 => {
                 report_thread(thread, thread.saved_rsp(), None);
@@ -146,6 +150,20 @@ impl fmt::Display for Words<'_> {
     }
 }
 
+/// Registers as `name=value` words, each after a blank; nothing if the processor did not say where it stood.
+struct Registers<'a>(&'a pcr::Frozen);
+
+impl fmt::Display for Registers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.registers().any(|(name, value)| name == "rip" && value == 0) {
+            return Ok(());
+        }
+        self.0
+            .registers()
+            .try_for_each(|(name, value)| write!(f, " {name}={value:#x}"))
+    }
+}
+
 /// A thread's wait, as the report has it.
 struct Wait(Option<wait::Waiting>);
 
@@ -168,11 +186,12 @@ fn report_thread(thread: &Thread, rsp: u64, running: Option<(u64, u64)>) {
     let (low, high) = thread.stack().unwrap_or((0, 0));
     let (rip, rbp) = running.unwrap_or((0, 0));
     log!(
-        "thread: {} {:?} {:?} cpu={} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x} rip={rip:#x} rbp={rbp:#x} waits={}",
+        "thread: {} {:?} {:?} cpu={} at={:#x} rsp={rsp:#x} low={low:#x} high={high:#x} inside={} caller={:#x} rip={rip:#x} rbp={rbp:#x} waits={}",
         thread.id,
         thread.origin,
         thread.state(),
         thread.processor.load(Ordering::Relaxed),
+        thread.address(),
         thread.inside().map_or("-", |export| export.name),
         thread.caller(),
         Wait(wait::of(thread)),

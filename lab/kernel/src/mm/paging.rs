@@ -124,10 +124,14 @@ pub fn protect(address: u64, pages: u64, protection: Protection) {
     set_flags(address, pages, protection.flags());
 }
 
+/// How NT marks a page that is not present and still in memory, as a debugger shows it (`!pte`: in transition).
+const TRANSITION: PageTableFlags = PageTableFlags::BIT_11;
+
 /// Lets accesses to mapped pages fault, or no longer; the pages keep what is in them.
 pub fn set_present(address: u64, pages: u64, protection: Protection, present: bool) {
     let mut flags = protection.flags();
     flags.set(PageTableFlags::PRESENT, present);
+    flags.set(TRANSITION, !present);
     set_flags(address, pages, flags);
 }
 

@@ -4,6 +4,7 @@
 
 mod crate_mutants;
 mod deep;
+mod dump_readers;
 mod native;
 mod reproducible;
 mod steps;
@@ -33,6 +34,7 @@ pub(crate) fn run(
         steps::code(&mut gate, tree);
         windows::steps(&mut gate, tree, toolchain, for_client);
         steps::lab(&mut gate, tree, toolchain);
+        dump_readers::steps(&mut gate, tree);
         steps::suite(&mut gate, tree);
         steps::dev(&mut gate, tree, toolchain);
         steps::sweeps(&mut gate, tree);

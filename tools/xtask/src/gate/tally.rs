@@ -221,7 +221,7 @@ impl Gate {
         }
     }
 
-    fn asks_for(&self, name: &str) -> bool {
+    pub(super) fn asks_for(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| name.contains(word))
     }
 
