@@ -231,9 +231,7 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
         }
         "test" => {
             let deep = matches.get_flag("deep");
-            let mut tools = vec![QEMU, OSSLSIGNCODE, NODE];
-            tools.extend(deep.then_some(PATCH));
-            let toolchain = setup::ensure(route, consent, &tools)?;
+            let toolchain = setup::ensure(route, consent, &[QEMU, OSSLSIGNCODE, NODE, PATCH])?;
             let for_client = setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
             let only = matches.get_many("only").into_iter().flatten().cloned().collect();
