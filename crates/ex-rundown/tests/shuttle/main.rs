@@ -15,6 +15,7 @@ mod model;
 #[allow(dead_code, reason = "loom's ways to wait")]
 #[path = "../models/platform.rs"]
 mod platform;
+#[allow(dead_code, reason = "loom's scenes complete what was run down")]
 #[path = "../models/protocol.rs"]
 mod protocol;
 #[path = "../models/seam.rs"]
