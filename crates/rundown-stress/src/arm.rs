@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         Level, Ticket,
-        script::{Clock, EMPTY_BELOW, Heap, PLACE, Place, now, plan},
+        script::{Clock, EMPTY_BELOW, Heap, PAUSES, PLACE, Place, now, plan},
     };
 
     /// A call of a reference: where, and when.
@@ -437,11 +437,56 @@ mod tests {
     }
 
     #[test]
+    fn the_times_of_a_seed_are_for_good() {
+        let subject = subject(true);
+        let arm = arm(plan(Workload::Storm, 3), subject);
+        subject.stage.begin(5);
+        let mut times = Random::new(arm.plan.seed, 5 << 32 | 2);
+        assert_eq!(
+            arm.random(&subject.stage, 2).up_to(u32::MAX),
+            times.up_to(u32::MAX)
+        );
+    }
+
+    #[test]
+    fn an_arm_has_as_much_as_its_plan_needs() {
+        for workload in EVERY {
+            let plan = plan(workload, 3);
+            let references = if workload == Workload::Uncontended { 3 } else { 1 };
+            assert_eq!(ArmOf::<&'static Subject, Heap>::references(&plan), references);
+            let mut made = 0;
+            let subject = subject(true);
+            let arm = ArmOf::<_, Heap>::new(plan, || {
+                made += 1;
+                Some(subject)
+            });
+            assert_eq!(
+                (made, arm.unwrap().cells.len()),
+                (references, 4 * Histogram::CELLS)
+            );
+        }
+    }
+
+    /// Who is refused has nothing to do until the object lives again; the others are not kept waiting.
+    #[test]
+    fn a_refused_holder_pauses() {
+        for workload in EVERY {
+            for (grants, pauses) in [(false, 64), (true, 0)] {
+                let before = PAUSES.get();
+                held(plan(workload, 1), grants);
+                assert_eq!(PAUSES.get() - before, pauses, "{workload:?}, {grants}");
+            }
+        }
+    }
+
+    #[test]
     fn a_wait_tells_who_is_inside() {
         let subject = subject(true);
         let arm = arm(plan(Workload::HandOff, 70), subject);
         assert_eq!(arm.waiting(), None);
         arm.owner.wait_since(9);
+        arm.owner.generations.count();
+        assert_eq!(arm.waiting().unwrap().holders, 0);
         for holder in [0, 5, 63, 64] {
             arm.holders[holder].enter();
         }
@@ -450,7 +495,7 @@ mod tests {
         let waiting = arm.waiting().unwrap();
         assert_eq!(
             (waiting.since, waiting.generation, waiting.word),
-            (9, 0, Some(0x77))
+            (9, 1, Some(0x77))
         );
         assert_eq!(
             waiting.holders,

@@ -487,6 +487,54 @@ mod tests {
         assert_ne!(sequence(7), sequence(8));
     }
 
+    /// A seed in a report means the same steps in every version.
+    #[test]
+    fn the_steps_of_a_seed_are_for_good() {
+        // FNV-1a over operation, count and whether it is granted.
+        let digest = |family| {
+            let mut generator = Generator::new(3, family);
+            (0..50_000).fold(0xCBF2_9CE4_8422_2325_u64, |digest, _| {
+                let step = generator.next();
+                [step.operation as u64, step.count.into(), step.granted.into()]
+                    .into_iter()
+                    .fold(digest, |digest, value| {
+                        (digest ^ value).wrapping_mul(0x0100_0000_01B3)
+                    })
+            })
+        };
+        assert_eq!(
+            [digest(Family::Plain), digest(Family::CacheAware)],
+            [0x9A31_C90F_9CED_0DD3, 0xCF3F_EA5B_C8FD_F4C3]
+        );
+    }
+
+    #[test]
+    fn each_count_is_of_its_own_kind() {
+        let mut sides = [Model::new(Family::Plain), Model::new(Family::Plain)];
+        let [ours, native] = &mut sides;
+        let comparison = compare(ours, native, &mut Generator::new(3, Family::Plain), 50_000).unwrap();
+        let expected = Counts {
+            granted: 21_205,
+            refused: 5_861,
+            released: 15_804,
+            released_to_waiter: 1_968,
+            waits_at_once: 1_549,
+            waits: 954,
+            completed: 940,
+            reinitialized: 1_719,
+        };
+        assert_eq!(comparison.counts, expected);
+    }
+
+    #[test]
+    fn with_as_many_references_as_there_may_be_none_is_acquired() {
+        let mut generator = Generator {
+            references: MOST,
+            ..Generator::new(1, Family::Plain)
+        };
+        assert!((0..1_000).all(|_| generator.choose() != Operation::Acquire));
+    }
+
     #[test]
     fn a_difference_ends_the_run_and_is_the_last_of_the_trace() {
         let defects: [fn(&Step, &mut Shown); 4] = [

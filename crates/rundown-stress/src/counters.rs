@@ -306,3 +306,33 @@ impl Add for Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_begins_with_nothing() {
+        let holder = Holder::new();
+        assert_eq!((holder.is_inside(), holder.left()), (false, 0));
+        assert!(
+            !holder.park() && !holder.take() && !holder.close(),
+            "its place is closed"
+        );
+        let owner = Owner::new();
+        assert_eq!((owner.waiting_since(), owner.is_renewing()), (0, false));
+        assert_eq!(owner.waits(), Waits::default());
+    }
+
+    #[test]
+    fn what_lies_in_a_place_is_taken_once() {
+        let holder = Holder::new();
+        holder.open();
+        assert!(holder.park() && holder.take());
+        assert!(!holder.take() && !holder.take_back() && !holder.has_parked());
+        assert!(holder.is_inside(), "until it is released");
+        holder.clear(7);
+        assert_eq!((holder.is_inside(), holder.left()), (false, 7));
+        assert!(holder.close());
+    }
+}

@@ -19,6 +19,8 @@ std::thread_local! {
     static NOW: Cell<u64> = const { Cell::new(0) };
     /// Where the thread is.
     pub(crate) static PLACE: Cell<Place> = const { Cell::new(Place::Passive) };
+    /// How often the thread has paused.
+    pub(crate) static PAUSES: Cell<u32> = const { Cell::new(0) };
     /// How often the thread has given way.
     pub(crate) static GIVEN_WAY: Cell<u32> = const { Cell::new(0) };
     /// Where nothing may be parked while somebody looks at the clock.
@@ -61,7 +63,9 @@ impl Thread for Clock {
     fn nanoseconds() -> u64 {
         0
     }
-    fn pause() {}
+    fn pause() {
+        PAUSES.set(PAUSES.get() + 1);
+    }
     fn give_way() {
         GIVEN_WAY.set(GIVEN_WAY.get() + 1);
     }

@@ -288,8 +288,21 @@ fn is_default(value: &Expr) -> bool {
         Expr::Lit(_) => true,
         Expr::Path(_) => matches!(last(value).as_deref(), Some("None" | "ZERO")),
         Expr::Call(call) => {
-            call.args.is_empty() && matches!(last(&call.func).as_deref(), Some("new" | "default"))
+            call.args.iter().all(is_zero) && matches!(last(&call.func).as_deref(), Some("new" | "default"))
         }
+        Expr::Repeat(repeat) => is_default(&repeat.expr),
+        _ => false,
+    }
+}
+
+/// Whether a value is a literal 0 or `false`: what an atomic of it begins with is its type's default.
+fn is_zero(value: &Expr) -> bool {
+    match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Int(number) => number.base10_digits() == "0",
+            Lit::Bool(truth) => !truth.value,
+            _ => false,
+        },
         _ => false,
     }
 }
@@ -519,6 +532,14 @@ mod tests {
             .iter()
             .map(|mutant| mutant.name["a.rs: ".len()..].to_owned());
         (names.collect(), edit::apply(text, edits).0)
+    }
+
+    #[test]
+    fn a_field_that_is_its_types_default_is_no_mutant() {
+        let (names, _) = planted(
+            "fn new() -> Slot { Slot { flag: AtomicBool::new(false), last: [None; 3], at: Cell::new(5), list: Vec::new() } }",
+        );
+        assert_eq!(names, ["new: field `at: Cell::new(5)`", "new: limit `5`"]);
     }
 
     #[test]
