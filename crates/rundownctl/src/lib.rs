@@ -41,7 +41,7 @@ pub mod statistics;
 pub mod target;
 pub mod text;
 
-/// The exit code of a client that found a violation.
+/// The exit code of a client that found a violation, or a wait that stalled.
 pub const EXIT_VIOLATION: u8 = 1;
 /// The exit code of a run that was interrupted and had found no violation until then.
 pub const EXIT_INTERRUPTED: u8 = 130;

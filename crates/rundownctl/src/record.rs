@@ -132,6 +132,9 @@ pub struct Limits {
     pub turns: u32,
     /// Bytes of pool for a run.
     pub bytes: u32,
+    /// Bytes of pool for the objects of all handles together; 0 in what an older client has written.
+    #[serde(default)]
+    pub object_bytes: u32,
 }
 
 /// The sums over the arms of a run.
@@ -417,6 +420,7 @@ impl Machine {
                 batch: limits.batch,
                 turns: limits.turns,
                 bytes: limits.bytes,
+                object_bytes: limits.object_bytes,
             },
             performance_frequency: info.performance_frequency,
             cycle_frequency: info.cycle_frequency,
@@ -587,6 +591,16 @@ impl Record {
         let sums = self.counters.as_ref().map(|counters| counters.violations.sum());
         let arms = self.arms.iter().map(|arm| arm.violations.sum());
         sums.unwrap_or(0).max(arms.fold(0, u64::saturating_add))
+    }
+
+    /// Whether protection failed, or a wait lasted for longer than it may: what the exit code has to tell.
+    #[must_use]
+    pub fn is_bad(&self) -> bool {
+        let stalled = self
+            .counters
+            .as_ref()
+            .is_some_and(|counters| counters.stall.is_some());
+        stalled || self.violations() > 0
     }
 }
 

@@ -153,6 +153,14 @@ fn limits(limits: &Limits) -> Vec<(String, String)> {
             "most turns, references in a batch",
             format!("{}, {}", count(limits.turns.into()), count(limits.batch.into())),
         ),
+        row(
+            "most bytes of a run, of all objects",
+            format!(
+                "{}, {}",
+                count(limits.bytes.into()),
+                count(limits.object_bytes.into())
+            ),
+        ),
     ]
 }
 

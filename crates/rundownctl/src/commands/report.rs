@@ -48,7 +48,7 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
         for file in &options.files {
             records.extend(read(file)?);
         }
-        let violated = records.iter().any(|record| record.violations() > 0);
+        let violated = records.iter().any(Record::is_bad);
         (records, if violated { EXIT_VIOLATION } else { 0 })
     };
     report::write(

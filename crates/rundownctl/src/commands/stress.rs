@@ -100,7 +100,7 @@ pub fn exit_code(outcome: &Outcome) -> u8 {
     if let Some(error) = &outcome.error {
         crate::print::tell(format_args!("rundownctl: {error}"));
         error.exit_code()
-    } else if outcome.record.violations() > 0 {
+    } else if outcome.record.is_bad() {
         EXIT_VIOLATION
     } else if outcome.interrupted {
         EXIT_INTERRUPTED
