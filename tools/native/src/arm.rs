@@ -1,20 +1,31 @@
 //! Both sides, over one word.
 
-use std::{fmt, marker::PhantomData, sync::atomic::AtomicUsize};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use ex_rundown::{Check, Parity, RundownRef, State, WayOut};
 
 use crate::Host;
 
-/// An `EX_RUNDOWN_REF` that anybody may work on, on a cache line of its own.
-#[derive(Debug, Default)]
+/// An `EX_RUNDOWN_REF` that both sides work on, on a cache line of its own.
+///
+/// # Invariants
+/// Whoever can reach it keeps the [rules](Parity#rules) of `Parity`, which are NT's.
+#[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Word(AtomicUsize);
 
 impl Word {
     /// A live one.
+    ///
+    /// # Safety
+    /// Whoever can reach it keeps the [rules](Parity#rules) of `Parity`: one thread waits, completes and re-initialises.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const unsafe fn new() -> Self {
+        // INVARIANT: the caller promises it.
         Self(AtomicUsize::new(0))
     }
 
@@ -28,15 +39,15 @@ impl Word {
     #[must_use]
     pub fn as_ours<C>(&self) -> &RundownRef<Host, C> {
         let word = (&raw const self.0).cast::<RundownRef<Host, C>>();
-        // SAFETY: a `RundownRef` is a transparent `AtomicUsize`, and all words are valid to it. What is compared keeps the rules of
-        // `Parity`, which are NT's: one thread owns the word, and waits, completes and re-initialises.
+        // SAFETY: a `RundownRef` is a transparent `AtomicUsize`, and all words are valid to it; the invariant is what a policy asks for.
         unsafe { &*word }
     }
 
     /// What it says.
     #[must_use]
     pub fn state(&self) -> State {
-        self.as_ours::<Parity>().state()
+        // Relaxed: it is looked at, not followed.
+        State::of(self.0.load(Relaxed))
     }
 }
 

@@ -58,7 +58,8 @@ pub fn plans(native: &Native) -> Vec<Plan<'_>> {
     let mut plans = rows::plans();
     let make = || Nt {
         native,
-        word: Word::new(),
+        // SAFETY: nobody waits for it.
+        word: unsafe { Word::new() },
     };
     rows::pairs(&mut plans, NT, &[Form::Call], make);
     // Of those measured only `Pause` and `Monitorx` spin for a time, and their hand-over has to come before its end.
@@ -81,7 +82,8 @@ pub fn plans(native: &Native) -> Vec<Plan<'_>> {
 /// Nanoseconds of one hand-over.
 fn handed_over(cores: &[CoreId], arm: &dyn Arm, way_out: WayOut) -> Slice {
     let held = || {
-        let word = Word::new();
+        // SAFETY: one thread has it.
+        let word = unsafe { Word::new() };
         assert!(arm.acquire(&word), "it is new");
         word
     };

@@ -435,9 +435,12 @@ fn not_run_here() -> Result<(), Failed> {
 /// Runs a wait whose faults are answered, and then faults on its own account.
 fn fault() {
     let native = Native::load(OWN.as_bytes()).unwrap();
-    let word = Word::new();
+    // SAFETY: one thread has it.
+    let word = unsafe { Word::new() };
     assert!(native.acquire(&word));
-    assert_eq!(native.wait(&Word::new()), WayOut::Drained);
+    // SAFETY: as above.
+    let fresh = unsafe { Word::new() };
+    assert_eq!(native.wait(&fresh), WayOut::Drained);
     let nowhere = std::ptr::without_provenance::<u8>(std::env::args().count() * 8);
     // SAFETY: none: this is the fault.
     std::process::exit(i32::from(unsafe { nowhere.read_volatile() }));
