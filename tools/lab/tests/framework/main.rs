@@ -69,7 +69,12 @@ impl Session {
 
     /// Asks until the driver has what an earlier request of the same client was to put there.
     fn ask_until_success(&mut self, function: u32) {
+        let deadline = std::time::Instant::now() + client::PATIENCE;
         while self.ask(function, 0, "-").0 != 0 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "request {function:#x} does not succeed"
+            );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
@@ -389,8 +394,7 @@ fn misuse(function: u32) -> Ended {
     let id = session.lab.send(&format!("open {INTERFACE} rw"));
     session.lab.settle(id, std::time::Duration::from_secs(2));
     session.lab.send("quit");
-    let _ = session.lab.child().wait();
-    session.lab.end()
+    session.lab.leave()
 }
 
 /// Pageable code is gone while the IRQL is raised, and is back when it is needed below.
