@@ -96,19 +96,19 @@ pub(crate) fn object_bytes() -> u32 {
 }
 
 /// The limits in force where the time stamp counter has this frequency: the registry's, and a hold at `DISPATCH_LEVEL` of
-/// at most 100 us.
+/// at most 50 us.
 ///
 /// # IRQL
 /// Any.
 pub(crate) fn limits(cycle_frequency: u64) -> Limits {
-    let microseconds_100 = u32::try_from(cycle_frequency / 10_000).unwrap_or(u32::MAX);
+    let microseconds_50 = u32::try_from(cycle_frequency / 20_000).unwrap_or(u32::MAX);
     Limits {
         // Relaxed: see `THREADS`.
         threads: THREADS.load(Relaxed),
         milliseconds: MILLISECONDS.load(Relaxed),
         bytes: BYTES.load(Relaxed),
         object_bytes: object_bytes(),
-        dispatch_hold_cycles: microseconds_100.min(Limits::DEFAULT.dispatch_hold_cycles),
+        dispatch_hold_cycles: microseconds_50.min(Limits::DEFAULT.dispatch_hold_cycles),
         ..Limits::DEFAULT
     }
 }

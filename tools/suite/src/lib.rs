@@ -275,6 +275,16 @@ impl Verdict {
         );
     }
 
+    /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver, microseconds, and where it began, of a machine in mode `counted`.
+    #[must_use]
+    pub fn dispatch_stay(&self) -> Option<(u64, String)> {
+        let stay = &self.0["dispatch_stay"];
+        Some((
+            stay["microseconds"].as_u64()?,
+            format!("{} {}:{}", stay["function"], stay["file"], stay["line"]),
+        ))
+    }
+
     /// How often the driver wrote an event for ETW.
     #[must_use]
     pub fn events(&self, provider: &str, event: &str) -> u64 {

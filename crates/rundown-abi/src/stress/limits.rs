@@ -12,8 +12,8 @@ pub struct Limits {
     pub milliseconds: u32,
     /// Offset 0x08: hold time in TSC cycles below `DISPATCH_LEVEL`.
     pub hold_cycles: u32,
-    /// Offset 0x0C: hold time in TSC cycles at `DISPATCH_LEVEL`: at most 100 us, far below the watchdog that
-    /// bugchecks a processor for staying there.
+    /// Offset 0x0C: hold time in TSC cycles at `DISPATCH_LEVEL`: at most 50 us, so that a processor stays there for 100 us at
+    /// most, with all that is around a hold and with the wait for another's.
     pub dispatch_hold_cycles: u32,
     /// Offset 0x10: time between run-downs in TSC cycles.
     pub gap_cycles: u32,
@@ -38,7 +38,7 @@ impl Limits {
         threads: 64,
         milliseconds: 3_600_000,
         hold_cycles: 100_000_000,
-        dispatch_hold_cycles: 300_000,
+        dispatch_hold_cycles: 150_000,
         gap_cycles: 100_000_000,
         spin_cycles: 100_000_000,
         batch: 1_000_000,

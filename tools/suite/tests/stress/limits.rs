@@ -84,7 +84,7 @@ fn info_tells_what_the_machine_is() {
     assert_eq!(&info.hypervisor, b"TCGTCGTCGTCG");
     let dispatch_hold_cycles = Limits::DEFAULT
         .dispatch_hold_cycles
-        .min(u32::try_from(info.cycle_frequency / 10_000).unwrap());
+        .min(u32::try_from(info.cycle_frequency / 20_000).unwrap());
     let told = u64::from(info.limits.dispatch_hold_cycles);
     // The frequency is measured anew each time.
     assert!(

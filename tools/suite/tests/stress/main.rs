@@ -5,6 +5,7 @@ mod bounds;
 mod common;
 mod limits;
 mod native;
+mod stays;
 
 use std::{thread::sleep, time::Duration};
 
