@@ -1,6 +1,6 @@
 //! Where a burst of single steps through the driver begins behind an export; [`crate::step`] carries it out.
 
-use crate::config::{self, Mode};
+use crate::config;
 use crate::ke::thread::Thread;
 use crate::rng;
 use core::sync::atomic::Ordering::Relaxed;
@@ -11,7 +11,7 @@ const LONGEST_SHORT_BURST: u64 = 200;
 
 /// The export shim's part in chaos mode: whether the driver is stepped through behind this return.
 pub fn provoke_return(thread: &Thread) -> bool {
-    if config::get().mode == Mode::Smp {
+    if !config::get().mode.provokes() {
         return false;
     }
     if thread.burst.load(Relaxed) == 0 && rng::one_in(BURST_RETURNS) {

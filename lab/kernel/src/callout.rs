@@ -1,10 +1,10 @@
 //! Calls into the driver, and what is checked when they come back.
 
 use crate::bug::{bugcheck, code};
-use crate::ke::dpc::Call;
+use crate::ke::dpc::{self, Call};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
-use crate::ke::{stay, thread};
-use crate::ldr;
+use crate::ke::thread;
+use crate::ldr::{self, image};
 use crate::mm::pageable;
 use core::sync::atomic::Ordering;
 
@@ -50,7 +50,6 @@ fn check_return(what: &str, irql: u8, locks: u32) {
         irql::current(),
         thread::current().spin_locks.load(Ordering::Relaxed),
     );
-    stay::returned(0);
     if irql_now != irql {
         bugcheck(
             code::IRQL_UNEXPECTED_VALUE,
@@ -72,9 +71,10 @@ pub fn call_dpc(call: Call) {
     let [first, second] = call.arguments;
     let locks = thread::current().spin_locks.load(Ordering::Relaxed);
     pageable::page_out();
-    stay::during_dpc(call.routine, || {
-        // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
-        unsafe { ldr::call(call.routine, [call.dpc, call.context, first, second]) };
-    });
+    if image::in_driver(call.routine) {
+        dpc::called(call.routine);
+    }
+    // SAFETY: `KeInitializeDpc` was given this routine; a KDEFERRED_ROUTINE takes the DPC, its context and two arguments.
+    unsafe { ldr::call(call.routine, [call.dpc, call.context, first, second]) };
     check_return("DPC routine", DISPATCH_LEVEL, locks);
 }

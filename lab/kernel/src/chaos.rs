@@ -13,6 +13,7 @@ pub fn delay_point() {
     let (rarely, below_dispatch) = match config::get().mode {
         Mode::Smp => (64, irql::current() < irql::DISPATCH_LEVEL),
         Mode::Chaos | Mode::Replay => (4, irql::current() < irql::DISPATCH_LEVEL),
+        Mode::Counted => return,
     };
     if !rng::one_in(rarely) {
         return;

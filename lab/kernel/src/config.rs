@@ -18,6 +18,8 @@ pub enum Mode {
     Chaos,
     /// As [`Mode::Chaos`], on a machine that counts instructions instead of time: the digest of the run is kept.
     Replay,
+    /// Nothing is provoked, on a machine that counts instructions: how long something takes is exact.
+    Counted,
 }
 
 impl Mode {
@@ -27,8 +29,25 @@ impl Mode {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
             Self::Replay => "replay",
+            Self::Counted => "counted",
         }
     }
+
+    /// Whether the driver is stepped through, and preempted where that hurts.
+    pub const fn provokes(self) -> bool {
+        matches!(self, Self::Chaos | Self::Replay)
+    }
+}
+
+/// How far the native wait block is from what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// Not at all.
+    No,
+    /// It has a field before all others.
+    Shifted,
+    /// What is published is no address of the waiter's stack, nor of anything that is mapped.
+    Elsewhere,
 }
 
 /// A short name; the command line that it stands on does not stay.
@@ -68,7 +87,7 @@ pub struct Config {
     pub cpus: usize,
     /// Seed of everything random (`seed=`).
     pub seed: u64,
-    /// How hard to provoke (`mode=smp|chaos|replay`).
+    /// How hard to provoke (`mode=smp|chaos|replay|counted`).
     pub mode: Mode,
     /// Whether `ProcessorFeatures[35]` is set (`monitorx=0|1`).
     pub monitorx: bool,
@@ -82,8 +101,8 @@ pub struct Config {
     pub verifier: bool,
     /// What `KeQueryMaximumProcessorCountEx` says (`maxcpus=`), the number of processors unless given.
     pub maximum_cpus: Option<u32>,
-    /// Whether the native wait block is laid out as no known system has it (`foreign=0|1`).
-    pub foreign_layout: bool,
+    /// Whether the native wait block is as no known system has it (`foreign=0|1|2`).
+    pub foreign_layout: Foreign,
     /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
     pub watch: [u64; 4],
     /// How many of them.
@@ -92,8 +111,6 @@ pub struct Config {
     pub grace: u64,
     /// Milliseconds after which any wait on a stack event is a hang (`hang=`).
     pub hang: u64,
-    /// Microseconds between two clock interrupts, which divide a tick (`clock=`).
-    pub clock: u64,
     /// Milliseconds that code may stay at `DISPATCH_LEVEL` or above (`raised=`).
     pub raised: u64,
     /// The whole run's limit in seconds, 0 for none (`timeout=`).
@@ -122,12 +139,11 @@ impl Config {
             spin: 10_240,
             verifier: false,
             maximum_cpus: None,
-            foreign_layout: false,
+            foreign_layout: Foreign::No,
             watch: [0; 4],
             watch_count: 0,
             grace: 2000,
             hang: 30_000,
-            clock: TICK,
             raised: 20_000,
             timeout: 0,
             sweep_start: false,
@@ -172,6 +188,7 @@ impl Config {
                     "smp" => Mode::Smp,
                     "chaos" => Mode::Chaos,
                     "replay" => Mode::Replay,
+                    "counted" => Mode::Counted,
                     _ => return None,
                 }
             }
@@ -181,7 +198,14 @@ impl Config {
             "spin" => self.spin = number(value)?.try_into().ok()?,
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "maxcpus" => self.maximum_cpus = Some(number(value)?.try_into().ok()?),
-            "foreign" => self.foreign_layout = number(value).filter(|&n| n <= 1)? == 1,
+            "foreign" => {
+                self.foreign_layout = match number(value)? {
+                    0 => Foreign::No,
+                    1 => Foreign::Shifted,
+                    2 => Foreign::Elsewhere,
+                    _ => return None,
+                }
+            }
             "watch" => {
                 for address in value.split(',') {
                     *self.watch.get_mut(self.watch_count)? = number(address)?;
@@ -190,9 +214,6 @@ impl Config {
             }
             "grace" => self.grace = number(value)?,
             "hang" => self.hang = number(value)?,
-            "clock" => {
-                self.clock = number(value).filter(|&period| period >= 50 && TICK.is_multiple_of(period))?;
-            }
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "sweepstart" => self.sweep_start = true,

@@ -26,7 +26,7 @@ pub fn all() -> Counters {
         native_dispatch: native.dispatch.load(Relaxed),
         native_event: native.event.load(Relaxed),
         native_late: native.late.load(Relaxed),
-        dispatch_stay: longest.microseconds,
+        dispatch_stay: longest.microseconds(),
         dispatch_stay_raiser: longest.raiser,
         memory_refused: mm::reserve::REFUSED.load(Relaxed),
         tsc_back: step::TSC_BACK.load(Relaxed),

@@ -7,7 +7,7 @@
 //! them (`ldr::export`).
 
 use crate::chaos::LONGEST_DELAY;
-use crate::config::{self, Mode};
+use crate::config;
 use crate::ex::native::{self, Question};
 use crate::hal::trap::{RESUME_FLAG, TRAP_FLAG, TrapFrame};
 use crate::hal::{breakpoints, cpu, nmi};
@@ -53,7 +53,7 @@ fn is_judged(rip: u64) -> bool {
 
 /// The clock's part in chaos mode: begins a burst in the interrupted driver code.
 pub fn provoke(frame: &mut TrapFrame) {
-    if config::get().mode == Mode::Smp || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
+    if !config::get().mode.provokes() || !is_judged(frame.rip) || !rng::one_in(BURST_TICKS) {
         return;
     }
     thread::current()

@@ -4,9 +4,8 @@ use crate::hal::trap::{CLOCK_VECTOR, DISPATCH_VECTOR, SERIAL_VECTOR, SPURIOUS_VE
 use crate::hal::{apic, cpu, nmi, pcr};
 use crate::judge::{fault, watchdog};
 use crate::ke::irql::DISPATCH_LEVEL;
-use crate::ke::{dpc, stay, thread};
-use crate::ldr::image;
-use crate::{config, interrupt, mm, monitor, probe, replay, serve, step, suspend};
+use crate::ke::{dpc, stay};
+use crate::{interrupt, mm, monitor, probe, replay, serve, step, suspend};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Takes every vector where it belongs; runs with interrupts disabled.
@@ -15,11 +14,11 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
     nmi::wake();
     match frame.vector as u8 {
         1 => step::debug_trap(frame),
-        2 => {
+        2 => stay::apart(|| {
             if nmi::interrupt(frame) {
                 watchdog::host_asks(frame);
             }
-        }
+        }),
         3 if probe::takes(frame) => {}
         6 => {
             if !monitor::emulate(frame) {
@@ -29,12 +28,11 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
         8 => fault::double_fault(frame),
         14 => fault::page_fault(frame, cpu::read_cr2()),
         DISPATCH_VECTOR => interrupt::dispatch_interrupt(),
-        CLOCK_VECTOR => {
+        CLOCK_VECTOR => stay::apart(|| {
             apic::end_of_interrupt();
             clock(frame);
             apic::start_period();
-            stay::start_period();
-        }
+        }),
         SERIAL_VECTOR => {
             apic::end_of_interrupt();
             serve::control::interrupt();
@@ -45,21 +43,10 @@ extern "C" fn rundown_lab_dispatch(frame: &mut TrapFrame) {
     }
 }
 
-/// The clock interrupt of every processor, and the clock's tick, a millisecond apart; CR8 is the interrupted code's.
+/// The clock's tick, on every processor; CR8 is the interrupted code's.
 fn clock(frame: &mut TrapFrame) {
     let this = pcr::this();
     let raised = cpu::read_cr8() >= DISPATCH_LEVEL;
-    stay::beat(raised, || {
-        if image::in_driver(frame.rip) {
-            frame.rip
-        } else {
-            thread::current().caller()
-        }
-    });
-    let interrupts = this.clock_interrupts.fetch_add(1, Relaxed);
-    if !interrupts.is_multiple_of(config::TICK / config::get().clock) {
-        return;
-    }
     this.ticks.fetch_add(1, Relaxed);
     replay::note(frame.rip);
     if this.number() == 0 {

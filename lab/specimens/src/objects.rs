@@ -12,6 +12,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("leave-waiting-thread", leave_waiting_thread),
     ("leave-timer", leave_timer),
     ("leave-dpc", leave_dpc),
+    ("leave-dpc-unflushed", leave_dpc_unflushed),
     ("leave-handle", leave_handle),
     ("leave-reference", leave_reference),
     ("wait-on-stack-in-user-mode", || unsafe { wait_on_stack(1, 0) }),
@@ -117,6 +118,22 @@ unsafe fn leave_dpc() -> i32 {
     unsafe {
         KeInitializeDpc(&raw mut WANDERER, wanderer, core::ptr::null_mut());
         KeInsertQueueDpc(&raw mut WANDERER, 0, 0);
+    }
+    0
+}
+
+unsafe extern "system" fn set_event(_dpc: *mut Dpc, context: *mut c_void, _first: u64, _second: u64) {
+    unsafe { KeSetEvent(context.cast(), 0, 0) };
+}
+
+/// The DPC has told that it is done, and is on its way out of the driver's code.
+unsafe fn leave_dpc_unflushed() -> i32 {
+    unsafe {
+        let mut event = Event([0; 3]);
+        KeInitializeEvent(&mut event, 1, 0);
+        KeInitializeDpc(&raw mut WANDERER, set_event, (&raw mut event).cast());
+        KeInsertQueueDpc(&raw mut WANDERER, 0, 0);
+        KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, core::ptr::null());
     }
     0
 }

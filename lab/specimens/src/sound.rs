@@ -16,6 +16,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("take-all-memory", take_all_memory),
     ("stay-at-dispatch", stay_at_dispatch),
     ("short-stays", short_stays),
+    ("wait-for-lock", wait_for_lock),
     ("monitor", monitor),
 ];
 
@@ -81,6 +82,7 @@ unsafe fn good() -> i32 {
         }
         check!(KeCancelTimer(&mut timer) == 1);
         KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, core::ptr::null());
+        KeFlushQueuedDpcs();
 
         let threads = [0_usize, 1, 2, 3].map(|index| start(locker, core::ptr::without_provenance_mut(index)));
         threads.into_iter().for_each(|thread| join(thread));
@@ -261,24 +263,50 @@ unsafe fn take_all_memory() -> i32 {
     0
 }
 
-/// 50 ms at `DISPATCH_LEVEL`.
+/// 5 ms at `DISPATCH_LEVEL`.
 unsafe fn stay_at_dispatch() -> i32 {
     unsafe {
         let old = KfRaiseIrql(DISPATCH_LEVEL);
-        KeStallExecutionProcessor(50_000);
+        KeStallExecutionProcessor(5_000);
         KeLowerIrql(old);
     }
     0
 }
 
-/// 50 ms at `DISPATCH_LEVEL`, 10 microseconds at a time.
+/// 5 ms at `DISPATCH_LEVEL`, 10 microseconds at a time.
 unsafe fn short_stays() -> i32 {
-    for _ in 0..5_000 {
+    for _ in 0..500 {
         unsafe {
             let old = KfRaiseIrql(DISPATCH_LEVEL);
             KeStallExecutionProcessor(10);
             KeLowerIrql(old);
         }
+    }
+    0
+}
+
+/// Waits for the lock, and has it for 1 ms.
+unsafe extern "system" fn next_holder(_context: *mut c_void) {
+    while COUNT.load(SeqCst) == 0 {
+        core::hint::spin_loop();
+    }
+    unsafe {
+        let old = KeAcquireSpinLockRaiseToDpc(LOCK.as_ptr());
+        KeStallExecutionProcessor(1_000);
+        KeReleaseSpinLock(LOCK.as_ptr(), old);
+        PsTerminateSystemThread(0);
+    }
+}
+
+/// Has the lock for 1.5 ms, for which another thread waits.
+unsafe fn wait_for_lock() -> i32 {
+    unsafe {
+        let next = start(next_holder, core::ptr::null_mut());
+        let old = KeAcquireSpinLockRaiseToDpc(LOCK.as_ptr());
+        COUNT.store(1, SeqCst);
+        KeStallExecutionProcessor(1_500);
+        KeReleaseSpinLock(LOCK.as_ptr(), old);
+        join(next);
     }
     0
 }

@@ -7,13 +7,13 @@ use crate::slot::Slot;
 use crate::violation::{self, violation};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use rundown_lab_kernel::bug::{bugcheck, code};
-use rundown_lab_kernel::hal::{clock, cpu};
+use rundown_lab_kernel::hal::clock;
 use rundown_lab_kernel::ke::critical_region;
 use rundown_lab_kernel::ke::event::Event;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::ke::object::Kind as DispatcherKind;
 use rundown_lab_kernel::ke::spinlock;
-use rundown_lab_kernel::ke::thread;
+use rundown_lab_kernel::ke::{stay, thread};
 use rundown_lab_kernel::status;
 
 /// A wait lock: one thread at a time, waited for below `DISPATCH_LEVEL`.
@@ -99,7 +99,7 @@ impl SpinLock {
 
     fn acquire(&self) {
         let old = irql::current();
-        cpu::write_cr8(old.max(DISPATCH_LEVEL));
+        stay::raise(old.max(DISPATCH_LEVEL));
         self.lock().acquire();
         self.old.store(old, Ordering::Relaxed);
     }
@@ -107,7 +107,7 @@ impl SpinLock {
     fn release(&self) {
         let old = self.old.load(Ordering::Relaxed);
         self.lock().release();
-        cpu::write_cr8(old);
+        stay::lower(old);
     }
 }
 

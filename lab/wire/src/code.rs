@@ -207,6 +207,8 @@ branches! {
         HANDLE = 4;
         /// Unloaded with a thread referenced.
         REFERENCE = 5;
+        /// Unloaded without a `KeFlushQueuedDpcs` since its last DPC.
+        UNFLUSHED_DPC = 6;
     }
 }
 

@@ -72,7 +72,7 @@ counters! {
         native_event,
         /// Waits that found the hand-over done when they were about to sleep.
         native_late,
-        /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver lasted at least so long, microseconds.
+        /// How long the longest stay of a processor at `DISPATCH_LEVEL` in the driver lasted, microseconds by the time-stamp counter.
         dispatch_stay,
         /// Who raised the IRQL for it: a return address, or a routine.
         dispatch_stay_raiser,

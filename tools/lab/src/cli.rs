@@ -80,6 +80,8 @@ pub enum Mode {
     Chaos,
     /// As chaos, on one host thread and with instructions for a clock: the same seed and script repeat a run to the bit.
     Replay,
+    /// Instructions are the clock, and nothing is provoked: how long the driver stays at `DISPATCH_LEVEL` is exact.
+    Counted,
 }
 
 impl Mode {
@@ -90,12 +92,16 @@ impl Mode {
             Self::Smp => "smp",
             Self::Chaos => "chaos",
             Self::Replay => "replay",
+            Self::Counted => "counted",
         }
     }
-}
 
-/// The clock's period unless another is asked for, microseconds: that of its tick.
-pub const CLOCK: u32 = 1000;
+    /// Whether instructions are the machine's clock.
+    #[must_use]
+    pub const fn counts_instructions(self) -> bool {
+        matches!(self, Self::Replay | Self::Counted)
+    }
+}
 
 /// What `serve` was asked for; each field is the option of its name.
 #[derive(Debug, Clone)]
@@ -118,7 +124,6 @@ pub struct Serve {
     pub verifier: u8,
     pub max_processors: Option<u32>,
     pub foreign_layout: u8,
-    pub clock_microseconds: u32,
     pub memory: u32,
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
@@ -302,9 +307,10 @@ fn machine_options(command: Command) -> Command {
         )
         .arg(
             option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call. \
-                 replay: as chaos, repeatable to the bit with --cpus 1; takes a script")
+                 replay: as chaos, repeatable to the bit with --cpus 1; takes a script. counted: nothing is provoked and instructions \
+                 are the clock, to measure stays at DISPATCH_LEVEL; takes a script")
                 .default_value("smp")
-                .value_parser(["smp", "chaos", "replay"]),
+                .value_parser(["smp", "chaos", "replay", "counted"]),
         )
         .arg(
             option("accel", "WHAT", "tcg: QEMU translates the instructions. kvm: the host's processor carries them out; only if it passes a self-test first")
@@ -343,14 +349,9 @@ fn machine_options(command: Command) -> Command {
                 .value_parser(between(1, 2048)),
         )
         .arg(
-            option("foreign-layout", "0|1", "Whether the native routines' wait block is laid out as no known Windows has it")
+            option("foreign-layout", "0|1|2", "A wait block of the native routines that no known Windows has: 1, with another field first; 2, and not on the stack")
                 .default_value("0")
-                .value_parser(value_parser!(u8).range(0..=1)),
-        )
-        .arg(
-            option("clock-microseconds", "N", "Period of the clock's interrupts, by which stays at DISPATCH_LEVEL are measured")
-                .default_value("1000")
-                .value_parser(["50", "100", "125", "200", "250", "500", "1000"]),
+                .value_parser(value_parser!(u8).range(0..=2)),
         )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
@@ -428,6 +429,7 @@ fn serve(serve: &ArgMatches) -> Serve {
         mode: match serve.get_one::<String>("mode").map(String::as_str) {
             Some("chaos") => Mode::Chaos,
             Some("replay") => Mode::Replay,
+            Some("counted") => Mode::Counted,
             _ => Mode::Smp,
         },
         kvm: serve.get_one::<String>("accel").is_some_and(|name| name == "kvm"),
@@ -437,10 +439,6 @@ fn serve(serve: &ArgMatches) -> Serve {
         verifier: *serve.get_one("verifier").expect("it has a default"),
         max_processors: serve.get_one("max-processors").copied(),
         foreign_layout: *serve.get_one("foreign-layout").expect("it has a default"),
-        clock_microseconds: serve
-            .get_one::<String>("clock-microseconds")
-            .and_then(|period| period.parse().ok())
-            .expect("clap takes numbers only, and has a default"),
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
@@ -514,7 +512,6 @@ impl Serve {
                 self.max_processors.map(|count| count.to_string()),
             ),
             ("foreign-layout", changed(self.foreign_layout.into(), 0)),
-            ("clock-microseconds", changed(self.clock_microseconds, CLOCK)),
             ("memory", changed(self.memory, 256)),
             ("watch-cr8", self.watch_cr8.clone()),
             ("tsc-back", self.tsc_back.clone()),
@@ -645,11 +642,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -15,7 +15,7 @@ pub struct Report {
     pub cpus: u32,
     /// The seed of every random choice.
     pub seed: u64,
-    /// `smp`, `chaos` or `replay`.
+    /// `smp`, `chaos`, `replay` or `counted`.
     pub mode: &'static str,
     /// Wall-clock time of the whole run.
     pub seconds: f64,
@@ -29,8 +29,8 @@ pub struct Report {
     pub findings: Vec<String>,
     /// Whose code the native routines were: `NT code (lines a-b)` of the listing that was given, or `reference`.
     pub routines: BTreeMap<String, String>,
-    /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver.
-    pub dispatch_stay: DispatchStay,
+    /// The longest stay of a processor at `DISPATCH_LEVEL` in the driver; `None` if there was none, and but in mode `counted`.
+    pub dispatch_stay: Option<DispatchStay>,
     /// What the kernel counted by itself, until the end or the bug check.
     pub counters: CountersReport,
     /// The events for ETW that the driver wrote: by provider and event, how often.
@@ -38,14 +38,18 @@ pub struct Report {
 }
 
 /// How long a processor stayed at `DISPATCH_LEVEL` in the driver.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DispatchStay {
-    /// At least so long; a multiple of the clock's period (`--clock-microseconds`).
+    /// At most so long, if processors ran side by side: a thousand instructions of any processor are one.
     pub microseconds: u64,
-    /// The driver's function that raised the IRQL, or its DPC routine; `None` without symbols, and if no stay outlasted a period.
+    /// The driver's function that raised the IRQL, or its routine that was called there; `None` without symbols.
     pub function: Option<String>,
-    /// The return address in it, in hexadecimal.
-    pub address: Option<String>,
+    /// Where in it, as the compiler knew it.
+    pub file: Option<String>,
+    /// Counted from 1.
+    pub line: Option<u32>,
+    /// The return address, or the routine's, in hexadecimal.
+    pub address: String,
 }
 
 /// A bug check.
@@ -215,11 +219,13 @@ mod tests {
             leaks: 0,
             findings: vec![],
             routines: BTreeMap::from([("ExRundownCompleted".into(), "reference".into())]),
-            dispatch_stay: DispatchStay {
-                microseconds: 250,
+            dispatch_stay: Some(DispatchStay {
+                microseconds: 50,
                 function: Some("rundown::queue::evt".into()),
-                address: Some("0xfffff80010001234".into()),
-            },
+                file: Some("src/queue.rs".into()),
+                line: Some(9),
+                address: "0xfffff80010001234".into(),
+            }),
             counters: counters.into(),
             events: Events::from([("A.B".into(), BTreeMap::from([("Begun".into(), 2)]))]),
         };
@@ -234,7 +240,8 @@ mod tests {
                 },
                 "leaks": 0, "findings": [],
                 "routines": {"ExRundownCompleted": "reference"},
-                "dispatch_stay": {"microseconds": 250, "function": "rundown::queue::evt", "address": "0xfffff80010001234"},
+                "dispatch_stay": {"microseconds": 50, "function": "rundown::queue::evt", "file": "src/queue.rs", "line": 9,
+                    "address": "0xfffff80010001234"},
                 "counters": {
                     "stack_event_waits": 1, "stack_event_sets": 0, "monitorx": 0, "monitorx_series": 0, "mwaitx": 0,
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},

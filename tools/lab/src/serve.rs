@@ -108,16 +108,17 @@ pub fn serve(arguments: &Serve) -> ExitCode {
 fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     let inputs = Inputs::read(arguments)?;
     let accelerator = match (arguments.kvm, arguments.mode) {
-        (true, Mode::Replay) => {
-            return Err(bad_input(
-                "--mode replay counts instructions, which only TCG can: leave --accel kvm out".into(),
-            ));
+        (true, mode) if mode.counts_instructions() => {
+            return Err(bad_input(format!(
+                "--mode {} counts instructions, which only TCG can: leave --accel kvm out",
+                mode.name()
+            )));
         }
         (true, _) => {
             kvm::self_test(&inputs.kernel_path).map_err(|text| Failure(exit::LAB_FAILED, text))?;
             Accelerator::Kvm
         }
-        (false, Mode::Replay) => Accelerator::Counted,
+        (false, mode) if mode.counts_instructions() => Accelerator::Counted,
         (false, _) => Accelerator::Tcg,
     };
     let seed = arguments.seed.unwrap_or_else(seed_from_clock);
@@ -226,6 +227,14 @@ impl Inputs {
                 watch::MAXIMUM
             )));
         }
+        if arguments.mode == Mode::Counted
+            && let Some(write) = watch::write_of_cr8(&driver)
+        {
+            return Err(bad_input(format!(
+                "{}+{write:#x} writes CR8 by itself, so that the lab does not see when the IRQL is raised: --mode counted cannot measure it",
+                driver.name()
+            )));
+        }
         let tsc_reads = symbols
             .as_ref()
             .map(|symbols| watch::all_reads(&driver, symbols, watch::Read::Tsc))
@@ -234,10 +243,11 @@ impl Inputs {
             .unwrap_or_default();
         let script = match &arguments.script {
             Some(path) => read_script(path).map_err(bad_input)?,
-            None if arguments.mode == Mode::Replay => {
-                return Err(bad_input(
-                    "--mode replay needs a script (--script FILE): what comes from outside cannot be repeated".into(),
-                ));
+            None if arguments.mode.counts_instructions() => {
+                return Err(bad_input(format!(
+                    "--mode {} needs a script (--script FILE): what comes from outside cannot be repeated",
+                    arguments.mode.name()
+                )));
             }
             None => Vec::new(),
         };
@@ -367,11 +377,8 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(count) = arguments.max_processors {
         let _ = write!(line, " maxcpus={count}");
     }
-    if arguments.foreign_layout == 1 {
-        line.push_str(" foreign=1");
-    }
-    if arguments.clock_microseconds != cli::CLOCK {
-        let _ = write!(line, " clock={}", arguments.clock_microseconds);
+    if arguments.foreign_layout != 0 {
+        let _ = write!(line, " foreign={}", arguments.foreign_layout);
     }
     if arguments.sweep_start {
         line.push_str(" sweepstart");
@@ -404,7 +411,7 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
         leaks: 0,
         findings: Vec::new(),
         routines: BTreeMap::new(),
-        dispatch_stay: DispatchStay::default(),
+        dispatch_stay: None,
         counters: CountersReport::default(),
         events: Events::new(),
     }
@@ -464,23 +471,9 @@ impl Run<'_> {
 
     /// What the kernel counted.
     fn count(&mut self, counters: Counters, log: &str) {
-        let (base, size) = dump::driver(log);
-        let raiser = counters.dispatch_stay_raiser;
-        let offset = raiser
-            .checked_sub(base)
-            .filter(|&offset| (1..size).contains(&offset));
-        // A return address may lie behind the function's end.
-        let call = offset.and_then(|offset| u32::try_from(offset - 1).ok());
-        let located = self.inputs.symbols.as_ref().zip(call);
-        let function = located.and_then(|(symbols, call)| {
-            let locations = symbols.locate(&[call]).pop()?;
-            locations.into_iter().next_back()?.function
-        });
-        self.report.dispatch_stay = DispatchStay {
-            microseconds: counters.dispatch_stay,
-            function,
-            address: (raiser != 0).then(|| format!("{raiser:#x}")),
-        };
+        if self.arguments.mode == Mode::Counted && counters.dispatch_stay_raiser != 0 {
+            self.report.dispatch_stay = Some(self.stay(&counters, log));
+        }
         if counters.memory_refused != 0 {
             let text = format!(
                 "the driver exhausted memory: {} of its allocations and creations were refused for want of it",
@@ -490,6 +483,34 @@ impl Run<'_> {
             self.report.findings.push(text);
         }
         self.report.counters = counters.into();
+    }
+
+    /// The longest stay, and whose it was.
+    fn stay(&self, counters: &Counters, log: &str) -> DispatchStay {
+        let (base, size) = dump::driver(log);
+        let raiser = counters.dispatch_stay_raiser;
+        let offset = raiser
+            .checked_sub(base)
+            .filter(|&offset| (1..size).contains(&offset));
+        // A return address may lie behind the function's end.
+        let call = offset.and_then(|offset| u32::try_from(offset - 1).ok());
+        let located = self
+            .inputs
+            .symbols
+            .as_ref()
+            .zip(call)
+            .and_then(|(symbols, call)| {
+                let locations = symbols.locate(&[call]).pop()?;
+                locations.into_iter().next_back()
+            });
+        let (function, file, line) = located.map_or((None, None, None), |it| (it.function, it.file, it.line));
+        DispatchStay {
+            microseconds: counters.dispatch_stay,
+            function,
+            file,
+            line,
+            address: format!("{raiser:#x}"),
+        }
     }
 
     /// The machine is over its limit, and does not say so by itself.
@@ -668,12 +689,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --max-processors 300 --foreign-layout 1 --clock-microseconds 50 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --max-processors 300 --foreign-layout 1 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 maxcpus=300 foreign=1 clock=50 watch=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 maxcpus=300 foreign=1 watch=0x1234,0x20"
         );
     }
 }

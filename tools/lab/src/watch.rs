@@ -3,7 +3,7 @@
 use crate::driver::DriverFile;
 use crate::symbols::DriverSymbols;
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, SectionKind};
 
 /// How many instructions can be watched at once: a processor has four breakpoint registers, DR0 to DR3.
 pub const MAXIMUM: usize = 4;
@@ -103,6 +103,25 @@ pub fn reads(
     }
 }
 
+/// The address, relative to the image base, of the first `mov cr8, r64` in the driver: it raises or lowers the IRQL past the lab.
+#[must_use]
+pub fn write_of_cr8(driver: &DriverFile) -> Option<u64> {
+    let pe = object::read::pe::PeFile64::parse(&*driver.bytes).ok()?;
+    pe.sections()
+        .filter(|section| section.kind() == SectionKind::Text)
+        .find_map(|section| {
+            let at = write_in(section.data().ok()?)?;
+            Some(section.address() - pe.relative_address_base() + at as u64)
+        })
+}
+
+/// Where `mov cr8, r64` is: REX with R, 0F 22, and ModRM with register 0. Code and data are not told apart.
+fn write_in(code: &[u8]) -> Option<usize> {
+    code.windows(4).position(
+        |bytes| matches!(bytes, [0x44..=0x47 | 0x4C..=0x4F, 0x0F, 0x22, modrm] if modrm >> 3 & 7 == 0),
+    )
+}
+
 /// The bytes of a function in the file.
 fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
     let pe = object::read::pe::PeFile64::parse(file).ok()?;
@@ -137,5 +156,7 @@ mod tests {
         ];
         assert_eq!(reads_in(&code, 0x1000, Read::Cr8), [0x1000, 0x100B]);
         assert_eq!(reads_in(&code, 0x1000, Read::Tsc), [0x100F]);
+        assert_eq!(write_in(&code), Some(7));
+        assert_eq!(write_in(&code[8..]), None);
     }
 }

@@ -10,9 +10,14 @@ const CAPABILITIES: u64 = 0x00;
 const PERIOD: u64 = 0x04;
 const CONFIGURATION: u64 = 0x10;
 const COUNTER: u64 = 0xF0;
+const TIMER: u64 = 0x100;
+const COMPARATOR: u64 = 0x108;
 
 /// Bit 0 of the configuration: the counter runs.
 const ENABLE: u32 = 1;
+/// Bits 2, 3, 6 and 9 to 13 of timer 0's configuration: it interrupts, again and again; the comparator takes the first moment and the
+/// period; and the interrupt is the I/O APIC's second, which is masked: QEMU's HPET has no other.
+const CUT: u32 = 1 << 2 | 1 << 3 | 1 << 6 | 2 << 9;
 /// The longest period that the specification allows, femtoseconds.
 const LONGEST_PERIOD: u32 = 100_000_000;
 
@@ -41,6 +46,20 @@ pub fn start() {
 /// How long a count takes, femtoseconds.
 pub fn period() -> u32 {
     read(PERIOD)
+}
+
+/// Has the machine look at a timer every few `microseconds`. When instructions are the clock QEMU lets one processor run until a timer is
+/// due, and then the next one.
+pub fn cut(microseconds: u64) {
+    let counts = (microseconds * 1_000_000_000).div_ceil(u64::from(period())) as u32;
+    for (offset, value) in [
+        (TIMER, CUT),
+        (COMPARATOR, counter().wrapping_add(counts)),
+        (COMPARATOR, counts),
+    ] {
+        // SAFETY: as for `read`; the timer's interrupt goes nowhere.
+        unsafe { register(offset).write_volatile(value) };
+    }
 }
 
 /// The counter's low half.

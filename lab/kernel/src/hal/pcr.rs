@@ -37,12 +37,14 @@ pub struct Pcr {
     pub in_dpc: AtomicBool,
     /// Clock ticks in a row that interrupted code at `DISPATCH_LEVEL` or above.
     pub raised_ticks: AtomicU32,
-    /// Who raised the IRQL to `DISPATCH_LEVEL` for the driver; 0 while nobody has (`judge::stay`).
+    /// Who raised the IRQL to `DISPATCH_LEVEL` for the driver, 0 while nobody has; and the time-stamp counter then (`stay`).
     pub raiser: AtomicU64,
+    /// As above.
+    pub raised_at: AtomicU64,
+    /// Whether the lab does something on its own account during that.
+    pub apart: AtomicBool,
     /// The clock's period, ticks of the local APIC's timer.
     pub clock_period: AtomicU32,
-    /// Clock interrupts, of which several may make a tick.
-    pub clock_interrupts: AtomicU64,
     /// Clock ticks left to the running thread.
     pub quantum: AtomicU32,
     /// Whether the running thread should give way.
@@ -131,8 +133,9 @@ impl Pcr {
             in_dpc: AtomicBool::new(false),
             raised_ticks: AtomicU32::new(0),
             raiser: AtomicU64::new(0),
+            raised_at: AtomicU64::new(0),
+            apart: AtomicBool::new(false),
             clock_period: AtomicU32::new(0),
-            clock_interrupts: AtomicU64::new(0),
             quantum: AtomicU32::new(0),
             reschedule: AtomicBool::new(false),
             random: AtomicU64::new(1),
@@ -197,14 +200,6 @@ pub fn current() -> *const c_void {
             options(nostack, readonly, preserves_flags));
     };
     thread
-}
-
-/// Forgets who raised the IRQL on this processor: one instruction, so right even where the caller may be moved to another one.
-pub fn clear_raiser() {
-    // SAFETY: as in `this`; `raiser` lies where `offset_of` says, and only this processor writes it.
-    unsafe {
-        asm!("mov qword ptr gs:[{offset}], 0", offset = const offset_of!(Pcr, raiser), options(nostack, preserves_flags));
-    };
 }
 
 /// The number of the processor that the caller runs on, or ran on a moment ago.

@@ -7,12 +7,11 @@
 use super::object::{self, DeviceObject, DriverObject, Irp, StackLocation, TYPE_IRP, control, major};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
-use crate::hal::cpu;
 use crate::ke::event::Event;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::Kind;
 use crate::ke::spinlock::SpinLock;
-use crate::ke::thread;
+use crate::ke::{stay, thread};
 use crate::ldr;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
@@ -392,7 +391,7 @@ pub fn set_cancel_routine(irp: &'static Irp, routine: u64) -> u64 {
 /// `IoAcquireCancelSpinLock`: the IRQL before.
 pub fn acquire_cancel_lock() -> u8 {
     let old = irql::current();
-    cpu::write_cr8(DISPATCH_LEVEL);
+    stay::raise(DISPATCH_LEVEL);
     cancel_lock().acquire();
     old
 }
@@ -400,7 +399,7 @@ pub fn acquire_cancel_lock() -> u8 {
 /// `IoReleaseCancelSpinLock`.
 pub fn release_cancel_lock(old: u8) {
     cancel_lock().release();
-    cpu::write_cr8(old);
+    stay::lower(old);
 }
 
 /// Sends an IRP that `fill` has prepared to the top of `device`'s stack and waits for its end: status and information.

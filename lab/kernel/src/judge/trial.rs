@@ -1,7 +1,7 @@
 //! Trials, for the kernel's test of itself: what would end the run is returned instead.
 
 use crate::hal::cpu;
-use crate::ke::{irql, thread};
+use crate::ke::{irql, stay, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -34,7 +34,7 @@ pub unsafe fn at(level: u8, routine: u64) -> Option<Verdict> {
     cpu::write_cr8(level);
     // SAFETY: the caller promises the routine, and `STACK` is this trial's until `THREAD` is 0.
     let guilty = unsafe { attempt(routine, STACK.as_ptr()) } != 0;
-    cpu::write_cr8(before);
+    stay::lower(before);
     THREAD.store(0, Relaxed);
     cpu::restore_interrupts(interrupts);
     thread.set_depth(depth);

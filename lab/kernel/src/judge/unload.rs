@@ -20,6 +20,15 @@ pub fn check() {
             format_args!("the driver unloads with a DPC queued or running"),
         );
     }
+    if let Some(routine) = dpc::unflushed() {
+        leaked(
+            code::leaked::UNFLUSHED_DPC,
+            routine,
+            format_args!(
+                "the driver unloads without a KeFlushQueuedDpcs since its last DPC, which may still be on its way out"
+            ),
+        );
+    }
     let mut live = None;
     thread::for_each(|thread| {
         if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {

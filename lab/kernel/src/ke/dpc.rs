@@ -58,6 +58,24 @@ pub struct Call {
     pub arguments: [u64; 2],
 }
 
+/// The routine of a DPC that was called and that nobody has waited for since, 0 for none.
+static UNFLUSHED: AtomicU64 = AtomicU64::new(0);
+
+/// A DPC's routine is called: it may be on its way out until somebody waits for it.
+pub fn called(routine: u64) {
+    UNFLUSHED.store(routine, Relaxed);
+}
+
+/// Somebody has waited for all DPCs. One that was called meanwhile, behind its back, is not found.
+pub fn flushed() {
+    UNFLUSHED.store(0, Relaxed);
+}
+
+/// The routine of a DPC that nobody has waited for.
+pub fn unflushed() -> Option<u64> {
+    Some(UNFLUSHED.load(Relaxed)).filter(|&routine| routine != 0)
+}
+
 static QUEUES: [IrqLock<DpcQueue>; MAX_PROCESSORS] =
     [const { IrqLock::new(DpcQueue::new()) }; MAX_PROCESSORS];
 

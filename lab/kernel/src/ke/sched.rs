@@ -171,7 +171,7 @@ pub(super) fn finish_switch() {
 /// Clock ticks until the next thread's turn.
 fn quantum() -> u32 {
     let most = match config::get().mode {
-        Mode::Smp => 12,
+        Mode::Smp | Mode::Counted => 12,
         Mode::Chaos | Mode::Replay => 3,
     };
     1 + rng::below(most) as u32

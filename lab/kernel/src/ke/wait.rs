@@ -2,10 +2,11 @@
 
 use super::object::{Header, Kind};
 use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
+use super::stay;
 use super::thread::{self, State, Thread};
 use super::wait_list;
 use super::waiter::Waiter;
-use crate::hal::{clock, cpu};
+use crate::hal::clock;
 use crate::mm::paging;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -75,7 +76,7 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
     let mut dispatcher = DISPATCHER.lock();
     if let Some(irql) = current.take_promise() {
         // Interrupts are disabled by the lock, so nothing comes in between.
-        cpu::write_cr8(irql);
+        stay::lower(irql);
     }
     if let Some(status) = satisfy(objects, all, current.address()) {
         return status;

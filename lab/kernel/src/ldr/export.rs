@@ -30,9 +30,7 @@ struct Binding {
 static TABLES: IrqLock<Vec<&'static [Export]>> = IrqLock::new(Vec::new());
 static THUNKS: IrqLock<Thunks> = IrqLock::new(Thunks {
     bound: BTreeMap::new(),
-    page: 0,
-    frame: 0,
-    used: PAGE,
+    next: THUNK_PAGES,
 });
 
 /// Adds a table of exports; later tables do not hide earlier ones.
@@ -64,14 +62,13 @@ pub fn find_routine(name: &str) -> Option<&'static Export> {
 }
 
 const THUNK_SIZE: u64 = 32;
-/// Thunks lie in their own pages, up to the first driver image.
+/// Thunks lie in pages from here on, up to the first driver image.
 const THUNK_PAGES: u64 = 0xFFFF_F800_0000_0000;
 
 struct Thunks {
     bound: BTreeMap<u64, &'static Binding>,
-    page: u64,
-    frame: u64,
-    used: u64,
+    /// The page of the next.
+    next: u64,
 }
 
 /// What the driver's import slot is to hold for this export: a thunk for a function, the address of anything else.
@@ -85,18 +82,11 @@ pub fn bind(export: &'static Export) -> Option<u64> {
     if let Some(binding) = thunks.bound.get(&key) {
         return Some(binding.thunk);
     }
-    if thunks.used + THUNK_SIZE > PAGE {
-        let page = if thunks.page == 0 {
-            THUNK_PAGES
-        } else {
-            thunks.page + PAGE
-        };
-        thunks.frame = frames::allocate()?;
-        paging::map_frame(page, thunks.frame, paging::Protection::ReadExecute).then_some(())?;
-        thunks.page = page;
-        thunks.used = 0;
-    }
-    let thunk = thunks.page + thunks.used;
+    // At the end of a page of its own, with nothing behind it: whoever reads a routine's code beyond its page is found.
+    let (page, frame, offset) = (thunks.next, frames::allocate()?, PAGE - THUNK_SIZE);
+    paging::map_frame(page, frame, paging::Protection::ReadExecute).then_some(())?;
+    thunks.next += 2 * PAGE;
+    let thunk = page + offset;
     let binding: &'static Binding = Box::leak(Box::new(Binding {
         export,
         thunk,
@@ -109,10 +99,9 @@ pub fn bind(export: &'static Export) -> Option<u64> {
     bytes[10..12].copy_from_slice(&[0x49, 0xBB]);
     bytes[12..20].copy_from_slice(&(shim as *const () as u64).to_le_bytes());
     bytes[20..23].copy_from_slice(&[0x41, 0xFF, 0xE3]);
-    let target = physical(thunks.frame + thunks.used);
+    let target = physical(frame + offset);
     // SAFETY: inside the frame that was taken for thunks, through the direct map; nobody runs this one yet.
     unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-    thunks.used += THUNK_SIZE;
     thunks.bound.insert(key, binding);
     Some(thunk)
 }
@@ -271,8 +260,7 @@ extern "C" fn leave(binding: &'static Binding) -> bool {
     if export.chaos {
         chaos::delay_point();
     }
-    pageable::page_out();
-    stay::returned(thread.caller());
+    stay::apart(pageable::page_out);
     thread.leave();
     burst::provoke_return(thread)
 }

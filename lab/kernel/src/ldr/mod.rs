@@ -4,6 +4,7 @@ pub mod export;
 pub mod image;
 pub mod pe;
 
+use crate::ke::stay;
 use core::mem::transmute;
 
 /// Calls a win64 function of the driver's.
@@ -15,6 +16,8 @@ pub unsafe fn call(address: u64, arguments: [u64; 4]) -> u64 {
     // SAFETY: the caller promises that a function lies there.
     let routine = unsafe { transmute::<u64, Routine>(address) };
     let [first, second, third, fourth] = arguments;
-    // SAFETY: and that these are its arguments.
-    unsafe { routine(first, second, third, fourth) }
+    stay::during(address, || {
+        // SAFETY: and that these are its arguments.
+        unsafe { routine(first, second, third, fourth) }
+    })
 }

@@ -328,6 +328,12 @@ pub(crate) const BARE: &[Offence] = &[
     verifier("leave-dpc", sub::OBJECT_LEAKED, "with a DPC queued or running")
         .branch(leaked::DPC)
         .on(2),
+    verifier(
+        "leave-dpc-unflushed",
+        sub::OBJECT_LEAKED,
+        "without a KeFlushQueuedDpcs",
+    )
+    .branch(leaked::UNFLUSHED_DPC),
     verifier("leave-timer", sub::OBJECT_LEAKED, "with a timer set").branch(leaked::TIMER),
     verifier("leave-thread", sub::OBJECT_LEAKED, "while its thread").branch(leaked::THREAD),
     verifier(

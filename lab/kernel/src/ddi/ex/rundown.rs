@@ -12,7 +12,7 @@
 //! | `1` | run down |
 //! | `B \| 1` | run-down has begun, `B` is the waiter's block |
 
-use crate::config;
+use crate::config::{self, Foreign};
 use crate::ex::counters::COUNTERS;
 use crate::ex::native::{self, WayOut};
 use crate::export::Export;
@@ -45,8 +45,8 @@ pub(super) fn count_way_out(way_out: WayOut) {
 
 /// The wait block, 0x28 bytes, on the waiter's stack.
 ///
-/// A foreign layout (`foreign=1`) has a field before all of these, as a later system might: what is published is the address of
-/// that.
+/// A foreign layout has a field before all of these, as a later system might: what is published is the address of that (`foreign=1`),
+/// or another's still (`foreign=2`).
 #[repr(C)]
 pub(super) struct WaitBlock {
     pub(super) count: AtomicU64,
@@ -68,9 +68,13 @@ impl WaitBlock {
         }
     }
 
-    /// Bytes of a foreign layout before the first field.
+    /// From what is published to the first field.
     fn before() -> u64 {
-        if config::get().foreign_layout { 8 } else { 0 }
+        match config::get().foreign_layout {
+            Foreign::No => 0,
+            Foreign::Shifted => 8,
+            Foreign::Elsewhere => 1 << 41,
+        }
     }
 
     /// The word that publishes it.

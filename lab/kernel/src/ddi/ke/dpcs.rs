@@ -72,6 +72,7 @@ unsafe extern "win64" fn ke_set_importance_dpc(dpc: *const Dpc, importance: u32)
 
 unsafe extern "win64" fn ke_flush_queued_dpcs() {
     interrupt::flush();
+    dpc::flushed();
 }
 
 unsafe extern "win64" fn ke_initialize_timer_ex(timer: *const Timer, kind: u32) {

@@ -3,10 +3,9 @@
 use crate::bug::{self, code};
 use crate::ddi::irql_ranges::{ANY, APC, DISPATCH};
 use crate::export::Export;
-use crate::hal::cpu;
 use crate::ke::critical_region;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
-use crate::ke::thread;
+use crate::ke::{stay, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 unsafe extern "win64" fn kf_raise_irql(new: u8) -> u8 {
@@ -18,7 +17,7 @@ unsafe extern "win64" fn kf_raise_irql(new: u8) -> u8 {
             format_args!("KfRaiseIrql from IRQL {old} to {new}"),
         );
     }
-    cpu::write_cr8(new);
+    stay::raise(new);
     old
 }
 
@@ -44,7 +43,7 @@ pub(super) unsafe extern "win64" fn ke_lower_irql(new: u8) {
             format_args!("KeLowerIrql to IRQL {new} with {locks} spin locks held"),
         );
     }
-    cpu::write_cr8(new);
+    stay::lower(new);
 }
 
 unsafe extern "win64" fn ke_get_current_irql() -> u8 {

@@ -4,12 +4,11 @@ use super::parameter::object;
 use crate::bug::{self, code};
 use crate::ddi::irql_ranges::{ANY, APC, DISPATCH};
 use crate::export::Export;
-use crate::hal::cpu;
 use crate::judge::lost_wakeup::{SETTING, STACK_EVENT_SETS};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::{Header, Kind, Mutant, Semaphore};
 use crate::ke::thread::{self, is_stack};
-use crate::ke::{event, sched};
+use crate::ke::{event, sched, stay};
 use core::sync::atomic::Ordering::Relaxed;
 
 const EVENTS: &[Kind] = &[Kind::NotificationEvent, Kind::SynchronizationEvent];
@@ -72,7 +71,7 @@ fn promise_wait(wait: u8) {
             ),
         );
     }
-    cpu::write_cr8(DISPATCH_LEVEL);
+    stay::raise(DISPATCH_LEVEL);
     thread::current().promise_wait(level);
 }
 

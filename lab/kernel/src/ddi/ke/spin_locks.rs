@@ -3,10 +3,10 @@
 use super::irql::ke_lower_irql;
 use crate::ddi::irql_ranges::{ANY, DISPATCH, RAISED};
 use crate::export::Export;
-use crate::hal::cpu;
 use crate::judge::lock_order;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::spinlock::SpinLock;
+use crate::ke::stay;
 
 unsafe extern "win64" fn ke_initialize_spin_lock(lock: *const SpinLock) {
     // SAFETY: the DDI asks for a KSPIN_LOCK there.
@@ -16,7 +16,7 @@ unsafe extern "win64" fn ke_initialize_spin_lock(lock: *const SpinLock) {
 
 unsafe extern "win64" fn ke_acquire_spin_lock_raise_to_dpc(lock: *const SpinLock) -> u8 {
     let old = irql::current();
-    cpu::write_cr8(DISPATCH_LEVEL);
+    stay::raise(DISPATCH_LEVEL);
     lock_order::acquire(lock as u64);
     // SAFETY: the DDI asks for an initialised KSPIN_LOCK there.
     unsafe { SpinLock::at(lock) }.acquire();
