@@ -14,14 +14,32 @@ use lab_wire::WireError;
 use lab_wire::boot::Boot;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::{self, Exit};
-use rundown_lab_kernel::ldr::image::Image;
+use rundown_lab_kernel::ldr::{export, image::Image};
 use rundown_lab_kernel::{counters, judge, log, step};
 
 rundown_lab_kernel::entry!(main);
 
+/// A line for each routine and variable that a driver can import, and for each function of the framework; what only traps says so.
+fn list_exports() {
+    let trap = |is: bool| if is { " trap" } else { "" };
+    export::for_each(|export| {
+        log!(
+            "export: {} {}{}",
+            export.module,
+            export.name,
+            trap(export.is_trap())
+        );
+    });
+    rundown_lab_wdf::table::for_each(|name, implemented| log!("export: KMDF {name}{}", trap(!implemented)));
+}
+
 fn main(config: &'static Config) {
     rundown_lab_kernel::register_exports();
     rundown_lab_wdf::register_exports();
+    if config.exports {
+        list_exports();
+        power::power_off(Exit::Passed);
+    }
     if config.selftest {
         let failed = selftest::run(config);
         power::power_off(if failed == 0 {

@@ -9,7 +9,7 @@ use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::ddi::ex::rundown::SLOW_PATHS;
 use rundown_lab_kernel::ex::native;
 use rundown_lab_kernel::hal::power::Exit;
-use rundown_lab_kernel::io::registry;
+use rundown_lab_kernel::io::{interface, registry};
 use rundown_lab_kernel::log;
 use rundown_lab_kernel::serve::control;
 use rundown_lab_kernel::serve::service::{self, Refused, Service};
@@ -19,6 +19,7 @@ use rundown_lab_kernel::suspend;
 pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     let boot: &'static Boot<'static> = Box::leak(Box::new(boot));
     registry::install(boot);
+    interface::install(boot.class);
     suspend::install(&boot.tsc_reads);
     if let Some(code) = &boot.native
         && let Err(error) = native::install(code, SLOW_PATHS)

@@ -50,6 +50,44 @@ pub enum Foreign {
     Elsewhere,
 }
 
+/// A check by which the lab is stricter than Windows; each can be turned off (`allow=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// An export is called above the IRQLs of its page, where Windows itself does not look.
+    Irql,
+    /// A wait that can end early on an object that lies on a stack.
+    WaitOnStack,
+    /// A wait for a mutex in `UserMode`.
+    MutexWaitMode,
+    /// A handle is made in a client's process without `OBJ_KERNEL_HANDLE`.
+    UserHandle,
+    /// Spin locks are taken in two orders.
+    LockOrder,
+    /// Pageable memory is gone while the driver is at `DISPATCH_LEVEL`.
+    Paging,
+}
+
+impl Rule {
+    /// All of them, with their names.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("irql", Self::Irql),
+        ("wait-on-stack", Self::WaitOnStack),
+        ("mutex-wait-mode", Self::MutexWaitMode),
+        ("user-handle", Self::UserHandle),
+        ("lock-order", Self::LockOrder),
+        ("paging", Self::Paging),
+    ];
+}
+
+/// What becomes of imports that the lab does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The driver is loaded, and a call of one is a bug check with its name.
+    Trap,
+    /// The driver is not loaded.
+    Refuse,
+}
+
 /// A short name; the command line that it stands on does not stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Name {
@@ -97,6 +135,10 @@ pub struct Config {
     pub cycles_per_yield: u16,
     /// `ExpSpinCycleCount` of the native routines on more than one processor, TSC cycles (`spin=`).
     pub spin: u32,
+    /// Rules that may be broken (`allow=RULE,...`), by their numbers' bits.
+    pub allowed: u32,
+    /// What becomes of imports that the lab does not have (`missing=trap|refuse`).
+    pub missing: Missing,
     /// Whether the driver is told that Driver Verifier checks it (`verifier=0|1`).
     pub verifier: bool,
     /// What `KeQueryMaximumProcessorCountEx` says (`maxcpus=`), the number of processors unless given.
@@ -117,6 +159,8 @@ pub struct Config {
     pub timeout: u64,
     /// Whether the driver is started and stopped with each creation of a start failing once, before it is served (`sweepstart`).
     pub sweep_start: bool,
+    /// Whether to list what drivers can import, and nothing else (`exports`).
+    pub exports: bool,
     /// Whether to try out what the machine can do, and nothing else (`probe`).
     pub probe: bool,
     /// Whether to test the kernel itself (`selftest`).
@@ -137,6 +181,8 @@ impl Config {
             unparked: None,
             cycles_per_yield: 140,
             spin: 10_240,
+            allowed: 0,
+            missing: Missing::Trap,
             verifier: false,
             maximum_cpus: None,
             foreign_layout: Foreign::No,
@@ -147,6 +193,7 @@ impl Config {
             raised: 20_000,
             timeout: 0,
             sweep_start: false,
+            exports: false,
             probe: false,
             selftest: false,
             case: Name::EMPTY,
@@ -196,6 +243,19 @@ impl Config {
             "unparked" => self.unparked = Some(number(value)?.try_into().ok()?),
             "cpy" => self.cycles_per_yield = number(value)?.try_into().ok()?,
             "spin" => self.spin = number(value)?.try_into().ok()?,
+            "allow" => {
+                for name in value.split(',') {
+                    let (_, rule) = Rule::ALL.into_iter().find(|(known, _)| *known == name)?;
+                    self.allowed |= 1 << rule as u32;
+                }
+            }
+            "missing" => {
+                self.missing = match value {
+                    "trap" => Missing::Trap,
+                    "refuse" => Missing::Refuse,
+                    _ => return None,
+                }
+            }
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "maxcpus" => self.maximum_cpus = Some(number(value)?.try_into().ok()?),
             "foreign" => {
@@ -217,6 +277,7 @@ impl Config {
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "sweepstart" => self.sweep_start = true,
+            "exports" => self.exports = true,
             "probe" => self.probe = true,
             "selftest" => self.selftest = true,
             "case" => self.case = Name::new(value)?,
@@ -224,6 +285,11 @@ impl Config {
         }
         Some(())
     }
+}
+
+/// Whether the rule may be broken in this run.
+pub fn allows(rule: Rule) -> bool {
+    get().allowed >> rule as u32 & 1 != 0
 }
 
 /// A decimal number, or a hexadecimal one after `0x`.

@@ -79,6 +79,11 @@ impl Export {
         }
     }
 
+    /// Whether calling it is a bug check.
+    pub const fn is_trap(&self) -> bool {
+        matches!(self.kind, Kind::Trap)
+    }
+
     /// The same, from another module.
     #[must_use]
     pub const fn of(mut self, module: &'static str) -> Self {

@@ -17,6 +17,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("sound-code-in-pool", code_in_pool),
     ("sound-time", time),
     ("sound-text", text),
+    ("sound-strings", strings),
 ];
 
 const SUCCESS: i32 = 0;
@@ -28,6 +29,8 @@ const PATH_NOT_FOUND: i32 = 0xC000_003A_u32 as i32;
 const PATH_SYNTAX_BAD: i32 = 0xC000_003B_u32 as i32;
 const INVALID_HANDLE: i32 = 0xC000_0008_u32 as i32;
 const TYPE_MISMATCH: i32 = 0xC000_0024_u32 as i32;
+/// `STATUS_BUFFER_TOO_SMALL`.
+const BUFFER_TOO_SMALL: i32 = 0xC000_0023_u32 as i32;
 /// `SL_INVOKE_ON_ERROR`, and with it `SL_INVOKE_ON_SUCCESS` and `SL_INVOKE_ON_CANCEL`.
 const ON_ERROR: u8 = 0x80;
 const ALWAYS: u8 = 0xE0;
@@ -242,12 +245,13 @@ unsafe fn timers() -> i32 {
     let now = 0_i64;
     unsafe {
         // Due already: it expires in the call.
-        KeInitializeTimerEx(&raw mut TIMER, 0);
+        KeInitializeTimer(&raw mut TIMER);
+        check!(KeReadStateTimer(&raw mut TIMER) == 0);
         KeInitializeDpc(&raw mut DPC, expired, core::ptr::null_mut());
         for due in [0, 1_000_000] {
             check!(KeSetTimerEx(&raw mut TIMER, due, 0, &raw mut DPC) == 0);
             check!(KeWaitForSingleObject((&raw mut TIMER).cast(), 0, 0, 0, &now) == SUCCESS);
-            check!(KeCancelTimer(&raw mut TIMER) == 0);
+            check!(KeCancelTimer(&raw mut TIMER) == 0 && KeReadStateTimer(&raw mut TIMER) == 1);
         }
         KeFlushQueuedDpcs();
         check!(SEEN.swap(0, SeqCst) == 2);
@@ -379,6 +383,47 @@ unsafe fn text() -> i32 {
             15,
             16,
         );
+    }
+    0
+}
+
+static UPPER: [u16; 4] = utf16("ABCD");
+static LOWER: [u16; 4] = utf16("abcd");
+static TERMINATED: [u16; 3] = [b'x' as u16, b'y' as u16, 0];
+
+/// C's functions by C's standard, NT's by their pages.
+unsafe fn strings() -> i32 {
+    unsafe {
+        check!(strlen(c"text".as_ptr().cast()) == 4 && strlen(c"".as_ptr().cast()) == 0);
+        check!(wcslen(TERMINATED.as_ptr()) == 2);
+        check!(strcmp(c"ab".as_ptr().cast(), c"ab".as_ptr().cast()) == 0);
+        check!(strcmp(c"ab".as_ptr().cast(), c"abc".as_ptr().cast()) < 0);
+        check!(strncmp(c"abX".as_ptr().cast(), c"abY".as_ptr().cast(), 2) == 0);
+        let (upper, lower) = (unicode(&UPPER), unicode(&LOWER));
+        check!(
+            RtlEqualUnicodeString(&upper, &lower, 1) == 1 && RtlEqualUnicodeString(&upper, &lower, 0) == 0
+        );
+        check!(
+            RtlCompareUnicodeString(&upper, &lower, 0) < 0 && RtlCompareUnicodeString(&upper, &lower, 1) == 0
+        );
+        // Room for three units: what does not fit is not appended, and where there is room there is a zero behind.
+        let mut units = [7_u16; 4];
+        let mut target = UnicodeString {
+            length: 0,
+            maximum: 6,
+            buffer: units.as_mut_ptr(),
+        };
+        check!(RtlAppendUnicodeToString(&mut target, TERMINATED.as_ptr()) == 0 && target.length == 4);
+        check!(target.buffer.add(2).read() == 0 && target.buffer.add(1).read() == u16::from(b'y'));
+        check!(RtlAppendUnicodeStringToString(&mut target, &upper) == BUFFER_TOO_SMALL && target.length == 4);
+        check!(RtlAppendUnicodeToString(&mut target, core::ptr::null()) == 0 && target.length == 4);
+        check!(units[3] == 7);
+        let mut bytes = [1_u8, 2, 3, 4];
+        RtlMoveMemory(bytes.as_mut_ptr().add(1), bytes.as_ptr(), 3);
+        check!(bytes == [1, 1, 2, 3]);
+        RtlFillMemory(bytes.as_mut_ptr(), 2, 9);
+        RtlZeroMemory(bytes.as_mut_ptr().add(2), 1);
+        check!(bytes == [9, 9, 0, 3]);
     }
     0
 }

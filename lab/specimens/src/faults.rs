@@ -32,7 +32,19 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("fail-fast", fail_fast),
     ("bug-check", bug_check),
     ("call-what-the-lab-lacks", call_what_the_lab_lacks),
+    ("call-missing-import", call_missing_import),
+    ("read-missing-variable", read_missing_variable),
 ];
+
+/// What no lab without interrupts has.
+unsafe fn call_missing_import() -> i32 {
+    unsafe { IoConnectInterrupt() }
+}
+
+unsafe fn read_missing_variable() -> i32 {
+    unsafe { (&raw const ExEventObjectType).read_volatile() };
+    0
+}
 
 /// As a text of C's, which it is not.
 unsafe fn read_behind_registry_path() -> i32 {

@@ -10,6 +10,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("return-at-dispatch", return_at_dispatch),
     ("wait-at-dispatch", wait_at_dispatch),
     ("start-thread-at-dispatch", start_thread_at_dispatch),
+    ("enter-region-at-dispatch", enter_region_at_dispatch),
     ("set-event-above-dispatch", set_event_above_dispatch),
     ("dpc-lock-at-passive", dpc_lock_at_passive),
     ("endless-dpc", endless_dpc),
@@ -60,6 +61,17 @@ unsafe fn start_thread_at_dispatch() -> i32 {
             core::ptr::null_mut(),
         )
     }
+}
+
+/// A routine that may be called at `APC_LEVEL` and below; it only counts.
+unsafe fn enter_region_at_dispatch() -> i32 {
+    unsafe {
+        let old = KfRaiseIrql(DISPATCH_LEVEL);
+        KeEnterCriticalRegion();
+        KeLeaveCriticalRegion();
+        KeLowerIrql(old);
+    }
+    0
 }
 
 unsafe fn set_event_above_dispatch() -> i32 {

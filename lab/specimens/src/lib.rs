@@ -13,6 +13,7 @@ mod device;
 mod etw;
 mod faults;
 mod irql;
+mod legacy;
 mod locks;
 mod nt;
 mod objects;
@@ -39,7 +40,10 @@ const SPECIMENS: [&[(&str, Specimen)]; 9] = [
 ];
 
 unsafe extern "system" fn unload(_driver: *mut c_void) {
-    unsafe { faults::read_kept_text() };
+    unsafe {
+        faults::read_kept_text();
+        legacy::unload();
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -55,6 +59,10 @@ unsafe extern "system" fn DriverEntry(driver: *mut c_void, path: *const UnicodeS
         .next()
         .unwrap_or(path);
     let is = |word: &str| word.encode_utf16().eq(name.iter().copied());
+    // The service of a driver that has no INF is called as its file.
+    if is("specimens") {
+        return unsafe { legacy::initialize(driver) };
+    }
     if is("device") {
         return unsafe { device::initialize(driver) };
     }

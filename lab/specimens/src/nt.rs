@@ -109,6 +109,30 @@ unsafe extern "system" {
     pub(crate) fn KeAcquireSpinLockAtDpcLevel(lock: *mut u64);
     pub(crate) fn KeReleaseSpinLockFromDpcLevel(lock: *mut u64);
     pub(crate) fn KeReleaseSpinLock(lock: *mut u64, irql: u8);
+    pub(crate) fn strlen(text: *const u8) -> usize;
+    pub(crate) fn wcslen(text: *const u16) -> usize;
+    pub(crate) fn strcmp(left: *const u8, right: *const u8) -> i32;
+    pub(crate) fn strncmp(left: *const u8, right: *const u8, most: usize) -> i32;
+    pub(crate) fn RtlMoveMemory(target: *mut u8, source: *const u8, count: usize);
+    pub(crate) fn RtlZeroMemory(target: *mut u8, count: usize);
+    pub(crate) fn RtlFillMemory(target: *mut u8, count: usize, value: u8);
+    pub(crate) fn RtlEqualUnicodeString(
+        left: *const UnicodeString,
+        right: *const UnicodeString,
+        ignore_case: u8,
+    ) -> u8;
+    pub(crate) fn RtlCompareUnicodeString(
+        left: *const UnicodeString,
+        right: *const UnicodeString,
+        ignore_case: u8,
+    ) -> i32;
+    pub(crate) fn RtlAppendUnicodeToString(target: *mut UnicodeString, source: *const u16) -> i32;
+    pub(crate) fn RtlAppendUnicodeStringToString(
+        target: *mut UnicodeString,
+        source: *const UnicodeString,
+    ) -> i32;
+    pub(crate) fn KeInitializeTimer(timer: *mut Timer);
+    pub(crate) fn KeReadStateTimer(timer: *mut Timer) -> u8;
     pub(crate) fn KeSetTimer(timer: *mut Timer, due: i64, dpc: *mut Dpc) -> u8;
     pub(crate) fn KeReleaseSemaphore(semaphore: *mut Semaphore, increment: i32, count: i32, wait: u8) -> i32;
     pub(crate) fn KeInitializeSemaphore(semaphore: *mut Semaphore, count: i32, limit: i32);
@@ -165,6 +189,7 @@ unsafe extern "system" {
     pub(crate) fn IoCancelIrp(irp: *mut c_void) -> u8;
     pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
     pub(crate) fn IoCreateSymbolicLink(name: *const UnicodeString, target: *const UnicodeString) -> i32;
+    pub(crate) fn IoDeleteSymbolicLink(name: *const UnicodeString) -> i32;
     pub(crate) fn IoDeleteDevice(device: *mut c_void);
     pub(crate) fn IoAttachDeviceToDeviceStack(device: *mut c_void, target: *mut c_void) -> *mut c_void;
     pub(crate) fn IoDetachDevice(device: *mut c_void);
@@ -180,6 +205,9 @@ unsafe extern "system" {
     pub(crate) fn RtlFreeUnicodeString(text: *mut UnicodeString);
     /// Not by the calling convention: the frame's size is in RAX, and only R10, R11 and the flags change.
     pub(crate) fn __chkstk();
+    /// The lab has neither; whoever calls nothing of it is not troubled.
+    pub(crate) fn IoConnectInterrupt() -> i32;
+    pub(crate) static ExEventObjectType: *const c_void;
     pub(crate) static PsThreadType: *const *const c_void;
 }
 
@@ -260,6 +288,12 @@ pub(crate) mod irp {
 pub(crate) mod mdl {
     use super::Field;
     pub(crate) const MAPPED: Field<*mut u8> = Field::at(0x18);
+}
+
+/// `FILE_OBJECT`.
+pub(crate) mod file {
+    use super::{Field, UnicodeString};
+    pub(crate) const NAME: Field<UnicodeString> = Field::at(0x58);
 }
 
 /// `FILE_OBJECT`, 0xD8 bytes.

@@ -1,10 +1,11 @@
-//! The Kernel-Mode Driver Framework, as far as the lab has it: `WDFLDR.SYS` and the function table of KMDF 1.31, written anew from
+//! The Kernel-Mode Driver Framework, as far as the lab has it: `WDFLDR.SYS` and the function table of KMDF 1.31 and 1.33, written anew from
 //! the public headers' layouts and the documented behaviour.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`loader`] | `WdfVersionBind`: the driver gets its function table |
 //! | [`table`] | the 458 slots: a function with its IRQLs, or a trap with its name |
+//! | [`names`] | what each slot is called |
 //! | [`slot`], [`globals`] | what a function is; what every call carries |
 //! | [`layout`] | the structures that drivers fill in |
 //! | [`object`] | objects, handles, contexts, the tree in which they live and die |
@@ -45,6 +46,7 @@ pub mod layout;
 pub mod loader;
 pub mod lock;
 pub mod memory;
+pub mod names;
 pub mod object;
 pub mod pnp;
 pub mod queue;

@@ -12,11 +12,11 @@ use rundown_lab_kernel::mm::paging;
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::status;
 
-/// The framework's version.
-const VERSION: (u32, u32) = (1, 31);
+/// The framework's version: of 1.33 it has what 1.31 has, for the later one adds no function, and changes no structure of those that are here.
+const VERSION: (u32, u32) = (1, 33);
 
 /// Lengths of the function tables that were ever published: of 1.0, 1.1, 1.5, 1.9, 1.11, 1.13, 1.15, 1.19, 1.21, 1.23, 1.25,
-/// 1.29 and 1.31 (fxlibrarycommon.cpp:399). No other is a client's.
+/// 1.29, and 1.31 with 1.33 (fxlibrarycommon.cpp:399). No other is a client's.
 const TABLE_LENGTHS: [u32; 13] = [
     383,
     386,

@@ -5,16 +5,32 @@ use crate::layout::ObjectAttributes;
 use crate::object::{self, Allowed, Body, Kind, Object};
 use crate::slot::Slot;
 use crate::violation::require;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rundown_lab_kernel::ke::thread;
 use rundown_lab_kernel::mm::pool::{self, Placement, Tag};
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::status;
 
-/// A memory object's buffer, in pool.
+/// A memory object's buffer.
 pub struct Memory {
     buffer: u64,
     size: u64,
+    /// It is pool of the object's own; otherwise a request's buffer.
+    owned: bool,
+}
+
+/// A memory object for a request's buffer, which goes with the request.
+///
+/// # Errors
+/// An NTSTATUS: memory is short.
+pub fn of_request(request: &Arc<Object>, buffer: u64, size: u64) -> Result<Arc<Object>, i32> {
+    let body = Memory {
+        buffer,
+        size,
+        owned: false,
+    };
+    object::create(Kind::Memory, None, Some(request), body)
 }
 
 /// A string object's text, zero-terminated.
@@ -46,6 +62,7 @@ unsafe extern "win64" fn create_memory(
     let body = Memory {
         buffer: memory as u64,
         size,
+        owned: true,
     };
     let created = object::create(Kind::Memory, attributes.as_ref(), driver::object().as_ref(), body)
         .inspect_err(|_| object::free(memory as u64, "buffer of a WDFMEMORY"));
@@ -64,6 +81,53 @@ unsafe extern "win64" fn get_buffer(_globals: u64, memory: u64, size: *mut u64) 
         *size = object.memory().size;
     }
     object.memory().buffer
+}
+
+/// Where a copy of `count` bytes begins in a memory object: fxmemorybufferapi.cpp's questions, in its order.
+fn place(memory: u64, offset: u64, buffer: *const u8, count: u64) -> Result<u64, i32> {
+    let object = object::find(memory, Kind::Memory);
+    require(buffer, "Buffer");
+    if count == 0 {
+        return Err(status::INVALID_PARAMETER);
+    }
+    let end = offset.checked_add(count).ok_or(status::INTEGER_OVERFLOW)?;
+    let body = object.memory();
+    if end > body.size {
+        return Err(status::BUFFER_TOO_SMALL);
+    }
+    Ok(body.buffer + offset)
+}
+
+unsafe extern "win64" fn copy_to_buffer(
+    _globals: u64,
+    memory: u64,
+    offset: u64,
+    buffer: *mut u8,
+    count: u64,
+) -> i32 {
+    let source = match place(memory, offset, buffer, count) {
+        Ok(source) => source as *const u8,
+        Err(status) => return status,
+    };
+    // SAFETY: the source lies in the object's buffer; the declaration: room for as many bytes at the other.
+    unsafe { source.copy_to(buffer, count as usize) };
+    status::SUCCESS
+}
+
+unsafe extern "win64" fn copy_from_buffer(
+    _globals: u64,
+    memory: u64,
+    offset: u64,
+    buffer: *const u8,
+    count: u64,
+) -> i32 {
+    let target = match place(memory, offset, buffer, count) {
+        Ok(target) => target as *mut u8,
+        Err(status) => return status,
+    };
+    // SAFETY: as above, the other way round.
+    unsafe { target.copy_from(buffer, count as usize) };
+    status::SUCCESS
 }
 
 unsafe extern "win64" fn create_string(
@@ -110,6 +174,8 @@ unsafe extern "win64" fn get_unicode_string(_globals: u64, string: u64, result: 
 pub static FUNCTIONS: &[Slot] = &[
     Slot::new(192, "WdfMemoryCreate", 2, create_memory as *const ()),
     Slot::new(194, "WdfMemoryGetBuffer", 2, get_buffer as *const ()),
+    Slot::new(196, "WdfMemoryCopyToBuffer", 2, copy_to_buffer as *const ()),
+    Slot::new(197, "WdfMemoryCopyFromBuffer", 2, copy_from_buffer as *const ()),
     Slot::new(308, "WdfStringCreate", 0, create_string as *const ()),
     Slot::new(
         309,
@@ -121,7 +187,9 @@ pub static FUNCTIONS: &[Slot] = &[
 
 impl Body for Memory {
     fn destroy(&self) {
-        object::free(self.buffer, "buffer of a WDFMEMORY");
+        if self.owned {
+            object::free(self.buffer, "buffer of a WDFMEMORY");
+        }
     }
 }
 

@@ -1,9 +1,20 @@
 //! A slot of the function table.
 
+use crate::names::NAMES;
 use rundown_lab_kernel::export::Export;
 
-/// `WdfFunctionTableNumEntries` of KMDF 1.31.
-pub const LENGTH: usize = 458;
+/// `WdfFunctionTableNumEntries` of KMDF 1.31, and of 1.33.
+pub const LENGTH: usize = NAMES.len();
+
+/// Whether two texts are the same, in a constant.
+const fn same(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut index = 0;
+    while index < left.len() && index < right.len() && left[index] == right[index] {
+        index += 1;
+    }
+    index == left.len() && index == right.len()
+}
 
 /// A function of the framework and its place in the table (wdffuncenum.h).
 pub struct Slot {
@@ -12,9 +23,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A function that may be called up to the IRQL `most`.
+    /// A function that may be called up to the IRQL `most`; its name is the one that [`NAMES`] has for its slot.
     pub const fn new(index: usize, name: &'static str, most: u8, function: *const ()) -> Self {
-        assert!(index < LENGTH);
+        assert!(same(name, NAMES[index]), "the slot has another function");
         Self {
             index,
             export: Export::function(name, 0..=most, function),

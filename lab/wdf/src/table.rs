@@ -1,9 +1,9 @@
-//! The function table: 458 slots, each a function with the IRQLs that its declaration allows, or a trap that says which it is.
+//! The function table: 458 slots, each a function with the IRQLs that its declaration allows, or a trap with its name.
 
+use crate::names::NAMES;
 use crate::slot::{LENGTH, Slot};
 use crate::{device, driver, file, init, lock, memory, object, queue, registry, request, timed};
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::vec::Vec;
 use rundown_lab_kernel::export::Export;
 use rundown_lab_kernel::ldr::export;
@@ -25,43 +25,29 @@ fn families() -> [&'static [Slot]; 11] {
     ]
 }
 
-/// Functions that the lab does not have, but knows by name; the others are named by their index.
-const KNOWN: &[(usize, &str)] = &[
-    (25, "WdfControlDeviceInitAllocate"),
-    (26, "WdfControlDeviceInitSetShutdownNotification"),
-    (27, "WdfControlFinishInitializing"),
-    (446, "WdfFileObjectGetInitiatorProcessId"),
-    (447, "WdfRequestGetRequestorProcessId"),
-    (451, "WdfDriverOpenPersistentStateRegistryKey"),
-    (452, "WdfDriverErrorReportApiMissing"),
-    (457, "WdfDeviceSetDeviceInterfaceStateEx"),
-];
+/// Calls `f` with the name of each slot, and whether the lab has that function.
+pub fn for_each(mut f: impl FnMut(&'static str, bool)) {
+    for (index, name) in NAMES.into_iter().enumerate() {
+        f(name, find(index).is_some());
+    }
+}
+
+fn find(index: usize) -> Option<&'static Slot> {
+    families()
+        .into_iter()
+        .flatten()
+        .find(|slot| slot.index() == index)
+}
 
 /// The table as the driver gets it: the address of a thunk per slot. `None` when memory is short. It stays for ever.
 pub fn build() -> Option<&'static [u64]> {
     let mut table: Vec<u64> = Vec::with_capacity(LENGTH);
     for index in 0..LENGTH {
-        let implemented = families()
-            .into_iter()
-            .flatten()
-            .find(|slot| slot.index() == index);
-        let export = match implemented {
+        let export = match find(index) {
             Some(slot) => slot.export(),
-            None => Box::leak(Box::new(Export::trap(trap_name(index)))),
+            None => Box::leak(Box::new(Export::trap(NAMES[index]).of("KMDF"))),
         };
         table.push(export::bind(export)?);
     }
     Some(table.leak())
-}
-
-fn trap_name(index: usize) -> &'static str {
-    let known = KNOWN
-        .iter()
-        .find(|(known, _)| *known == index)
-        .map(|(_, name)| *name);
-    let name = match known {
-        Some(name) => format!("{name} (slot {index} of KMDF 1.31)"),
-        None => format!("slot {index} of KMDF 1.31 (see wdffuncenum.h)"),
-    };
-    name.leak()
 }

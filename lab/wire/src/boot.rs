@@ -44,7 +44,7 @@ pub struct Boot<'a> {
     pub driver_name: &'a str,
     /// The service's name from the INF's `AddService`; its key is `\Registry\Machine\System\CurrentControlSet\Services\<this>`.
     pub service: &'a str,
-    /// The hardware id of the root device: `Root\Rundown`.
+    /// The hardware id of the root device: `Root\Rundown`; empty for a driver that is no Plug and Play driver, for which there is none.
     pub hardware_id: &'a str,
     /// The setup class's name from `[Version]`.
     pub class: &'a str,

@@ -357,7 +357,10 @@ log: later
             .map(|processor| (processor.number, processor.register("rip")))
             .collect();
         assert_eq!(stood, [(0, None), (1, Some(0xFFFF_F800_1000_1234))]);
-        assert_eq!(dump.processors[1].register("vectors"), Some(0xFFFF_FFFF_8020_1100));
+        assert_eq!(
+            dump.processors[1].register("vectors"),
+            Some(0xFFFF_FFFF_8020_1100)
+        );
         assert!(dump.complete);
         let [first, second] = &dump.threads[..] else {
             panic!("two threads")

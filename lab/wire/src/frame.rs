@@ -206,6 +206,15 @@ pub enum Request<B> {
         /// For whom.
         caller: Caller,
     },
+    /// Open a device by its name; answered as [`Request::Open`].
+    OpenName {
+        /// What for.
+        access: Access,
+        /// For whom.
+        caller: Caller,
+        /// As a program gives it to `CreateFile`, `\\.\Name`, or as the object manager has it, `\Device\Name`; UTF-8.
+        name: B,
+    },
     /// Send a device control request; answered with [`Reply::Done`] and the output when the driver completes it.
     Ioctl {
         /// From [`Request::Open`].
@@ -217,7 +226,25 @@ pub enum Request<B> {
         /// Input bytes.
         input: B,
     },
-    /// Cancel the device control request with this id, as `CancelIoEx` does.
+    /// Read from the device; answered with [`Reply::Done`] and what was read.
+    Read {
+        /// From [`Request::Open`].
+        handle: u64,
+        /// How many bytes.
+        length: u32,
+        /// Where from; the file's own position if `None`.
+        offset: Option<u64>,
+    },
+    /// Write to the device; answered with [`Reply::Done`] and how many bytes were written, as eight bytes.
+    Write {
+        /// From [`Request::Open`].
+        handle: u64,
+        /// Where to; the file's own position if `None`.
+        offset: Option<u64>,
+        /// What.
+        input: B,
+    },
+    /// Cancel the request with this id, as `CancelIoEx` does.
     Cancel {
         /// The id of the request's frame.
         target: u32,
@@ -256,6 +283,9 @@ const AT: u32 = 9;
 const QUERY_REMOVE: u32 = 7;
 const SURPRISE_REMOVE: u32 = 8;
 const SUSPEND: u32 = 10;
+const READ: u32 = 11;
+const WRITE: u32 = 12;
+const OPEN_NAME: u32 = 13;
 
 impl<B: AsRef<[u8]>> Request<B> {
     /// The frame's bytes.
@@ -274,6 +304,17 @@ impl<B: AsRef<[u8]>> Request<B> {
                 body.put_u8(caller as u8);
                 OPEN
             }
+            Self::OpenName {
+                access,
+                caller,
+                ref name,
+            } => {
+                body.put_flag(access.read);
+                body.put_flag(access.write);
+                body.put_u8(caller as u8);
+                body.put_bytes(name.as_ref());
+                OPEN_NAME
+            }
             Self::Ioctl {
                 handle,
                 code,
@@ -285,6 +326,26 @@ impl<B: AsRef<[u8]>> Request<B> {
                 body.put_u32(capacity);
                 body.put_bytes(input.as_ref());
                 IOCTL
+            }
+            Self::Read {
+                handle,
+                length,
+                offset,
+            } => {
+                body.put_u64(handle);
+                body.put_u32(length);
+                put_offset(&mut body, offset);
+                READ
+            }
+            Self::Write {
+                handle,
+                offset,
+                ref input,
+            } => {
+                body.put_u64(handle);
+                put_offset(&mut body, offset);
+                body.put_bytes(input.as_ref());
+                WRITE
             }
             Self::Cancel { target } => {
                 body.put_u32(target);
@@ -324,16 +385,30 @@ impl<'a> Request<&'a [u8]> {
                     read: reader.flag(ITEM)?,
                     write: reader.flag(ITEM)?,
                 },
-                caller: {
-                    let number = reader.u8(ITEM)?;
-                    let caller = Caller::ALL.get(usize::from(number)).copied();
-                    caller.ok_or(WireError::Value("a caller", number.into()))?
+                caller: caller(&mut reader, ITEM)?,
+            },
+            OPEN_NAME => Self::OpenName {
+                access: Access {
+                    read: reader.flag(ITEM)?,
+                    write: reader.flag(ITEM)?,
                 },
+                caller: caller(&mut reader, ITEM)?,
+                name: reader.remainder(),
             },
             IOCTL => Self::Ioctl {
                 handle: reader.u64(ITEM)?,
                 code: reader.u32(ITEM)?,
                 capacity: reader.u32(ITEM)?,
+                input: reader.remainder(),
+            },
+            READ => Self::Read {
+                handle: reader.u64(ITEM)?,
+                length: reader.u32(ITEM)?,
+                offset: offset(&mut reader, ITEM)?,
+            },
+            WRITE => Self::Write {
+                handle: reader.u64(ITEM)?,
+                offset: offset(&mut reader, ITEM)?,
                 input: reader.remainder(),
             },
             CANCEL => Self::Cancel {
@@ -359,6 +434,24 @@ impl<'a> Request<&'a [u8]> {
         reader.end(ITEM)?;
         Ok(request)
     }
+}
+
+fn caller(reader: &mut Reader<'_>, item: &'static str) -> Result<Caller> {
+    let number = reader.u8(item)?;
+    let caller = Caller::ALL.get(usize::from(number)).copied();
+    caller.ok_or(WireError::Value("a caller", number.into()))
+}
+
+/// An offset that may be left out: whether there is one, and it.
+fn put_offset(body: &mut Vec<u8>, offset: Option<u64>) {
+    body.put_flag(offset.is_some());
+    body.put_u64(offset.unwrap_or(0));
+}
+
+fn offset(reader: &mut Reader<'_>, item: &'static str) -> Result<Option<u64>> {
+    let there = reader.flag(item)?;
+    let value = reader.u64(item)?;
+    Ok(there.then_some(value))
 }
 
 /// What the machine tells the host.
@@ -506,6 +599,29 @@ mod tests {
             capacity: 0,
             input: b"",
         },
+        Request::OpenName {
+            access: Access {
+                read: true,
+                write: false,
+            },
+            caller: Caller::User,
+            name: br"\\.\Sample",
+        },
+        Request::Read {
+            handle: 4,
+            length: 64,
+            offset: None,
+        },
+        Request::Read {
+            handle: 4,
+            length: 0,
+            offset: Some(1 << 40),
+        },
+        Request::Write {
+            handle: 4,
+            offset: Some(0),
+            input: b"abc",
+        },
         Request::Cancel { target: 9 },
         Request::Close { handle: 4 },
         Request::At {
@@ -574,11 +690,12 @@ mod tests {
         for request in REQUESTS {
             let bytes = request.encode(1);
             let (header, body) = split(&bytes);
-            let fixed = if let Request::Ioctl { input, .. } = request {
-                body.len() - input.len()
-            } else {
-                body.len()
+            let free = match request {
+                Request::Ioctl { input, .. } | Request::Write { input, .. } => input.len(),
+                Request::OpenName { name, .. } => name.len(),
+                _ => 0,
             };
+            let fixed = body.len() - free;
             for length in 0..fixed {
                 assert!(
                     Request::decode(header, &body[..length]).is_err(),

@@ -71,6 +71,15 @@ impl What {
     }
 }
 
+/// What becomes of imports that the lab does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A call of one is a bug check with its name.
+    Trap,
+    /// The driver is not loaded.
+    Refuse,
+}
+
 /// How the kernel schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -114,6 +123,10 @@ pub struct Serve {
     pub driver: Option<PathBuf>,
     pub pdb: Option<PathBuf>,
     pub inf: Option<PathBuf>,
+    /// Nobody steers the run: a script, or nothing but a start and an end.
+    pub alone: bool,
+    pub legacy: bool,
+    pub hwid: Option<String>,
     pub cpus: u32,
     pub seed: Option<u64>,
     pub mode: Mode,
@@ -121,6 +134,8 @@ pub struct Serve {
     pub monitorx: u8,
     pub unparked: Option<u16>,
     pub cycles_per_yield: Option<u16>,
+    pub allow: Vec<String>,
+    pub missing: Missing,
     pub verifier: u8,
     pub max_processors: Option<u32>,
     pub foreign_layout: u8,
@@ -167,6 +182,17 @@ pub enum Asked {
     Sweep(Box<Sweep>),
     /// A failed run once more.
     Repeat(Repeat),
+    /// What of a driver the lab has.
+    Doctor(Doctor),
+}
+
+/// What `doctor` was asked for.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    /// The driver.
+    pub file: PathBuf,
+    /// The lab's kernel.
+    pub kernel: Option<PathBuf>,
 }
 
 /// What `repeat` was asked for.
@@ -210,6 +236,23 @@ fn command() -> Command {
         )
         .arg(gdb())
         .args(crash_dump());
+    let run = machine_options(Command::new("run"))
+        .about("Load a driver, add and start its device, carry out a script, remove the device, unload the driver, and judge it")
+        .after_help("Exit codes are those of `serve`. Without an INF: --legacy, or --hwid ID.")
+        .arg(driver_file().required(false))
+        .arg(path("script", "FILE", "The requests, one a line (docs/lab.md) [default: none]"))
+        .arg(path("report", "FILE.json", "Write the report there, as JSON"))
+        .arg(path("log", "FILE", "Keep the kernel's log there"))
+        .arg(gdb())
+        .args(crash_dump());
+    let doctor = Command::new("doctor")
+        .about("Say what of a driver's imports and of its framework the lab has, without running it")
+        .arg(driver_file().required(true))
+        .arg(path(
+            "kernel",
+            "FILE",
+            "The lab's kernel [default: rundown-lab-kernel beside this program]",
+        ));
     let repeat = Command::new("repeat")
         .about("Run a failed run, or the failed point of a sweep, again")
         .arg(
@@ -244,9 +287,19 @@ fn command() -> Command {
         .after_help(AFTER_HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .subcommand(run)
+        .subcommand(doctor)
         .subcommand(serve)
         .subcommand(sweep)
         .subcommand(repeat)
+}
+
+/// The driver, as a word of its own.
+fn driver_file() -> Arg {
+    Arg::new("file")
+        .value_name("FILE.sys")
+        .value_parser(value_parser!(PathBuf))
+        .help("The driver")
 }
 
 fn gdb() -> Arg {
@@ -295,6 +348,18 @@ fn machine_options(command: Command) -> Command {
         .arg(path("driver", "FILE.sys", "The driver [default: rundown.sys beside this program]"))
         .arg(path("pdb", "FILE.pdb", "The driver's symbols [default: the driver's name with .pdb, if there is such a file]"))
         .arg(path("inf", "FILE.inf", "The driver's stamped INF [default: the driver's name with .inf]"))
+        .arg(
+            Arg::new("legacy")
+                .long("legacy")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["inf", "hwid"])
+                .help("The driver is no Plug and Play driver: it makes its devices in DriverEntry, and no INF is read"),
+        )
+        .arg(option(
+            "hwid",
+            "ID",
+            "The root device's hardware id, one of the INF's or, without an INF, any [default: the INF's first that is no bus's]",
+        ))
         .arg(path(
             "bugcheck-names",
             "FILE",
@@ -339,6 +404,17 @@ fn machine_options(command: Command) -> Command {
             "FILE",
             "NT's own code for the native routines: what WinDbg's `uf` prints of them [default: a reference]",
         ))
+        .arg(
+            option("allow", "RULE,...", "Let the driver break these rules, by which the lab is stricter than Windows (docs/lab.md)")
+                .value_delimiter(',')
+                .value_parser(["irql", "wait-on-stack", "mutex-wait-mode", "user-handle", "lock-order", "paging"]),
+        )
+        .arg(
+            option("missing", "WHAT", "What the driver imports and the lab lacks. trap: a call of it ends the run with its name. \
+                 refuse: the driver is not loaded, and all of it is named")
+                .default_value("trap")
+                .value_parser(["trap", "refuse"]),
+        )
         .arg(
             option("verifier", "0|1", "Whether the driver is told that Driver Verifier checks it")
                 .default_value("0")
@@ -405,6 +481,19 @@ fn asked(matches: &ArgMatches) -> Asked {
             points: *matches.get_one("points").expect("it has a default"),
             at: matches.get_one("at").copied(),
         })),
+        Some(("run", matches)) => {
+            let arguments = serve(matches);
+            let file = matches.get_one::<PathBuf>("file").cloned();
+            Asked::Serve(Box::new(Serve {
+                alone: true,
+                driver: file.or(arguments.driver.clone()),
+                ..arguments
+            }))
+        }
+        Some(("doctor", matches)) => Asked::Doctor(Doctor {
+            file: matches.get_one("file").cloned().expect("clap demands it"),
+            kernel: matches.get_one("kernel").cloned(),
+        }),
         Some((_, matches)) => Asked::Serve(Box::new(serve(matches))),
         None => unreachable!("clap demands a subcommand"),
     }
@@ -436,6 +525,16 @@ fn serve(serve: &ArgMatches) -> Serve {
         monitorx: *serve.get_one("monitorx").expect("it has a default"),
         unparked: serve.get_one("unparked").copied(),
         cycles_per_yield: serve.get_one("cycles-per-yield").copied(),
+        allow: serve
+            .get_many::<String>("allow")
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+        missing: match serve.get_one::<String>("missing").map(String::as_str) {
+            Some("refuse") => Missing::Refuse,
+            _ => Missing::Trap,
+        },
         verifier: *serve.get_one("verifier").expect("it has a default"),
         max_processors: serve.get_one("max-processors").copied(),
         foreign_layout: *serve.get_one("foreign-layout").expect("it has a default"),
@@ -450,6 +549,9 @@ fn serve(serve: &ArgMatches) -> Serve {
         sweep_start: flag("sweep-start"),
         for_sweep: flag("for-sweep"),
         bugcheck_names: path("bugcheck-names"),
+        alone: false,
+        legacy: flag("legacy"),
+        hwid: serve.get_one("hwid").cloned(),
         failure: path("failure"),
         report: own("report"),
         log: own("log"),
@@ -506,6 +608,11 @@ impl Serve {
                 self.cycles_per_yield.map(|cycles| cycles.to_string()),
             ),
             ("spin-cycles", self.spin_cycles.map(|cycles| cycles.to_string())),
+            ("allow", (!self.allow.is_empty()).then(|| self.allow.join(","))),
+            (
+                "missing",
+                (self.missing == Missing::Refuse).then(|| "refuse".into()),
+            ),
             ("verifier", changed(self.verifier.into(), 0)),
             (
                 "max-processors",
@@ -513,6 +620,7 @@ impl Serve {
             ),
             ("foreign-layout", changed(self.foreign_layout.into(), 0)),
             ("memory", changed(self.memory, 256)),
+            ("hwid", self.hwid.clone()),
             ("watch-cr8", self.watch_cr8.clone()),
             ("tsc-back", self.tsc_back.clone()),
             ("timeout", changed(self.timeout, 300)),
@@ -521,6 +629,9 @@ impl Serve {
             if let Some(value) = value {
                 option(name, value);
             }
+        }
+        if self.legacy {
+            words.push("--legacy".into());
         }
         if self.sweep_start {
             words.push("--sweep-start".into());
@@ -531,7 +642,13 @@ impl Serve {
     /// The one command that repeats a run.
     #[must_use]
     pub fn repeat_command(&self, seed: u64) -> String {
-        command_line("serve", &self.words_with_script(seed))
+        command_line(self.subcommand(), &self.words_with_script(seed))
+    }
+
+    /// Which command this is.
+    #[must_use]
+    pub fn subcommand(&self) -> &'static str {
+        if self.alone { "run" } else { "serve" }
     }
 
     /// [`Serve::words`], and the script.
@@ -642,11 +759,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -27,7 +27,7 @@ impl FailedRun {
     #[must_use]
     pub fn new(arguments: &Serve, seed: u64, driver: (&Path, &[u8]), why: &str) -> Self {
         let words = arguments.words_with_script(seed);
-        Self::of("serve", words, (arguments, seed), driver, why)
+        Self::of(arguments.subcommand(), words, (arguments, seed), driver, why)
     }
 
     /// Describes a point of a sweep.
@@ -90,7 +90,7 @@ pub fn again(arguments: &Repeat) -> Result<Asked, String> {
     let machine = match &mut asked {
         Asked::Serve(serve) => serve,
         Asked::Sweep(sweep) => &mut sweep.serve,
-        Asked::Repeat(_) => return Err(format!("{} does not name a run", path.display())),
+        Asked::Repeat(_) | Asked::Doctor(_) => return Err(format!("{} does not name a run", path.display())),
     };
     machine.gdb = arguments.gdb.or(machine.gdb);
     machine.dump.clone_from(&arguments.dump);

@@ -1,7 +1,7 @@
 //! Reads the driver's INF as far as Plug and Play would to install one root device.
 //!
 //! Sections and directives are those of "INF File Sections and Directives" (learn.microsoft.com). Followed are: `[Manufacturer]` to
-//! the models section, the first model whose hardware id begins with `Root\`, its install section `X` with the decorations that
+//! the models section, the model of a root device ([`DriverInf::parse`]), its install section `X` with the decorations that
 //! 64-bit Windows accepts, `X.HW` and `X.Services`, and the service-install section.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use rundown_inf::{Entry, Inf, ParseError, Section, decode};
 pub struct DriverInf {
     /// `Class` in `[Version]`.
     pub class: String,
-    /// The root device's hardware id, as written: `Root\Rundown`.
+    /// The root device's hardware id, as written: `Root\Sample`; empty for a legacy driver, which has no device of Plug and Play's.
     pub hardware_id: String,
     /// The service's name.
     pub service: String,
@@ -87,17 +87,17 @@ impl DriverInf {
     ///
     /// # Errors
     /// One line that begins with the path.
-    pub fn read(path: &Path) -> std::result::Result<Self, String> {
+    pub fn read(path: &Path, hardware_id: Option<&str>) -> std::result::Result<Self, String> {
         let bytes =
             std::fs::read(path).map_err(|e| format!("cannot read the INF {}: {e}", path.display()))?;
-        Self::parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
+        Self::parse(&bytes, hardware_id).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Follows the INF with these bytes: UTF-16 with a byte order mark, or UTF-8 or ASCII.
     ///
     /// # Errors
     /// [`InfError`] names the line, or the section that is missing.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    pub fn parse(bytes: &[u8], hardware_id: Option<&str>) -> Result<Self> {
         let inf = Inf::parse(&decode(bytes)?)?.expanded()?;
         if let Some(template) = inf
             .sections
@@ -110,7 +110,7 @@ impl DriverInf {
             );
         }
         let class = single(&inf, "Version", "Class")?;
-        let model = root_model(&inf)?;
+        let model = root_model(&inf, hardware_id)?;
 
         let service_entry = decorated(&inf, &model.install_section, ".Services")
             .find_map(|section| section.entry("AddService"))
@@ -146,6 +146,21 @@ impl DriverInf {
     }
 }
 
+impl DriverInf {
+    /// What there is to know without an INF: a service of that name, with a root device of that hardware id, or a legacy driver's.
+    #[must_use]
+    pub fn without(service: &str, hardware_id: Option<&str>) -> Self {
+        Self {
+            class: "Unknown".into(),
+            hardware_id: hardware_id.unwrap_or_default().to_owned(),
+            service: service.to_owned(),
+            security: None,
+            parameters: Vec::new(),
+            kmdf: None,
+        }
+    }
+}
+
 /// A model of the models section.
 struct Model {
     install_section: String,
@@ -168,50 +183,58 @@ fn single(inf: &Inf, section: &str, key: &str) -> Result<String> {
     }
 }
 
-/// The first model with a root-enumerated hardware id.
-fn root_model(inf: &Inf) -> Result<Model> {
+/// The model with that hardware id, if one is wanted; else the first with one that begins with `Root\\`, else the first of no bus's: a root
+/// device may have any (`devgen /add /bus ROOT /hardwareid ID`).
+fn root_model(inf: &Inf, wanted: Option<&str>) -> Result<Model> {
     let Some(manufacturers) = inf.section("Manufacturer") else {
         return error(None, "[Manufacturer] is missing");
     };
-    let mut other_ids = Vec::new();
+    let mut models = Vec::new();
     for manufacturer in &manufacturers.entries {
-        let models = manufacturer.value(0);
+        let section = manufacturer.value(0);
         let decorations = manufacturer
             .values
             .iter()
             .skip(1)
             .filter(|decoration| decoration.to_ascii_lowercase().starts_with("nt"));
         let names = decorations
-            .map(|decoration| format!("{models}.{decoration}"))
-            .chain([models.to_owned()]);
+            .map(|decoration| format!("{section}.{decoration}"))
+            .chain([section.to_owned()]);
         for entry in names
             .filter_map(|name| inf.section(&name))
             .flat_map(|section| &section.entries)
         {
-            for id in entry.values.iter().skip(1) {
-                if id.to_ascii_lowercase().starts_with("root\\") {
-                    return Ok(Model {
-                        install_section: entry.value(0).to_owned(),
-                        hardware_id: id.clone(),
-                    });
-                }
-                other_ids.push(id.clone());
-            }
+            models.extend(entry.values.iter().skip(1).map(|id| Model {
+                install_section: entry.value(0).to_owned(),
+                hardware_id: id.clone(),
+            }));
         }
     }
-    if other_ids.is_empty() {
+    if models.is_empty() {
         return error(
             None,
             "[Manufacturer] leads to no models section with a hardware id",
         );
     }
-    error(
-        None,
-        format!(
-            "no hardware id begins with Root\\; found: {}. The lab has only a root-enumerated device",
-            other_ids.join(", ")
-        ),
-    )
+    let ids: Vec<String> = models.iter().map(|model| model.hardware_id.clone()).collect();
+    let choose = |fits: &dyn Fn(&str) -> bool| ids.iter().position(|id| fits(id));
+    let chosen = match wanted {
+        Some(wanted) => choose(&|id| id.eq_ignore_ascii_case(wanted)),
+        None => choose(&|id| id.to_ascii_lowercase().starts_with("root\\"))
+            .or_else(|| choose(&|id| !id.contains('\\'))),
+    };
+    chosen
+        .map(|index| models.swap_remove(index))
+        .ok_or_else(|| InfError {
+            line: None,
+            text: match wanted {
+                Some(wanted) => format!("no model has the hardware id {wanted}; found: {}", ids.join(", ")),
+                None => format!(
+                    "every hardware id is a bus's: {}. --hwid ID makes a root device with one of them",
+                    ids.join(", ")
+                ),
+            },
+        })
 }
 
 /// The lines of all add-registry sections that `section` names.
@@ -393,11 +416,11 @@ ClassName  = "Rundown devices"
 
     #[test]
     fn every_encoding_is_read() {
-        assert_eq!(DriverInf::parse(INF.as_bytes()), Ok(expected()));
+        assert_eq!(DriverInf::parse(INF.as_bytes(), None), Ok(expected()));
         let crlf = INF.replace('\n', "\r\n");
         let units = [0xFEFF].into_iter().chain(crlf.encode_utf16());
         let utf16: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
-        assert_eq!(DriverInf::parse(&utf16), Ok(expected()));
+        assert_eq!(DriverInf::parse(&utf16, None), Ok(expected()));
     }
 
     #[test]
@@ -405,7 +428,7 @@ ClassName  = "Rundown devices"
         let inf = INF
             .replace("[Rundown_Install.NT.HW]", "[Unused]")
             .replace("[Service_Install]", "[SERVICE_INSTALL]");
-        let parsed = DriverInf::parse(inf.as_bytes()).unwrap();
+        let parsed = DriverInf::parse(inf.as_bytes(), None).unwrap();
         assert_eq!(parsed.security.as_deref(), Some("D:P(A;;GA;;;SY)"));
         assert_eq!(parsed.service, "rundown");
     }
@@ -413,7 +436,7 @@ ClassName  = "Rundown devices"
     #[test]
     fn without_security_there_is_none() {
         let inf = INF.replace("HKR,,Security", "HKR,,Insecurity");
-        assert_eq!(DriverInf::parse(inf.as_bytes()).unwrap().security, None);
+        assert_eq!(DriverInf::parse(inf.as_bytes(), None).unwrap().security, None);
     }
 
     /// Each change to the good file, and a piece of the message that it must lead to.
@@ -443,23 +466,41 @@ ClassName  = "Rundown devices"
             ("\"Rundown device\"", "\"Rundown device", "not closed"),
         ] {
             assert!(INF.contains(from), "{from} is not in the sample");
-            let text = DriverInf::parse(INF.replace(from, to).as_bytes())
+            let text = DriverInf::parse(INF.replace(from, to).as_bytes(), None)
                 .expect_err(to)
                 .to_string();
             assert!(text.contains(message), "{to}: {text}");
         }
         assert!(
-            DriverInf::parse(b"[Version]\n\xFF")
+            DriverInf::parse(b"[Version]\n\xFF", None)
                 .unwrap_err()
                 .to_string()
                 .contains("line 2")
         );
     }
 
+    /// A root device may have any hardware id; which one is taken, and how another is asked for.
+    #[test]
+    fn any_hardware_id_can_be_a_root_devices() {
+        let id = |inf: &str, wanted| DriverInf::parse(inf.as_bytes(), wanted).map(|inf| inf.hardware_id);
+        let bare = INF.replace("Root\\Rundown", "sample_device");
+        assert_eq!(id(&bare, None), Ok("sample_device".into()));
+        let bus = INF.replace("Root\\Rundown", "PCI\\VEN_1234");
+        assert_eq!(id(&bus, Some("pci\\ven_1234")), Ok("PCI\\VEN_1234".into()));
+        let text = id(&bus, Some("Root\\Other")).unwrap_err().to_string();
+        assert!(
+            text.contains("no model has the hardware id Root\\Other; found: PCI"),
+            "{text}"
+        );
+        let several = INF.replace("Root\\Rundown", "PCI\\VEN_1234, sample_device, ROOT\\Sample");
+        assert_eq!(id(&several, None), Ok("ROOT\\Sample".into()));
+        assert_eq!(DriverInf::without("sample", None).hardware_id, "");
+    }
+
     #[test]
     fn no_truncation_panics() {
         for end in (0..INF.len()).filter(|&end| INF.is_char_boundary(end)) {
-            let _ = DriverInf::parse(&INF.as_bytes()[..end]);
+            let _ = DriverInf::parse(&INF.as_bytes()[..end], None);
         }
     }
 }

@@ -14,11 +14,13 @@
 //! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
 //! kvm      whether it can be used
 //! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
+//! doctor   what of a driver the lab has
 //! ```
 
 pub mod cli;
 pub mod client;
 pub mod crash_dump;
+pub mod doctor;
 pub mod driver;
 pub mod events;
 pub mod explain;

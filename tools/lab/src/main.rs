@@ -1,7 +1,7 @@
 //! `rundown-lab`, the program; everything is in the library beside it.
 
 use rundown_lab::cli::{self, Asked};
-use rundown_lab::{failure, serve, sweep};
+use rundown_lab::{doctor, failure, serve, sweep};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     };
     match asked {
         Ok(Asked::Serve(arguments)) => serve::serve(&arguments),
+        Ok(Asked::Doctor(arguments)) => doctor::doctor(&arguments),
         Ok(Asked::Sweep(arguments)) => sweep::sweep(&arguments),
         Ok(Asked::Repeat(_)) => unreachable!("it was replaced by what it names"),
         Err(text) => {

@@ -38,21 +38,45 @@ impl FromStr for Line {
             .map_err(|_| LineError(format!("\"{id}\" is not a request id (a decimal number)")))?;
         let request = match next(
             &mut words,
-            "open, ioctl, cancel, close, at, query-remove, surprise-remove, suspend or quit",
+            "open, ioctl, read, write, cancel, close, at, query-remove, surprise-remove, suspend or quit",
         )? {
-            "open" => Request::Open {
-                interface: guid(next(&mut words, "an interface GUID")?)?,
-                access: access(next(&mut words, "r, w, rw or -")?)?,
-                caller: caller(words.next())?,
-            },
+            "open" => {
+                let target = next(&mut words, "an interface GUID or a name")?;
+                // A name begins at the object manager's root.
+                let interface = (!target.starts_with('\\')).then(|| guid(target)).transpose()?;
+                let access = access(next(&mut words, "r, w, rw or -")?)?;
+                let caller = caller(words.next())?;
+                match interface {
+                    Some(interface) => Request::Open {
+                        interface,
+                        access,
+                        caller,
+                    },
+                    None => Request::OpenName {
+                        access,
+                        caller,
+                        name: target.into(),
+                    },
+                }
+            }
             "ioctl" => Request::Ioctl {
                 handle: number(next(&mut words, "a handle")?, "a handle")?,
                 code: number32(next(&mut words, "a control code")?, "a control code")?,
                 capacity: number32(next(&mut words, "an output capacity")?, "an output capacity")?,
                 input: bytes(next(&mut words, "input bytes in hex, or -")?)?,
             },
+            "read" => Request::Read {
+                handle: number(next(&mut words, "a handle")?, "a handle")?,
+                length: number32(next(&mut words, "a length")?, "a length")?,
+                offset: offset(words.next())?,
+            },
+            "write" => Request::Write {
+                handle: number(next(&mut words, "a handle")?, "a handle")?,
+                input: bytes(next(&mut words, "bytes in hex, or -")?)?,
+                offset: offset(words.next())?,
+            },
             "cancel" => Request::Cancel {
-                target: number32(next(&mut words, "the id of an ioctl")?, "the id of an ioctl")?,
+                target: number32(next(&mut words, "the id of a request")?, "the id of a request")?,
             },
             "close" => Request::Close {
                 handle: number(next(&mut words, "a handle")?, "a handle")?,
@@ -67,7 +91,7 @@ impl FromStr for Line {
             "quit" => Request::Quit,
             other => {
                 return Err(LineError(format!(
-                    "\"{other}\" is not a request: open, ioctl, cancel, close, at, query-remove, surprise-remove, suspend or quit expected"
+                    "\"{other}\" is not a request: open, ioctl, read, write, cancel, close, at, query-remove, surprise-remove, suspend or quit expected"
                 )));
             }
         };
@@ -91,6 +115,11 @@ fn number(word: &str, what: &str) -> Result<u64, LineError> {
         None => word.parse(),
     };
     parsed.map_err(|_| LineError(format!("\"{word}\" is not {what}")))
+}
+
+/// An offset in the file, if there is one.
+fn offset(word: Option<&str>) -> Result<Option<u64>, LineError> {
+    word.map(|word| number(word, "an offset")).transpose()
 }
 
 fn number32(word: &str, what: &str) -> Result<u32, LineError> {
@@ -219,6 +248,17 @@ mod tests {
                 }
             }
         );
+        assert_eq!(
+            line(r"2 open \\.\Sample r user").request,
+            Request::OpenName {
+                access: Access {
+                    read: true,
+                    write: false
+                },
+                caller: Caller::User,
+                name: br"\\.\Sample".to_vec(),
+            }
+        );
         assert!(matches!(
             line("2 open 01234567-89AB-CDEF-0123-456789ABCDEF - user").request,
             Request::Open {
@@ -249,6 +289,38 @@ mod tests {
                 code: 0x22_E004,
                 capacity: 0,
                 input: vec![]
+            }
+        );
+        assert_eq!(
+            line("5 read 4 16").request,
+            Request::Read {
+                handle: 4,
+                length: 16,
+                offset: None
+            }
+        );
+        assert_eq!(
+            line("5 read 4 0 0x100000000").request,
+            Request::Read {
+                handle: 4,
+                length: 0,
+                offset: Some(1 << 32)
+            }
+        );
+        assert_eq!(
+            line("5 write 4 0aff 7").request,
+            Request::Write {
+                handle: 4,
+                input: vec![10, 255],
+                offset: Some(7)
+            }
+        );
+        assert_eq!(
+            line("5 write 4 -").request,
+            Request::Write {
+                handle: 4,
+                input: vec![],
+                offset: None
             }
         );
         assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
@@ -295,6 +367,11 @@ mod tests {
             ("1 at 1 explode", "is not an action: one of nothing, fail"),
             ("1 ioctl four 0x1 0 -", "is not a handle"),
             ("1 ioctl 4 0x1 0", "input bytes"),
+            ("1 read 4", "a length"),
+            ("1 read 4 1 x", "\"x\" is not an offset"),
+            ("1 write 4", "bytes in hex"),
+            ("1 write 4 0", "even number"),
+            ("1 write 4 00 1 2", "one word too many"),
         ] {
             let error = text.parse::<Line>().expect_err(text).to_string();
             assert!(error.contains(message), "{text:?}: {error}");

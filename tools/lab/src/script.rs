@@ -82,14 +82,17 @@ fn step(line: &str, before: usize) -> Result<Step, String> {
             Err(format!("it cancels line {target}, which does not come before it"))
         }
         Request::Open { .. }
+        | Request::OpenName { .. }
         | Request::Ioctl { .. }
+        | Request::Read { .. }
+        | Request::Write { .. }
         | Request::Cancel { .. }
         | Request::Close { .. }
         | Request::Suspend => Ok(Step::Request {
             text: text.to_owned(),
             pending,
         }),
-        _ => Err("a script has open, ioctl, cancel, close, suspend and sleep".into()),
+        _ => Err("a script has open, ioctl, read, write, cancel, close, suspend and sleep".into()),
     }
 }
 
@@ -236,7 +239,10 @@ mod tests {
         for (text, message) in [
             ("", "no request"),
             ("dance", "line 1 of the script: \"dance\""),
-            ("quit", "open, ioctl, cancel, close, suspend and sleep"),
+            (
+                "quit",
+                "open, ioctl, read, write, cancel, close, suspend and sleep",
+            ),
             (
                 "sleep 1\ncancel 2",
                 "cancels line 2, which does not come before it",

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The newest framework version whose functions the lab has.
-const KMDF: (u32, u32) = (1, 31);
+const KMDF: (u32, u32) = (1, 33);
 /// The kernel gives up by itself at the limit and says where everybody is; this much later nothing is to be expected of it any more.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -138,13 +138,16 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
     })?;
     let mut output = Output::default();
+    let input: Box<dyn BufRead + Send> = if arguments.alone {
+        Box::new(io::empty())
+    } else {
+        Box::new(BufReader::new(std::io::stdin()))
+    };
+    let mut nobody = io::sink();
     let ends = Ends {
         // A script takes no lines.
-        input: inputs
-            .script
-            .is_empty()
-            .then(|| Box::new(BufReader::new(std::io::stdin())) as Box<dyn BufRead + Send>),
-        output: &mut output,
+        input: inputs.script.is_empty().then_some(input),
+        output: if arguments.alone { &mut nobody } else { &mut output },
         ready: format!("seed={seed}"),
     };
     let limit = Duration::from_secs(arguments.timeout.into()) + GRACE;
@@ -160,6 +163,14 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
         },
     };
     let code = run.judge(ending, &mut machine);
+    if code == exit::DRIVER_FAILED {
+        show_what_it_said(&machine.log());
+    }
+    if arguments.alone && code == exit::PASSED {
+        let summary = summary(&inputs.driver.name(), seed, &machine.log());
+        // `Output` keeps the first failure.
+        let _ = output.write_all(summary.as_bytes());
+    }
     let code = match streams::judge(output.0) {
         Ok(()) => code,
         Err(unwritable) => {
@@ -183,12 +194,12 @@ impl Inputs {
             .inf
             .clone()
             .unwrap_or_else(|| driver_path.with_extension("inf"));
-        let inf = DriverInf::read(&inf_path).map_err(bad_input)?;
+        let inf = read_inf(arguments, &inf_path, &driver_path).map_err(bad_input)?;
         if let Some((major, minor)) = inf.kmdf
             && (major, minor) > KMDF
         {
             return Err(bad_input(format!(
-                "{} asks for KMDF {major}.{minor}; the lab has the functions of {}.{}, the newest of Windows 10",
+                "{} asks for KMDF {major}.{minor}; the lab has the functions of {}.{}, the newest",
                 inf_path.display(),
                 KMDF.0,
                 KMDF.1
@@ -307,6 +318,22 @@ fn meaning(signal: i32) -> &'static str {
     }
 }
 
+/// What the INF says, or what the options say in its place.
+fn read_inf(arguments: &Serve, inf: &Path, driver: &Path) -> Result<DriverInf, String> {
+    let hardware_id = arguments.hwid.as_deref();
+    let service = || {
+        driver
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    if arguments.legacy || (hardware_id.is_some() && arguments.inf.is_none() && !inf.exists()) {
+        return Ok(DriverInf::without(&service(), hardware_id));
+    }
+    DriverInf::read(inf, hardware_id)
+}
+
 /// A script, compiled.
 fn read_script(path: &Path) -> Result<Vec<u8>, String> {
     let text = std::fs::read_to_string(path)
@@ -371,6 +398,12 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(cycles) = arguments.spin_cycles {
         let _ = write!(line, " spin={cycles}");
     }
+    if !arguments.allow.is_empty() {
+        let _ = write!(line, " allow={}", arguments.allow.join(","));
+    }
+    if arguments.missing == cli::Missing::Refuse {
+        line.push_str(" missing=refuse");
+    }
     if arguments.verifier == 1 {
         line.push_str(" verifier=1");
     }
@@ -420,6 +453,38 @@ fn blank_report(arguments: &Serve, seed: u64, times: &Times, started: Instant) -
 /// The last line on the pipe. Nobody may be listening any more, which is all right.
 fn last_line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// How much of what was said is shown on a failure.
+const LAST_LINES: usize = 30;
+
+/// What the driver said with `DbgPrint`, and the kernel of it: the end, before the report of a bug check.
+fn show_what_it_said(log: &str) {
+    let before = log.lines().take_while(|line| !line.starts_with("bug: "));
+    let said: Vec<&str> = before
+        .filter(|line| ["dbg:", "log:"].iter().any(|kind| line.starts_with(kind)))
+        .collect();
+    if !said.is_empty() {
+        rundown_streams::tell!("WHAT WAS SAID:  (dbg: by the driver, log: by the lab)");
+    }
+    for line in &said[said.len().saturating_sub(LAST_LINES)..] {
+        rundown_streams::tell!("  {line}");
+    }
+}
+
+/// What `run` says of a driver that passed: how each step of the script was answered.
+fn summary(driver: &str, seed: u64, log: &str) -> String {
+    let steps = log.lines().filter_map(|line| line.strip_prefix("log: step "));
+    let mut text = String::new();
+    for step in steps {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "step {step}");
+    }
+    let _ = writeln!(
+        text,
+        "passed: {driver} was loaded, started, removed and unloaded, and left nothing behind (seed {seed})"
+    );
+    text
 }
 
 /// A run that is over.

@@ -196,6 +196,11 @@ fn what_is_no_driver_is_refused() {
         (&[][..], "", "no driver"),
         (&junk, "", "not an x64 kernel-mode image"),
         (&driver, "no-such-word=1", "which it does not know"),
+        (
+            &driver,
+            "missing=refuse case=sound",
+            "what the lab does not export: ntoskrnl.exe!IoConnectInterrupt ntoskrnl.exe!ExEventObjectType",
+        ),
     ] {
         let boot = Boot::new(1, words.into());
         expect(&boot, &boot.run(module), BAD_INPUT, text).unwrap();
@@ -222,6 +227,7 @@ fn sound_drivers_pass() {
                 ("sound-mutex", "log: passed"),
                 ("sound-code-in-pool", "log: passed"),
                 ("sound-time", "log: passed"),
+                ("sound-strings", "log: passed"),
                 ("sound-text", "dbg: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
                 ("take-all-memory", "log: memory is exhausted: pool has "),
                 ("run-down", "log: passed"),
@@ -279,6 +285,34 @@ fn each_offence_is_found() {
     });
 }
 
+/// The places where the lab is stricter than Windows, each with the switch that turns it off: the very specimen that is found without passes.
+#[test]
+fn what_windows_lets_pass_can_be_allowed() {
+    let driver = specimens();
+    let cases = [
+        ("wait-on-stack-alertable", "wait-on-stack"),
+        ("wait-for-mutex-in-user-mode", "mutex-wait-mode"),
+        ("locks-in-two-orders", "lock-order"),
+        ("enter-region-at-dispatch", "irql"),
+        ("touch-paged-pool-at-dispatch", "paging"),
+    ];
+    for_all(&cases, |(case, rule)| {
+        let boot = Boot::new(1, format!("case={case} allow={rule}"));
+        expect(&boot, &boot.run(&driver), PASSED, "log: passed")
+    });
+    let mut lab = Lab::ready(
+        serve()
+            .arg("--driver")
+            .arg(artefact("specimens.sys"))
+            .args(["--allow", "user-handle"]),
+    );
+    let handle = lab.open("open 22334455-6677-8899-0102-030405060708 rw");
+    assert_eq!(lab.ask(&format!("ioctl {handle} 0x2220a0 0 -")).0, 0);
+    lab.send("quit");
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
 /// A driver's own code has no name, and is not taken for one of the judge's.
 #[test]
 fn a_drivers_own_bug_check_is_told_as_it_is() {
@@ -312,6 +346,98 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
             "LOST_WAKEUP: the wait block",
         )
     });
+}
+
+/// A driver without AddDevice or INF: its device is opened by its link's name in each of the ways to write one, read and written; a file's name
+/// is what is behind it, and Plug and Play has no say.
+#[test]
+fn a_legacy_driver_is_opened_by_name() {
+    let mut lab = Lab::ready(
+        serve()
+            .arg("--driver")
+            .arg(artefact("specimens.sys"))
+            .arg("--legacy"),
+    );
+    for name in [
+        r"\\.\LabLegacy",
+        r"\??\lablegacy",
+        r"\DosDevices\LabLegacy",
+        r"\DosDevices\Global\LabLegacy",
+        r"\Device\LabLegacy",
+    ] {
+        let handle = lab.open(&format!("open {name} rw"));
+        assert_eq!(
+            lab.ask(&format!("ioctl {handle} 0x222000 64 -")),
+            (0, "-".into()),
+            "{name}"
+        );
+        lab.ask(&format!("close {handle}"));
+    }
+    let handle = lab.open(r"open \\.\LabLegacy\a\b rw");
+    let name: String = r"\a\b"
+        .encode_utf16()
+        .map(|unit| format!("{:04x}", unit.swap_bytes()))
+        .collect();
+    assert_eq!(lab.ask(&format!("ioctl {handle} 0x222000 64 -")), (0, name));
+    assert_eq!(
+        lab.ask(&format!("write {handle} 010203")),
+        (0, "0300000000000000".into())
+    );
+    assert_eq!(lab.ask(&format!("read {handle} 8")), (0, "010203".into()));
+    assert_eq!(lab.ask(r"open \\.\LabLegac rw").0, 0xC000_0034);
+    assert_eq!(lab.ask("query-remove").0, 0xC000_0010);
+    assert_eq!(lab.ask("quit").0, 0);
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// `run` and `doctor`, as somebody types them who has a driver and nothing else.
+#[test]
+fn a_strangers_driver_is_looked_at_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = folder.path().join("specimens.sys");
+    std::fs::copy(artefact("specimens.sys"), &driver).unwrap();
+    let script = folder.path().join("script");
+    let lab = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+        command.arg(words[0]).arg(&driver).args(&words[1..]);
+        command.arg("--kernel").arg(artefact("rundown-lab-kernel"));
+        output(&mut command)
+    };
+    let (code, text) = lab(&["doctor"]);
+    assert!(
+        code == Some(0)
+            && text.contains("  missing: ntoskrnl.exe!IoConnectInterrupt\n")
+            && !text.contains("DbgPrint"),
+        "{code:?} {text}"
+    );
+    let (code, text) = lab(&["run", "--legacy", "--seed", "3"]);
+    assert!(
+        code == Some(0) && text.contains("passed: specimens.sys was loaded"),
+        "{code:?} {text}"
+    );
+    std::fs::write(&script, "open \\\\.\\LabLegacy rw\nwrite $1 0102\nread $1 4\n").unwrap();
+    let (code, text) = lab(&["run", "--legacy", "--script", &script.display().to_string()]);
+    assert!(
+        code == Some(0) && text.contains("step 3 is answered with 0x00000000 and 2 bytes"),
+        "{code:?} {text}"
+    );
+    // The specimen of that name does not start, and says where.
+    std::fs::rename(&driver, folder.path().join("sound-text.sys")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    command.arg("run").arg(folder.path().join("sound-text.sys"));
+    command
+        .args(["--hwid", "any_device", "--kernel"])
+        .arg(artefact("rundown-lab-kernel"));
+    let ended = command.output().unwrap();
+    let (code, text) = (ended.status.code(), String::from_utf8_lossy(&ended.stderr));
+    assert!(
+        code == Some(1)
+            && text.contains("AddDevice (the driver has none) returned")
+            && text.contains("dbg: 1 2 3 4 5")
+            && text.contains("REPEAT:         rundown-lab run "),
+        "{code:?} {text}"
+    );
 }
 
 /// Runs a sweep over one request to the specimen `device`, in `folder`: exit code, and what it printed.

@@ -12,6 +12,7 @@ pub mod ob;
 pub mod ps;
 pub mod rtl;
 pub mod se;
+pub mod strings;
 pub mod verifier;
 
 use crate::export::Export;
@@ -28,6 +29,7 @@ pub fn tables() -> impl Iterator<Item = &'static [Export]> {
         ps::EXPORTS,
         rtl::EXPORTS,
         se::EXPORTS,
+        strings::EXPORTS,
         verifier::EXPORTS,
     ])
 }

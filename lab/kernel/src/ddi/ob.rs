@@ -1,6 +1,7 @@
 //! Objects and handles: threads are the only objects that a driver can have a handle to here.
 
 use crate::bug::{self, code};
+use crate::config::{self, Rule};
 use crate::export::Export;
 use crate::io::client;
 use crate::ke::thread::{self, Thread};
@@ -36,7 +37,8 @@ const _: () = assert!(size_of::<ObjectAttributes>() == 0x30);
 pub fn check_attributes(attributes: *const ObjectAttributes) {
     // SAFETY: the DDI asks for an OBJECT_ATTRIBUTES there, or null.
     let attributes = unsafe { attributes.as_ref() }.map_or(0, |attributes| attributes.attributes);
-    if client::current_caller().is_some() && attributes & KERNEL_HANDLE == 0 {
+    let is_users = client::current_caller().is_some() && attributes & KERNEL_HANDLE == 0;
+    if is_users && !config::allows(Rule::UserHandle) {
         bug::bugcheck(
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::USER_HANDLE, u64::from(attributes), 0, 0],

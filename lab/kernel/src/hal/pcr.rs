@@ -185,7 +185,7 @@ pub fn this() -> &'static Pcr {
     let pcr: *const Pcr;
     // SAFETY: GS names a `Pcr` from `install` on, which holds its own address there.
     unsafe {
-        asm!("mov {}, gs:[{this}]", out(reg) pcr, this = const SELF, options(nostack, readonly, preserves_flags))
+        asm!("mov {}, gs:[{this}]", out(reg) pcr, this = const SELF, options(nostack, readonly, preserves_flags));
     };
     // SAFETY: it is an element of the static `PCRS`.
     unsafe { &*pcr }

@@ -1,6 +1,6 @@
 //! A driver from its entry point to its unload routine.
 
-use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, major};
+use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, device_flag, major};
 use super::{device, interface, irp, registry};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
@@ -90,7 +90,25 @@ pub fn enter(image: &Image, service: &str) -> Result<&'static DriverObject, i32>
         return Err(returned);
     }
     image.discard_initialization();
+    finish_devices(object);
     Ok(object)
+}
+
+/// Devices that a driver made in `DriverEntry` are open for business when that returns: the I/O manager clears the flag for them ("What does
+/// `DO_DEVICE_INITIALIZING` really do?").
+fn finish_devices(object: &'static DriverObject) {
+    let mut device = object.device_object.get();
+    // SAFETY: the list's links name existing devices of the driver, or end with null.
+    while let Some(link) = unsafe { device.as_ref() } {
+        link.flags
+            .set(link.flags.get() & !device_flag::DEVICE_INITIALIZING);
+        device = link.next_device.get();
+    }
+}
+
+/// Whether the driver can be unloaded: it has an unload routine.
+pub fn can_unload(object: &'static DriverObject) -> bool {
+    object.unload.get() != 0
 }
 
 /// Calls `DriverEntry` with that driver object; what it returns. Its registry path is there only meanwhile, by Microsoft's "Saving a Copy of
@@ -128,13 +146,13 @@ pub fn call_entry(image: &Image, object: u64, service: &str) -> i32 {
 pub fn unload(object: &'static DriverObject) {
     let routine = object.unload.get();
     if routine == 0 {
-        crate::log!("log: the driver has no unload routine, so NT would never unload it");
-    } else {
-        callout::call_outermost("DriverUnload", Outermost::System, || {
-            // SAFETY: a DRIVER_UNLOAD takes the driver's object.
-            unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
-        });
+        crate::log!("log: the driver has no unload routine, so it stays loaded, with what is its own");
+        return;
     }
+    callout::call_outermost("DriverUnload", Outermost::System, || {
+        // SAFETY: a DRIVER_UNLOAD takes the driver's object.
+        unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
+    });
     let links = interface::links();
     for (what, count, name) in [
         (code::io_leaked::DEVICE, device::count_of(object), "device"),

@@ -11,7 +11,9 @@ const DIRECTORIES: &[&str] = &[
     "BaseNamedObjects",
     "ObjectTypes",
     "DosDevices",
+    "DosDevices\\Global",
     "??",
+    "??\\Global",
     "GLOBAL??",
 ];
 

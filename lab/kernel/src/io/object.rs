@@ -68,6 +68,8 @@ pub mod major {
         match code {
             CREATE => "IRP_MJ_CREATE",
             CLOSE => "IRP_MJ_CLOSE",
+            READ => "IRP_MJ_READ",
+            WRITE => "IRP_MJ_WRITE",
             DEVICE_CONTROL => "IRP_MJ_DEVICE_CONTROL",
             INTERNAL_DEVICE_CONTROL => "IRP_MJ_INTERNAL_DEVICE_CONTROL",
             CLEANUP => "IRP_MJ_CLEANUP",
@@ -97,6 +99,8 @@ pub mod pnp_minor {
 pub mod device_flag {
     /// Reads and writes are buffered.
     pub const BUFFERED_IO: u32 = 0x0000_0004;
+    /// Reads and writes are direct: an MDL describes the client's memory.
+    pub const DIRECT_IO: u32 = 0x0000_0010;
     /// One handle at a time.
     pub const EXCLUSIVE: u32 = 0x0000_0008;
     /// It has a name.
@@ -244,6 +248,7 @@ pub struct StackLocation {
     pub flags: Field<u8>,
     pub control: Field<u8>,
     /// For a device control: output length, input length, control code (each in the low 32 bits), type 3 input buffer.
+    /// For a read or write: length, key, byte offset.
     /// For a create: security context, options, attributes and share access, length of the extended attributes.
     pub parameters: [Field<u64>; 4],
     pub device_object: Field<*mut DeviceObject>,

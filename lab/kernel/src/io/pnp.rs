@@ -1,7 +1,7 @@
 //! The Plug and Play manager, for one root-enumerated device: added, started, removed.
 
 use super::object::{DeviceObject, DriverObject, device_flag, major, pnp_minor};
-use super::{client, device, driver, interface, irp};
+use super::{device, driver, interface, irp};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
 use crate::ldr;
@@ -138,26 +138,20 @@ impl Root {
     }
 
     /// Removes the device as `devcon remove` does, after the last handle is closed: asked first, and if the driver refuses, by
-    /// surprise; then the driver is unloaded. What stays behind is a bug check.
+    /// surprise. What stays behind is a bug check.
     pub fn remove(self) {
-        client::close_all();
-        if GONE.load(Ordering::Acquire) {
-            self.send(pnp_minor::REMOVE_DEVICE);
-            self.delete();
-            driver::unload(self.driver);
-            return;
-        }
-        let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
-        if !status::is_success(status) {
-            log!(
-                "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device is removed by surprise"
-            );
-            self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
-            self.send(pnp_minor::SURPRISE_REMOVAL);
+        if !GONE.load(Ordering::Acquire) {
+            let status = self.send(pnp_minor::QUERY_REMOVE_DEVICE);
+            if !status::is_success(status) {
+                log!(
+                    "log: the driver refuses IRP_MN_QUERY_REMOVE_DEVICE with {status:#010x}; the device is removed by surprise"
+                );
+                self.send(pnp_minor::CANCEL_REMOVE_DEVICE);
+                self.send(pnp_minor::SURPRISE_REMOVAL);
+            }
         }
         self.send(pnp_minor::REMOVE_DEVICE);
         self.delete();
-        driver::unload(self.driver);
     }
 
     fn delete(&self) {

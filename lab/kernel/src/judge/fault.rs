@@ -4,7 +4,7 @@ use crate::bug::{bugcheck_at, code, lab_failure};
 use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
-use crate::ldr::image;
+use crate::ldr::{image, missing};
 use crate::mm::{self, pageable, pool};
 
 const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
@@ -126,6 +126,11 @@ impl core::fmt::Display for Place {
             mm::shared::ADDRESS..=0xFFFF_F780_0000_0FFF => {
                 write!(f, ", KUSER_SHARED_DATA, which is read-only")
             }
+            mm::MISSING..mm::IMAGES if missing::variable_at(address).is_some() => write!(
+                f,
+                ", the variable {}, which the lab does not have",
+                missing::variable_at(address).unwrap_or_default()
+            ),
             mm::IMAGES.. if pageable::contains(address) => {
                 write!(f, ", in a pageable section of the driver's image")
             }

@@ -155,7 +155,11 @@ struct Registers<'a>(&'a pcr::Frozen);
 
 impl fmt::Display for Registers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.registers().any(|(name, value)| name == "rip" && value == 0) {
+        if self
+            .0
+            .registers()
+            .any(|(name, value)| name == "rip" && value == 0)
+        {
             return Ok(());
         }
         self.0

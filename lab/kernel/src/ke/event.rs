@@ -2,7 +2,7 @@
 
 use super::object::{Header, Kind, Mutant, Semaphore};
 use super::sched::DISPATCHER;
-use super::thread::current_address;
+use super::thread::{self, current_address};
 use super::wait;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -45,7 +45,8 @@ pub fn release_mutex(mutant: &'static Mutant) -> Option<i32> {
     let before = mutant.header.signal();
     mutant.header.set_signal(before + 1);
     if before + 1 == 1 {
-        mutant.give_back();
+        mutant.owner.store(0, Relaxed);
+        thread::current().released(mutant);
         dispatcher.satisfy(&mutant.header, MUTEX_INCREMENT);
     }
     Some(before)

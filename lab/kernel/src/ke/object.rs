@@ -1,6 +1,5 @@
 //! Dispatcher objects, as they lie in the driver's memory.
 
-use super::thread;
 use super::wait_list::ListEntry;
 use crate::bug::{self, code};
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -130,16 +129,17 @@ impl Header {
             || (self.kind() == Some(Kind::Mutant) && Mutant::of(self).owner.load(Relaxed) == thread)
     }
 
-    /// Takes what a satisfied wait takes.
-    pub fn consume(&self, thread: u64) {
+    /// Takes what a satisfied wait takes; whether that is a mutex which the thread did not have before.
+    pub fn consume(&self, thread: u64) -> bool {
         match self.kind() {
             Some(Kind::SynchronizationEvent | Kind::SynchronizationTimer) => self.signal.store(0, Relaxed),
             Some(Kind::Semaphore) => {
                 self.signal.fetch_sub(1, Relaxed);
             }
-            Some(Kind::Mutant) => Mutant::of(self).take(thread),
+            Some(Kind::Mutant) => return Mutant::of(self).take(thread),
             _ => {}
         }
+        false
     }
 }
 
@@ -185,9 +185,10 @@ impl Mutant {
         self.apc_disable.store(1, Relaxed);
     }
 
-    /// Takes it for `thread`, which waited for it. Its owner is in a critical region as long as it has it (Microsoft Learn,
-    /// "Introduction to Mutex Objects"). More than MINLONG times is an exception, says the page of `KeWaitForSingleObject`.
-    fn take(&self, thread: u64) {
+    /// Takes it for `thread`, which waited for it; whether it was nobody's before. Its owner is in a critical region as long as it has it
+    /// (Microsoft Learn, "Introduction to Mutex Objects"). More than MINLONG times is an exception, says the page of
+    /// `KeWaitForSingleObject`.
+    fn take(&self, thread: u64) -> bool {
         if self.header.signal() == i32::MIN {
             bug::bugcheck(
                 code::KMODE_EXCEPTION_NOT_HANDLED,
@@ -200,23 +201,12 @@ impl Mutant {
         }
         let first = self.header.signal.fetch_sub(1, Relaxed) == 1;
         self.owner.store(thread, Relaxed);
-        if first && let Some(thread) = thread::by_address(thread) {
-            thread.mutexes.0.fetch_add(1, Relaxed);
-            thread.mutexes.1.store(self.header.address(), Relaxed);
-            thread
-                .regions
-                .fetch_add(i32::from(self.apc_disable.load(Relaxed)), Relaxed);
-        }
+        first
     }
 
-    /// The owner gives it back and leaves the region that came with it; under the dispatcher lock.
-    pub(super) fn give_back(&self) {
-        if let Some(thread) = thread::by_address(self.owner.swap(0, Relaxed)) {
-            thread.mutexes.0.fetch_sub(1, Relaxed);
-            thread
-                .regions
-                .fetch_sub(i32::from(self.apc_disable.load(Relaxed)), Relaxed);
-        }
+    /// Whether its owner takes no normal kernel APC, as 1 or 0.
+    pub fn apc_disable(&self) -> i32 {
+        self.apc_disable.load(Relaxed).into()
     }
 
     /// The mutant whose header this is.
@@ -247,6 +237,14 @@ impl Timer {
         // SAFETY: the header's type says that it begins a timer.
         unsafe { &*(&raw const *header).cast() }
     }
+}
+
+/// A timer that is set.
+pub struct SetTimer {
+    /// It.
+    pub timer: &'static Timer,
+    /// The driver's address that set it; 0 for the lab.
+    pub by: u64,
 }
 
 const _: () = {

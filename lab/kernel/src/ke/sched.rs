@@ -23,7 +23,7 @@ pub struct Dispatcher {
     /// Processors that run their idle thread, and have not been told otherwise.
     idle: u64,
     pub(crate) waiters: Vec<Waiter>,
-    pub(crate) timers: Vec<super::timer::Set>,
+    pub(crate) timers: Vec<super::object::SetTimer>,
 }
 
 /// The dispatcher.

@@ -1,7 +1,7 @@
 //! Threads and their stacks.
 
 use super::held::Held;
-use super::object::{Header, Kind};
+use super::object::{Header, Kind, Mutant};
 use crate::export::Export;
 use crate::hal::pcr::Pcr;
 use crate::hal::{cpu, pcr};
@@ -236,6 +236,19 @@ impl Thread {
 
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// It has got a mutex, whose owner takes no normal kernel APC as a rule. Under the dispatcher lock, here and below.
+    pub(super) fn acquired(&self, mutex: &Mutant) {
+        self.mutexes.0.fetch_add(1, Ordering::Relaxed);
+        self.mutexes.1.store(mutex.header.address(), Ordering::Relaxed);
+        self.regions.fetch_add(mutex.apc_disable(), Ordering::Relaxed);
+    }
+
+    /// It has given the mutex back.
+    pub(super) fn released(&self, mutex: &Mutant) {
+        self.mutexes.0.fetch_sub(1, Ordering::Relaxed);
+        self.regions.fetch_sub(mutex.apc_disable(), Ordering::Relaxed);
     }
 
     /// Has it go on more urgently after a wait, by the increment that the object was signalled with, up to the highest priority that is

@@ -1,19 +1,12 @@
 //! Timers.
 
 use super::dpc::Dpc;
-use super::object::Timer;
+use super::object::{SetTimer, Timer};
 use super::sched::{DISPATCHER, Dispatcher};
 use super::{thread, wait};
 use crate::hal::clock;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
-
-/// A timer that is set.
-pub(crate) struct Set {
-    timer: &'static Timer,
-    /// The driver's address that set it; 0 for the lab.
-    by: u64,
-}
 
 /// Sets a timer; whether it was set already. One whose time is over expires in here, as on NT, and not at the next tick.
 pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
@@ -24,7 +17,7 @@ pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
     timer.period.store(period, Relaxed);
     timer.dpc.store(dpc, Relaxed);
     timer.header.set_inserted(true);
-    dispatcher.timers.push(Set {
+    dispatcher.timers.push(SetTimer {
         timer,
         by: thread::current().caller(),
     });
@@ -58,7 +51,7 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
 pub(crate) fn expire(dispatcher: &mut Dispatcher) {
     let now = clock::interrupt_time();
     loop {
-        let due = |(index, set): (usize, &Set)| (set.timer.due.load(Relaxed), index);
+        let due = |(index, set): (usize, &SetTimer)| (set.timer.due.load(Relaxed), index);
         let timer = dispatcher.timers.iter().enumerate().map(due).min();
         let timer = timer.filter(|&(due, _)| due <= now);
         let limit = dispatcher.next_limit().filter(|&(limit, _)| limit <= now);

@@ -1,6 +1,6 @@
 //! Waits. The dispatcher keeps the waiters; objects carry their state, and a list of who waits.
 
-use super::object::{Header, Kind};
+use super::object::{Header, Kind, Mutant};
 use super::sched::{DISPATCHER, Dispatcher, Reason, reschedule};
 use super::stay;
 use super::thread::{self, State, Thread};
@@ -40,17 +40,21 @@ pub fn of(thread: &Thread) -> Option<Waiting> {
 }
 
 /// The status of a wait that is satisfied right now, having taken what it takes.
-fn satisfy(objects: &[&'static Header], all: bool, thread: u64) -> Option<i32> {
+fn satisfy(objects: &[&'static Header], all: bool, thread: &Thread) -> Option<i32> {
+    let satisfied = |object: &&'static Header| object.satisfies(thread.address());
+    let take = |object: &'static Header| {
+        if object.consume(thread.address()) {
+            thread.acquired(Mutant::of(object));
+        }
+    };
     if all {
-        objects.iter().all(|object| object.satisfies(thread)).then(|| {
-            for object in objects {
-                object.consume(thread);
-            }
+        objects.iter().all(satisfied).then(|| {
+            objects.iter().copied().for_each(take);
             STATUS_SUCCESS
         })
     } else {
-        let index = objects.iter().position(|object| object.satisfies(thread))?;
-        objects[index].consume(thread);
+        let index = objects.iter().position(satisfied)?;
+        take(objects[index]);
         Some(STATUS_SUCCESS + index as i32)
     }
 }
@@ -78,7 +82,7 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
         // Interrupts are disabled by the lock, so nothing comes in between.
         stay::lower(irql);
     }
-    if let Some(status) = satisfy(objects, all, current.address()) {
+    if let Some(status) = satisfy(objects, all, current) {
         return status;
     }
     if timeout == Some(0) {
@@ -122,7 +126,7 @@ impl Dispatcher {
             let waiter = &self.waiters[index];
             let concerned = waiter.objects.iter().any(|waited| core::ptr::eq(*waited, object));
             let status = if concerned {
-                satisfy(&waiter.objects, waiter.all, waiter.thread.address())
+                satisfy(&waiter.objects, waiter.all, &waiter.thread)
             } else {
                 None
             };

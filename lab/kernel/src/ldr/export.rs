@@ -6,6 +6,7 @@
 
 use crate::bug::{self, code};
 use crate::burst;
+use crate::config::{self, Rule};
 use crate::export::{Export, HAL, Kind, NTOSKRNL};
 use crate::hal::direct_map::physical;
 use crate::ke::{irql, stay, thread};
@@ -192,7 +193,8 @@ extern "C" fn enter(binding: &'static Binding, caller: u64, arguments: u64) -> *
     let export = binding.export;
     let irql = irql::current();
     binding.calls.fetch_add(1, Ordering::Relaxed);
-    if !export.irql.contains(&irql) {
+    let too_high = irql > *export.irql.end();
+    if !export.irql.contains(&irql) && !(too_high && config::allows(Rule::Irql)) {
         irql_violation(export, irql, caller);
     }
     let Kind::Function(function) = export.kind else {
@@ -200,8 +202,8 @@ extern "C" fn enter(binding: &'static Binding, caller: u64, arguments: u64) -> *
             code::LAB_MISSING_EXPORT,
             [caller, 0, 0, 0],
             format_args!(
-                "the driver calls {}, which the lab does not implement",
-                export.name
+                "the driver calls {}!{}, which the lab does not implement; --missing refuse lists at the start all that it lacks of the imports",
+                export.module, export.name
             ),
         );
     };

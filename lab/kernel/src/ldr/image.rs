@@ -1,8 +1,9 @@
 //! The driver's image in memory.
 
 use super::export;
+use super::missing::{self, Substitute};
 use super::pe::{self, Headers, PeError, Read, Section};
-use crate::export::Export;
+use crate::config::{self, Missing};
 use crate::lock::IrqLock;
 use crate::log;
 use crate::mm::pageable;
@@ -245,26 +246,35 @@ fn bind_imports(memory: &mut [u8], headers: &Headers<'_>) -> Result<(), LoadErro
                 break;
             }
             let module = pe::name(memory, module)?;
-            let found: Result<&'static Export, String> = if entry & BY_ORDINAL != 0 {
-                Err(alloc::format!("#{}", entry & 0xFFFF))
+            let name = if entry & BY_ORDINAL != 0 {
+                alloc::format!("#{}", entry & 0xFFFF)
             } else {
-                let name = pe::name(memory, entry + 2)?;
-                export::find(module, name).ok_or_else(|| name.to_string())
+                pe::name(memory, entry + 2)?.to_string()
             };
-            match found {
-                Ok(export) => {
-                    let target = export::bind(export).ok_or(LoadError::NoMemory)?;
-                    write(memory, slots + index, target)?;
+            let bound = match export::find(module, &name) {
+                Some(export) => export::bind(export),
+                None => {
+                    missing.push(alloc::format!("{module}!{name}"));
+                    match missing::substitute(module, &name) {
+                        Substitute::Function(trap) => export::bind(trap),
+                        Substitute::Variable(address) => Some(address),
+                    }
                 }
-                Err(name) => missing.push(alloc::format!("{module}!{name}")),
-            }
+            };
+            write(memory, slots + index, bound.ok_or(LoadError::NoMemory)?)?;
         }
     }
     if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(LoadError::MissingImports(missing))
+        return Ok(());
     }
+    if config::get().missing == Missing::Refuse {
+        return Err(LoadError::MissingImports(missing));
+    }
+    log!(
+        "log: imports that the lab does not have, each of which traps: {}",
+        missing.join(" ")
+    );
+    Ok(())
 }
 
 /// Gives the image a security cookie, if its load configuration names one.

@@ -2,6 +2,7 @@
 
 pub mod export;
 pub mod image;
+pub mod missing;
 pub mod pe;
 
 use crate::ke::stay;

@@ -6,6 +6,8 @@
 //! | `FFFF9000_00000000` | kernel stacks, a guard page below each |
 //! | `FFFFA000_00000000` | pool, a guard page behind each allocation |
 //! | `FFFFF780_00000000` | `KUSER_SHARED_DATA`, read-only |
+//! | `FFFFF800_00000000` | thunks, through which drivers call exports |
+//! | `FFFFF800_0F000000` | nothing: a page for each variable that a driver imports and the lab lacks |
 //! | `FFFFF800_10000000` | images of drivers |
 //! | `FFFFF900_00000000` | NT's own routines, when the user has brought some |
 //! | `FFFFFFFF_80000000` | the kernel |
@@ -27,6 +29,8 @@ pub const PAGE: u64 = 4096;
 pub const STACKS: u64 = 0xFFFF_9000_0000_0000;
 /// First address of pool.
 pub const POOL: u64 = 0xFFFF_A000_0000_0000;
+/// Stands for the first variable that a driver imports and the lab lacks; never mapped.
+pub const MISSING: u64 = 0xFFFF_F800_0F00_0000;
 /// First address of driver images.
 pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
 /// First address of NT's own routines ([`crate::ex::native`]).

@@ -5,6 +5,7 @@
 //! done here too ("Force IRQL Checking"): when the IRQL comes to `DISPATCH_LEVEL`, all of it goes; the next fault
 //! below it brings them back; one at or above it is the bug check that Windows has for it.
 
+use crate::config::{self, Rule};
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::lock::IrqLock;
 use crate::mm::{PAGE, paging, paging::Protection};
@@ -56,7 +57,7 @@ fn set_present((range, there): &mut (Range, bool), present: bool) {
 
 /// Where the driver may have come to `DISPATCH_LEVEL`, or is about to be called there.
 pub fn page_out() {
-    if irql::current() < DISPATCH_LEVEL || !PRESENT.load(Relaxed) {
+    if irql::current() < DISPATCH_LEVEL || !PRESENT.load(Relaxed) || config::allows(Rule::Paging) {
         return;
     }
     let mut ranges = RANGES.lock();

@@ -7,7 +7,7 @@ use super::script;
 use super::service::{self, Service};
 use crate::hal::power::Exit;
 use crate::hal::{clock, cpu, power, serial};
-use crate::io::client;
+use crate::io::client::{self, Transfer};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ke::{thread, worker};
@@ -15,6 +15,7 @@ use crate::lock::IrqLock;
 use crate::{bug, counters, status, suspend};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::frame::{Action, HEADER_LENGTH, Header, Reply, Request};
@@ -143,45 +144,38 @@ fn carry_out(header: Header, body: &[u8]) {
             interface,
             access,
             caller,
-        } => worker::queue(move || match client::open(&interface, access, caller) {
-            Ok(handle) => say(
-                id,
-                Reply::Done {
-                    status: 0,
-                    output: &handle.to_le_bytes(),
-                },
-            ),
-            Err(status) => say(
-                id,
-                Reply::Done {
-                    status: status as u32,
-                    output: &[],
-                },
-            ),
-        }),
+        } => open(id, move || client::open(&interface, access, caller)),
+        Request::OpenName { access, caller, name } => {
+            let name = String::from_utf8_lossy(name).into_owned();
+            open(id, move || client::open_name(&name, access, caller));
+        }
         Request::Ioctl {
             handle,
             code,
             capacity,
             input,
-        } => {
-            let input = input.to_vec();
-            client::announce(id, code);
-            let answer = Box::new(move |status: i32, output: Vec<u8>| {
-                say(
-                    id,
-                    Reply::Done {
-                        status: status as u32,
-                        output: &output,
-                    },
-                );
-            });
-            worker::queue(move || client::control(id, handle, code, capacity, &input, answer));
-        }
+        } => transfer(id, handle, input, move |input| Transfer::Control {
+            code,
+            capacity,
+            input,
+        }),
+        Request::Read {
+            handle,
+            length,
+            offset,
+        } => transfer(id, handle, &[], move |_| Transfer::Read { length, offset }),
+        Request::Write {
+            handle,
+            offset,
+            input,
+        } => transfer(id, handle, input, move |input| Transfer::Write { offset, input }),
         Request::Cancel { target } => worker::queue(move || done(client::cancel(target))),
         Request::Close { handle } => worker::queue(move || done(client::close(handle))),
         Request::QueryRemove | Request::SurpriseRemove => {
-            let Some(root) = service::root() else { return };
+            let Some(root) = service::root() else {
+                // A legacy driver has no device that Plug and Play could remove.
+                return done(Err(status::INVALID_DEVICE_REQUEST));
+            };
             let surprise = matches!(request, Request::SurpriseRemove);
             worker::queue(move || {
                 let status = if surprise {
@@ -211,6 +205,47 @@ fn carry_out(header: Header, body: &[u8]) {
             worker::queue(move || quit(id));
         }
     }
+}
+
+/// Has a worker open something, and tells its handle.
+fn open(id: u32, open: impl FnOnce() -> Result<u64, i32> + Send + 'static) {
+    worker::queue(move || {
+        let opened = open();
+        let status = opened.err().unwrap_or(status::SUCCESS);
+        let handle = opened.map(u64::to_le_bytes);
+        let output = match &handle {
+            Ok(handle) => handle.as_slice(),
+            Err(_) => &[],
+        };
+        say(
+            id,
+            Reply::Done {
+                status: status as u32,
+                output,
+            },
+        );
+    });
+}
+
+/// Has a worker send a request through a handle, which `make` makes of its input.
+fn transfer(
+    id: u32,
+    handle: u64,
+    input: &[u8],
+    make: impl for<'a> FnOnce(&'a [u8]) -> Transfer<'a> + Copy + Send + 'static,
+) {
+    let input = input.to_vec();
+    client::announce(id, make(&input).kind());
+    let answer = Box::new(move |status: i32, output: Vec<u8>| {
+        say(
+            id,
+            Reply::Done {
+                status: status as u32,
+                output: &output,
+            },
+        );
+    });
+    worker::queue(move || client::transfer(id, handle, make(&input), answer));
 }
 
 /// The end of a script, which is its client's death; requests that it left pending are answered by that.

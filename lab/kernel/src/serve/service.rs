@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::ex::native;
+use crate::io::object::DriverObject;
 use crate::io::pnp::{self, NotStarted, Root};
 use crate::io::{client, driver};
 use crate::judge;
@@ -15,7 +16,9 @@ use lab_wire::frame::{Action, Seen};
 /// A running driver.
 pub struct Service {
     boot: &'static Boot<'static>,
-    root: Root,
+    driver: &'static DriverObject,
+    /// `None` for a legacy driver, whose devices are its own affair.
+    root: Option<Root>,
     image: Image,
 }
 
@@ -39,13 +42,24 @@ impl Service {
         step::watch(&native::watched(config::get().watched(image.base)));
         suspend::loaded();
         let refused = match driver::enter(&image, boot.service) {
-            Ok(object) => match pnp::start(object, boot.security) {
-                Ok(root) => return Ok(Self { boot, root, image }),
-                Err(error) => {
-                    driver::unload(object);
-                    error
+            Ok(object) => {
+                let is_legacy = boot.hardware_id.is_empty();
+                let root = (!is_legacy).then(|| pnp::start(object, boot.security));
+                match root.transpose() {
+                    Ok(root) => {
+                        return Ok(Self {
+                            boot,
+                            driver: object,
+                            root,
+                            image,
+                        });
+                    }
+                    Err(error) => {
+                        driver::unload(object);
+                        error
+                    }
                 }
-            },
+            }
             Err(status) => NotStarted {
                 stage: "DriverEntry",
                 status,
@@ -59,13 +73,21 @@ impl Service {
     /// Removes the device and unloads the driver; what stays behind is a bug check.
     pub fn stop(self, by_surprise: bool) {
         if by_surprise {
-            self.root.hide();
-            self.root.surprise_remove();
+            if let Some(root) = self.root {
+                root.hide();
+                root.surprise_remove();
+            }
             client::die();
         }
-        self.root.remove();
-        judge::unload::check();
-        self.image.unload();
+        client::close_all();
+        if let Some(root) = self.root {
+            root.remove();
+        }
+        driver::unload(self.driver);
+        if driver::can_unload(self.driver) {
+            judge::unload::check();
+            self.image.unload();
+        }
     }
 
     /// Makes it the one that serves the host.
@@ -74,9 +96,9 @@ impl Service {
     }
 }
 
-/// The root device of the running service.
+/// The root device of the running service, if it has one.
 pub fn root() -> Option<Root> {
-    RUNNING.lock().as_ref().map(|service| service.root)
+    RUNNING.lock().as_ref().and_then(|service| service.root)
 }
 
 /// Takes the running service away from the host, once.
@@ -87,6 +109,10 @@ pub fn take() -> Option<Service> {
 /// Surprise removal of the device, whatever is under way; its client's handles are closed, the driver is unloaded, loaded again, and started.
 pub fn restart() {
     let Some(service) = take() else { return };
+    if !driver::can_unload(service.driver) {
+        log!("log: the driver has no unload routine, so it is not started again");
+        return service.run();
+    }
     let boot = service.boot;
     service.stop(true);
     match Service::start(boot) {

@@ -2,7 +2,7 @@
 
 use super::{Device, State};
 use crate::init::Init;
-use crate::layout::ObjectAttributes;
+use crate::layout::{IO_BUFFERED, IO_DIRECT, ObjectAttributes};
 use crate::lock::Serial;
 use crate::object::{self, Allowed, Kind, Object};
 use crate::slot::Slot;
@@ -69,8 +69,13 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         wdm::delete(wdm);
         return Err(status::NO_SUCH_DEVICE);
     };
+    let transfers = match init.io_type {
+        IO_BUFFERED => device_flag::BUFFERED_IO,
+        IO_DIRECT => device_flag::DIRECT_IO,
+        _ => 0,
+    };
     wdm.flags
-        .set(wdm.flags.get() | below.flags.get() & (device_flag::BUFFERED_IO | device_flag::POWER_PAGABLE));
+        .set(wdm.flags.get() | transfers | below.flags.get() & device_flag::POWER_PAGABLE);
     let body = Device {
         wdm,
         physical,

@@ -3,6 +3,7 @@
 use super::{Cancel, Owner, Request, address, cancel_routine, complete, queue_of, require_owner};
 use crate::layout::RequestParameters;
 use crate::layout::{IO_DIRECT, IO_NEITHER};
+use crate::memory;
 use crate::object::{self, Holder, Kind, Object};
 use crate::queue;
 use crate::slot::Slot;
@@ -333,6 +334,43 @@ unsafe extern "win64" fn retrieve_output(
     unsafe { retrieve(output_buffer(request.request()), least, buffer, length) }
 }
 
+/// A memory object for a request's buffer, the same one each time it is asked for. A failed retrieval leaves NULL behind.
+///
+/// # Safety
+/// `result` has room for a handle.
+unsafe fn retrieve_memory(
+    handle: u64,
+    which: usize,
+    buffer: fn(&Request) -> Buffer,
+    result: *mut u64,
+) -> i32 {
+    let request = object::find(handle, Kind::Request);
+    let body = request.request();
+    require(result, "Memory");
+    let found = buffer(body).and_then(|(address, length)| {
+        let known = body.state.lock().memories[which];
+        if known != 0 {
+            return Ok(known);
+        }
+        let made = memory::of_request(&request, address, length)?.handle();
+        body.state.lock().memories[which] = made;
+        Ok(made)
+    });
+    // SAFETY: the caller promises it.
+    unsafe { result.write(found.unwrap_or(0)) };
+    found.err().unwrap_or(status::SUCCESS)
+}
+
+unsafe extern "win64" fn retrieve_input_memory(_globals: u64, handle: u64, result: *mut u64) -> i32 {
+    // SAFETY: the declaration.
+    unsafe { retrieve_memory(handle, 0, input_buffer, result) }
+}
+
+unsafe extern "win64" fn retrieve_output_memory(_globals: u64, handle: u64, result: *mut u64) -> i32 {
+    // SAFETY: the declaration.
+    unsafe { retrieve_memory(handle, 1, output_buffer, result) }
+}
+
 unsafe extern "win64" fn get_file_object(_globals: u64, handle: u64) -> u64 {
     let request = object::find(handle, Kind::Request);
     let body = request.request();
@@ -373,6 +411,18 @@ pub static FUNCTIONS: &[Slot] = &[
         complete_with_information as *const (),
     ),
     Slot::new(266, "WdfRequestGetParameters", 2, get_parameters as *const ()),
+    Slot::new(
+        267,
+        "WdfRequestRetrieveInputMemory",
+        2,
+        retrieve_input_memory as *const (),
+    ),
+    Slot::new(
+        268,
+        "WdfRequestRetrieveOutputMemory",
+        2,
+        retrieve_output_memory as *const (),
+    ),
     Slot::new(
         269,
         "WdfRequestRetrieveInputBuffer",

@@ -44,6 +44,8 @@ struct State {
     /// `EvtIoInCallerContext` was given it, and it was not enqueued since.
     in_caller_context: bool,
     cancel: Cancel,
+    /// Memory objects for its input and its output, by their handles; 0 for one that nobody asked for.
+    memories: [u64; 2],
 }
 
 /// Who has a request.
@@ -170,6 +172,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> Result<Arc<Object>, i3
             queue: None,
             in_caller_context: false,
             cancel: Cancel::No,
+            memories: [0; 2],
         }),
     };
     let attributes = device.device().init.request_attributes;

@@ -244,7 +244,7 @@ impl Session<'_> {
             ));
         }
         let kind = match &request {
-            Request::Open { .. } => Kind::Open,
+            Request::Open { .. } | Request::OpenName { .. } => Kind::Open,
             Request::Ioctl { .. } => Kind::Ioctl,
             _ => Kind::Plain,
         };

@@ -201,9 +201,7 @@ fn check_processors(crash: &Crash, parser: &KernelDumpParser) {
         assert_eq!(half(parser, prcb + offset(0x2BE)), index);
         let context = prcb + offset(0x2BC);
         assert_eq!(word(parser, prcb + offset(0x338)), context);
-        let context = parser
-            .virt_read_struct::<Context>(Gva::new(context))
-            .unwrap();
+        let context = parser.virt_read_struct::<Context>(Gva::new(context)).unwrap();
         let special = prcb + offset(0x2F2);
         assert_eq!(Some(word(parser, special + 0x10)), crash.report.of_machine("cr3"));
         let guilty = &crash.report.threads[0];

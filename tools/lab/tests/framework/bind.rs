@@ -23,6 +23,16 @@ const BOUND: &[(&str, &[&str], &str)] = &[
         "bound newer=0 functions=7777 structures=8888 queue=0",
     ),
     (
+        "wdk-1.33",
+        &["-DMINOR=33", "-DCOUNT=458", "-DMINIMUM=33"],
+        "bound newer=0 functions=7777 structures=8888 queue=0",
+    ),
+    (
+        "first-form-1.33",
+        &["-DMINOR=33", "-DCOUNT=458"],
+        "bound newer=0 functions=7777 structures=8888 queue=0",
+    ),
+    (
         "wdk-1.25",
         &["-DMINOR=25", "-DCOUNT=453", "-DMINIMUM=25"],
         "bound newer=0 functions=7777 structures=8888 queue=0",
@@ -64,14 +74,14 @@ fn clients_of_every_version_bind() {
 /// Clients that are refused, with what the log says of it.
 const REFUSED: &[(&str, &[&str], &str)] = &[
     (
-        "wdk-1.33",
-        &["-DMINOR=33", "-DCOUNT=458", "-DMINIMUM=33"],
-        "WDFLDR: labtest needs KMDF 1.33 or later; the lab has 1.31",
+        "wdk-1.35",
+        &["-DMINOR=35", "-DCOUNT=458", "-DMINIMUM=35"],
+        "WDFLDR: labtest needs KMDF 1.35 or later; the lab has 1.33",
     ),
     (
-        "first-form-1.33",
-        &["-DMINOR=33", "-DCOUNT=458"],
-        "WDFLDR: labtest needs KMDF 1.33 or later; the lab has 1.31",
+        "first-form-1.35",
+        &["-DMINOR=35", "-DCOUNT=458"],
+        "WDFLDR: labtest needs KMDF 1.35 or later; the lab has 1.33",
     ),
     (
         "no-such-table",

@@ -10,6 +10,7 @@ mod client;
 #[path = "../offences/mod.rs"]
 mod offences;
 mod rules;
+mod transfer;
 
 use client::{Ended, Lab, serve};
 use offences::FRAMEWORK;

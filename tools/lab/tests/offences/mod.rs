@@ -170,6 +170,18 @@ pub(crate) const BARE: &[Offence] = &[
         None,
         "RtlUnwind, which the lab does not implement",
     ),
+    offence(
+        "call-missing-import",
+        code::LAB_MISSING_EXPORT,
+        None,
+        "ntoskrnl.exe!IoConnectInterrupt, which the lab does not implement",
+    ),
+    offence(
+        "read-missing-variable",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "the variable ExEventObjectType, which the lab does not have",
+    ),
     verifier("raise-to-lower", sub::RAISE_TO_LOWER, "from IRQL 2 to 0"),
     verifier("lower-to-higher", sub::LOWER_TO_HIGHER, "from IRQL 0 to 2"),
     offence(
@@ -183,6 +195,11 @@ pub(crate) const BARE: &[Offence] = &[
         "start-thread-at-dispatch",
         sub::IRQL_APC_LTE,
         "PsCreateSystemThread called at IRQL 2",
+    ),
+    verifier(
+        "enter-region-at-dispatch",
+        sub::IRQL_APC_LTE,
+        "KeEnterCriticalRegion called at IRQL 2",
     ),
     verifier(
         "set-event-above-dispatch",
@@ -516,7 +533,12 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
         sub::WAIT_AT_DISPATCH,
         "WdfWaitLockAcquire may wait, and is called at IRQL 2",
     ),
-    offence("0x909", code::LAB_MISSING_EXPORT, None, "slot 167"),
+    offence(
+        "0x909",
+        code::LAB_MISSING_EXPORT,
+        None,
+        "KMDF!WdfIoTargetCreate, which the lab",
+    ),
     framework("0x90a", wdf::DEREFERENCED_AWAY, "WdfObjectDelete"),
     offence(
         "0x90b",

@@ -93,6 +93,15 @@ unsafe extern "win64" fn ke_initialize_timer_ex(timer: *const Timer, kind: u32) 
     timer.header.initialize(kind, 10, 0);
 }
 
+unsafe extern "win64" fn ke_initialize_timer(timer: *const Timer) {
+    // SAFETY: the DDI asks for a KTIMER there; this is a notification timer.
+    unsafe { ke_initialize_timer_ex(timer, 0) };
+}
+
+unsafe extern "win64" fn ke_read_state_timer(timer: *const Header) -> u8 {
+    u8::from(object(timer, TIMERS).signal() > 0)
+}
+
 unsafe extern "win64" fn ke_set_timer_ex(timer: *const Header, due: i64, period: i32, dpc: u64) -> u8 {
     u8::from(timer::set(
         Timer::of(object(timer, TIMERS)),
@@ -127,6 +136,8 @@ pub(super) static EXPORTS: &[Export] = &[
         DISPATCH,
         ke_initialize_timer_ex as *const (),
     ),
+    Export::function("KeInitializeTimer", DISPATCH, ke_initialize_timer as *const ()),
+    Export::function("KeReadStateTimer", DISPATCH, ke_read_state_timer as *const ()),
     Export::function("KeSetTimerEx", DISPATCH, ke_set_timer_ex as *const ()),
     Export::function("KeSetTimer", DISPATCH, ke_set_timer as *const ()),
     Export::function("KeCancelTimer", DISPATCH, ke_cancel_timer as *const ()),

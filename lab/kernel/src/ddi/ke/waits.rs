@@ -2,6 +2,7 @@
 
 use super::parameter::object;
 use crate::bug::{self, code};
+use crate::config::{self, Rule};
 use crate::ddi::irql_ranges::{APC, DISPATCH};
 use crate::ex::native::{self, Question};
 use crate::export::Export;
@@ -57,7 +58,8 @@ const KERNEL_MODE: u8 = 0;
 /// moved on. And a mutex must be waited for in `KernelMode`, says the routine's own page.
 fn check_mode(header: &'static Header, mode: u8, alertable: u8) {
     let object = header.address();
-    if is_stack(object) && (mode != KERNEL_MODE || alertable != 0) {
+    let may_end_early = mode != KERNEL_MODE || alertable != 0;
+    if is_stack(object) && may_end_early && !config::allows(Rule::WaitOnStack) {
         bug::bugcheck(
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [
@@ -81,7 +83,8 @@ fn check_mode(header: &'static Header, mode: u8, alertable: u8) {
             ),
         );
     }
-    if header.kind() == Some(Kind::Mutant) && mode != KERNEL_MODE {
+    let is_mutex = header.kind() == Some(Kind::Mutant);
+    if is_mutex && mode != KERNEL_MODE && !config::allows(Rule::MutexWaitMode) {
         bug::bugcheck(
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::MUTEX_WAIT_MODE, object, u64::from(mode), 0],

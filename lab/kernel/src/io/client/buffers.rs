@@ -1,6 +1,7 @@
-//! The buffers of a control request, by the method of its code.
+//! The buffers of a request: of a control request by the method of its code, of a read or write by the device's flags.
 
 use crate::bug::{self, code};
+use crate::io::object::{DeviceObject, device_flag};
 use crate::mm::pool::{self, Placement, Tag};
 use crate::mm::{PAGE, reserve};
 use crate::status;
@@ -36,13 +37,52 @@ const MDL_MAPPED: u16 = 3;
 const USER_INPUT: u64 = 0x0000_0001_0000_0000;
 const USER_OUTPUT: u64 = 0x0000_0002_0000_0000;
 
-/// The buffers of a control request.
+impl Method {
+    /// How a device has its reads and writes.
+    fn of(device: &DeviceObject) -> Self {
+        match device.flags.get() {
+            flags if flags & device_flag::BUFFERED_IO != 0 => Self::Buffered,
+            flags if flags & device_flag::DIRECT_IO != 0 => Self::Direct,
+            _ => Self::Neither,
+        }
+    }
+}
+
+/// So many bytes, the first of which are given.
+#[derive(Clone, Copy)]
+struct Filled<'a> {
+    size: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Filled<'a> {
+    const NOTHING: Self = Self::new(0, &[]);
+
+    const fn new(size: usize, bytes: &'a [u8]) -> Self {
+        Self { size, bytes }
+    }
+
+    /// As a block of pool; 0 for none, if there are no bytes. `None` when memory is short.
+    fn allocate(self, zero: bool) -> Option<u64> {
+        if self.size == 0 {
+            return Some(0);
+        }
+        let block = pool::allocate(self.size as u64, BUFFER_TAG, zero, Placement::Block, 0)?;
+        // SAFETY: the block is fresh and holds at least those bytes.
+        unsafe { block.copy_from_nonoverlapping(self.bytes.as_ptr(), self.bytes.len()) };
+        Some(block as u64)
+    }
+}
+
+/// The buffers of a request.
 pub(super) struct Buffers {
+    /// Which kind of request it is, for people.
+    what: &'static str,
     method: Method,
     capacity: usize,
     /// `SystemBuffer`, 0 if there is none.
     system: u64,
-    /// The output of a direct method, 0 if there is none.
+    /// What the MDL of a direct method describes, 0 if there is none.
     direct: u64,
     mdl: u64,
 }
@@ -56,49 +96,83 @@ pub(super) struct Addresses {
 }
 
 impl Buffers {
-    /// Allocates what the method needs and copies the input. The rest is not zeroed, as on NT: what the driver does not write and
-    /// yet returns is seen as 0xCD.
-    pub(super) fn new(code: u32, capacity: u32, input: &[u8]) -> Option<Self> {
+    /// Of a control request, by the method of its code: what the method needs, with the input copied.
+    pub(super) fn of_control(code: u32, capacity: u32, input: &[u8]) -> Option<Self> {
         let method = match code & 3 {
             0 => Method::Buffered,
             1 | 2 => Method::Direct,
             _ => Method::Neither,
         };
-        let capacity = capacity as usize;
+        let (input_only, output) = (
+            Filled::new(input.len(), input),
+            Filled::new(capacity as usize, &[]),
+        );
+        let both = Filled::new(input.len().max(capacity as usize), input);
+        let (system, direct) = match method {
+            Method::Buffered => (both, Filled::NOTHING),
+            Method::Direct => (input_only, output),
+            Method::Neither => (Filled::NOTHING, Filled::NOTHING),
+        };
+        Self::new("control request", method, capacity, system, direct)
+    }
+
+    /// Of a read, by the device's flags.
+    pub(super) fn of_read(device: &DeviceObject, length: u32) -> Option<Self> {
+        Self::of_transfer("read", device, length, Filled::new(length as usize, &[]))
+    }
+
+    /// Of a write, by the device's flags.
+    pub(super) fn of_write(device: &DeviceObject, input: &[u8]) -> Option<Self> {
+        Self::of_transfer("write", device, 0, Filled::new(input.len(), input))
+    }
+
+    fn of_transfer(
+        what: &'static str,
+        device: &DeviceObject,
+        capacity: u32,
+        filled: Filled<'_>,
+    ) -> Option<Self> {
+        let method = Method::of(device);
+        let (system, direct) = match method {
+            Method::Buffered => (filled, Filled::NOTHING),
+            Method::Direct => (Filled::NOTHING, filled),
+            Method::Neither => (Filled::NOTHING, Filled::NOTHING),
+        };
+        Self::new(what, method, capacity, system, direct)
+    }
+
+    /// What nobody asked to be filled is not zeroed, as on NT: what the driver does not write and yet returns is seen as 0xCD.
+    fn new(
+        what: &'static str,
+        method: Method,
+        capacity: u32,
+        system: Filled<'_>,
+        direct: Filled<'_>,
+    ) -> Option<Self> {
         let mut buffers = Self {
+            what,
             method,
-            capacity,
+            capacity: capacity as usize,
             system: 0,
             direct: 0,
             mdl: 0,
         };
-        let system_size = match method {
-            Method::Buffered => input.len().max(capacity),
-            Method::Direct => input.len(),
-            Method::Neither => 0,
-        };
-        let size = system_size.max(capacity) as u64;
+        let size = system.size.max(direct.size) as u64;
         if !reserve::has_for_client(2 * size.div_ceil(PAGE)) {
             return None;
         }
-        let complete = buffers.allocate(system_size, input).is_some();
+        let complete = buffers.allocate(system, direct).is_some();
         if !complete {
             buffers.free();
         }
         complete.then_some(buffers)
     }
 
-    fn allocate(&mut self, system_size: usize, input: &[u8]) -> Option<()> {
-        let block = |size: usize, zero| pool::allocate(size as u64, BUFFER_TAG, zero, Placement::Block, 0);
-        if system_size != 0 {
-            let system = block(system_size, false)?;
-            self.system = system as u64;
-            // SAFETY: the block is fresh and holds at least the input.
-            unsafe { system.copy_from_nonoverlapping(input.as_ptr(), input.len()) };
-        }
-        if self.method == Method::Direct && self.capacity != 0 {
-            self.direct = block(self.capacity, true)? as u64;
-            let mdl = block(size_of::<Mdl>(), true)?;
+    fn allocate(&mut self, system: Filled<'_>, direct: Filled<'_>) -> Option<()> {
+        self.system = system.allocate(false)?;
+        if direct.size != 0 {
+            self.direct = direct.allocate(true)?;
+            let mdl = pool::allocate(size_of::<Mdl>() as u64, BUFFER_TAG, true, Placement::Block, 0)?;
             self.mdl = mdl as u64;
             let value = Mdl {
                 next: 0,
@@ -108,7 +182,7 @@ impl Buffers {
                 process: 0,
                 mapped_system_address: self.direct,
                 start: self.direct & !0xFFF,
-                byte_count: self.capacity as u32,
+                byte_count: direct.size as u32,
                 byte_offset: (self.direct & 0xFFF) as u32,
             };
             // SAFETY: the block is fresh, of that size, and aligned to 16.
@@ -152,9 +226,9 @@ impl Buffers {
                     0,
                 ],
                 format_args!(
-                    "a control request is completed with Information {information}, and its output buffer has {} bytes: NT would \
+                    "a {} is completed with Information {information}, and its output buffer has {} bytes: NT would \
                      copy what lies behind it to the client",
-                    self.capacity
+                    self.what, self.capacity
                 ),
             );
         }
@@ -171,7 +245,7 @@ impl Buffers {
                 bug::bugcheck(
                     code::BAD_POOL_HEADER,
                     [0x20, block, 0, 0],
-                    format_args!("the memory behind the buffer of a control request was overwritten"),
+                    format_args!("the memory behind the buffer of a {} was overwritten", self.what),
                 );
             }
         }

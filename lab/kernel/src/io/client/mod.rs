@@ -1,4 +1,4 @@
-//! What a user-mode process does: it opens the device, sends control requests, cancels them, closes its handles, or dies.
+//! What a user-mode process does: it opens the device, reads, writes, sends control requests, cancels them, closes its handles, or dies.
 //!
 //! A file object is referenced by its handle and by every request under way; `IRP_MJ_CLEANUP` goes out when the handle is closed,
 //! `IRP_MJ_CLOSE` when the last reference goes.
@@ -19,13 +19,16 @@ use crate::ke::worker;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use crate::mm::reserve;
+use crate::rtl::UnicodeString;
 use crate::rtl::guid::Guid;
 use crate::status;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use buffers::Buffers;
+use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use lab_wire::frame::{Access, Caller};
@@ -56,9 +59,78 @@ struct File {
     references: AtomicUsize,
 }
 
-/// A control request that is not answered yet.
+/// What a client asks of the device behind a handle.
+#[derive(Clone, Copy, Debug)]
+pub enum Transfer<'a> {
+    /// `DeviceIoControl`.
+    Control {
+        /// The control code.
+        code: u32,
+        /// Bytes of output that the client has room for.
+        capacity: u32,
+        /// Its input.
+        input: &'a [u8],
+    },
+    /// `ReadFile`.
+    Read {
+        /// How many bytes.
+        length: u32,
+        /// Where from; the file's own position if `None`.
+        offset: Option<u64>,
+    },
+    /// `WriteFile`.
+    Write {
+        /// Where to; as above.
+        offset: Option<u64>,
+        /// What.
+        input: &'a [u8],
+    },
+}
+
+impl Transfer<'_> {
+    /// The request without its input.
+    pub fn kind(&self) -> Asked {
+        match self {
+            Self::Control { code, .. } => Asked::Control(*code),
+            Self::Read { .. } => Asked::Read,
+            Self::Write { .. } => Asked::Write,
+        }
+    }
+}
+
+/// Which request it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    /// With its control code.
+    Control(u32),
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+}
+
+impl Asked {
+    fn code(self) -> u32 {
+        match self {
+            Self::Control(code) => code,
+            Self::Read | Self::Write => 0,
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Control(code) => write!(f, "the request with control code {code:#010x}"),
+            Self::Read => f.write_str("the read"),
+            Self::Write => f.write_str("the write"),
+        }
+    }
+}
+
+/// A request that is not answered yet.
 struct Pending {
-    code: u32,
+    asked: Asked,
     /// `None` until its IRP is on its way.
     serial: Option<u64>,
     /// Cancelled before it had one.
@@ -84,15 +156,43 @@ static OPENING: IrqLock<u64> = IrqLock::new(0);
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 pub fn open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
+    let find = || {
+        let device = interface::find(class).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
+        Ok((device, String::new()))
+    };
+    try_open(find, access, caller)
+}
+
+/// `CreateFile` on a name: a handle.
+///
+/// # Errors
+/// As [`open`].
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub fn open_name(name: &str, access: Access, caller: Caller) -> Result<u64, i32> {
+    try_open(|| interface::resolve(name), access, caller)
+}
+
+fn try_open(
+    find: impl FnOnce() -> Result<(&'static DeviceObject, String), i32>,
+    access: Access,
+    caller: Caller,
+) -> Result<u64, i32> {
     OPENS.fetch_add(1, Ordering::Acquire);
-    let opened = try_open(class, access, caller);
+    let opened = find().and_then(|(device, name)| open_device(device, &name, access, caller));
     // Release: `close_all` sees the file of an open that is over.
     OPENS.fetch_sub(1, Ordering::Release);
     opened
 }
 
-fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
-    let physical = interface::find(class).ok_or(status::OBJECT_NAME_NOT_FOUND)?;
+/// Opens the top of the stack that `physical` is in; `name` is the file's on it.
+fn open_device(
+    physical: &'static DeviceObject,
+    name: &str,
+    access: Access,
+    caller: Caller,
+) -> Result<u64, i32> {
     let device = device::top_of_stack(physical);
     if device.flags.get() & device_flag::DEVICE_INITIALIZING != 0 {
         return Err(status::NO_SUCH_DEVICE);
@@ -117,7 +217,7 @@ fn try_open(class: &Guid, access: Access, caller: Caller) -> Result<u64, i32> {
     let object = if caller.is_kernel() {
         None
     } else {
-        Some(create(device, granted, caller).inspect_err(|_| leave(device))?)
+        Some(create(device, name, granted, caller).inspect_err(|_| leave(device))?)
     };
     let file = File {
         object,
@@ -138,9 +238,14 @@ fn leave(device: &'static DeviceObject) {
 }
 
 /// Makes a file object and asks the driver whether it may be.
-fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result<&'static FileObject, i32> {
+fn create(
+    device: &'static DeviceObject,
+    name: &str,
+    granted: u32,
+    caller: Caller,
+) -> Result<&'static FileObject, i32> {
     let size = size_of::<FileObject>() as u64;
-    if !reserve::has_for_client(1) {
+    if !reserve::has_for_client(2) {
         return Err(status::INSUFFICIENT_RESOURCES);
     }
     let memory =
@@ -150,6 +255,9 @@ fn create(device: &'static DeviceObject, granted: u32, caller: Caller) -> Result
     object.kind.set(TYPE_FILE);
     object.size.set(size as i16);
     object.device_object.set((&raw const *device).cast_mut());
+    object
+        .file_name
+        .set(file_name(name).inspect_err(|_| free_file(object))?);
     object.read_access.set(u8::from(granted & FILE_READ_DATA != 0));
     object.write_access.set(u8::from(granted & FILE_WRITE_DATA != 0));
     object.shared_read.set(1);
@@ -206,7 +314,34 @@ fn send(
     status
 }
 
+/// A file's name in pool; empty for none.
+fn file_name(name: &str) -> Result<UnicodeString, i32> {
+    let units: Vec<u16> = name.encode_utf16().collect();
+    let length = size_of_val(units.as_slice());
+    let mut buffer = ptr::null_mut();
+    if length != 0 {
+        buffer = pool::allocate(length as u64, FILE_TAG, false, Placement::Block, 0)
+            .ok_or(status::INSUFFICIENT_RESOURCES)?
+            .cast::<u16>();
+        // SAFETY: the block is fresh, and as long as the name.
+        unsafe { buffer.copy_from_nonoverlapping(units.as_ptr(), units.len()) };
+    }
+    Ok(UnicodeString {
+        length: length as u16,
+        maximum_length: length as u16,
+        buffer,
+    })
+}
+
 fn free_file(object: &'static FileObject) {
+    let name = object.file_name.get().buffer as u64;
+    if name != 0 && pool::free(name, Some(FILE_TAG), 0).is_err() {
+        bug::bugcheck(
+            code::BAD_POOL_HEADER,
+            [0x20, name, 0, 0],
+            format_args!("the memory behind a file object's name was overwritten"),
+        );
+    }
     if pool::free((&raw const *object) as u64, Some(FILE_TAG), 0).is_err() {
         bug::bugcheck(
             code::BAD_POOL_HEADER,
@@ -257,27 +392,28 @@ pub fn current_caller() -> Option<Caller> {
     caller.filter(|caller| !caller.is_kernel())
 }
 
-/// How the answer to a control request is delivered; called at or below `DISPATCH_LEVEL`.
+/// How the answer to a request is delivered; called at or below `DISPATCH_LEVEL`.
 pub type Answer = Box<dyn FnOnce(i32, Vec<u8>) + Send>;
 
-/// Notes a control request as soon as it arrives, so that a cancellation that overtakes it finds it.
-pub fn announce(id: u32, code: u32) {
+/// Notes a request as soon as it arrives, so that a cancellation that overtakes it finds it.
+pub fn announce(id: u32, asked: Asked) {
     PENDING.lock().insert(
         id,
         Pending {
-            code,
+            asked,
             serial: None,
             cancelled: false,
         },
     );
 }
 
-/// `DeviceIoControl`, announced before. Returns when the driver's dispatch routine does; `answer` is called when the request is done.
+/// Sends a request, announced before. Returns when the driver's dispatch routine does; `answer` is called when the request is done, with
+/// what was read, or for a write with the number of bytes.
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
-pub fn control(id: u32, handle: u64, code: u32, capacity: u32, input: &[u8], answer: Answer) {
-    match start_control(id, handle, code, capacity, input, answer) {
+pub fn transfer(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) {
+    match start(id, handle, transfer, answer) {
         Ok(()) => {}
         Err((status, answer)) => {
             PENDING.lock().remove(&id);
@@ -286,26 +422,32 @@ pub fn control(id: u32, handle: u64, code: u32, capacity: u32, input: &[u8], ans
     }
 }
 
-fn start_control(
-    id: u32,
-    handle: u64,
-    code: u32,
-    capacity: u32,
-    input: &[u8],
-    answer: Answer,
-) -> Result<(), (i32, Answer)> {
+fn start(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) -> Result<(), (i32, Answer)> {
     let Some(file) = FILES.lock().get(&handle).cloned() else {
         return Err((status::INVALID_HANDLE, answer));
     };
-    // The control code's access bits, FILE_READ_ACCESS and FILE_WRITE_ACCESS, are those of the file's data.
-    let needed = code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA);
+    let needed = match transfer {
+        // The control code's access bits, FILE_READ_ACCESS and FILE_WRITE_ACCESS, are those of the file's data.
+        Transfer::Control { code, .. } => code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA),
+        Transfer::Read { .. } => FILE_READ_DATA,
+        Transfer::Write { .. } => FILE_WRITE_DATA,
+    };
     if file.granted & needed != needed {
         return Err((status::ACCESS_DENIED, answer));
     }
-    let Some(buffers) = Buffers::new(code, capacity, input) else {
+    let device = file.device;
+    let buffers = match transfer {
+        Transfer::Control {
+            code,
+            capacity,
+            input,
+        } => Buffers::of_control(code, capacity, input),
+        Transfer::Read { length, .. } => Buffers::of_read(device, length),
+        Transfer::Write { input, .. } => Buffers::of_write(device, input),
+    };
+    let Some(buffers) = buffers else {
         return Err((status::INSUFFICIENT_RESOURCES, answer));
     };
-    let device = file.device;
     let Some((irp, serial)) = irp::allocate(device.stack_size.get()) else {
         buffers.free();
         return Err((status::INSUFFICIENT_RESOURCES, answer));
@@ -314,9 +456,14 @@ fn start_control(
     file.references.fetch_add(1, Ordering::Relaxed);
     let addresses = buffers.addresses();
     let referenced = file.clone();
+    let is_write = matches!(transfer, Transfer::Write { .. });
     let done: Done = Box::new(move |irp: &'static Irp| {
-        let status = irp.io_status.status.get();
-        let output = buffers.output(status, irp.io_status.information.get());
+        let (status, information) = (irp.io_status.status.get(), irp.io_status.information.get());
+        let output = if is_write && !status::is_error(status) {
+            information.to_le_bytes().to_vec()
+        } else {
+            buffers.output(status, information)
+        };
         buffers.free();
         PENDING.lock().remove(&id);
         answer(status, output);
@@ -331,17 +478,29 @@ fn start_control(
     irp.mdl_address.set(addresses.mdl);
     irp.user_buffer.set(addresses.user);
     let stack = irp::next(irp);
-    stack.major_function.set(major::DEVICE_CONTROL);
     stack.file_object.set(
         file.object
             .map_or(ptr::null_mut(), |object| (&raw const *object).cast_mut()),
     );
-    let parameters = [
-        u64::from(capacity),
-        input.len() as u64,
-        u64::from(code),
-        addresses.type3,
-    ];
+    // A file's position is the driver's to move on.
+    let position = |offset: Option<u64>| {
+        let own = || file.object.map_or(0, |object| object.current_byte_offset.get());
+        offset.unwrap_or_else(own)
+    };
+    let (function, parameters) = match transfer {
+        Transfer::Control {
+            code,
+            capacity,
+            input,
+        } => {
+            let lengths = [u64::from(capacity), input.len() as u64];
+            let parameters = [lengths[0], lengths[1], u64::from(code), addresses.type3];
+            (major::DEVICE_CONTROL, parameters)
+        }
+        Transfer::Read { length, offset } => (major::READ, [u64::from(length), 0, position(offset), 0]),
+        Transfer::Write { offset, input } => (major::WRITE, [input.len() as u64, 0, position(offset), 0]),
+    };
+    stack.major_function.set(function);
     stack
         .parameters
         .iter()
@@ -441,16 +600,14 @@ pub fn close_all() {
 fn wait_for_requests(why: &str) {
     let limit = config::get().hang;
     for waited in 0.. {
-        let Some(code) = PENDING.lock().values().next().map(|pending| pending.code) else {
+        let Some(asked) = PENDING.lock().values().next().map(|pending| pending.asked) else {
             return;
         };
         if waited > limit {
             bug::bugcheck(
                 code::REQUEST_NOT_COMPLETED,
-                [u64::from(code), waited, 0, 0],
-                format_args!(
-                    "the request with control code {code:#010x} {why} and is not completed {waited} ms later"
-                ),
+                [u64::from(asked.code()), waited, 0, 0],
+                format_args!("{asked} {why} and is not completed {waited} ms later"),
             );
         }
         wait::sleep(1);
