@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod code;
+mod dispatch;
 mod event;
 mod events;
 pub(crate) mod hypervisor;

@@ -3,7 +3,7 @@
 use core::ptr;
 
 use wdk_sys::{
-    PROCESSOR_NUMBER,
+    GROUP_AFFINITY, PROCESSOR_NUMBER,
     ntddk::{
         KeGetCurrentProcessorNumberEx, KeGetProcessorNumberFromIndex, KeQueryActiveGroupCount,
         KeQueryActiveProcessorCountEx, KeQueryMaximumProcessorCountEx,
@@ -52,6 +52,18 @@ pub(crate) fn number(processor: u32) -> Option<PROCESSOR_NUMBER> {
     check(unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) })
         .ok()
         .map(|()| number)
+}
+
+/// The affinity of that processor alone; `None` when there is none.
+///
+/// # IRQL
+/// Any.
+pub(crate) fn affinity(processor: u32) -> Option<GROUP_AFFINITY> {
+    number(processor).map(|number| GROUP_AFFINITY {
+        Mask: 1 << number.Number,
+        Group: number.Group,
+        ..GROUP_AFFINITY::default()
+    })
 }
 
 /// Active processor groups.

@@ -8,8 +8,8 @@ use core::{
 use ex_rundown::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, arch};
 use rundown_stress::Thread;
 use wdk_sys::{
-    GROUP_AFFINITY, HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PVOID, STATUS_SUCCESS,
-    STATUS_TIMEOUT, THREAD_ALL_ACCESS,
+    HANDLE, LARGE_INTEGER, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PVOID, STATUS_SUCCESS, STATUS_TIMEOUT,
+    THREAD_ALL_ACCESS,
     ntddk::{
         KeDelayExecutionThread, KeLowerIrql, KeSetPriorityThread, KeSetSystemGroupAffinityThread,
         KfRaiseIrql, ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread,
@@ -167,14 +167,9 @@ impl CurrentThread {
     /// # IRQL
     /// `<= APC_LEVEL`.
     pub(crate) fn stay_on(processor: u32) {
-        let Some(number) = processors::number(processor) else {
+        let Some(mut affinity) = processors::affinity(processor) else {
             // The processor went away; the thread runs where it may.
             return;
-        };
-        let mut affinity = GROUP_AFFINITY {
-            Mask: 1 << number.Number,
-            Group: number.Group,
-            ..GROUP_AFFINITY::default()
         };
         // SAFETY: an affinity of one active processor; the previous one is not asked for, since the thread keeps
         // this to its end.

@@ -1,6 +1,8 @@
 //! The arms of a run, each of its own type.
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, RundownRef, WideCacheAwareRundownRef, WideRundownRef,
+};
 use rundown_abi::Arm as Name;
 use rundown_stress::{Arm, ArmOf, EmptyCall, Latency, LockXadd, Plan, Stage, Tally, Thread, Waiting};
 
@@ -96,4 +98,6 @@ arms! {
     NativeCacheAware: NativeCacheAware,
     EmptyCall: EmptyCall,
     LockXadd: LockXadd,
+    OursWideCacheAware: Ours<WideCacheAwareRundownRef<Nt>>,
+    OursDispatch: Ours<DispatchRundownRef<Nt>>,
 }

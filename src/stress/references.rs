@@ -1,7 +1,8 @@
 //! The references under stress, as the engine wants them.
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, Protection, RundownRef, WayOut, WideRundownRef,
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, DispatchRundownRef, Protection, RundownRef, WayOut,
+    WideCacheAwareRundownRef, WideRundownRef,
 };
 use rundown_stress::{Reference, Ticket};
 
@@ -61,6 +62,35 @@ impl Kind for AllocatedCacheAwareRundownRef<Nt> {
 
     fn bytes() -> usize {
         CacheAwareRundownRef::<Nt>::size_of().unwrap_or(usize::MAX)
+    }
+}
+
+impl Kind for WideCacheAwareRundownRef<Nt> {
+    fn new() -> Option<Self> {
+        Self::new().ok()
+    }
+
+    fn word(&self) -> Option<usize> {
+        None
+    }
+
+    fn bytes() -> usize {
+        Self::pool_bytes().unwrap_or(usize::MAX)
+    }
+}
+
+/// Each operation raises the IRQL for itself, if it is not at `DISPATCH_LEVEL` already, as in DPCs it is.
+impl Kind for DispatchRundownRef<Nt> {
+    fn new() -> Option<Self> {
+        Self::new().ok()
+    }
+
+    fn word(&self) -> Option<usize> {
+        None
+    }
+
+    fn bytes() -> usize {
+        Self::pool_bytes().unwrap_or(usize::MAX)
     }
 }
 

@@ -31,6 +31,8 @@
 //! | [`RundownRef`] | most objects; words that native code shares | a compare-exchange each | `EX_RUNDOWN_REF` |
 //! | [`WideRundownRef`] | objects that several processors use at once | an addition each, which cannot fail | its own, two words |
 //! | [`CacheAwareRundownRef`] | objects that all processors use all the time | a compare-exchange each, on the processor's own line | `EX_RUNDOWN_REF_CACHE_AWARE` |
+//! | [`WideCacheAwareRundownRef`] | the same, where native code has no part in it | an addition each, which cannot fail, on the processor's own line | its own |
+//! | [`DispatchRundownRef`] | long-lived objects that are used at `DISPATCH_LEVEL` all the time, as data paths do | a load, a branch and an ordinary addition each, on the processor's own line; a wait goes to every processor | its own |
 //!
 //! [`Rundown<T, R>`](Rundown) owns the data that one of them protects. [`Guard`] and [`CountedGuard`] give references
 //! back by themselves. The operations are those that Microsoft documents, one to one:
@@ -133,10 +135,28 @@ mod cell;
 mod check;
 #[allow(unsafe_code, reason = "as `rundown_ref`")]
 mod counted;
+#[cfg(target_pointer_width = "64")]
+#[allow(
+    unsafe_code,
+    reason = "as `rundown_ref`; and its counters are reached by the processor's number"
+)]
+mod dispatch;
+#[cfg(target_pointer_width = "64")]
+#[allow(unsafe_code, reason = "the guard gives back the references that it owns")]
+mod dispatch_guard;
+#[cfg(target_pointer_width = "64")]
+#[allow(
+    unsafe_code,
+    reason = "a proof that memory depends on is made by unsafe functions, over an unsafe trait"
+)]
+mod dispatch_level;
 #[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
 mod guard;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
+#[cfg(target_pointer_width = "64")]
+#[allow(unsafe_code, reason = "it owns raw memory of the platform's pool")]
+mod lines;
 mod memory;
 #[cfg(not(any(ex_rundown_loom, ex_rundown_shuttle)))]
 #[allow(unsafe_code, reason = "C's pointers are taken on trust")]
@@ -170,11 +190,23 @@ mod sync;
 pub mod wait_block;
 #[allow(unsafe_code, reason = "as `rundown_ref`")]
 mod wide;
+#[cfg(target_pointer_width = "64")]
+#[allow(
+    unsafe_code,
+    reason = "as `rundown_ref`; and its words are reached by the processor's number"
+)]
+mod wide_cache_aware;
 mod word;
 
 pub use allocated::AllocatedCacheAwareRundownRef;
 pub use cache_aware::CacheAwareRundownRef;
 pub use check::{Check, Misuse, Parity, Strict};
+#[cfg(target_pointer_width = "64")]
+pub use dispatch::DispatchRundownRef;
+#[cfg(target_pointer_width = "64")]
+pub use dispatch_guard::{DispatchGuard, HeldAtDispatchLevel};
+#[cfg(target_pointer_width = "64")]
+pub use dispatch_level::{AtDispatchLevel, DispatchPlatform};
 pub use guard::{CountedGuard, Guard, RundownGuard};
 pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
 pub use memory::MemoryError;
@@ -186,4 +218,6 @@ pub use spin::WayOut;
 pub(crate) use sync::AtomicPtr;
 pub use sync::{AtomicU32, AtomicUsize};
 pub use wide::WideRundownRef;
+#[cfg(target_pointer_width = "64")]
+pub use wide_cache_aware::WideCacheAwareRundownRef;
 pub use word::{ACTIVE, COUNT_INC, State};

@@ -161,6 +161,12 @@ impl<T, R: Protection> Rundown<T, R> {
         Ok(())
     }
 
+    /// The protection, and the data under it, for other ways to hold it.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&R, &Cell<T>) {
+        (&self.protection, &self.data)
+    }
+
     /// Makes the stage busy, if it is `from`.
     fn claim(&self, from: u32) -> Option<()> {
         // Acquire pairs with the Release of the thread that was busy before.

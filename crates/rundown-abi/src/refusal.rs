@@ -67,7 +67,7 @@ refusals! {
         "the buffer for the answer is too small; nothing was done";
     /// No arm, or one that is none of [`Arm`](crate::Arm), or, in a question, one that is not the run's.
     Arm = 0xC000_00F0 STATUS_INVALID_PARAMETER_2,
-        "the arms must be some of ours, ours-wide, ours-cache-aware, native, native-cache-aware, empty-call and lock-xadd";
+        "the arms must be some of ours, ours-wide, ours-cache-aware, native, native-cache-aware, empty-call, lock-xadd, ours-wide-cache-aware and ours-dispatch";
     /// The workload is none of [`Workload`](crate::Workload).
     Workload = 0xC000_00F7 STATUS_INVALID_PARAMETER_9,
         "there is no such workload; is the client newer than the driver?";
@@ -116,9 +116,9 @@ refusals! {
     /// A floor has no run-down.
     FloorWorkload = 0xC000_0024 STATUS_OBJECT_TYPE_MISMATCH,
         "empty-call and lock-xadd cannot be run down; use them with the workloads uncontended and contended";
-    /// A cache-aware wait sleeps, which is not possible at `DISPATCH_LEVEL`.
+    /// A cache-aware wait sleeps, and that of the reference for `DISPATCH_LEVEL` changes its processor, which is not possible there.
     CacheAwareAtDispatch = 0xC000_0148 STATUS_INVALID_LEVEL,
-        "a cache-aware reference cannot be waited for at DISPATCH_LEVEL, because its wait always sleeps";
+        "a cache-aware reference, and ours-dispatch, cannot be waited for at DISPATCH_LEVEL, because the wait sleeps or changes its processor";
     /// The system's wait at `DISPATCH_LEVEL` is beyond its documentation, and was not asked for by its flag.
     NativeAtDispatch = 0xC000_00D0 STATUS_REQUEST_NOT_ACCEPTED,
         "the system's wait is documented up to APC_LEVEL; at DISPATCH_LEVEL it has to be forced";

@@ -34,6 +34,10 @@ macro_rules! enumerations {
                 EmptyCall("empty-call") = 6,
                 /// A floor: `lock xadd` of +2, then of -2.
                 LockXadd("lock-xadd") = 7,
+                /// Our wide reference with a word per processor.
+                OursWideCacheAware("ours-wide-cache-aware") = 8,
+                /// Our reference for `DISPATCH_LEVEL`, whose operations raise the IRQL for themselves.
+                OursDispatch("ours-dispatch") = 9,
             }
         }
         $define! {

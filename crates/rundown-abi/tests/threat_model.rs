@@ -93,7 +93,7 @@ fn each_run_of_the_systems_routines_is_argued() {
                 let crossing = ["pinned", "dpc", "renewed"]
                     .into_iter()
                     .filter(|argument| has(argument));
-                let needed = arm.is_cache_aware() && workload.has_owner();
+                let needed = arm.waits_below_dispatch() && workload.has_owner();
                 assert_eq!(crossing.count(), usize::from(needed), "{what}");
             }
         }

@@ -9,6 +9,8 @@
 #[allow(unsafe_code, reason = "the release that is measured")]
 pub mod handover;
 pub mod measure;
+#[allow(unsafe_code, reason = "the platform's traits are unsafe")]
+pub mod pinned;
 pub mod plot;
 pub mod report;
 pub mod rows;

@@ -10,8 +10,8 @@ use crate::{
     measure::{Slice, alone, together},
     statistics::{estimate, median},
     subjects::{
-        ArcClone, ArcSwapLoad, CacheAware, EmptyCall, EpochPin, Floor, ParkingLotRwLock, Plain, PrivateFloor,
-        RunDown, StdRwLock, Subject, Wide,
+        ArcClone, ArcSwapLoad, CacheAware, Dispatch, EmptyCall, EpochPin, Floor, ParkingLotRwLock, Plain,
+        PrivateFloor, RunDown, StdRwLock, Subject, Wide, WideCacheAware,
     },
 };
 
@@ -167,6 +167,13 @@ pub fn plans<'a>() -> Vec<Plan<'a>> {
     pairs(&mut plans, "RundownRef", BOTH, Plain::default);
     pairs(&mut plans, "WideRundownRef", BOTH, Wide::default);
     pairs(&mut plans, "CacheAwareRundownRef", BOTH, CacheAware::default);
+    pairs(
+        &mut plans,
+        "WideCacheAwareRundownRef",
+        BOTH,
+        WideCacheAware::default,
+    );
+    pairs(&mut plans, "DispatchRundownRef", BOTH, Dispatch::default);
     pairs(&mut plans, "run-down", BOTH, RunDown::default);
     pairs(&mut plans, "std RwLock read", BOTH, StdRwLock::default);
     pairs(

@@ -6,8 +6,13 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use ex_rundown::{AllocatedCacheAwareRundownRef, Protection, RundownRef, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, AtDispatchLevel, DispatchRundownRef, Protection, RundownRef,
+    WideCacheAwareRundownRef, WideRundownRef,
+};
 use rundown_std::Std;
+
+use crate::pinned::Pinned;
 
 /// Something that is taken and given back, by many threads at a time. A new one is live.
 pub trait Subject: Sync + Sized {
@@ -70,6 +75,13 @@ thread_local! {
 /// Tells the thread its number among those of the row.
 pub fn number_thread(number: usize) {
     THREAD.set(number);
+}
+
+/// The calling thread's number.
+#[inline]
+pub(crate) fn thread_number() -> u32 {
+    // 0 or 1: a row has two threads at most.
+    u32::from(THREAD.get() & 1 != 0)
 }
 
 impl PrivateFloor {
@@ -174,6 +186,70 @@ ours!(
     AllocatedCacheAwareRundownRef::new().expect("memory"),
     "`CacheAwareRundownRef`."
 );
+
+ours!(
+    WideCacheAware,
+    WideCacheAwareRundownRef<Std>,
+    WideCacheAwareRundownRef::new().expect("memory"),
+    "`WideCacheAwareRundownRef`."
+);
+
+/// `DispatchRundownRef`, with a proof of `DISPATCH_LEVEL` that is there already: see [`Pinned`].
+#[derive(Debug)]
+pub struct Dispatch(OwnLine<DispatchRundownRef<Pinned>>);
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self(OwnLine(DispatchRundownRef::new().expect("memory")))
+    }
+}
+
+#[inline]
+fn level() -> AtDispatchLevel<Pinned> {
+    // SAFETY: see `Pinned`.
+    unsafe { AtDispatchLevel::assume() }
+}
+
+#[inline(never)]
+fn acquire_at(reference: &DispatchRundownRef<Pinned>, level: &AtDispatchLevel<Pinned>) -> bool {
+    reference.acquire(level)
+}
+
+#[inline(never)]
+fn release_at(reference: &DispatchRundownRef<Pinned>, level: &AtDispatchLevel<Pinned>) {
+    // SAFETY: after a granted acquire, once.
+    unsafe { reference.release(level) };
+}
+
+impl Subject for Dispatch {
+    #[inline]
+    fn pair(&self) {
+        let level = level();
+        if self.0.0.acquire(&level) {
+            // SAFETY: just acquired.
+            unsafe { self.0.0.release(&level) };
+        }
+    }
+    #[inline]
+    fn called_pair(&self) {
+        let level = level();
+        if acquire_at(&self.0.0, &level) {
+            release_at(&self.0.0, &level);
+        }
+    }
+    fn disable(&self) -> bool {
+        self.0.0.wait();
+        true
+    }
+    #[inline]
+    fn refused(&self) {
+        std::hint::black_box(self.0.0.acquire(&level()));
+    }
+    #[inline]
+    fn called_refused(&self) {
+        std::hint::black_box(acquire_at(&self.0.0, &level()));
+    }
+}
 
 macro_rules! peer {
     ($name:ident, $type:ty, $new:expr, |$this:ident| $pair:expr, $doc:literal) => {

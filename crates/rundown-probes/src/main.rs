@@ -9,7 +9,8 @@
 mod probes;
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef,
+    AllocatedCacheAwareRundownRef, AtDispatchLevel, CacheAwareRundownRef, DispatchRundownRef, Parity,
+    RundownRef, Strict, WideCacheAwareRundownRef, WideRundownRef,
 };
 use rundown_std::Std as Os;
 
@@ -54,5 +55,17 @@ fn main() {
         probes::probe_cache_aware_parity_acquire,
         probes::probe_cache_aware_parity_release,
     );
+    pair(
+        &WideCacheAwareRundownRef::new().expect("memory"),
+        probes::probe_wide_cache_aware_acquire,
+        probes::probe_wide_cache_aware_release,
+    );
+    let dispatch = DispatchRundownRef::<Os>::new().expect("memory");
+    let both = |level: &AtDispatchLevel<Os>| {
+        assert!(probes::probe_dispatch_acquire(&dispatch, level));
+        probes::probe_dispatch_release(&dispatch, level);
+    };
+    // SAFETY: nothing in there lowers the level.
+    unsafe { AtDispatchLevel::raise(both) };
     println!("each probe ran");
 }

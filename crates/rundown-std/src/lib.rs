@@ -16,7 +16,12 @@ mod platform;
     reason = "the C library keeps the processor's number in the thread's control block"
 )]
 mod processor;
+#[cfg(target_pointer_width = "64")]
+#[allow(unsafe_code, reason = "`DispatchPlatform` is an unsafe trait")]
+mod section;
 mod settings;
 
 pub use platform::Std;
+#[cfg(target_pointer_width = "64")]
+pub use section::Raised;
 pub use settings::Settings;

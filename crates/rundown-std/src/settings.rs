@@ -58,7 +58,7 @@ impl Settings {
     }
 
     /// Makes them current, and gives those that were.
-    fn enter(self) -> Self {
+    pub(crate) fn enter(self) -> Self {
         processor::claim(self.processor);
         CURRENT.replace(self)
     }

@@ -53,7 +53,9 @@ impl Arm {
     pub const fn counterpart(self) -> Option<Self> {
         match self {
             Self::Ours | Self::OursWide => Some(Self::Native),
-            Self::OursCacheAware => Some(Self::NativeCacheAware),
+            Self::OursCacheAware | Self::OursWideCacheAware | Self::OursDispatch => {
+                Some(Self::NativeCacheAware)
+            }
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use iced_x86::{FlowControl, Instruction, Mnemonic};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 use object::read::File;
 use rundown_lab::{driver::DriverFile, symbols::DriverSymbols};
 
@@ -93,4 +93,72 @@ fn is_prefetched(code: &[Instruction], index: usize) -> bool {
                 )
         })
         .any(|instruction| instruction.mnemonic() == Mnemonic::Prefetchw)
+}
+
+/// What was found of the reference for `DISPATCH_LEVEL` in a driver.
+#[derive(Debug, Default)]
+pub struct WithoutLock {
+    /// Additions to a counter in memory.
+    pub additions: usize,
+    /// Locked instructions of an acquire or a release, each in words.
+    pub faults: Vec<String>,
+}
+
+/// Looks at what the PDB says came from its acquire and its release, but for the part that reaches a waiter's block.
+///
+/// # Errors
+/// One line that names the file.
+pub fn without_lock(sys: &Path, pdb: &Path) -> Result<WithoutLock, String> {
+    let driver = DriverFile::read(sys)?;
+    let symbols = DriverSymbols::read(pdb, &driver)?;
+    let file = File::parse(&*driver.bytes).map_err(|error| error.to_string())?;
+    let mut found = WithoutLock::default();
+    for function in symbols.functions()? {
+        let Some(code) = decode_relative(&file, function.start.into(), function.end.into()) else {
+            continue;
+        };
+        let writes: Vec<&Instruction> = code
+            .iter()
+            .filter(|instruction| is_locked(instruction) || is_addition_to_memory(instruction))
+            .collect();
+        let addresses: Vec<u32> = writes
+            .iter()
+            .filter_map(|instruction| u32::try_from(instruction.ip()).ok())
+            .collect();
+        for (instruction, frames) in writes.into_iter().zip(symbols.locate(&addresses)) {
+            let names: Vec<&str> = frames
+                .iter()
+                .filter_map(|frame| frame.function.as_deref())
+                .collect();
+            if !is_without_lock(&names) {
+                continue;
+            }
+            if is_locked(instruction) {
+                found.faults.push(format!(
+                    "{instruction} at {:#x}, {}, is locked",
+                    instruction.ip(),
+                    names.join(" in ")
+                ));
+            } else {
+                found.additions += 1;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn is_without_lock(names: &[&str]) -> bool {
+    let came_from = |method: &str| {
+        names
+            .iter()
+            .any(|name| name.starts_with("ex_rundown::dispatch::DispatchRundownRef<") && name.ends_with(method))
+    };
+    came_from(">::acquire") || came_from(">::acquire_ex") || came_from(">::give_back")
+}
+
+fn is_addition_to_memory(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.mnemonic(),
+        Mnemonic::Add | Mnemonic::Sub | Mnemonic::Inc | Mnemonic::Dec | Mnemonic::Mov
+    ) && instruction.op0_kind() == OpKind::Memory
 }

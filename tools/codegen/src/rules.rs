@@ -14,8 +14,8 @@ use crate::{
 pub struct Rule {
     /// The probes' names, without what they all begin with.
     pub probes: &'static [&'static str],
-    /// The one locked instruction.
-    pub locked: Mnemonic,
+    /// The one locked instruction, or that there is none.
+    pub locked: Option<Mnemonic>,
     /// `prefetchw`s.
     pub prefetches: usize,
     /// Conditional branches, none of which is taken.
@@ -30,8 +30,8 @@ pub struct Rule {
 pub type Step = (&'static str, &'static [Mnemonic]);
 
 use Mnemonic::{
-    Add, And, Call, Cmove, Cmovne, Cmp, Cmpxchg, Imul, Jae, Jb, Je, Jle, Jne, Lea, Mov, Pop, Prefetchw, Push,
-    Ret, Ror, Sete, Sub, Test, Xadd, Xor,
+    Add, And, Call, Cmove, Cmovne, Cmp, Cmpxchg, Dec, Imul, Inc, Jae, Jb, Je, Jle, Jne, Lea, Mov, Pop,
+    Prefetchw, Push, Ret, Ror, Sete, Shl, Sub, Test, Xadd, Xor,
 };
 
 /// The word is fetched, bit 0 of what was read is cleared, and it is exchanged: a failure is the only branch.
@@ -55,7 +55,7 @@ pub const RULES: &[Rule] = &[
             "plain_parity_acquire",
             "plain_parity_release",
         ],
-        locked: Cmpxchg,
+        locked: Some(Cmpxchg),
         prefetches: 1,
         branches: 1..=1,
         calls: 0,
@@ -64,7 +64,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         // One branch more, for misuse and run-down; bit 0 needs no clearing after it.
         probes: &["plain_strict_release"],
-        locked: Cmpxchg,
+        locked: Some(Cmpxchg),
         prefetches: 1,
         branches: 2..=2,
         calls: 0,
@@ -72,7 +72,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         probes: &["wide_strict_acquire", "wide_parity_acquire"],
-        locked: Xadd,
+        locked: Some(Xadd),
         prefetches: 0,
         branches: 0..=0,
         calls: 0,
@@ -80,7 +80,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         probes: &["wide_parity_release"],
-        locked: Xadd,
+        locked: Some(Xadd),
         prefetches: 0,
         branches: 1..=1,
         calls: 0,
@@ -89,7 +89,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         // The same branch, for misuse as well.
         probes: &["wide_strict_release"],
-        locked: Xadd,
+        locked: Some(Xadd),
         prefetches: 0,
         branches: 1..=1,
         calls: 0,
@@ -104,7 +104,7 @@ pub const RULES: &[Rule] = &[
             "cache_aware_strict_release",
             "cache_aware_parity_release",
         ],
-        locked: Cmpxchg,
+        locked: Some(Cmpxchg),
         prefetches: 1,
         branches: 1..=3,
         calls: 1,
@@ -124,6 +124,42 @@ pub const RULES: &[Rule] = &[
             PLAIN[3],
             RESULT,
             ("frame", &[Add, Pop]),
+            RETURN,
+        ],
+    },
+    Rule {
+        // The cache-aware one's way to the word, and the wide one's addition.
+        probes: &["wide_cache_aware_acquire", "wide_cache_aware_release"],
+        locked: Some(Xadd),
+        prefetches: 0,
+        branches: 0..=3,
+        calls: 1,
+        steps: &[
+            ("frame, for the call's sake", &[Push, Sub, Mov]),
+            (
+                "processor's number",
+                &[Mov, Xor, Cmp, Je, Jne, Cmove, Cmovne, Call],
+            ),
+            ("reduction to a word", &[Mov, Cmp, Jae, Jb]),
+            ("word's address", &[Mov, Shl, Add, Lea]),
+            ("addition", &[Mov, Xadd]),
+            ("bit 0", &[Test, And, Sete, Jne]),
+            ("frame", &[Add, Pop]),
+            RETURN,
+        ],
+    },
+    Rule {
+        // What the reference is for: nothing is locked, and nothing is called.
+        probes: &["dispatch_acquire", "dispatch_release"],
+        locked: None,
+        prefetches: 0,
+        branches: 1..=1,
+        calls: 0,
+        steps: &[
+            ("run-down", &[Mov, Cmp, Test, Jne]),
+            ("counter's address", &[Mov, Shl, Add, Lea]),
+            ("addition", &[Mov, Inc, Dec, Add, Sub]),
+            ("result", &[Mov, Sete]),
             RETURN,
         ],
     },
@@ -165,10 +201,10 @@ impl Rule {
             .filter(|i| is_locked(i))
             .map(Instruction::mnemonic)
             .collect();
-        if locked != [self.locked] {
+        if locked != self.locked.as_slice() {
             return Some(format!(
-                "its locked instructions are {locked:?}, not one {:?}",
-                self.locked
+                "its locked instructions are {locked:?}, not {:?}",
+                self.locked.as_slice()
             ));
         }
         let prefetches = count(&|i| i.mnemonic() == Prefetchw);
@@ -274,6 +310,36 @@ mod tests {
         }
     }
 
+    /// `dispatch_release`, as the compiler made it for a driver.
+    const WITHOUT_LOCK: &[u8] = &[
+        0x48, 0x83, 0x39, 0x00, // cmp qword ptr [rcx], 0
+        0x75, 0x0F, // jne cold
+        0x8B, 0x02, // mov eax, [rdx]
+        0x48, 0xC1, 0xE0, 0x06, // shl rax, 6
+        0x48, 0x8B, 0x49, 0x10, // mov rcx, [rcx + 16]
+        0x48, 0xFF, 0x0C, 0x01, // dec qword ptr [rcx + rax]
+        0xC3, // ret
+    ];
+
+    #[test]
+    fn a_lock_is_found_where_there_must_be_none() {
+        let rule = RULES.last().expect("a rule");
+        let check = |code: &[u8]| {
+            let code: Vec<Instruction> = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE)
+                .into_iter()
+                .collect();
+            rule.broken_by(&path::fast(&code))
+        };
+        assert_eq!(check(WITHOUT_LOCK), None);
+        let locked = [&WITHOUT_LOCK[..18], &[0xF0], &WITHOUT_LOCK[18..]].concat();
+        assert!(check(&locked).is_some_and(|why| why.contains("[Dec]")));
+        // `xchg` with memory has no prefix.
+        let exchanged = [&WITHOUT_LOCK[..18], &[0x48, 0x87, 0x04, 0x01, 0xC3]].concat();
+        assert!(check(&exchanged).is_some_and(|why| why.contains("[Xchg]")));
+        let called = [&WITHOUT_LOCK[..6], &[0xE8, 0, 0, 0, 0], &WITHOUT_LOCK[6..]].concat();
+        assert!(check(&called).is_some_and(|why| why.contains("1 calls")));
+    }
+
     #[test]
     fn each_probe_has_one_rule() {
         let mut names: Vec<&str> = RULES.iter().flat_map(|rule| rule.probes).copied().collect();
@@ -286,6 +352,12 @@ mod tests {
                 }
             }
         }
+        for kind in ["dispatch", "wide_cache_aware"] {
+            for operation in ["acquire", "release"] {
+                expected.push(format!("{kind}_{operation}"));
+            }
+        }
+        expected.sort_unstable();
         assert_eq!(names, expected);
         let none = faults(&Functions::new());
         assert_eq!(

@@ -22,3 +22,14 @@ fn a_word_is_fetched_for_writing_before_each_exchange() {
         found.prefetched
     );
 }
+
+#[test]
+fn nothing_is_locked_at_dispatch_level() {
+    let found = inlined::without_lock(&artefact("rundown.sys"), &artefact("rundown.pdb")).unwrap();
+    assert!(found.faults.is_empty(), "{}", found.faults.join("\n"));
+    assert!(found.additions >= 2, "{} additions are none", found.additions);
+    println!(
+        "rundown.sys: {} additions to a processor's counter, and no locked instruction",
+        found.additions
+    );
+}

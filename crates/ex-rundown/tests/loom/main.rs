@@ -10,6 +10,7 @@
 //! planted defects (`tools/xtask/mutants`), each a patch of the crate itself that a scene must find: `cargo xtask mutate`.
 #![cfg(ex_rundown_loom)]
 
+mod dispatch;
 mod model;
 #[path = "../models/platform.rs"]
 mod platform;
@@ -20,6 +21,7 @@ mod scenes;
 #[path = "../models/seam.rs"]
 mod seam;
 mod ways_out;
+mod wide_cache_aware;
 
 use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
 use model::{RACE, fails, holds};

@@ -9,11 +9,11 @@ use std::{
 };
 
 use ex_rundown::{
-    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, Irql, Misuse, PASSIVE_LEVEL, Platform, PoolPlatform,
-    ProcessorPlatform,
+    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, DispatchPlatform, Irql, Misuse, PASSIVE_LEVEL, Platform,
+    PoolPlatform, ProcessorPlatform,
 };
 
-use crate::seam::{sync, thread};
+use crate::seam::{lazy_static, sync, thread};
 
 /// How the waiter of a scene waits.
 pub(crate) trait Way: 'static {
@@ -21,6 +21,8 @@ pub(crate) trait Way: 'static {
     const UNPARKED: u16 = 2;
     const MONITORX: bool = false;
     const LAPS: u32 = 1;
+    /// The processors that a grace period goes to.
+    const VISITED: &'static [usize] = &[0, 1];
 }
 
 pub(crate) struct Asleep;
@@ -39,6 +41,20 @@ impl Way for ByMonitor {
 pub(crate) struct AtDispatch;
 impl Way for AtDispatch {
     const IRQL: Irql = DISPATCH_LEVEL;
+}
+
+/// A platform whose grace periods are none.
+pub(crate) struct WithoutGrace;
+impl Way for WithoutGrace {
+    const UNPARKED: u16 = 1;
+    const VISITED: &'static [usize] = &[];
+}
+
+/// One whose grace periods leave a processor out.
+pub(crate) struct OneLeftOut;
+impl Way for OneLeftOut {
+    const UNPARKED: u16 = 1;
+    const VISITED: &'static [usize] = &[0];
 }
 
 #[derive(Debug)]
@@ -149,5 +165,42 @@ unsafe impl<W: Way> PoolPlatform for Modelled<W> {
     unsafe fn free(memory: NonNull<usize>, bytes: usize) {
         // SAFETY: from `allocate`, says the caller.
         unsafe { alloc::dealloc(memory.as_ptr().cast(), layout(bytes)) };
+    }
+}
+
+lazy_static! {
+    /// `DISPATCH_LEVEL` on each processor: who has the lock is alone there.
+    static ref SECTIONS: [sync::Mutex<()>; 2] = [sync::Mutex::new(()), sync::Mutex::new(())];
+}
+
+pub(crate) fn section(processor: usize) -> sync::MutexGuard<'static, ()> {
+    SECTIONS[processor].lock().expect("no section panics")
+}
+
+/// A thread at `DISPATCH_LEVEL`, and the processor that it is kept on.
+pub(crate) struct Raised {
+    processor: u32,
+    _section: sync::MutexGuard<'static, ()>,
+}
+
+// SAFETY: sections on a processor have its lock one after the other, and a grace period has each lock once; but for the platforms that are
+// to be caught.
+unsafe impl<W: Way> DispatchPlatform for Modelled<W> {
+    type Raised = Raised;
+
+    fn raise() -> Raised {
+        let processor = PROCESSOR.get() % 2;
+        Raised {
+            processor,
+            _section: section(processor as usize),
+        }
+    }
+    fn processor(raised: &Raised) -> u32 {
+        raised.processor
+    }
+    fn grace_period(_level: &AtMostApcLevel) {
+        for &processor in W::VISITED {
+            drop(section(processor));
+        }
     }
 }

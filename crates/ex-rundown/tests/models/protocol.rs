@@ -1,6 +1,9 @@
 //! What a scene asks of a reference.
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, Check, RundownRef, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, Check, DispatchRundownRef, Protection, RundownRef,
+    WideCacheAwareRundownRef, WideRundownRef,
+};
 
 use crate::{
     platform::{Modelled, Way, move_to},
@@ -59,3 +62,35 @@ real!(
     this => (**this),
     unsafe { AllocatedCacheAwareRundownRef::with_policy() }.expect("memory")
 );
+
+/// Those of the platform alone, by what they have in common; the one for `DISPATCH_LEVEL` does each operation in a section of its own.
+macro_rules! strict {
+    ($type:ident) => {
+        impl<W: Way> Protocol for $type<Modelled<W>> {
+            fn new() -> Self {
+                $type::new().expect("memory")
+            }
+            fn acquire(&self, who: usize) -> bool {
+                move_to(who);
+                Protection::acquire(self)
+            }
+            fn release(&self, who: usize) {
+                move_to(who);
+                // SAFETY: each scene's holder calls this once for the one reference that it acquired.
+                unsafe { Protection::release(self) };
+            }
+            fn wait(&self) {
+                self.wait();
+            }
+            fn completed(&self) {
+                self.completed();
+            }
+            fn reinitialize(&self) {
+                self.reinitialize();
+            }
+        }
+    };
+}
+
+strict!(DispatchRundownRef);
+strict!(WideCacheAwareRundownRef);

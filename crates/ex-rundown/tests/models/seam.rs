@@ -1,9 +1,9 @@
 //! The checker's threads, atomics and cells: loom's, or shuttle's.
 
 #[cfg(ex_rundown_loom)]
-pub(crate) use loom::{cell, sync, thread};
+pub(crate) use loom::{cell, lazy_static, sync, thread};
 #[cfg(ex_rundown_shuttle)]
-pub(crate) use shuttle::{sync, thread};
+pub(crate) use shuttle::{lazy_static, sync, thread};
 
 /// What its threads may share. loom asks for nothing: its cells see what is wrong.
 #[cfg(ex_rundown_loom)]

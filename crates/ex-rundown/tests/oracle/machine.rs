@@ -144,7 +144,7 @@ impl<R: Subject> Machine<R> {
                 let Answer::Waited(way_out) = self.call(op) else {
                     panic!("only a wait waits");
                 };
-                let allowed: &[WayOut] = match (R::WAITS_AT_DISPATCH, Scripted::ways()) {
+                let allowed: &[WayOut] = match (R::SPINS, Scripted::ways()) {
                     (false, _) | (_, Ways::Asleep) => &[WayOut::Event],
                     (_, Ways::Pause) => &[WayOut::Pause, WayOut::Event],
                     (_, Ways::Monitorx) => &[WayOut::Monitorx, WayOut::Event],

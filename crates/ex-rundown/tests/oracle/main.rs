@@ -1,4 +1,4 @@
-//! The three references against an oracle: a locked map of who holds how much, which knows every misuse.
+//! The references against an oracle: a locked map of who holds how much, which knows every misuse.
 //!
 //! One thread plays everybody. What happens *during* a wait happens in the platform's hooks, where a real waiter
 //! spins or sleeps, so that a wait with holders, its refusals and its misuse are as deterministic as the rest.
@@ -10,7 +10,10 @@ mod nt;
 mod scripted;
 mod subject;
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, Strict, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, RundownRef, Strict, WideCacheAwareRundownRef,
+    WideRundownRef,
+};
 use machine::{Op, run};
 use proptest::prelude::*;
 use scripted::{Scripted, Ways};
@@ -82,6 +85,16 @@ fn every_short_sequence_cache_aware() {
     exhaust::<CacheAware>();
 }
 
+#[test]
+fn every_short_sequence_wide_cache_aware() {
+    exhaust::<WideCacheAwareRundownRef<Scripted>>();
+}
+
+#[test]
+fn every_short_sequence_dispatch() {
+    exhaust::<DispatchRundownRef<Scripted>>();
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let who = 0..4_u8;
     let count = prop_oneof![0..4_u32, Just(0x7FFF_FFFF), Just(0x8000_0000), Just(u32::MAX)];
@@ -112,6 +125,16 @@ proptest! {
     #[test]
     fn any_sequence_cache_aware(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
         run::<CacheAware>(&ops, Ways::ALL[ways]);
+    }
+
+    #[test]
+    fn any_sequence_wide_cache_aware(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
+        run::<WideCacheAwareRundownRef<Scripted>>(&ops, Ways::ALL[ways]);
+    }
+
+    #[test]
+    fn any_sequence_dispatch(ops in prop::collection::vec(op(), 0..40), ways in 0..Ways::ALL.len()) {
+        run::<DispatchRundownRef<Scripted>>(&ops, Ways::ALL[ways]);
     }
 
     /// Under Parity every word is the one that NT's arithmetic gives.

@@ -3,8 +3,8 @@
 use std::{cell::Cell, panic, ptr::NonNull};
 
 use ex_rundown::{
-    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, Irql, Misuse, PASSIVE_LEVEL, Platform, PoolPlatform,
-    ProcessorPlatform,
+    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, DispatchPlatform, Irql, Misuse, PASSIVE_LEVEL, Platform,
+    PoolPlatform, ProcessorPlatform,
 };
 use rundown_std::Std;
 
@@ -24,6 +24,7 @@ impl Ways {
 thread_local! {
     static WAYS: Cell<Ways> = const { Cell::new(Ways::Asleep) };
     static PROCESSOR: Cell<u32> = const { Cell::new(0) };
+    static IN_SECTION: Cell<bool> = const { Cell::new(false) };
     static STEP: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
@@ -58,6 +59,7 @@ unsafe impl Platform for Scripted {
     fn current_irql() -> Irql {
         match WAYS.get() {
             Ways::Dispatch => DISPATCH_LEVEL,
+            _ if IN_SECTION.get() => DISPATCH_LEVEL,
             _ => PASSIVE_LEVEL,
         }
     }
@@ -129,5 +131,29 @@ unsafe impl PoolPlatform for Scripted {
     unsafe fn free(memory: NonNull<usize>, bytes: usize) {
         // SAFETY: the caller's promise, handed on.
         unsafe { Std::free(memory, bytes) };
+    }
+}
+
+pub(crate) struct Raised;
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        IN_SECTION.set(false);
+    }
+}
+
+// SAFETY: one thread plays everybody, and a section is one operation: whatever happens, happens before or after it.
+unsafe impl DispatchPlatform for Scripted {
+    type Raised = Raised;
+
+    fn raise() -> Raised {
+        assert!(!IN_SECTION.replace(true), "a section within a section");
+        Raised
+    }
+    fn processor(_raised: &Raised) -> u32 {
+        PROCESSOR.get() % Self::processor_count()
+    }
+    fn grace_period(_level: &AtMostApcLevel) {
+        assert!(!IN_SECTION.get(), "a grace period within a section would not end");
     }
 }

@@ -1,6 +1,9 @@
-//! What differs between the three references, as far as the oracle is concerned.
+//! What differs between the references, as far as the oracle is concerned.
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, Protection, RundownRef, State, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, Protection, RundownRef, State,
+    WideCacheAwareRundownRef, WideRundownRef,
+};
 
 use crate::scripted::Scripted;
 
@@ -22,6 +25,8 @@ pub(crate) trait Subject: Protection + std::fmt::Debug + 'static {
     fn outstanding(&self) -> Option<u64>;
     /// Whether a contested wait may happen at `DISPATCH_LEVEL`.
     const WAITS_AT_DISPATCH: bool = true;
+    /// Whether a wait spins before it sleeps.
+    const SPINS: bool = true;
 }
 
 impl Subject for RundownRef<Scripted> {
@@ -62,6 +67,7 @@ impl Subject for AllocatedCacheAwareRundownRef<Scripted> {
         counts_from_2_to_the_31: true,
     };
     const WAITS_AT_DISPATCH: bool = false;
+    const SPINS: bool = false;
     fn make() -> Self {
         Self::new().expect("memory")
     }
@@ -74,5 +80,33 @@ impl Subject for AllocatedCacheAwareRundownRef<Scripted> {
             }
         }
         Some(sum as u64 / 2)
+    }
+}
+
+/// The types whose state is a sum.
+const OF_A_SUM: Detects = Detects {
+    underflow: false,
+    too_many_while_waiting: false,
+    counts_from_2_to_the_31: false,
+};
+
+impl Subject for WideCacheAwareRundownRef<Scripted> {
+    const DETECTS: Detects = OF_A_SUM;
+    fn make() -> Self {
+        Self::new().expect("memory")
+    }
+    fn outstanding(&self) -> Option<u64> {
+        WideCacheAwareRundownRef::outstanding(self).map(|references| references as u64)
+    }
+}
+
+impl Subject for DispatchRundownRef<Scripted> {
+    const DETECTS: Detects = OF_A_SUM;
+    const WAITS_AT_DISPATCH: bool = false;
+    fn make() -> Self {
+        Self::new().expect("memory")
+    }
+    fn outstanding(&self) -> Option<u64> {
+        DispatchRundownRef::outstanding(self).map(|references| references as u64)
     }
 }

@@ -22,13 +22,18 @@ mod protocol;
 mod seam;
 
 use crowd::{crowd, owners_of_data};
-use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, Parity, RundownRef, Strict, WideCacheAwareRundownRef,
+    WideRundownRef,
+};
 use model::{fails, holds};
 use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
 use protocol::Protocol;
 
 type Plain<W> = RundownRef<Modelled<W>>;
 type Wide<W> = WideRundownRef<Modelled<W>>;
+type Dispatch = DispatchRundownRef<Modelled<Asleep>>;
+type WideCacheAware = WideCacheAwareRundownRef<Modelled<Asleep>>;
 type CacheAware<C = Strict> = AllocatedCacheAwareRundownRef<Modelled<Asleep>, C>;
 
 fn all(schedules: usize) {
@@ -87,6 +92,22 @@ fn all(schedules: usize) {
         schedules,
         crowd::<CacheAware<Parity>, 4, 3>,
     );
+    holds(
+        "dispatch, 4 threads, 3 generations",
+        schedules,
+        crowd::<Dispatch, 4, 3>,
+    );
+    holds(
+        "wide cache-aware, 6 threads, 4 generations",
+        schedules,
+        crowd::<WideCacheAware, 6, 4>,
+    );
+    holds("data, dispatch", schedules, || {
+        owners_of_data(|| Dispatch::new().expect("memory"));
+    });
+    holds("data, wide cache-aware", schedules, || {
+        owners_of_data(|| WideCacheAware::new().expect("memory"));
+    });
     holds("data, plain", schedules, || owners_of_data(Plain::<Asleep>::new));
     holds("data, wide", schedules, || owners_of_data(Wide::<Asleep>::new));
     holds("data, cache-aware", schedules, || {

@@ -27,10 +27,14 @@ impl Arm {
         matches!(self, Self::EmptyCall | Self::LockXadd)
     }
 
-    /// Whether it is a cache-aware reference, whose wait always sleeps.
+    /// Whether its wait needs to be below `DISPATCH_LEVEL`: a cache-aware reference's always sleeps, and the one for `DISPATCH_LEVEL` goes
+    /// from processor to processor.
     #[must_use]
-    pub const fn is_cache_aware(self) -> bool {
-        matches!(self, Self::OursCacheAware | Self::NativeCacheAware)
+    pub const fn waits_below_dispatch(self) -> bool {
+        matches!(
+            self,
+            Self::OursCacheAware | Self::NativeCacheAware | Self::OursDispatch
+        )
     }
 
     /// Whether it is the system's.
@@ -205,7 +209,7 @@ impl StressStart {
             Refusal::FloorWorkload,
         )?;
         if waits_at_dispatch {
-            refuse_unless(!any(Arm::is_cache_aware), Refusal::CacheAwareAtDispatch)?;
+            refuse_unless(!any(Arm::waits_below_dispatch), Refusal::CacheAwareAtDispatch)?;
             refuse_unless(
                 !any(Arm::is_native) || self.flags & flags::FORCE_NATIVE_AT_DISPATCH != 0,
                 Refusal::NativeAtDispatch,
@@ -273,7 +277,7 @@ mod tests {
 
     #[test]
     fn each_field_has_its_own_refusal() {
-        for arms in [0, 1 << 7, u32::MAX] {
+        for arms in [0, 1 << Arm::ALL.len(), u32::MAX] {
             assert_eq!(refusal(|s| s.arms = arms), Err(Refusal::Arm));
         }
         for workload in [0, 8, u32::MAX] {
@@ -442,7 +446,8 @@ mod tests {
         assert_eq!(at_dispatch(Arm::OursWide, 0), Ok(()));
         assert_eq!(at_dispatch(Arm::Native, 0), Err(Refusal::NativeAtDispatch));
         assert_eq!(at_dispatch(Arm::Native, force), Ok(()));
-        for arm in [Arm::OursCacheAware, Arm::NativeCacheAware] {
+        assert_eq!(at_dispatch(Arm::OursWideCacheAware, 0), Ok(()));
+        for arm in [Arm::OursCacheAware, Arm::NativeCacheAware, Arm::OursDispatch] {
             assert_eq!(at_dispatch(arm, force), Err(Refusal::CacheAwareAtDispatch));
         }
     }

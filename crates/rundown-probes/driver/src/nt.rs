@@ -1,8 +1,14 @@
 //! NT as a platform, as far as an acquire and a release go: the real driver's is `src/kernel/platform.rs`.
 
-use core::{ffi::c_void, ptr};
+use core::{
+    ffi::c_void,
+    ptr::{self, NonNull},
+};
 
-use ex_rundown::{AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, Irql, Misuse, Platform, ProcessorPlatform};
+use ex_rundown::{
+    AtMostApcLevel, AtomicU32, DISPATCH_LEVEL, DispatchPlatform, Irql, Misuse, Platform, PoolPlatform,
+    ProcessorPlatform,
+};
 
 /// A `KEVENT`.
 pub(crate) type Event = [u64; 3];
@@ -85,5 +91,25 @@ unsafe impl ProcessorPlatform for Nt {
     }
     fn cache_line() -> usize {
         64
+    }
+}
+
+// SAFETY: there is none, so nothing is promised about it.
+unsafe impl PoolPlatform for Nt {
+    fn allocate(_bytes: usize) -> Option<NonNull<usize>> {
+        None
+    }
+    unsafe fn free(_memory: NonNull<usize>, _bytes: usize) {}
+}
+
+// SAFETY: the witness is the probes' argument, and no probe waits.
+unsafe impl DispatchPlatform for Nt {
+    type Raised = ();
+
+    fn raise() {
+        Self::misuse(Misuse::WaitAtDispatchLevel, 0)
+    }
+    fn grace_period(_level: &AtMostApcLevel) {
+        Self::misuse(Misuse::WaitAtDispatchLevel, 0)
     }
 }

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, RundownRef, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, RundownRef, WideCacheAwareRundownRef, WideRundownRef,
+};
 use rundown_std::Std;
 use rundown_stress::{Arm, ArmOf, EmptyCall, Level, LockXadd, Plan, Reference, Tally, Waits, Workload};
 
@@ -66,6 +68,14 @@ fn cache_aware() -> Ours<AllocatedCacheAwareRundownRef<Std>> {
     Ours(AllocatedCacheAwareRundownRef::new().expect("memory"))
 }
 
+fn wide_cache_aware() -> Ours<WideCacheAwareRundownRef<Std>> {
+    Ours(WideCacheAwareRundownRef::new().expect("memory"))
+}
+
+fn dispatch() -> Ours<DispatchRundownRef<Std>> {
+    Ours(DispatchRundownRef::new().expect("memory"))
+}
+
 fn blocked(waits: &Waits) -> u64 {
     waits.mwaitx + waits.pause + waits.dispatch + waits.event + waits.late
 }
@@ -89,6 +99,8 @@ fn sound_references_pass_under_each_workload_with_an_owner() {
             assert_storm(&plan, &alone(plan, plain).tally(0));
             assert_storm(&plan, &alone(plan, wide).tally(0));
             assert_storm(&plan, &alone(plan, cache_aware).tally(0));
+            assert_storm(&plan, &alone(plan, wide_cache_aware).tally(0));
+            assert_storm(&plan, &alone(plan, dispatch).tally(0));
         }
     }
 }
@@ -124,6 +136,8 @@ fn nobody_is_refused_without_an_owner() {
                 alone(plan, plain).tally(0),
                 alone(plan, wide).tally(0),
                 alone(plan, cache_aware).tally(0),
+                alone(plan, wide_cache_aware).tally(0),
+                alone(plan, dispatch).tally(0),
                 alone(plan, EmptyCall::default).tally(0),
                 alone(plan, LockXadd::new).tally(0),
             ] {
@@ -141,6 +155,8 @@ fn everybody_is_refused_after_the_run_down() {
         alone(plan(Workload::Refused), plain).tally(0),
         alone(plan(Workload::Refused), wide).tally(0),
         alone(plan(Workload::Refused), cache_aware).tally(0),
+        alone(plan(Workload::Refused), wide_cache_aware).tally(0),
+        alone(plan(Workload::Refused), dispatch).tally(0),
     ] {
         assert!(tally.refused > 0);
         assert_eq!((tally.acquires, tally.poisoned), (0, 0));

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use ex_rundown::{AllocatedCacheAwareRundownRef, Protection, RundownRef, WayOut, WideRundownRef};
+use ex_rundown::{
+    AllocatedCacheAwareRundownRef, DispatchRundownRef, Protection, RundownRef, WayOut,
+    WideCacheAwareRundownRef, WideRundownRef,
+};
 use rundown_std::Std;
 use rundown_stress::{Reference, Ticket};
 
@@ -34,6 +37,18 @@ impl Word for WideRundownRef<Std> {
 }
 
 impl Word for AllocatedCacheAwareRundownRef<Std> {
+    fn word(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl Word for WideCacheAwareRundownRef<Std> {
+    fn word(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl Word for DispatchRundownRef<Std> {
     fn word(&self) -> Option<usize> {
         None
     }

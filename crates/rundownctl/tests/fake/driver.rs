@@ -67,6 +67,8 @@ const fn cycles(arm: Arm) -> u64 {
         Arm::OursCacheAware => 60,
         Arm::Native => 50,
         Arm::NativeCacheAware => 66,
+        Arm::OursWideCacheAware => 52,
+        Arm::OursDispatch => 30,
     }
 }
 

@@ -160,7 +160,7 @@ fn the_owner_waits_at_each_level() {
     for &workload in Workload::ALL.iter().filter(|workload| workload.has_owner()) {
         for &waiter in Waiter::ALL {
             let arms = Arm::of_set(arms(workload))
-                .filter(|arm| waiter != Waiter::Dispatch || !arm.is_cache_aware())
+                .filter(|arm| waiter != Waiter::Dispatch || !arm.waits_below_dispatch())
                 .fold(0, |set, arm| set | arm.bit());
             let start = StressStart {
                 waiter: waiter as u32,
