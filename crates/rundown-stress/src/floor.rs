@@ -92,3 +92,22 @@ impl Reference for LockXadd {
         Some(self.0.load(Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_counts_by_two_or_not_at_all() {
+        let count = LockXadd::new();
+        assert_eq!(count.word(), Some(0));
+        let ticket = Ticket::take(&count, 3).expect("it never refuses");
+        assert_eq!(count.word(), Some(6));
+        count.release(ticket);
+        assert_eq!(count.word(), Some(0));
+        assert_eq!(
+            (count.run_down(), EmptyCall.run_down(), EmptyCall.word()),
+            (None, None, None)
+        );
+    }
+}

@@ -20,7 +20,7 @@ Examples:
 
 Exit codes:
     0  it was done, and no violation was found
-    1  a violation of run-down protection was found, a wait that stalled, or a difference from the system's
+    1  a violation of run-down protection, a stalled wait or a difference from the system's
     2  the command line, or a file that it gives to the lab, is wrong
     3  the target cannot be reached: no device, no lab, or the lab itself failed
     4  a request was refused; the NTSTATUS is explained
