@@ -149,9 +149,9 @@ pub fn without_lock(sys: &Path, pdb: &Path) -> Result<WithoutLock, String> {
 
 fn is_without_lock(names: &[&str]) -> bool {
     let came_from = |method: &str| {
-        names
-            .iter()
-            .any(|name| name.starts_with("ex_rundown::dispatch::DispatchRundownRef<") && name.ends_with(method))
+        names.iter().any(|name| {
+            name.starts_with("ex_rundown::dispatch::DispatchRundownRef<") && name.ends_with(method)
+        })
     };
     came_from(">::acquire") || came_from(">::acquire_ex") || came_from(">::give_back")
 }
