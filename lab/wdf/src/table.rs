@@ -42,10 +42,10 @@ fn find(index: usize) -> Option<&'static Slot> {
 /// The table as the driver gets it: the address of a thunk per slot. `None` when memory is short. It stays for ever.
 pub fn build() -> Option<&'static [u64]> {
     let mut table: Vec<u64> = Vec::with_capacity(LENGTH);
-    for index in 0..LENGTH {
+    for (index, name) in NAMES.into_iter().enumerate() {
         let export = match find(index) {
             Some(slot) => slot.export(),
-            None => Box::leak(Box::new(Export::trap(NAMES[index]).of("KMDF"))),
+            None => Box::leak(Box::new(Export::trap(name).of("KMDF"))),
         };
         table.push(export::bind(export)?);
     }

@@ -33,7 +33,7 @@ pub fn install(class: &str) {
 /// `IoRegisterDeviceInterface` for a physical device object; the symbolic link's name. Registering again gives the same one.
 pub fn register(physical: &'static DeviceObject, class: Guid, reference: Option<&str>) -> String {
     let device = (&raw const *physical) as u64;
-    let mut link = format!("\\??\\ROOT#{}#0000#{}", CLASS.lock(), guid_text(&class));
+    let mut link = format!("\\??\\ROOT#{}#0000#{}", *CLASS.lock(), guid_text(&class));
     if let Some(reference) = reference {
         link = link + "\\" + reference;
     }

@@ -29,32 +29,7 @@ pub fn check() {
             ),
         );
     }
-    let mut live = None;
-    thread::for_each(|thread| {
-        if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
-            live = Some(thread.clone());
-        }
-    });
-    if let Some(thread) = live {
-        let (address, id) = (thread.address(), thread.id);
-        match wait::of(&thread) {
-            Some(Waiting {
-                object: Some((object, _)),
-                milliseconds,
-            }) => leaked(
-                code::leaked::THREAD,
-                address,
-                format_args!(
-                    "the driver unloads while its thread {id} waits, for {milliseconds} ms now, on the object {object:#x}"
-                ),
-            ),
-            _ => leaked(
-                code::leaked::THREAD,
-                address,
-                format_args!("the driver unloads while its thread {id} runs"),
-            ),
-        }
-    }
+    threads();
     interrupt::flush();
     let base = image::driver().0;
     if let Some(&timer) = timer::addresses().first() {
@@ -117,6 +92,35 @@ pub fn check() {
             }
         },
     )
+}
+
+fn threads() {
+    let mut live = None;
+    thread::for_each(|thread| {
+        if thread.origin == thread::Origin::Driver && thread.state() != thread::State::Dead {
+            live = Some(thread.clone());
+        }
+    });
+    if let Some(thread) = live {
+        let (address, id) = (thread.address(), thread.id);
+        match wait::of(&thread) {
+            Some(Waiting {
+                object: Some((object, _)),
+                milliseconds,
+            }) => leaked(
+                code::leaked::THREAD,
+                address,
+                format_args!(
+                    "the driver unloads while its thread {id} waits, for {milliseconds} ms now, on the object {object:#x}"
+                ),
+            ),
+            _ => leaked(
+                code::leaked::THREAD,
+                address,
+                format_args!("the driver unloads while its thread {id} runs"),
+            ),
+        }
+    }
 }
 
 fn leaked(what: u64, address: u64, text: core::fmt::Arguments<'_>) {

@@ -194,7 +194,7 @@ extern "C" fn enter(binding: &'static Binding, caller: u64, arguments: u64) -> *
     let irql = irql::current();
     binding.calls.fetch_add(1, Ordering::Relaxed);
     let too_high = irql > *export.irql.end();
-    if !export.irql.contains(&irql) && !(too_high && config::allows(Rule::Irql)) {
+    if !export.irql.contains(&irql) && (!too_high || !config::allows(Rule::Irql)) {
         irql_violation(export, irql, caller);
     }
     let Kind::Function(function) = export.kind else {

@@ -251,14 +251,13 @@ fn bind_imports(memory: &mut [u8], headers: &Headers<'_>) -> Result<(), LoadErro
             } else {
                 pe::name(memory, entry + 2)?.to_string()
             };
-            let bound = match export::find(module, &name) {
-                Some(export) => export::bind(export),
-                None => {
-                    missing.push(alloc::format!("{module}!{name}"));
-                    match missing::substitute(module, &name) {
-                        Substitute::Function(trap) => export::bind(trap),
-                        Substitute::Variable(address) => Some(address),
-                    }
+            let bound = if let Some(export) = export::find(module, &name) {
+                export::bind(export)
+            } else {
+                missing.push(alloc::format!("{module}!{name}"));
+                match missing::substitute(module, &name) {
+                    Substitute::Function(trap) => export::bind(trap),
+                    Substitute::Variable(address) => Some(address),
                 }
             };
             write(memory, slots + index, bound.ok_or(LoadError::NoMemory)?)?;
