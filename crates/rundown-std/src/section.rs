@@ -50,12 +50,11 @@ unsafe impl DispatchPlatform for Std {
     type Raised = Raised;
 
     fn raise() -> Raised {
-        let (processor, lock) = match KEPT.get() {
-            Some(processor) => (processor, None),
-            None => {
-                let processor = Self::processor_number() % Self::processor_count();
-                (processor, Some(lock(processor)))
-            }
+        let (processor, lock) = if let Some(processor) = KEPT.get() {
+            (processor, None)
+        } else {
+            let processor = Self::processor_number() % Self::processor_count();
+            (processor, Some(lock(processor)))
         };
         KEPT.set(Some(processor));
         let now = Settings {
