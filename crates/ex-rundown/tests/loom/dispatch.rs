@@ -7,7 +7,7 @@ use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 
 use crate::{
-    model::{LOST_WAKE, RACE, fails, holds},
+    model::{RACE, fails, holds},
     platform::{Asleep, ByMonitor, ByPause, Modelled, OneLeftOut, WithoutGrace, move_to},
     scenes::{
         data_is_renewed_by_another, dropped_while_held, holders_release, newcomer_across_two_generations,
@@ -15,6 +15,9 @@ use crate::{
         refusal_stalls_across_two_generations,
     },
 };
+
+/// Nobody can go on: a wake was lost.
+const LOST_WAKE: &[&str] = &["deadlock"];
 
 type Dispatch<W> = DispatchRundownRef<Modelled<W>>;
 
