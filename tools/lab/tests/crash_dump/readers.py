@@ -56,7 +56,7 @@ pages = dump.read_virtual_page
 memory = lambda address, length: read(pages, address, length)
 check("kdmp_parser", {
     "code": dump.header.BugCheckCode,
-    "parameters": list(dump.header.BugCheckCodeParameters),
+    "parameters": list(dump.header.BugCheckCodeParameter),
     "registers": {name: getattr(dump.context, name.capitalize()) for name in GENERAL},
     "cr3": dump.directory_table_base,
     "driver": driver(memory, dump.header.PsLoadedModuleList),
