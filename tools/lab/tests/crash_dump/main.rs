@@ -287,9 +287,11 @@ fn a_found_offence_opens_where_the_driver_called() {
         context.rip,
         "which lies below RSP"
     );
-    // The instruction before it is a call: E8, or FF 15 through the import's slot.
+    // The instruction before it is a call: E8, FF 15 through the import's slot, or FF D0 to FF D7 through a register.
     let before = read(&parser, context.rip - 6, 6).unwrap();
-    assert!(before[1] == 0xE8 || before[..2] == [0xFF, 0x15], "{before:x?}");
+    let calls =
+        before[1] == 0xE8 || before[..2] == [0xFF, 0x15] || matches!(before[4..], [0xFF, 0xD0..=0xD7]);
+    assert!(calls, "{before:x?}");
     // KeBugCheckEx leaves a breakpoint.
     assert_eq!(parser.exception_record().exception_code, 0x8000_0003);
 }
