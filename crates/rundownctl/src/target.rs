@@ -119,6 +119,9 @@ pub enum Spec {
     Lab(LabOptions),
 }
 
+/// The lab's option that lets the system's wait be called at `DISPATCH_LEVEL`.
+const WAIT_AT_DISPATCH: &str = "wait-at-dispatch";
+
 /// What follows `lab:`, as keys and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabOptions {
@@ -184,11 +187,15 @@ fn pairs(text: &str) -> Vec<String> {
 }
 
 impl LabOptions {
-    /// The options for `rundown-lab serve`.
+    /// The options for `rundown-lab serve`. Who asks this driver for the system's wait at `DISPATCH_LEVEL` knows that its page does not
+    /// allow that, so unless the user says otherwise the lab bears it.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
-        self.passed_through
-            .iter()
+        let given = self.passed_through.iter();
+        let said = given.clone().any(|(key, _)| key == WAIT_AT_DISPATCH);
+        let borne = (WAIT_AT_DISPATCH.to_owned(), "1".to_owned());
+        given
+            .chain((!said).then_some(&borne))
             .flat_map(|(key, value)| [format!("--{key}"), value.clone()])
             .collect()
     }
@@ -246,9 +253,21 @@ mod tests {
         let Spec::Lab(options) = spec else {
             panic!("{spec:?}")
         };
-        assert_eq!(options.arguments(), ["--cpus", "4", "--watch-cr8", "wait_slow"]);
+        assert_eq!(
+            options.arguments(),
+            [
+                "--cpus",
+                "4",
+                "--watch-cr8",
+                "wait_slow",
+                "--wait-at-dispatch",
+                "1"
+            ]
+        );
         assert_eq!(options.program().unwrap(), Path::new("/opt/rundown-lab"));
         assert_eq!(options.native_listing(), None);
+        let judged: LabOptions = "wait-at-dispatch=0".parse().unwrap();
+        assert_eq!(judged.arguments(), ["--wait-at-dispatch", "0"]);
         let options: LabOptions = "native=nt.txt,cpus=2".parse().unwrap();
         assert_eq!(options.native_listing(), Some(Path::new("nt.txt")));
     }
@@ -258,7 +277,7 @@ mod tests {
         let options: LabOptions = "native=a,, b#ü=x/l.txt,cpus=2,report=,,,seed=1,".parse().unwrap();
         assert_eq!(options.native_listing(), Some(Path::new("a, b#ü=x/l.txt")));
         let arguments = options.arguments();
-        assert_eq!(arguments[2..], ["--cpus", "2", "--report", ",", "--seed", "1"]);
+        assert_eq!(arguments[2..8], ["--cpus", "2", "--report", ",", "--seed", "1"]);
         let refused = "native=a, b.txt".parse::<LabOptions>().unwrap_err();
         assert!(refused.contains("a comma in a value is doubled"), "{refused}");
     }

@@ -143,6 +143,8 @@ pub struct Config {
     pub verifier: bool,
     /// What `KeQueryMaximumProcessorCountEx` says (`maxcpus=`), the number of processors unless given.
     pub maximum_cpus: Option<u32>,
+    /// Whether the native run-down wait may be called at `DISPATCH_LEVEL` (`waitraised=0|1`).
+    pub wait_raised: bool,
     /// Whether the native wait block is as no known system has it (`foreign=0|1|2`).
     pub foreign_layout: Foreign,
     /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
@@ -185,6 +187,7 @@ impl Config {
             missing: Missing::Trap,
             verifier: false,
             maximum_cpus: None,
+            wait_raised: false,
             foreign_layout: Foreign::No,
             watch: [0; 4],
             watch_count: 0,
@@ -258,6 +261,7 @@ impl Config {
             }
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "maxcpus" => self.maximum_cpus = Some(number(value)?.try_into().ok()?),
+            "waitraised" => self.wait_raised = number(value).filter(|&n| n <= 1)? == 1,
             "foreign" => {
                 self.foreign_layout = match number(value)? {
                     0 => Foreign::No,

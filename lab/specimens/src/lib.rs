@@ -15,6 +15,7 @@ mod faults;
 mod irql;
 mod legacy;
 mod locks;
+mod native_run_down;
 mod nt;
 mod objects;
 mod pool;
@@ -34,6 +35,7 @@ const SPECIMENS: [&[(&str, Specimen)]; 9] = [
     faults::SPECIMENS,
     irql::SPECIMENS,
     locks::SPECIMENS,
+    native_run_down::SPECIMENS,
     objects::SPECIMENS,
     pool::SPECIMENS,
     run_down::SPECIMENS,

@@ -175,6 +175,21 @@ unsafe extern "system" {
     pub(crate) fn ExReleaseRundownProtection(word: *mut u64);
     pub(crate) fn ExWaitForRundownProtectionRelease(word: *mut u64);
     pub(crate) fn ExReInitializeRundownProtection(word: *mut u64);
+    pub(crate) fn ExInitializeRundownProtection(word: *mut u64);
+    pub(crate) fn ExRundownCompleted(word: *mut u64);
+    pub(crate) fn ExAcquireRundownProtectionEx(word: *mut u64, count: u32) -> u8;
+    pub(crate) fn ExReleaseRundownProtectionEx(word: *mut u64, count: u32);
+    pub(crate) fn ExAllocateCacheAwareRundownProtection(kind: u32, tag: u32) -> *mut u64;
+    pub(crate) fn ExFreeCacheAwareRundownProtection(reference: *mut u64);
+    pub(crate) fn ExSizeOfRundownProtectionCacheAware() -> u64;
+    pub(crate) fn ExInitializeRundownProtectionCacheAware(reference: *mut u64, size: u64);
+    pub(crate) fn ExReInitializeRundownProtectionCacheAware(reference: *mut u64);
+    pub(crate) fn ExAcquireRundownProtectionCacheAware(reference: *mut u64) -> u8;
+    pub(crate) fn ExAcquireRundownProtectionCacheAwareEx(reference: *mut u64, count: u32) -> u8;
+    pub(crate) fn ExReleaseRundownProtectionCacheAware(reference: *mut u64);
+    pub(crate) fn ExReleaseRundownProtectionCacheAwareEx(reference: *mut u64, count: u32);
+    pub(crate) fn ExWaitForRundownProtectionReleaseCacheAware(reference: *mut u64);
+    pub(crate) fn ExRundownCompletedCacheAware(reference: *mut u64);
     pub(crate) fn IoCreateDevice(
         driver: *mut c_void,
         extension: u32,

@@ -10,6 +10,7 @@ pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("run-down-load-store", || unsafe {
         generations(10_000, Mutant::LoadStore)
     }),
+    ("run-down-released-too-often", released_too_often),
     ("run-down-without-event", || unsafe {
         generations(200_000, Mutant::ForgetsEvent)
     }),
@@ -125,6 +126,25 @@ unsafe fn generations(count: u64, defect: Mutant) -> i32 {
             wait(&WORD);
         }
         TURN.store(u64::MAX, SeqCst);
+        join(thread);
+    }
+    0
+}
+
+unsafe extern "system" fn waiter(_context: *mut c_void) {
+    unsafe { wait(&WORD) };
+}
+
+/// Three references are given back at once where two were taken: nobody brings the count to 0.
+unsafe fn released_too_often() -> i32 {
+    unsafe {
+        WORD.store(4, SeqCst);
+        let thread = start(waiter, core::ptr::null_mut());
+        while WORD.load(SeqCst) & 1 == 0 {
+            ZwYieldExecution();
+        }
+        let block = (WORD.load(SeqCst) & !1) as *mut Block;
+        (*block).count.fetch_sub(3, SeqCst);
         join(thread);
     }
     0

@@ -191,6 +191,20 @@ first_parameters! {
         USER_HANDLE = 0x1ABB;
         /// Told `Wait=TRUE`, and no wait follows: caller.
         WAIT_DOES_NOT_FOLLOW = 0x1ABC;
+        /// A run-down reference is released more often than it was acquired: reference, its word, who acquired last.
+        RUNDOWN_OVER_RELEASED = 0x1ABD;
+        /// A run-down reference is released although run-down is complete, as after a refused acquire: reference, its word, who acquired
+        /// last.
+        RUNDOWN_RELEASED_AFTER = 0x1ABE;
+        /// A run-down reference is initialised, re-initialised or completed while it is held or waited for: reference, its word, who acquired
+        /// last.
+        RUNDOWN_INITIALIZED_IN_USE = 0x1ABF;
+        /// Freed memory with a run-down reference in it that is held or waited for: block, reference, who acquired last.
+        RUNDOWN_FREED_IN_USE = 0x1AC0;
+        /// A run-down reference is waited for a second time, which on NT never returns: reference, its word, who waits.
+        RUNDOWN_WAITED_TWICE = 0x1AC1;
+        /// A run-down routine is given what lies at no multiple of 8: its address.
+        RUNDOWN_MISALIGNED = 0x1AC2;
     }
 }
 

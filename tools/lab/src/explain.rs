@@ -23,10 +23,34 @@ pub fn bugcheck(dump: &Dump, images: &Images<'_>) -> (Bugcheck, String) {
         code: format!("{:#010X}", dump.code).replacen("0X", "0x", 1),
         name: dump.name.clone(),
         parameters: dump.parameters.iter().map(|p| format!("{p:#x}")).collect(),
-        text: dump.text.clone(),
+        text: with_callers(dump, images),
         stack: frames.iter().flat_map(entries).collect(),
     };
     (bugcheck, text)
+}
+
+/// The kernel's text, and behind each address of the driver's that something was called from the function, where it is known.
+fn with_callers(dump: &Dump, images: &Images<'_>) -> String {
+    const FROM: &str = "from 0x";
+    let mut told = String::new();
+    let mut rest = dump.text.as_str();
+    while let Some(digits) = rest.find(FROM).map(|at| at + FROM.len()) {
+        let end = rest[digits..].find(|c: char| !c.is_ascii_hexdigit());
+        let end = end.map_or(rest.len(), |length| digits + length);
+        told.push_str(&rest[..end]);
+        let address = u64::from_str_radix(&rest[digits..end], 16).unwrap_or(0);
+        rest = &rest[end..];
+        let caller = stack::resolve(dump, address, true, images);
+        let location = caller.locations.first();
+        if let Some((location, function)) = location.and_then(|l| Some((l, l.function.as_ref()?))) {
+            // Writing to a String cannot fail.
+            let _ = match (&location.file, location.line) {
+                (Some(file), Some(line)) => write!(told, " ({function} [{} @ {line}])", short(file)),
+                _ => write!(told, " ({function})"),
+            };
+        }
+    }
+    told + rest
 }
 
 /// One line for each pool block that was not freed.
@@ -74,7 +98,7 @@ fn entries(frame: &Frame) -> Vec<StackFrame> {
 
 fn write_bugcheck(out: &mut String, dump: &Dump, images: &Images<'_>) -> std::fmt::Result {
     writeln!(out, "*** {} ({:x})", dump.name, dump.code)?;
-    writeln!(out, "{}", dump.text)?;
+    writeln!(out, "{}", with_callers(dump, images))?;
     writeln!(out)?;
     writeln!(out, "BUGCHECK_CODE:  {:x}", dump.code)?;
     for (index, parameter) in dump.parameters.iter().enumerate() {

@@ -231,6 +231,9 @@ fn sound_drivers_pass() {
                 ("sound-text", "dbg: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
                 ("take-all-memory", "log: memory is exhausted: pool has "),
                 ("run-down", "log: passed"),
+                ("sound-run-down", "log: passed"),
+                ("sound-run-down-cache-aware", "log: passed"),
+                ("wait-for-run-down-at-dispatch waitraised=1", "log: passed"),
                 ("monitor", "monitorx=2 monitorx_series=1 mwaitx=2"),
             ] {
                 cases.push((
@@ -311,6 +314,62 @@ fn what_windows_lets_pass_can_be_allowed() {
     lab.send("quit");
     let ended = lab.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// Judged before NT's code runs as it is before the reference: here the code of a listing that was written for tests, which has all of the
+/// routines. The host names the functions that the kernel knows by an address.
+#[test]
+fn run_down_is_judged_where_a_listings_code_runs() {
+    let misuse = code::sub::RUNDOWN_OVER_RELEASED..=code::sub::RUNDOWN_MISALIGNED;
+    let offences: Vec<&Offence> = BARE
+        .iter()
+        .filter(|offence| offence.first.is_some_and(|first| misuse.contains(&first)))
+        .collect();
+    assert!(offences.len() > 20, "{}", offences.len());
+    let listing = Path::new(env!("CARGO_MANIFEST_DIR")).join("../native/tests/own.uf");
+    let inf = std::fs::read_to_string(artefact("specimens.inf")).unwrap();
+    for_all(&offences, |offence| {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own.inf");
+        let service = format!("AddService = {}", offence.specimen);
+        std::fs::write(&own, inf.replace("AddService = device", &service)).unwrap();
+        let report = folder.path().join("report.json");
+        let mut lab = Lab::spawn(
+            serve()
+                .args(["--cpus", "2", "--seed", "1", "--driver"])
+                .arg(artefact("specimens.sys"))
+                .arg("--inf")
+                .arg(&own)
+                .arg("--native")
+                .arg(&listing)
+                .arg("--failure")
+                .arg(folder.path().join("failed.json"))
+                .arg("--report")
+                .arg(&report),
+        );
+        let ended = lab.leave();
+        let report = std::fs::read_to_string(report).unwrap_or_default();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap_or_default();
+        let bugcheck = &report["bugcheck"];
+        let text = bugcheck["text"].as_str().unwrap_or_default();
+        let caller = text
+            .split_once("called from 0x")
+            .is_none_or(|(_, caller)| caller.contains("(specimens::native_run_down::"));
+        let first = offence.first.map(|first| format!("{first:#x}"));
+        let right = ended.code == Some(1)
+            && bugcheck["parameters"][0].as_str() == first.as_deref()
+            && text.contains(offence.says)
+            && caller
+            && report["routines"]["ExReleaseRundownProtection"]
+                .as_str()
+                .is_some_and(|code| code.starts_with("NT code"));
+        right.then_some(()).ok_or_else(|| {
+            format!(
+                "{}: {first:?} and \"{}\": {ended:?} {report:#}",
+                offence.specimen, offence.says
+            )
+        })
+    });
 }
 
 /// A driver's own code has no name, and is not taken for one of the judge's.

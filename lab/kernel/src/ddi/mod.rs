@@ -15,11 +15,13 @@ pub mod se;
 pub mod strings;
 pub mod verifier;
 
+use crate::config;
 use crate::export::Export;
 
-/// Every table of exports.
+/// Every table of exports; the first that has a name has it.
 pub fn tables() -> impl Iterator<Item = &'static [Export]> {
-    ke::TABLES.into_iter().chain([
+    let tolerated = config::get().wait_raised.then_some(ex::rundown::TOLERATED);
+    tolerated.into_iter().chain(ke::TABLES).chain([
         etw::EXPORTS,
         ex::pool::EXPORTS,
         ex::rundown::EXPORTS,

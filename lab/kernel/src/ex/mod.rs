@@ -1,4 +1,6 @@
-//! The executive: NT's own run-down routines, where the user has brought some, and what is counted of theirs or the reference's.
+//! The executive: NT's own run-down routines, where the user has brought some, what is counted of theirs or the reference's, and whether
+//! the driver keeps their rules.
 
 pub mod counters;
 pub mod native;
+pub mod references;

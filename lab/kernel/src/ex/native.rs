@@ -5,7 +5,7 @@
 //! counted and delayed as the driver's are. The driver's imports still name the kernel's functions, and those call the code
 //! and count what comes back: what the routine answered, and by the questions that its wait asked the machine, how that ended.
 
-use crate::config;
+use crate::config::{self, Foreign};
 use crate::export::Export;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
@@ -111,6 +111,16 @@ impl fmt::Display for NativeError<'_> {
             Self::Reads(count) => write!(f, "the native code reads CR8 in {count} places; 4 can be watched"),
             Self::NoMemory => write!(f, "the machine has not enough memory for the native code"),
         }
+    }
+}
+
+/// From what a word publishes to the first field of the wait block: in the reference's foreign layouts some bytes.
+pub(crate) fn before_wait_block() -> u64 {
+    match config::get().foreign_layout {
+        _ if WAIT.address.load(Relaxed) != 0 => 0,
+        Foreign::No => 0,
+        Foreign::Shifted => 8,
+        Foreign::Elsewhere => 1 << 41,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::names;
 use super::object::{DeviceObject, DriverObject, TYPE_DEVICE, device_flag};
 use crate::bug::{self, code};
+use crate::ex::references;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use crate::status;
@@ -158,6 +159,7 @@ pub fn delete(device: &'static DeviceObject) {
         }
     }
     DEVICES.lock().remove(&address(device));
+    references::freed(address(device));
     if pool::free(address(device), Some(TAG), 0).is_err() {
         bug::bugcheck(
             code::BAD_POOL_HEADER,

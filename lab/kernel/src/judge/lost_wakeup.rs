@@ -14,6 +14,7 @@ use crate::ke::sched::DISPATCHER;
 use crate::ke::thread::{self, Origin, is_stack};
 use crate::ldr::image;
 use crate::mm::{heap, paging, pool};
+use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Waits by the driver on an event that lies on a kernel stack: the sleeping run-down waits.
@@ -74,19 +75,26 @@ pub fn examine_sleepers() {
             });
         }
         if milliseconds > hang {
-            hanging = Some((event.address(), milliseconds));
+            hanging = Some(Suspect {
+                event: event.address(),
+                milliseconds,
+                low,
+                high,
+            });
         }
     }
     drop(dispatcher);
     if let Some(suspect) = suspect {
         examine(&suspect);
     }
-    if let Some((event, milliseconds)) = hanging {
+    if let Some(hanging) = hanging {
+        let (event, milliseconds) = (hanging.event, hanging.milliseconds);
         bugcheck(
             code::STACK_WAIT_TIMEOUT,
             [event, milliseconds, hang, 0],
             format_args!(
-                "a thread of the driver's has waited {milliseconds} ms on an event on its stack ({event:#x}); references may never have been released"
+                "a thread of the driver's has waited {milliseconds} ms on an event on its stack ({event:#x}){}",
+                Reason::of(&hanging)
             ),
         );
     }
@@ -99,6 +107,38 @@ pub fn examine_sleepers() {
                  follows it, for ever"
             ),
         );
+    }
+}
+
+/// Why a wait on a stack event does not end, if it is a run-down wait: the block's count says it.
+struct Reason {
+    word: Option<u64>,
+    count: i64,
+}
+
+impl Reason {
+    fn of(hanging: &Suspect) -> Self {
+        let block = hanging.event - 8;
+        Self {
+            word: find_word(block | 1, hanging),
+            count: paging::peek(block).unwrap_or(0) as i64,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.word, self.count) {
+            (Some(word), count @ 1..) => {
+                write!(f, ": of the run-down reference {word:#x} {count} are still held")
+            }
+            (Some(word), count @ ..=-1) => write!(
+                f,
+                ": the run-down reference {word:#x} was released more often than it was acquired, by {}",
+                count.unsigned_abs()
+            ),
+            _ => f.write_str(", which nobody sets"),
+        }
     }
 }
 

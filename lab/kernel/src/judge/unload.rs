@@ -2,6 +2,7 @@
 
 use crate::bug::{bugcheck, bugcheck_with, code};
 use crate::ddi::{etw, ob};
+use crate::ex::references;
 use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
@@ -68,6 +69,7 @@ pub fn check() {
     }
     let blocks = pool::live_blocks();
     if blocks.is_empty() {
+        references::forget_all();
         return;
     }
     let bytes: u64 = blocks.iter().map(|block| block.size).sum();

@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use rundown_lab_kernel::bug::{bugcheck, code};
+use rundown_lab_kernel::ex::references;
 use rundown_lab_kernel::ke::irql::{self, DISPATCH_LEVEL};
 use rundown_lab_kernel::ke::thread;
 use rundown_lab_kernel::ke::worker;
@@ -278,6 +279,7 @@ impl Object {
 
 /// Frees what the framework allocated for the driver; bytes written behind its end are found here.
 pub fn free(block: u64, what: &str) {
+    references::freed(block);
     if pool::free(block, None, 0).is_err() {
         bugcheck(
             code::BAD_POOL_HEADER,

@@ -381,7 +381,21 @@ pub(crate) const BARE: &[Offence] = &[
         "wait-on-stack-for-ever",
         code::STACK_WAIT_TIMEOUT,
         None,
-        "on an event on its stack",
+        ", which nobody sets",
+    )
+    .with("hang=2000"),
+    offence(
+        "wait-for-run-down-while-held",
+        code::STACK_WAIT_TIMEOUT,
+        None,
+        " 2 are still held",
+    )
+    .with("hang=2000"),
+    offence(
+        "run-down-released-too-often",
+        code::STACK_WAIT_TIMEOUT,
+        None,
+        "was released more often than it was acquired, by 1",
     )
     .with("hang=2000"),
     offence(
@@ -430,6 +444,127 @@ pub(crate) const BARE: &[Offence] = &[
         "0 bytes behind the end of the pool block",
     ),
     verifier("leak", sub::POOL_LEAKED, "1 pool blocks of 40 bytes"),
+    verifier(
+        "wait-for-run-down-at-dispatch",
+        sub::IRQL_APC_LTE,
+        "ExWaitForRundownProtectionRelease called at IRQL 2",
+    ),
+    verifier(
+        "release-once-too-often",
+        sub::RUNDOWN_OVER_RELEASED,
+        "(0 held); the last acquire that was granted was called from 0x",
+    ),
+    verifier(
+        "release-more-than-acquired",
+        sub::RUNDOWN_OVER_RELEASED,
+        "(2 held)",
+    ),
+    verifier(
+        "release-more-than-waited-for",
+        sub::RUNDOWN_OVER_RELEASED,
+        "(1 held)",
+    ),
+    verifier(
+        "release-cache-aware-once-too-often",
+        sub::RUNDOWN_OVER_RELEASED,
+        "of the cache-aware reference",
+    ),
+    verifier(
+        "release-cache-aware-more-than-acquired",
+        sub::RUNDOWN_OVER_RELEASED,
+        "(2 held)",
+    ),
+    verifier(
+        "release-after-refused",
+        sub::RUNDOWN_RELEASED_AFTER,
+        "last acquire was refused, and was called from 0x",
+    ),
+    verifier(
+        "release-after-wait",
+        sub::RUNDOWN_RELEASED_AFTER,
+        "run-down is complete",
+    ),
+    verifier(
+        "release-after-completed",
+        sub::RUNDOWN_RELEASED_AFTER,
+        "run-down is complete",
+    ),
+    verifier(
+        "release-cache-aware-after-refused",
+        sub::RUNDOWN_RELEASED_AFTER,
+        "last acquire was refused",
+    ),
+    verifier(
+        "initialize-held",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "ExInitializeRundownProtection of the reference",
+    ),
+    verifier(
+        "initialize-waited-for",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "it is waited for, called from 0x",
+    ),
+    verifier(
+        "reinitialize-held",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "ExReInitializeRundownProtection of the reference",
+    ),
+    verifier(
+        "complete-held",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "ExRundownCompleted of the reference",
+    ),
+    verifier(
+        "initialize-cache-aware-held",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "of the cache-aware reference",
+    ),
+    verifier(
+        "reinitialize-cache-aware-held",
+        sub::RUNDOWN_INITIALIZED_IN_USE,
+        "of the cache-aware reference",
+    ),
+    verifier(
+        "free-held",
+        sub::RUNDOWN_FREED_IN_USE,
+        "in it is held; the last acquire that was granted was called from 0x",
+    ),
+    verifier(
+        "free-cache-aware-held",
+        sub::RUNDOWN_FREED_IN_USE,
+        "in it is held",
+    ),
+    verifier(
+        "wait-for-run-down-twice",
+        sub::RUNDOWN_WAITED_TWICE,
+        "another thread waits for it",
+    ),
+    verifier(
+        "wait-for-run-down-again",
+        sub::RUNDOWN_WAITED_TWICE,
+        "has left its pointer",
+    ),
+    verifier(
+        "wait-for-cache-aware-again",
+        sub::RUNDOWN_WAITED_TWICE,
+        "has left its pointer",
+    ),
+    verifier(
+        "wait-for-cache-aware-completed",
+        sub::RUNDOWN_WAITED_TWICE,
+        "it is run down already",
+    )
+    .on(2),
+    verifier(
+        "acquire-misaligned",
+        sub::RUNDOWN_MISALIGNED,
+        "lies at a multiple of 8",
+    ),
+    verifier(
+        "acquire-cache-aware-misaligned",
+        sub::RUNDOWN_MISALIGNED,
+        "lies at a multiple of 8",
+    ),
     offence(
         "run-down-without-event",
         code::LOST_WAKEUP,

@@ -1,6 +1,7 @@
 //! The pool routines that drivers import.
 
 use crate::bug::{self, code};
+use crate::ex::references;
 use crate::export::Export;
 use crate::hal;
 use crate::judge::lock_order;
@@ -112,6 +113,7 @@ fn free(address: u64, tag: Option<Tag>) {
         );
     }
     refuse_if_in_use(address);
+    references::freed(address);
     if let Some(block) = pool::block_near(address) {
         lock_order::forget(block.address..block.address + block.size);
     }

@@ -12,9 +12,11 @@
 //! | `1` | run down |
 //! | `B \| 1` | run-down has begun, `B` is the waiter's block |
 
-use crate::config::{self, Foreign};
+use crate::config;
+use crate::ddi::irql_ranges::{APC, DISPATCH};
 use crate::ex::counters::COUNTERS;
 use crate::ex::native::{self, WayOut};
+use crate::ex::references::Reference;
 use crate::export::Export;
 use crate::hal::cpu;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
@@ -68,23 +70,14 @@ impl WaitBlock {
         }
     }
 
-    /// From what is published to the first field.
-    fn before() -> u64 {
-        match config::get().foreign_layout {
-            Foreign::No => 0,
-            Foreign::Shifted => 8,
-            Foreign::Elsewhere => 1 << 41,
-        }
-    }
-
     /// The word that publishes it.
     pub(super) fn word(&self) -> u64 {
-        ((&raw const *self) as u64 - Self::before()) | ACTIVE
+        ((&raw const *self) as u64 - native::before_wait_block()) | ACTIVE
     }
 
     /// The block that a word publishes.
     fn of(word: u64) -> *const Self {
-        ((word & !ACTIVE) + Self::before()) as *const Self
+        ((word & !ACTIVE) + native::before_wait_block()) as *const Self
     }
 
     /// Initialises the event and sleeps on it unless the last releaser has been here; whether it slept.
@@ -114,8 +107,19 @@ pub(super) unsafe fn word<'a>(address: *const AtomicU64) -> &'a AtomicU64 {
     unsafe { &*address }
 }
 
-/// Counts what an acquire of `references` came to, and gives it back.
-pub(super) fn counted(granted: bool, references: u64) -> bool {
+/// The reference that lies at `word`, as it is now.
+fn reference(word: &AtomicU64) -> Reference {
+    Reference {
+        address: word.as_ptr() as u64,
+        cache_aware: false,
+        word: word.load(Ordering::Relaxed),
+        sums_up: false,
+    }
+}
+
+/// Counts and notes what an acquire of `references` came to, and gives it back.
+pub(super) fn counted(reference: Reference, granted: bool, references: u64) -> bool {
+    reference.acquired(granted, references);
     if granted {
         COUNTERS.acquires.fetch_add(references, Ordering::Relaxed);
     } else {
@@ -126,10 +130,6 @@ pub(super) fn counted(granted: bool, references: u64) -> bool {
 
 /// Takes `references`; false if run-down has begun.
 pub(super) fn acquire(word: &AtomicU64, references: u64) -> bool {
-    counted(try_acquire(word, references), references)
-}
-
-fn try_acquire(word: &AtomicU64, references: u64) -> bool {
     let mut value = word.load(Ordering::Acquire);
     loop {
         if value & ACTIVE != 0 {
@@ -251,6 +251,7 @@ macro_rules! export {
     ($(#[$documentation:meta])* $name:ident($word:ident $(, $more:ident: $type:ty)*) $(-> $result:ty)? $body:block) => {
         $(#[$documentation])*
         unsafe extern "win64" fn $name($word: *const AtomicU64 $(, $more: $type)*) $(-> $result)? {
+            Reference::aligned($word as u64);
             // SAFETY: the DDI: an EX_RUNDOWN_REF lies there.
             let $word = unsafe { word($word) };
             $body
@@ -259,52 +260,61 @@ macro_rules! export {
 }
 
 export!(ex_initialize(word) {
+    reference(word).initializes();
     if native::INITIALIZE.call(word, 0).is_none() {
         word.store(0, Ordering::Relaxed);
     }
 });
 export!(ex_reinitialize(word) {
+    reference(word).begins_anew();
     if native::REINITIALIZE.call(word, 0).is_none() {
         word.swap(0, Ordering::Release);
     }
 });
 export!(ex_completed(word) {
+    reference(word).begins_anew();
     if native::COMPLETED.call(word, 0).is_none() {
         word.swap(ACTIVE, Ordering::Release);
     }
 });
 export!(ex_acquire(word) -> u8 {
-    u8::from(match native::ACQUIRE.call(word, 0) {
-        Some(answer) => counted(answer as u8 != 0, 1),
+    let granted = match native::ACQUIRE.call(word, 0) {
+        Some(answer) => answer as u8 != 0,
         None => acquire(word, 1),
-    })
+    };
+    u8::from(counted(reference(word), granted, 1))
 });
 export!(ex_acquire_ex(word, count: u32) -> u8 {
     // NT doubles the count in 32 bits.
     let references = u64::from(count & 0x7FFF_FFFF);
-    u8::from(match native::ACQUIRE_EX.call(word, count.into()) {
-        Some(answer) => counted(answer as u8 != 0, references),
+    let granted = match native::ACQUIRE_EX.call(word, count.into()) {
+        Some(answer) => answer as u8 != 0,
         None => acquire(word, references),
-    })
+    };
+    u8::from(counted(reference(word), granted, references))
 });
 export!(ex_release(word) {
+    reference(word).releases(1);
     if native::RELEASE.call(word, 0).is_none() {
         release(word, 1);
     }
 });
 export!(ex_release_ex(word, count: u32) {
+    reference(word).releases(count.into());
     if native::RELEASE_EX.call(word, count.into()).is_none() {
         release(word, u64::from(count));
     }
 });
 export!(ex_wait(word) {
+    reference(word).waits();
     match native::wait(word) {
         None => wait_for_release(word),
         Some(way_out) => count_way_out(way_out),
     }
+    reference(word).waited();
 });
 
-export!(exf_acquire(word) -> u8 { u8::from(try_acquire(word, 1)) });
+export!(exf_acquire(word) -> u8 { u8::from(acquire(word, 1)) });
 export!(exf_release(word) { release(word, 1); });
 
 /// What NT's fast paths go on in when a listing lacks it. Drivers do not import these, and what comes of them is counted where
@@ -314,22 +324,35 @@ pub static SLOW_PATHS: &[Export] = &[
     Export::function("ExfReleaseRundownProtection", 0..=2, exf_release as *const ()).quiet(),
 ];
 
-/// What `ntoskrnl.exe` exports of this. NT tolerates waits at `DISPATCH_LEVEL`, which the DDI page does not promise; the
-/// comparison needs them.
+const WAIT: &str = "ExWaitForRundownProtectionRelease";
+
+/// What `ntoskrnl.exe` exports of this.
 pub static EXPORTS: &[Export] = &[
-    Export::function("ExInitializeRundownProtection", 0..=2, ex_initialize as *const ()),
+    Export::function("ExInitializeRundownProtection", APC, ex_initialize as *const ()),
     Export::function(
         "ExReInitializeRundownProtection",
-        0..=2,
+        APC,
         ex_reinitialize as *const (),
     ),
-    Export::function("ExRundownCompleted", 0..=2, ex_completed as *const ()),
-    Export::function("ExAcquireRundownProtection", 0..=2, ex_acquire as *const ()),
-    Export::function("ExAcquireRundownProtectionEx", 0..=2, ex_acquire_ex as *const ()),
-    Export::function("ExReleaseRundownProtection", 0..=2, ex_release as *const ()),
-    Export::function("ExReleaseRundownProtectionEx", 0..=2, ex_release_ex as *const ()),
-    Export::function("ExWaitForRundownProtectionRelease", 0..=2, ex_wait as *const ()),
+    Export::function("ExRundownCompleted", APC, ex_completed as *const ()),
+    Export::function("ExAcquireRundownProtection", DISPATCH, ex_acquire as *const ()),
+    Export::function(
+        "ExAcquireRundownProtectionEx",
+        DISPATCH,
+        ex_acquire_ex as *const (),
+    ),
+    Export::function("ExReleaseRundownProtection", DISPATCH, ex_release as *const ()),
+    Export::function(
+        "ExReleaseRundownProtectionEx",
+        DISPATCH,
+        ex_release_ex as *const (),
+    ),
+    Export::function(WAIT, APC, ex_wait as *const ()),
 ];
+
+/// What comes before these where `waitraised=1`: NT's wait polls at `DISPATCH_LEVEL`, which its DDI page does not promise, and a driver
+/// that compares with it wants just that.
+pub static TOLERATED: &[Export] = &[Export::function(WAIT, DISPATCH, ex_wait as *const ())];
 
 /// The largest cache line that the cache-aware form spaces its slots by, bytes.
 pub(super) const CACHE_LINE: u64 = 64;

@@ -6,6 +6,7 @@ use super::rundown::{self, CACHE_LINE, WaitBlock};
 use crate::bug::{self, code};
 use crate::ex::counters::COUNTERS;
 use crate::ex::native;
+use crate::ex::references::{self, Reference};
 use crate::export::Export;
 use crate::hal::pcr;
 use crate::ke::processor;
@@ -70,6 +71,26 @@ impl CacheAware {
         self.slot(pcr::current_number() as u32 % self.number.load(Ordering::Relaxed).max(1))
     }
 
+    /// This, as a reference.
+    fn reference(&self) -> Reference {
+        Reference {
+            address: (&raw const *self) as u64,
+            cache_aware: true,
+            word: self.slot(0).load(Ordering::Relaxed),
+            sums_up: self.number.load(Ordering::Relaxed) > 1,
+        }
+    }
+
+    /// The same before there is anything in it.
+    fn unborn(&self) -> Reference {
+        Reference {
+            address: (&raw const *self) as u64,
+            cache_aware: true,
+            word: 0,
+            sums_up: false,
+        }
+    }
+
     fn wait(&self) {
         // No spinning: with the flag set the last releaser would not set the event.
         let block = WaitBlock::new(0, 0);
@@ -105,6 +126,7 @@ impl CacheAware {
 macro_rules! export {
     ($name:ident($this:ident $(, $more:ident: $type:ty)*) $(-> $result:ty)? $body:block) => {
         unsafe extern "win64" fn $name($this: *const CacheAware $(, $more: $type)*) $(-> $result)? {
+            Reference::aligned($this as u64);
             // SAFETY: the DDI: an EX_RUNDOWN_REF_CACHE_AWARE lies there.
             let $this = unsafe { CacheAware::at($this) };
             $body
@@ -130,6 +152,7 @@ unsafe extern "win64" fn ex_allocate(_pool_type: u32, tag: u32) -> *const CacheA
 }
 
 export!(ex_initialize(this, size: u64) {
+    this.unborn().initializes();
     if native::INITIALIZE_CACHE_AWARE.call(this, size).is_none() {
         this.initialize(0);
     }
@@ -137,6 +160,7 @@ export!(ex_initialize(this, size: u64) {
 // Declared in wdm.h and documented nowhere: taken for the routine with a size, and for `ExRundownCompletedCacheAware`. Flags mean
 // nothing to this.
 export!(ex_initialize_ex(this, _flags: u32) {
+    this.unborn().initializes();
     // SAFETY: it takes nothing.
     let size = unsafe { ex_size_of() };
     if native::INITIALIZE_CACHE_AWARE.call(this, size).is_none() {
@@ -144,53 +168,63 @@ export!(ex_initialize_ex(this, _flags: u32) {
     }
 });
 export!(ex_cleanup(this) {
+    this.reference().begins_anew();
     if native::COMPLETED_CACHE_AWARE.call(this, 0).is_none() {
         this.slots().for_each(|slot| { slot.swap(ACTIVE, Ordering::Release); });
     }
 });
 export!(ex_free(this) {
     let memory = this.pool_to_free.load(Ordering::Relaxed);
+    references::freed(memory);
     if pool::free(memory, None, thread::current().caller()).is_err() {
         bug::bugcheck(code::BAD_POOL_CALLER, [code::pool::NEVER_ALLOCATED, memory, 0, 0],
             format_args!("ExFreeCacheAwareRundownProtection of what ExAllocateCacheAwareRundownProtection did not give, or was overrun"));
     }
 });
 export!(ex_acquire(this) -> u8 {
-    u8::from(match native::ACQUIRE_CACHE_AWARE.call(this, 0) {
-        Some(answer) => rundown::counted(answer as u8 != 0, 1),
+    let granted = match native::ACQUIRE_CACHE_AWARE.call(this, 0) {
+        Some(answer) => answer as u8 != 0,
         None => rundown::acquire(this.current(), 1),
-    })
+    };
+    u8::from(rundown::counted(this.reference(), granted, 1))
 });
 export!(ex_acquire_ex(this, count: u32) -> u8 {
     // NT doubles the count in 32 bits.
     let references = u64::from(count & 0x7FFF_FFFF);
-    u8::from(match native::ACQUIRE_CACHE_AWARE_EX.call(this, count.into()) {
-        Some(answer) => rundown::counted(answer as u8 != 0, references),
+    let granted = match native::ACQUIRE_CACHE_AWARE_EX.call(this, count.into()) {
+        Some(answer) => answer as u8 != 0,
         None => rundown::acquire(this.current(), references),
-    })
+    };
+    u8::from(rundown::counted(this.reference(), granted, references))
 });
 export!(ex_release(this) {
+    this.reference().releases(1);
     if native::RELEASE_CACHE_AWARE.call(this, 0).is_none() {
         rundown::release(this.current(), 1);
     }
 });
 export!(ex_release_ex(this, count: u32) {
+    this.reference().releases(count.into());
     if native::RELEASE_CACHE_AWARE_EX.call(this, count.into()).is_none() {
         rundown::release(this.current(), u64::from(count));
     }
 });
 export!(ex_wait(this) {
+    this.reference().waits();
     match native::wait_cache_aware(this) {
         None => this.wait(),
         Some(way_out) => rundown::count_way_out(way_out),
     }
+    this.reference().waited();
 });
 export!(ex_completed(this) {
+    this.reference().begins_anew();
     if native::COMPLETED_CACHE_AWARE.call(this, 0).is_none() {
         this.slots().for_each(|slot| { slot.swap(ACTIVE, Ordering::Release); });
     }
 });
 export!(ex_reinitialize(this) {
+    this.reference().begins_anew();
     if native::REINITIALIZE_CACHE_AWARE.call(this, 0).is_none() {
         this.slots().for_each(|slot| { slot.swap(0, Ordering::Release); });
     }
