@@ -12,7 +12,10 @@ use clap::Parser;
 use rundownctl::{EXIT_INTERRUPTED, cli::Cli};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(rundownctl::print::of_clap(&error)),
+    };
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&interrupted);
     // The first Ctrl-C stops the run in the driver, the second one leaves at once.

@@ -2,7 +2,7 @@
 
 use std::{
     env, fmt,
-    io::{ErrorKind, Write, stderr, stdout},
+    io::{self, ErrorKind, Write, stderr, stdout},
 };
 
 use crate::error::Error;
@@ -13,7 +13,11 @@ use crate::error::Error;
 /// [`Error::File`] when standard output cannot be written to.
 pub fn raw(text: impl AsRef<[u8]>) -> Result<(), Error> {
     let mut out = stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+    judged(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+fn judged(written: io::Result<()>) -> Result<(), Error> {
+    match written {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(Error::File {
             path: "standard output".into(),
             source,
@@ -28,6 +32,21 @@ pub fn raw(text: impl AsRef<[u8]>) -> Result<(), Error> {
 /// As [`raw`].
 pub fn line(text: impl AsRef<str>) -> Result<(), Error> {
     raw(format!("{}\n", text.as_ref()))
+}
+
+/// Prints what the command line's reader has to say, an error or the help that was asked for; the exit code.
+#[must_use]
+pub fn of_clap(error: &clap::Error) -> u8 {
+    let written = error.print().and_then(|()| stdout().flush());
+    match judged(written) {
+        // An error that cannot be told is one all the same.
+        _ if error.use_stderr() => u8::try_from(error.exit_code()).unwrap_or(2),
+        Ok(()) => 0,
+        Err(error) => {
+            tell(format_args!("rundownctl: {error}"));
+            error.exit_code()
+        }
+    }
 }
 
 /// Tells a line on standard error. When that is full or closed, there is nobody to tell.

@@ -42,6 +42,20 @@ fn a_full_disk_is_one_line_and_an_exit_code() {
 }
 
 #[test]
+fn help_that_cannot_be_written_is_one_line_and_an_exit_code() {
+    for arguments in [&["--help"][..], &["--version"], &["stress", "--help"]] {
+        let output = client("lab", arguments).stdout(full()).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(7), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        let read = client("lab", arguments).output().unwrap();
+        assert!(read.status.success() && !read.stdout.is_empty(), "{arguments:?}");
+    }
+    let wrong = client("lab", &["--nonsense"]).stderr(full()).status().unwrap();
+    assert_eq!(wrong.code(), Some(2));
+}
+
+#[test]
 fn an_error_keeps_its_exit_code_whatever_cannot_be_written() {
     let nowhere = "lab:program=/nowhere/rundown-lab";
     let output = client(nowhere, &["info", "--json"])

@@ -14,7 +14,7 @@ pub mod exit {
     pub const BAD_INPUT: u8 = 2;
     /// QEMU or the lab itself is in trouble.
     pub const LAB_FAILED: u8 = 3;
-    /// Standard output cannot be written.
+    /// Standard output, the report or the log cannot be written.
     pub const OUTPUT: u8 = rundown_streams::EXIT_OUTPUT;
 }
 
@@ -24,7 +24,7 @@ Exit codes:
   1  the driver failed: bug check, hang, leak, or it did not start
   2  bad input: wrong usage, a file that cannot be read or is no driver, a missing import, an INF that is wrong
   3  trouble with QEMU or the lab itself
-  7  standard output cannot be written
+  7  standard output, the report or the log cannot be written
 
 An example, typed by a person (the GUID is the driver's device interface):
   $ rundown-lab serve --cpus 2
@@ -458,10 +458,20 @@ fn machine_options(command: Command) -> Command {
         )
 }
 
-/// Reads the command line; on a wrong one, or for `--help`, this program ends here.
-#[must_use]
-pub fn parse() -> Asked {
-    asked(&command().get_matches())
+/// Reads the command line.
+///
+/// # Errors
+/// The exit code, for a wrong one and for `--help`, which has been told or printed.
+pub fn parse() -> Result<Asked, u8> {
+    match command().try_get_matches() {
+        Ok(matches) => Ok(asked(&matches)),
+        Err(error) if error.use_stderr() => {
+            // Nobody to tell.
+            let _ = error.print();
+            Err(exit::BAD_INPUT)
+        }
+        Err(help) => Err(rundown_streams::printed("rundown-lab", help.print())),
+    }
 }
 
 fn asked(matches: &ArgMatches) -> Asked {

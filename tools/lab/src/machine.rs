@@ -8,7 +8,9 @@ use crate::session::Power;
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -49,7 +51,7 @@ pub struct Options<'a> {
     pub memory: u32,
     /// What carries its instructions out.
     pub accelerator: Accelerator,
-    /// Where the debug console's lines are kept; a temporary file if nowhere is said.
+    /// Where the debug console's lines are kept, or written to at the end if that is no file; a temporary file if nowhere is said.
     pub log: Option<&'a Path>,
     /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
     pub gdb: Option<u16>,
@@ -60,6 +62,8 @@ pub struct Options<'a> {
 pub enum StartError {
     /// QEMU is not installed.
     NoQemu,
+    /// The log cannot be written.
+    Log(PathBuf, io::Error),
     /// Anything else, with what was being done.
     Io(String, io::Error),
 }
@@ -73,6 +77,10 @@ impl fmt::Display for StartError {
                     "{QEMU} is not on PATH; install it (Debian and Ubuntu: sudo apt-get install qemu-system-x86)"
                 )
             }
+            Self::Log(path, e) if e.raw_os_error() == Some(libc::ENXIO) => {
+                write!(f, "the log {} is a FIFO that nobody reads", path.display())
+            }
+            Self::Log(path, e) => write!(f, "the log {} cannot be written: {e}", path.display()),
             Self::Io(what, e) => write!(f, "cannot {what}: {e}"),
         }
     }
@@ -84,6 +92,8 @@ pub struct Machine {
     child: Child,
     log: PathBuf,
     errors: PathBuf,
+    /// What is to have the log and is no file to read it back from.
+    reader: Option<File>,
     /// Whether it was ended by us.
     ended: bool,
     /// Its RAM, which stays when it is off.
@@ -113,10 +123,17 @@ impl Machine {
             .map_err(io("make a temporary folder for the machine's files"))?;
         let container = folder.path().join("container");
         std::fs::write(&container, options.container).map_err(io("write the boot container"))?;
-        let log = options
-            .log
-            .map_or_else(|| folder.path().join("log"), Path::to_owned);
-        File::create(&log).map_err(io(&format!("write the log {}", log.display())))?;
+        let own = folder.path().join("log");
+        let (log, reader) = match options.log {
+            Some(path) if !is_stream(path) => (path, None),
+            Some(path) => {
+                let reader = stream(path).map_err(|e| StartError::Log(path.into(), e))?;
+                (&*own, Some(reader))
+            }
+            None => (&*own, None),
+        };
+        let log = log.to_owned();
+        File::create(&log).map_err(|e| StartError::Log(log.clone(), e))?;
         let errors = folder.path().join("errors");
         let errors_file = File::create(&errors).map_err(io("write QEMU's messages"))?;
 
@@ -154,6 +171,7 @@ impl Machine {
                 child,
                 log,
                 errors,
+                reader,
                 ended: false,
                 memory,
                 control: Some(control),
@@ -255,6 +273,10 @@ impl Power for Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.end();
+        if let Some(mut reader) = self.reader.take() {
+            // A reader that has gone wants no more of it.
+            let _ = reader.write_all(self.log().as_bytes());
+        }
     }
 }
 
@@ -262,6 +284,26 @@ impl Drop for Machine {
 fn memory(mebibytes: u32) -> io::Result<File> {
     let file = File::from(memfd_create("rundown-lab-ram", MemfdFlags::CLOEXEC)?);
     file.set_len(u64::from(mebibytes) << 20)?;
+    Ok(file)
+}
+
+/// Whether what lies there can only be written: a FIFO, a terminal, the end of a pipe.
+fn is_stream(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Opens a stream that has a reader.
+fn stream(path: &Path) -> io::Result<File> {
+    // A FIFO without one would be waited for.
+    let file = File::options()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    // SAFETY: F_SETFL takes a file descriptor and flags, and touches no memory.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
     Ok(file)
 }
 

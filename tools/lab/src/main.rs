@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let asked = match cli::parse() {
-        Asked::Repeat(arguments) => failure::again(&arguments),
-        asked => Ok(asked),
+        Ok(Asked::Repeat(arguments)) => failure::again(&arguments),
+        Ok(asked) => Ok(asked),
+        Err(code) => return code.into(),
     };
     match asked {
         Ok(Asked::Serve(arguments)) => serve::serve(&arguments),

@@ -136,6 +136,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     };
     let (mut machine, com1_in, com1_out) = Machine::start(&options).map_err(|e| match e {
         StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
+        StartError::Log(..) => Failure(exit::OUTPUT, e.to_string()),
     })?;
     let mut output = Output::default();
     let input: Box<dyn BufRead + Send> = if arguments.alone {
@@ -181,7 +182,7 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     if let Some(path) = &arguments.report {
         run.report
             .write(path)
-            .map_err(|text| Failure(exit::LAB_FAILED, text))?;
+            .map_err(|text| Failure(exit::OUTPUT, text))?;
     }
     Ok(code)
 }

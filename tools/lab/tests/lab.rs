@@ -349,6 +349,18 @@ fn output_that_cannot_be_written_is_one_line_and_an_exit_code() {
         errors.contains("standard output cannot be written: No space left"),
         "{errors}"
     );
+    for arguments in [&["--help"][..], &["serve", "--help"]] {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+        let output = program.args(arguments).stdout(full()).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{arguments:?}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    for option in ["--report", "--log"] {
+        let ended = Lab::spawn(with_driver().args([option, "/nowhere/x"])).end();
+        assert_eq!(ended.code, Some(7), "{option}: {ended:?}");
+        assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
+    }
     // Nobody reads the explanation; the verdict stands.
     let status = with_driver()
         .stderr(full())
@@ -356,6 +368,31 @@ fn output_that_cannot_be_written_is_one_line_and_an_exit_code() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(2));
+}
+
+/// What cannot be read back has the log at the end; a FIFO that nobody reads is not waited for.
+#[test]
+fn a_log_may_be_a_fifo() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).unwrap();
+    let ended = Lab::spawn(with_driver().arg("--log").arg(&fifo)).end();
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    assert!(ended.errors.contains("a FIFO that nobody reads"), "{ended:?}");
+    // Its other end is there before the lab looks for it; reading waits for the log.
+    let other = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut log = [0; 12];
+        std::io::Read::read_exact(&mut &other, &mut log).map(|()| log)
+    });
+    let ended = Lab::spawn(with_driver().arg("--log").arg(&fifo)).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(&reader.join().unwrap().unwrap()[..5], b"log: ");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! there is nobody to tell.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{self, ErrorKind, Write, stderr, stdout},
 };
 
@@ -52,6 +52,18 @@ pub fn line(text: impl fmt::Display) -> Result<(), Unwritable> {
     raw(format_args!("{text}\n"))
 }
 
+/// The exit code of a program that was asked for its help, by how printing that went; a failure is told.
+#[must_use]
+pub fn printed(program: &str, written: io::Result<()>) -> u8 {
+    match judge(written.and_then(|()| stdout().flush())) {
+        Ok(()) => 0,
+        Err(unwritable) => {
+            tell(format_args!("{program}: {unwritable}\n"));
+            EXIT_OUTPUT
+        }
+    }
+}
+
 /// Writes to standard error, whether that succeeds or not; the macros [`tell!`] and [`tell_raw!`] are for people to write.
 pub fn tell(text: fmt::Arguments<'_>) {
     // In one write: two programs that tell something must not mix within a line.
@@ -70,9 +82,38 @@ macro_rules! tell_raw {
     ($($text:tt)*) => { $crate::tell(format_args!($($text)*)) };
 }
 
+/// Whether people's tables may have UTF-8's line drawing: not where the locale names another encoding, `C` and `POSIX` among them.
+#[must_use]
+pub fn is_utf8() -> bool {
+    names_utf8(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default()))
+}
+
+/// The first variable that is set counts (POSIX, *Environment Variables*, 8.2). Where none is, nothing is known, as in a
+/// container, whose terminal is nearly always UTF-8.
+fn names_utf8(variables: [String; 3]) -> bool {
+    let named = variables.into_iter().find(|value| !value.is_empty());
+    named.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_locale_names_the_encoding() {
+        for (variables, utf8) in [
+            (["", "", ""], true),
+            (["", "", "C.utf8"], true),
+            (["", "", "C"], false),
+            (["POSIX", "", "en_GB.UTF-8"], false),
+            (["en_GB.UTF-8", "C", "C"], true),
+        ] {
+            assert_eq!(names_utf8(variables.map(str::to_owned)), utf8, "{variables:?}");
+        }
+    }
 
     #[test]
     fn a_reader_that_has_left_is_no_failure() {
