@@ -9,6 +9,7 @@ use rundown_kit::{
 };
 
 use super::{
+    bare,
     crate_mutants::{self, ENGINE, PRIMITIVE},
     reproducible, steps,
     tally::{Gate, Tally},
@@ -126,6 +127,7 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.group("driver, the same bytes from elsewhere", || {
         reproducible::driver(tree, toolchain)
     });
+    bare::steps(gate, tree);
 }
 
 /// As [`steps::tests`], for tests that are meant to take long.

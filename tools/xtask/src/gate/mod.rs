@@ -2,6 +2,7 @@
 //!
 //! A step that fails does not stop the others. Every single test and check counts, so a step that ran nothing shows.
 
+mod bare;
 mod crate_mutants;
 mod deep;
 mod dump_readers;

@@ -12,16 +12,20 @@ use crate::tree::Tree;
 
 /// What `debootstrap --variant=minbase` leaves, by package: Debian's packages of priority `required`, which no installed
 /// system lacks. `kill` is not among them, it is of procps.
-const REQUIRED: [(&str, &str); 5] = [
+const REQUIRED: [(&str, &str); 6] = [
     ("sh", "dash"),
     ("false", "coreutils"),
     ("timeout", "coreutils"),
     ("dpkg-query", "dpkg"),
+    ("unshare", "util-linux"),
     ("apt-get", "apt"),
 ];
 
 /// What README.md names before the first command: rustup, and gcc with the assembler of binutils.
 const NAMED: [&str; 3] = ["cargo", "rustup", "as"];
+
+/// What a step is not run without, and says so.
+const OPTIONAL: [&str; 1] = ["debootstrap"];
 
 /// What the package `PACKAGES` of the kit's own route has; the kit looks for each before it starts it.
 const KIT: [&str; 2] = ["/usr/bin/cargo", "/usr/bin/rustc"];
@@ -92,6 +96,7 @@ fn every_program_that_is_started_is_there() {
         .map(|(program, _)| *program)
         .chain(NAMED)
         .chain(KIT)
+        .chain(OPTIONAL)
         .chain(set_up)
         .collect();
     let started = started(&all);
