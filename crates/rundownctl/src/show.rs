@@ -3,9 +3,10 @@
 use std::{fmt::Write, iter};
 
 use comfy_table::{
-    CellAlignment, Table,
+    CellAlignment, ContentArrangement, Table,
     presets::{ASCII_BORDERS_ONLY_CONDENSED, ASCII_FULL_CONDENSED, UTF8_BORDERS_ONLY, UTF8_FULL_CONDENSED},
 };
+use console::Term;
 use serde::Serialize;
 
 use crate::{
@@ -38,6 +39,24 @@ pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our types have a JSON form")
 }
 
+/// A table, no wider than the terminal. Of what is no terminal nobody knows how wide it is.
+fn fitted(table: Table) -> String {
+    let terminal = Term::stdout();
+    let width = terminal.features().is_attended().then(|| terminal.size().1);
+    within(table, width)
+}
+
+fn within(mut table: Table, width: Option<u16>) -> String {
+    if let Some(width) = width
+        && table.lines().any(|line| line.chars().count() > width.into())
+    {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
+    table.to_string()
+}
+
 fn table(rows: impl IntoIterator<Item = (String, String)>) -> Table {
     let mut table = Table::new();
     table.load_style(if print::is_utf8() {
@@ -54,7 +73,7 @@ fn table(rows: impl IntoIterator<Item = (String, String)>) -> Table {
 /// A table of names and what there is to say of each.
 #[must_use]
 pub fn rows(rows: impl IntoIterator<Item = (String, String)>) -> String {
-    table(rows).to_string()
+    fitted(table(rows))
 }
 
 /// A table of names and numbers.
@@ -63,7 +82,7 @@ fn numbers(rows: impl IntoIterator<Item = (String, String)>) -> String {
     if let Some(values) = table.column_mut(1) {
         values.set_cell_alignment(CellAlignment::Right);
     }
-    table.to_string()
+    fitted(table)
 }
 
 /// A table with a heading, whose first column is text and whose others are numbers.
@@ -79,7 +98,7 @@ fn grid(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.to_string()
+    fitted(table)
 }
 
 /// What the machine and its driver are, in the words of both the table and the report.
@@ -428,7 +447,23 @@ pub fn csv(records: &[&Record]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, table, within};
+
+    #[test]
+    fn a_table_is_no_wider_than_its_terminal() {
+        let rows = || {
+            let says = "none: at most one processor is unparked, a wait sleeps at once";
+            table([("a passive wait spins by".to_owned(), says.to_owned())])
+        };
+        let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+        let whole = within(rows(), None);
+        assert_eq!(within(rows(), Some(200)), whole);
+        let narrow = within(rows(), Some(40));
+        assert!(
+            widest(&narrow) <= Some(40) && widest(&whole) > Some(80),
+            "{narrow}"
+        );
+    }
 
     #[test]
     fn thousands_are_set_apart() {

@@ -25,11 +25,21 @@ Exit codes:
   1  the verdict is bad: a violation, a difference, a step of the gate, a goal that is missed
   2  the command line, or a file that it names, cannot be used; nothing was built or booted
   3  there is no verdict: the set-up, a build, or the lab itself failed
-  7  standard output cannot be written";
+  7  standard output cannot be written
+  8  nothing went wrong, and too little was seen for a verdict: the host was too busy, or is too slow (`lab`)";
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let (code, line) = exit::code(&carry_out(&command().get_matches()));
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => {
+            // Nobody to tell.
+            let _ = error.print();
+            return exit::BAD_INPUT.into();
+        }
+        Err(help) => return streams::printed("xtask", help.print()).into(),
+    };
+    let (code, line) = exit::code(&carry_out(&matches));
     if let Some(line) = line {
         streams::tell!("xtask: {line}");
     }
@@ -238,6 +248,8 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
             gate::run(tree, &toolchain, &for_client, consent, deep, only)
         }
         "mutate" => {
+            let (_, patches) = by_rule::chosen(tree, mutant_names(matches))?;
+            patches.map_or(Ok(()), |names| mutate::check(tree, &names))?;
             let toolchain = setup::ensure(route, consent, &[QEMU, PATCH])?;
             build::all(tree, &toolchain)?;
             mutants(tree, &toolchain, matches)
@@ -246,11 +258,14 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
     }
 }
 
+fn mutant_names(matches: &ArgMatches) -> Vec<String> {
+    matches.get_many("names").into_iter().flatten().cloned().collect()
+}
+
 /// `cargo xtask mutate`, once all is built; whether everything is found that has to be.
 fn mutants(tree: &Tree, toolchain: &Toolchain, matches: &ArgMatches) -> Result<bool> {
-    let names: Vec<String> = matches.get_many("names").into_iter().flatten().cloned().collect();
     let number = |name: &str| matches.get_one(name).copied().unwrap_or(1_u64);
-    let (parts, patches) = by_rule::chosen(tree, names)?;
+    let (parts, patches) = by_rule::chosen(tree, mutant_names(matches))?;
     let mut passed = true;
     if let Some(names) = patches {
         let outcome = mutate::run(tree, toolchain, number("seeds"), &names)?;

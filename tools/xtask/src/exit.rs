@@ -1,4 +1,5 @@
-//! The exit codes, which are `rundownctl`'s where both have one: 0 good, 1 a bad verdict, 2 bad input, 3 no verdict, 7 no output.
+//! The exit codes, which are `rundownctl`'s where both have one: 0 good, 1 a bad verdict, 2 bad input, 3 no verdict, 7 no output, 8 too
+//! little seen for a verdict.
 
 use std::{error::Error, fmt, fs::File, io::Read as _, path::Path, process::ExitStatus};
 
@@ -8,9 +9,12 @@ use rundown_streams::{EXIT_OUTPUT, Unwritable};
 /// The verdict is bad.
 const BAD: u8 = 1;
 /// What the user gave cannot be used; nothing was built or booted.
-const BAD_INPUT: u8 = 2;
+pub(crate) const BAD_INPUT: u8 = 2;
 /// There is no verdict: the set-up, a build, or the lab itself failed.
 const NO_VERDICT: u8 = 3;
+
+/// Nothing went wrong, and too little was seen to say that all is right.
+const NOT_ENOUGH_SEEN: u8 = 8;
 
 /// An end with an exit code of its own.
 #[derive(Debug)]
@@ -34,6 +38,15 @@ pub(crate) fn bad_input(line: impl fmt::Display) -> anyhow::Error {
     Ended {
         code: BAD_INPUT,
         line,
+    }
+    .into()
+}
+
+/// The error for a verdict that would need more than was seen, once that has been told.
+pub(crate) fn not_enough_seen() -> anyhow::Error {
+    Ended {
+        code: NOT_ENOUGH_SEEN,
+        line: String::new(),
     }
     .into()
 }

@@ -35,3 +35,27 @@ fn bad_input_is_one_line_whoever_reads_it() {
         assert_eq!(unread.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_mutant_that_there_is_not_is_found_before_anything_is_built() {
+    let output = xtask(&["mutate", "no-such-mutant"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.starts_with("xtask: there is no mutant no-such-mutant") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn help_that_cannot_be_written_is_one_line_and_an_exit_code() {
+    for arguments in [&["--help"][..], &["lab", "--help"]] {
+        let output = xtask(arguments).stdout(full()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(xtask(arguments).output().unwrap().status.success());
+    }
+    let wrong = xtask(&["--nonsense"]).stderr(full()).status().unwrap();
+    assert_eq!(wrong.code(), Some(2));
+}

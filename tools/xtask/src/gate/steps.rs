@@ -357,7 +357,8 @@ pub(super) fn suite_tests(tree: &Tree, pattern: &str) -> Command {
 pub(super) fn verdict(tree: &Tree, settings: &Settings) -> Result<Tally> {
     let verdict = lab::run(tree, settings)?;
     rundown_streams::tell!("{}", verdict.table());
-    let failures: Vec<String> = verdict.faults().map(str::to_owned).collect();
+    let short = verdict.short().map(|short| format!("not enough seen: {short}"));
+    let failures: Vec<String> = verdict.faults().map(str::to_owned).chain(short).collect();
     let passed = verdict.scenarios().saturating_sub(failures.len()) as u64;
     if passed == 0 && failures.is_empty() {
         bail!("nothing was run");

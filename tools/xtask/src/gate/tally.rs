@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::{
     process::Finished,
     progress::{Progress, seconds},
+    table::table,
 };
 
 /// What one step's checks came to.
@@ -306,32 +306,22 @@ impl Gate {
                 self.only.join("`, or `")
             );
         }
-        let mut table = Table::new();
-        table
-            .load_style(UTF8_FULL_CONDENSED)
-            .set_header(["step", "passed", "failed", "ignored", "time"]);
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        for Step {
-            name,
-            tally,
-            time,
-            not_run,
-        } in &self.steps
-        {
-            let numbers = if not_run.is_some() {
-                ["not run", "", "", ""].map(Into::into)
+        let row = |step: &Step| {
+            let tally = &step.tally;
+            let numbers = if step.not_run.is_some() {
+                ["not run", "", "", ""].map(str::to_owned)
             } else {
                 [
                     tally.passed.to_string(),
                     tally.failures.len().to_string(),
                     tally.ignored.values().sum::<u64>().to_string(),
-                    seconds(*time),
+                    seconds(step.time),
                 ]
             };
-            let mut cells = vec![Cell::new(name)];
-            cells.extend(numbers.map(right));
-            table.add_row(cells);
-        }
+            [vec![step.name.clone()], numbers.to_vec()].concat()
+        };
+        let rows: Vec<Vec<String>> = self.steps.iter().map(row).collect();
+        let table = table(&["step", "passed", "failed", "ignored", "time"], 1, &rows);
         let mut text = format!("{table}\n");
         for Step {
             name, tally, not_run, ..

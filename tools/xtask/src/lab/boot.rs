@@ -83,3 +83,28 @@ impl Boot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::scenario::{Arm, Scenario};
+
+    /// A comma separates the keys of a target, so in a path it is doubled.
+    #[test]
+    fn a_tree_and_a_listing_may_have_a_comma_in_their_paths() {
+        let scenario = Scenario::all(2, Arm::Nt)[0];
+        let target = scenario.target(Some(Path::new("/Müller, b/nt.txt")));
+        assert!(target.contains(",native=/Müller,, b/nt.txt"), "{target}");
+        let boot = Boot::new(
+            &Tree::at("/a, b"),
+            &target,
+            1,
+            Path::new("/a, b/target/lab/reports/x.json"),
+        );
+        let line = boot.line();
+        assert!(
+            line.contains(",report=/a,, b/target/lab/reports/x.json"),
+            "{line}"
+        );
+    }
+}

@@ -55,6 +55,16 @@ impl Sum {
         self.seconds += other.seconds;
     }
 
+    /// Whether all that a scenario has to show was seen at least once, so that more boots would show more of it.
+    pub(crate) fn has_seen_all(&self, way: Option<Way>) -> bool {
+        let least = Goal {
+            acquires: 1,
+            generations: 1,
+            by_way: 1,
+        };
+        self.reaches(&least, way)
+    }
+
     /// Whether a scenario has its share, so that no further boot is needed.
     pub(crate) fn reaches(&self, goal: &Goal, way: Option<Way>) -> bool {
         self.acquires >= goal.acquires
@@ -253,12 +263,24 @@ pub(crate) fn faults(scenario: Option<Scenario>, client: &Client, lab: &Lab) -> 
     faults
 }
 
+/// Something of which too little was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortfall {
+    /// What, how many, and how many are demanded.
+    pub(crate) text: String,
+    /// None at all, in as many boots as are plenty on a slow host too: it does not happen.
+    pub(crate) never: bool,
+}
+
 /// What an arm on one number of processors has not reached.
-pub(crate) fn shortfalls(arm: Arm, sum: &Sum) -> Vec<String> {
+pub(crate) fn shortfalls(arm: Arm, sum: &Sum) -> Vec<Shortfall> {
     let mut shortfalls = Vec::new();
     let mut at_least = |what: &str, value: u64, least: u64| {
         if value < least {
-            shortfalls.push(format!("{what}: {value}, at least {least} are demanded"));
+            shortfalls.push(Shortfall {
+                text: format!("{what}: {value}, at least {least} are demanded"),
+                never: value == 0,
+            });
         }
     };
     at_least("acquires", sum.acquires, DEMAND.acquires);
@@ -612,12 +634,14 @@ mod tests {
             },
             ..Sum::default()
         };
-        assert_eq!(shortfalls(Arm::Ours, &sum), [""; 0]);
+        assert!(shortfalls(Arm::Ours, &sum).is_empty());
         sum.ways_out.pause -= 1;
         sum.acquires -= 1;
         assert_eq!(shortfalls(Arm::Ours, &sum).len(), 2);
         assert_eq!(shortfalls(Arm::Native, &sum).len(), 1);
-        assert_eq!(shortfalls(Arm::Ours, &Sum::default()).len(), 8);
+        assert!(shortfalls(Arm::Ours, &sum).iter().all(|short| !short.never));
+        let nothing = shortfalls(Arm::Ours, &Sum::default());
+        assert!(nothing.len() == 8 && nothing.iter().all(|short| short.never));
     }
 
     #[test]

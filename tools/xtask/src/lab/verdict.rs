@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
+
+use crate::table::table;
 
 use super::{
     Settings,
@@ -25,6 +26,8 @@ pub(crate) struct Verdict {
     pub(super) scenarios: usize,
     /// What went wrong, and the command that repeats it.
     pub(super) faults: Vec<(String, String)>,
+    /// Of what too little was seen, and the command that looks again. It is no fault of the driver's.
+    pub(super) short: Vec<(String, String)>,
     /// Whose code each native routine was, when NT's was asked for.
     pub(super) routines: BTreeMap<String, String>,
 }
@@ -45,18 +48,25 @@ impl Verdict {
                 "cargo xtask lab --cpus {} --seed {}{native}",
                 row.cpus, settings.seed
             );
-            let missed = shortfalls(row.arm, &row.sum);
-            self.faults.extend(
-                missed
-                    .into_iter()
-                    .map(|missed| (format!("{name}: {missed}"), repeat.clone())),
-            );
+            for missed in shortfalls(row.arm, &row.sum) {
+                let list = if missed.never {
+                    &mut self.faults
+                } else {
+                    &mut self.short
+                };
+                list.push((format!("{name}: {}", missed.text), repeat.clone()));
+            }
         }
     }
 
     /// Whether everything held and everything demanded was reached.
     pub(crate) fn passed(&self) -> bool {
-        self.faults.is_empty() && !self.rows.is_empty()
+        self.faults.is_empty() && self.short.is_empty() && !self.rows.is_empty()
+    }
+
+    /// Whether nothing went wrong and all the same too little was seen.
+    pub(crate) fn is_short(&self) -> bool {
+        self.faults.is_empty() && !self.short.is_empty()
     }
 
     /// How many scenarios ran.
@@ -69,27 +79,14 @@ impl Verdict {
         self.faults.iter().map(|(fault, _)| fault.as_str())
     }
 
+    /// Of what too little was seen, one line each.
+    pub(crate) fn short(&self) -> impl Iterator<Item = &str> {
+        self.short.iter().map(|(short, _)| short.as_str())
+    }
+
     /// The table and the last line.
     pub(crate) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_header([
-            "CPUs",
-            "arm",
-            "acquires",
-            "refused",
-            "generations",
-            "drained",
-            "mwaitx",
-            "pause",
-            "dispatch",
-            "event",
-            "late",
-            "violations",
-            "leaks",
-            "bugchecks",
-            "seconds",
-        ]);
-        for Row { cpus, arm, sum } in &self.rows {
+        let row = |Row { cpus, arm, sum }: &Row| {
             let ways = &sum.ways_out;
             let numbers = [
                 sum.acquires,
@@ -105,11 +102,30 @@ impl Verdict {
                 sum.leaks,
                 sum.bugchecks,
             ];
-            let mut cells = vec![Cell::new(cpus), Cell::new(arm.name())];
-            cells.extend(numbers.map(|number| Cell::new(count(number)).set_alignment(CellAlignment::Right)));
-            cells.push(Cell::new(format!("{:.1}", sum.seconds)).set_alignment(CellAlignment::Right));
-            table.add_row(cells);
-        }
+            let mut cells = vec![cpus.to_string(), arm.name().to_owned()];
+            cells.extend(numbers.map(count));
+            cells.push(format!("{:.1}", sum.seconds));
+            cells
+        };
+        let rows: Vec<Vec<String>> = self.rows.iter().map(row).collect();
+        let heading = [
+            "CPUs",
+            "arm",
+            "acquires",
+            "refused",
+            "generations",
+            "drained",
+            "mwaitx",
+            "pause",
+            "dispatch",
+            "event",
+            "late",
+            "violations",
+            "leaks",
+            "bugchecks",
+            "seconds",
+        ];
+        let table = table(&heading, 2, &rows);
         let mut text = format!("{table}\n");
         for (name, code) in &self.routines {
             // Writing to a String cannot fail.
@@ -118,16 +134,25 @@ impl Verdict {
         text + &self.last_lines()
     }
 
-    /// `PASSED ...`, or `FAILED ...` with the reasons and the command that repeats the first of them.
+    /// `PASSED ...`, or `FAILED ...` or `NOT ENOUGH SEEN ...` with the reasons and the command that repeats the first of them.
     pub(crate) fn last_lines(&self) -> String {
         let total = |number: fn(&Sum) -> u64| count(self.rows.iter().map(|row| number(&row.sum)).sum());
-        if let Some(((first, repeat), others)) = self.faults.split_first() {
-            let lines: Vec<String> = others
-                .iter()
-                .map(|(fault, _)| format!("also: {fault}\n"))
-                .collect();
-            let lines = lines.concat();
-            return format!("{lines}FAILED {first}\n       repeat it with: {repeat}");
+        for (word, hint, list) in [
+            ("FAILED", "", &self.faults),
+            (
+                "NOT ENOUGH SEEN",
+                "       nothing went wrong; the host was too busy, or is too slow\n",
+                &self.short,
+            ),
+        ] {
+            if let Some(((first, repeat), others)) = list.split_first() {
+                let lines: Vec<String> = others
+                    .iter()
+                    .map(|(fault, _)| format!("also: {fault}\n"))
+                    .collect();
+                let lines = lines.concat();
+                return format!("{lines}{word} {first}\n{hint}       repeat it with: {repeat}");
+            }
         }
         if self.rows.is_empty() {
             return "FAILED nothing was run".into();
@@ -170,7 +195,8 @@ impl Verdict {
                 })
             })
             .collect();
-        json!({"passed": self.passed(), "runs": runs, "routines": self.routines})
+        let short: Vec<&str> = self.short().collect();
+        json!({"passed": self.passed(), "not_enough_seen": short, "runs": runs, "routines": self.routines})
     }
 }
 
@@ -267,18 +293,29 @@ mod tests {
     }
 
     #[test]
-    fn a_shortfall_fails_and_names_the_command() {
+    fn a_shortfall_is_no_failure_and_names_the_command() {
+        let missing = "2 CPUs, ours: waits out by pause: ";
+        for (pause, word, short) in [(999, "NOT ENOUGH SEEN", true), (0, "FAILED", false)] {
+            let mut ours = row(Arm::Ours);
+            ours.sum.ways_out.pause = pause;
+            let verdict = judged(vec![ours, row(Arm::Native)], Vec::new());
+            assert!(!verdict.passed() && verdict.is_short() == short);
+            let json = verdict.json();
+            assert_eq!(json["passed"], false);
+            assert_eq!(
+                json["not_enough_seen"].as_array().map(Vec::len),
+                Some(short.into())
+            );
+            let table = verdict.table();
+            assert!(table.contains(&format!("{word} {missing}{pause}")), "{table}");
+            assert!(table.ends_with("cargo xtask lab --cpus 2 --seed 1"), "{table}");
+        }
+        // What went wrong comes first.
         let mut ours = row(Arm::Ours);
         ours.sum.ways_out.pause = 999;
-        let verdict = judged(vec![ours, row(Arm::Native)], Vec::new());
-        assert!(!verdict.passed());
-        assert_eq!(verdict.json()["passed"], false);
-        let table = verdict.table();
-        assert!(
-            table.contains("FAILED 2 CPUs, ours: waits out by pause: 999"),
-            "{table}"
-        );
-        assert!(table.ends_with("cargo xtask lab --cpus 2 --seed 1"), "{table}");
+        let broken = ("2 CPUs, native/event: it broke".into(), "again".into());
+        let verdict = judged(vec![ours, row(Arm::Native)], vec![broken]);
+        assert!(!verdict.is_short() && verdict.last_lines().starts_with("FAILED 2 CPUs, native/event"));
     }
 
     #[test]

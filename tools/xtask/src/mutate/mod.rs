@@ -29,11 +29,11 @@ use self::{
     outcome::{Cause, Runs},
     patch::{Column, Mutant, Trial},
 };
-use crate::{process, progress::Progress, tree::Tree};
+use crate::{exit, process, progress::Progress, tree::Tree};
 
 /// Runs the original and the mutants called `names`, or all of them. The original's artefacts are in `target/lab`.
 pub(crate) fn run(tree: &Tree, toolchain: &Toolchain, seeds: u64, names: &[String]) -> Result<Outcome> {
-    let mutants = chosen(&Mutant::all(&tree.mutants())?, names)?;
+    let mutants = chosen(tree, names)?;
     let bench = Bench {
         tree,
         toolchain,
@@ -55,7 +55,7 @@ pub(crate) fn by_models(tree: &Tree, names: &[String]) -> Result<Vec<Option<Stri
     let folder = tree.target().join("mutants");
     let copy = folder.join("tree");
     let mut faults = Vec::new();
-    for mutant in chosen(&Mutant::all(&tree.mutants())?, names)? {
+    for mutant in chosen(tree, names)? {
         let [Column::Found { by, expect }, ..] = &mutant.columns else {
             bail!("no model finds {}", mutant.name);
         };
@@ -89,22 +89,31 @@ fn plant(tree: &Tree, copy: &Path, mutant: &Mutant) -> Result<()> {
     Ok(())
 }
 
-fn chosen(all: &[Mutant], names: &[String]) -> Result<Vec<Mutant>> {
-    for name in names {
-        if !all.iter().any(|mutant| mutant.name == *name) {
-            let known: Vec<&str> = all.iter().map(|mutant| mutant.name.as_str()).collect();
-            bail!("there is no mutant {name}; there are: {}", known.join(", "));
-        }
-    }
-    let chosen: Vec<Mutant> = all
+/// Looks for the mutants of these names, before anything is built for them.
+///
+/// # Errors
+/// Bad input, if there is none of a name.
+pub(crate) fn check(tree: &Tree, names: &[String]) -> Result<()> {
+    chosen(tree, names).map(drop)
+}
+
+fn chosen(tree: &Tree, names: &[String]) -> Result<Vec<Mutant>> {
+    let mut all = Mutant::all(&tree.mutants())?;
+    if let Some(name) = names
         .iter()
-        .filter(|mutant| names.is_empty() || names.contains(&mutant.name))
-        .cloned()
-        .collect();
-    if chosen.is_empty() {
+        .find(|name| !all.iter().any(|mutant| mutant.name == **name))
+    {
+        let known: Vec<&str> = all.iter().map(|mutant| mutant.name.as_str()).collect();
+        return Err(exit::bad_input(format!(
+            "there is no mutant {name}, and no part of the product; there are the mutants {}",
+            known.join(", ")
+        )));
+    }
+    all.retain(|mutant| names.is_empty() || names.contains(&mutant.name));
+    if all.is_empty() {
         bail!("there are no mutants");
     }
-    Ok(chosen)
+    Ok(all)
 }
 
 /// Where mutants are made and tried.
