@@ -48,21 +48,21 @@ fn misuse<R>(body: impl FnOnce() -> R) -> String {
     *payload.downcast::<String>().expect("a text")
 }
 
+/// The processor, where the check finds that this is a section.
+fn checked() -> Option<u32> {
+    // SAFETY: nothing in here lowers the IRQL.
+    unsafe { AtDispatchLevel::<Std>::check(AtDispatchLevel::processor) }
+}
+
 #[test]
 fn a_section_is_at_dispatch_level_and_stays_on_its_processor() {
-    // SAFETY: as `section`.
-    let outside = unsafe { AtDispatchLevel::<Std>::check(|level| level.processor()) };
-    assert_eq!(outside, None);
+    assert_eq!(checked(), None);
     let last = Std::processor_count() - 1;
     on(last, || {
         section(|level| {
             assert_eq!(level.processor(), last);
             assert_eq!(Std::current_irql(), DISPATCH_LEVEL);
-            // SAFETY: as `section`.
-            assert_eq!(
-                unsafe { AtDispatchLevel::<Std>::check(|level| level.processor()) },
-                Some(last)
-            );
+            assert_eq!(checked(), Some(last));
             // One within it is a part of it, whatever the thread claims.
             assert_eq!(on(0, || section(AtDispatchLevel::processor)), last);
             level.debug_check();
@@ -79,11 +79,7 @@ fn a_claim_is_no_section() {
         irql: DISPATCH_LEVEL,
         ..Settings::DEFAULT
     };
-    // SAFETY: as `section`.
-    assert_eq!(
-        claimed.with(|| unsafe { AtDispatchLevel::<Std>::check(|_| ()) }),
-        None
-    );
+    assert_eq!(claimed.with(checked), None);
 }
 
 fn lives_and_is_run_down(reference: &impl Protection) {
@@ -256,8 +252,10 @@ fn a_count_beyond_the_share_is_misuse() {
     let reference = dispatch();
     let counter = &raw const reference;
     // The counters' table is the third word (`repr(C)`), and begins with the first counter's address.
-    // SAFETY: see above.
-    let first = unsafe { counter.cast::<*const AtomicUsize>().add(2).read() };
+    // SAFETY: the reference has that word.
+    let table = unsafe { counter.cast::<*const AtomicUsize>().add(2) };
+    // SAFETY: it is an address, and nobody changes it.
+    let first = unsafe { table.read() };
     // SAFETY: a counter of the reference, which lives.
     let first = unsafe { &*first };
     let most = isize::MAX >> (u32::BITS - Std::processor_count().leading_zeros());

@@ -28,7 +28,7 @@ use nt::{FAILED, UnicodeString};
 /// What a specimen does; its result is `DriverEntry`'s, an NTSTATUS.
 type Specimen = unsafe fn() -> i32;
 
-const SPECIMENS: [&[(&str, Specimen)]; 9] = [
+const SPECIMENS: [&[(&str, Specimen)]; 10] = [
     sound::SPECIMENS,
     conformance::SPECIMENS,
     etw::SPECIMENS,

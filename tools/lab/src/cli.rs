@@ -118,6 +118,7 @@ impl Mode {
     missing_docs,
     reason = "`command` says for each option what it is, to the user too"
 )]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Serve {
     pub kernel: Option<PathBuf>,
     pub driver: Option<PathBuf>,
@@ -340,9 +341,12 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     option(name, value, help).value_parser(value_parser!(PathBuf))
 }
 
-/// The options that describe a machine and its driver.
-fn machine_options(command: Command) -> Command {
-    let between = |from: u32, to: u32| value_parser!(u32).range(i64::from(from)..=i64::from(to));
+fn between(from: u32, to: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    value_parser!(u32).range(i64::from(from)..=i64::from(to))
+}
+
+/// The options that describe the driver.
+fn driver_options(command: Command) -> Command {
     command
         .arg(path("failure", "FILE.json", "Where a failed run leaves what it takes to repeat it [default: DRIVER.failed.json beside the driver]"))
         .arg(path("kernel", "FILE", "The lab's kernel [default: rundown-lab-kernel beside this program]"))
@@ -366,6 +370,11 @@ fn machine_options(command: Command) -> Command {
             "FILE",
             "Names of the driver's own bug checks, `0xCODE NAME` on each line [default: the driver's name with .bugchecks, if there is such a file]",
         ))
+}
+
+/// The options that describe a machine and its driver.
+fn machine_options(command: Command) -> Command {
+    driver_options(command)
         .arg(option("cpus", "N", "Virtual processors, 1 to 8").default_value("2").value_parser(between(1, 8)))
         .arg(
             option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")

@@ -87,7 +87,7 @@ fn describe(driver: &DriverFile, known: &Known) -> Result<String, String> {
     let file = PeFile64::parse(&*driver.bytes).map_err(cannot)?;
     let imports = file
         .imports()
-        .and_then(|imports| imports.collect::<Result<Vec<_>, _>>())
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(cannot)?;
     let mut missing = Vec::new();
     let mut framework = false;

@@ -291,6 +291,23 @@ mod tests {
                 input: vec![]
             }
         );
+        assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
+        assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
+        assert_eq!(line("7 quit").request, Request::Quit);
+        assert_eq!(
+            line("10 at 17 fail").request,
+            Request::At {
+                nth: 17,
+                action: Action::Fail
+            }
+        );
+        assert_eq!(line("8 query-remove").request, Request::QueryRemove);
+        assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
+        assert_eq!(line("11 suspend").request, Request::Suspend);
+    }
+
+    #[test]
+    fn reads_and_writes() {
         assert_eq!(
             line("5 read 4 16").request,
             Request::Read {
@@ -323,19 +340,6 @@ mod tests {
                 offset: None
             }
         );
-        assert_eq!(line("5 cancel 3").request, Request::Cancel { target: 3 });
-        assert_eq!(line("6 close 4").request, Request::Close { handle: 4 });
-        assert_eq!(line("7 quit").request, Request::Quit);
-        assert_eq!(
-            line("10 at 17 fail").request,
-            Request::At {
-                nth: 17,
-                action: Action::Fail
-            }
-        );
-        assert_eq!(line("8 query-remove").request, Request::QueryRemove);
-        assert_eq!(line("9 surprise-remove").request, Request::SurpriseRemove);
-        assert_eq!(line("11 suspend").request, Request::Suspend);
     }
 
     #[test]

@@ -187,6 +187,37 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// The instructions that the options name, for the debug registers.
+fn watched(
+    arguments: &Serve,
+    driver: &DriverFile,
+    symbols: Option<&DriverSymbols>,
+) -> Result<Vec<u32>, Failure> {
+    let mut watch = Vec::new();
+    for (name, pattern, what) in [
+        ("watch-cr8", &arguments.watch_cr8, watch::Read::Cr8),
+        ("tsc-back", &arguments.tsc_back, watch::Read::Tsc),
+    ] {
+        match (pattern, symbols) {
+            (None, _) => {}
+            (Some(pattern), Some(symbols)) => {
+                watch.extend(watch::reads(driver, symbols, pattern, what).map_err(bad_input)?);
+            }
+            (Some(_), None) => {
+                return Err(bad_input(format!("--{name} needs the driver's PDB (--pdb FILE)")));
+            }
+        }
+    }
+    if watch.len() > watch::MAXIMUM {
+        return Err(bad_input(format!(
+            "--watch-cr8 and --tsc-back name {} instructions; a processor can watch {}",
+            watch.len(),
+            watch::MAXIMUM
+        )));
+    }
+    Ok(watch)
+}
+
 impl Inputs {
     fn read(arguments: &Serve) -> Result<Self, Failure> {
         let driver_path = arguments.driver_path();
@@ -217,28 +248,7 @@ impl Inputs {
             None => Ok(Names::new()),
         };
         let names = names.map_err(bad_input)?;
-        let mut watch = Vec::new();
-        for (name, pattern, what) in [
-            ("watch-cr8", &arguments.watch_cr8, watch::Read::Cr8),
-            ("tsc-back", &arguments.tsc_back, watch::Read::Tsc),
-        ] {
-            match (pattern, &symbols) {
-                (None, _) => {}
-                (Some(pattern), Some(symbols)) => {
-                    watch.extend(watch::reads(&driver, symbols, pattern, what).map_err(bad_input)?);
-                }
-                (Some(_), None) => {
-                    return Err(bad_input(format!("--{name} needs the driver's PDB (--pdb FILE)")));
-                }
-            }
-        }
-        if watch.len() > watch::MAXIMUM {
-            return Err(bad_input(format!(
-                "--watch-cr8 and --tsc-back name {} instructions; a processor can watch {}",
-                watch.len(),
-                watch::MAXIMUM
-            )));
-        }
+        let watch = watched(arguments, &driver, symbols.as_ref())?;
         if arguments.mode == Mode::Counted
             && let Some(write) = watch::write_of_cr8(&driver)
         {

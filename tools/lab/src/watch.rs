@@ -115,10 +115,10 @@ pub fn write_of_cr8(driver: &DriverFile) -> Option<u64> {
         })
 }
 
-/// Where `mov cr8, r64` is: REX with R, 0F 22, and ModRM with register 0. Code and data are not told apart.
+/// Where `mov cr8, r64` is: REX with R, 0F 22, and a `ModRM` with register 0. Code and data are not told apart.
 fn write_in(code: &[u8]) -> Option<usize> {
     code.windows(4).position(
-        |bytes| matches!(bytes, [0x44..=0x47 | 0x4C..=0x4F, 0x0F, 0x22, modrm] if modrm >> 3 & 7 == 0),
+        |bytes| matches!(bytes, [0x44..=0x47 | 0x4C..=0x4F, 0x0F, 0x22, modrm] if modrm & (7 << 3) == 0),
     )
 }
 

@@ -6,14 +6,14 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use ex_rundown::{Check, Parity, RundownRef, State, WayOut};
+use ex_rundown::{Check, RundownRef, State, WayOut};
 
 use crate::Host;
 
 /// An `EX_RUNDOWN_REF` that both sides work on, on a cache line of its own.
 ///
 /// # Invariants
-/// Whoever can reach it keeps the [rules](Parity#rules) of `Parity`, which are NT's.
+/// Whoever can reach it keeps the [rules](ex_rundown::Parity#rules) of `Parity`, which are NT's.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Word(AtomicUsize);
@@ -22,7 +22,7 @@ impl Word {
     /// A live one.
     ///
     /// # Safety
-    /// Whoever can reach it keeps the [rules](Parity#rules) of `Parity`: one thread waits, completes and re-initialises.
+    /// Whoever can reach it keeps the [rules](ex_rundown::Parity#rules) of `Parity`: one thread waits, completes and re-initialises.
     #[must_use]
     pub const unsafe fn new() -> Self {
         // INVARIANT: the caller promises it.

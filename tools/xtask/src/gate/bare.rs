@@ -47,7 +47,9 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
     for (release, number) in RELEASES {
         let names = COMMANDS.map(|command| format!("`{command}` on a bare Debian {number}"));
         if let Some(why) = missing() {
-            names.iter().for_each(|name| gate.not_run(name, &why));
+            for name in &names {
+                gate.not_run(name, &why);
+            }
             continue;
         }
         let system = System {

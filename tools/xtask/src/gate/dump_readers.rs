@@ -1,4 +1,4 @@
-//! The lab's crash dumps in readers for Python, by other authors: the package of `kdmp-parser` on PyPI, and Volatility 3.
+//! The lab's crash dumps in readers for Python, by other authors: the package of `kdmp-parser` in Python's package index, and Volatility 3.
 
 use std::{
     path::{Path, PathBuf},
