@@ -433,10 +433,12 @@ fn a_legacy_driver_is_opened_by_name() {
         lab.ask(&format!("close {handle}"));
     }
     let handle = lab.open(r"open \\.\LabLegacy\a\b rw");
-    let name: String = r"\a\b"
-        .encode_utf16()
-        .map(|unit| format!("{:04x}", unit.swap_bytes()))
-        .collect();
+    let name = hex::encode(
+        r"\a\b"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<_>>(),
+    );
     assert_eq!(lab.ask(&format!("ioctl {handle} 0x222000 64 -")), (0, name));
     assert_eq!(
         lab.ask(&format!("write {handle} 010203")),
