@@ -4,14 +4,14 @@ use core::ptr;
 
 use ex_rundown::{AtMostApcLevel, DISPATCH_LEVEL, DispatchPlatform};
 use wdk_sys::{
-    GROUP_AFFINITY, KIRQL,
+    GROUP_AFFINITY,
     ntddk::{KeLowerIrql, KeRevertToUserGroupAffinityThread, KeSetSystemGroupAffinityThread, KfRaiseIrql},
 };
 
 use super::{Nt, processors};
 
 /// The IRQL from which it was raised.
-pub(crate) struct Raised(KIRQL);
+pub(crate) struct Raised(u8);
 
 impl Drop for Raised {
     #[inline]

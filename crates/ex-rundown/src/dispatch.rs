@@ -211,13 +211,13 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     pub fn acquire(&self, level: &AtDispatchLevel<P>) -> bool {
         // Acquire pairs with the Release of `reinitialize`: a holder sees the object as its owner set it up, and the counter
         // as the owner cleared it.
-        let granted = self.run_down.load(Acquire) == LIVE;
-        if granted {
-            let counter = self.own(level);
-            // Relaxed: the section orders them, before the next one here and before the end of a grace period.
-            counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+        if self.run_down.load(Acquire) != LIVE {
+            return refused();
         }
-        granted
+        let counter = self.own(level);
+        // Relaxed: the section orders them, before the next one here and before the end of a grace period.
+        counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+        true
     }
 
     /// Gives a reference back, and wakes the waiter with the last one. It may have been acquired on any processor.
@@ -521,6 +521,13 @@ impl<P: DispatchPlatform> fmt::Debug for DispatchRundownRef<P> {
             .field("outstanding", &self.outstanding())
             .finish_non_exhaustive()
     }
+}
+
+/// What a newcomer is told once run-down has begun; out of line, so that what is granted is the straight way.
+#[cold]
+#[inline(never)]
+const fn refused() -> bool {
+    false
 }
 
 /// Runs `body` in a section of its own, or as a part of the one that this is in.

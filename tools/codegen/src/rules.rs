@@ -115,13 +115,14 @@ pub const RULES: &[Rule] = &[
                 "processor's number",
                 &[Mov, Xor, Cmp, Je, Jne, Cmove, Cmovne, Call],
             ),
-            ("reduction to a slot", &[Mov, Cmp, Jae, Jb]),
+            // The frame of the division's call may be made here only.
+            ("reduction to a slot", &[Push, Mov, Cmp, Jae, Jb]),
             ("slot's address", &[Mov, Imul, Add, Lea]),
             PLAIN[0],
             // No check: only the sum of the slots says how many references there are.
             ("expected value", &[Mov, And]),
             PLAIN[2],
-            PLAIN[3],
+            ("exchange", &[Cmpxchg, Pop, Jne]),
             RESULT,
             ("frame", &[Add, Pop]),
             RETURN,
@@ -140,10 +141,10 @@ pub const RULES: &[Rule] = &[
                 "processor's number",
                 &[Mov, Xor, Cmp, Je, Jne, Cmove, Cmovne, Call],
             ),
-            ("reduction to a word", &[Mov, Cmp, Jae, Jb]),
+            ("reduction to a word", &[Push, Mov, Cmp, Jae, Jb]),
             ("word's address", &[Mov, Shl, Add, Lea]),
             ("addition", &[Mov, Xadd]),
-            ("bit 0", &[Test, And, Sete, Jne]),
+            ("bit 0", &[Test, And, Sete, Pop, Jne]),
             ("frame", &[Add, Pop]),
             RETURN,
         ],
@@ -331,10 +332,10 @@ mod tests {
             rule.broken_by(&path::fast(&code))
         };
         assert_eq!(check(WITHOUT_LOCK), None);
-        let locked = [&WITHOUT_LOCK[..18], &[0xF0], &WITHOUT_LOCK[18..]].concat();
+        let locked = [&WITHOUT_LOCK[..16], &[0xF0], &WITHOUT_LOCK[16..]].concat();
         assert!(check(&locked).is_some_and(|why| why.contains("[Dec]")));
         // `xchg` with memory has no prefix.
-        let exchanged = [&WITHOUT_LOCK[..18], &[0x48, 0x87, 0x04, 0x01, 0xC3]].concat();
+        let exchanged = [&WITHOUT_LOCK[..16], &[0x48, 0x87, 0x04, 0x01, 0xC3]].concat();
         assert!(check(&exchanged).is_some_and(|why| why.contains("[Xchg]")));
         let called = [&WITHOUT_LOCK[..6], &[0xE8, 0, 0, 0, 0], &WITHOUT_LOCK[6..]].concat();
         assert!(check(&called).is_some_and(|why| why.contains("1 calls")));

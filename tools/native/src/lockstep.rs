@@ -165,12 +165,13 @@ pub fn compare(
         }
         // A stale pointer has to be replaced before anything but an acquire.
         if active && words[0].state() != State::RunDown && random.bool() {
+            let state = if random.bool() {
+                State::RunDown
+            } else {
+                State::Live(0)
+            };
             for word in &words {
-                word.set(if random.bool() {
-                    State::RunDown
-                } else {
-                    State::Live(0)
-                });
+                word.set(state);
             }
             active = words[0].state() == State::RunDown;
         }

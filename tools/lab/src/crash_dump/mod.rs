@@ -650,13 +650,16 @@ mod tests {
     const STACK: u64 = 0xFFFF_9000_0000_1000;
     const HEAP: u64 = DIRECT_MAP + 0x10_0000;
 
+    /// What stands for NT's own code: bytes that no text has.
+    const NATIVE_CODE: &[u8] = &[0xF3, 0x90, 0xC3, 0xCC];
+
     /// A machine of two pages, stopped at a breakpoint on its first processor, with a page of NT's code.
     fn machine() -> (Ram, String) {
         let mut ram = Ram::new();
         let (image, stack, native) = (ram.map(DRIVER, 1), ram.map(STACK, 1), ram.map(NATIVE.start, 1));
         ram.set(image, b"MZ");
         ram.set(stack + 8, &7_u64.to_le_bytes());
-        ram.set(native, b"NT's");
+        ram.set(native, NATIVE_CODE);
         ram.set(HEAP - DIRECT_MAP + PAGE, b"in use");
         let log = format!(
             "bug: 0x0000001e KMODE_EXCEPTION_NOT_HANDLED 0xffffffff80000003 {DRIVER:#x} 0x0 0x0 text\n\
@@ -736,12 +739,12 @@ mod tests {
                 .to_owned()
         };
         let (_folder, full) = written(Scope::Full, true);
-        assert_eq!(read(&full, NATIVE.start, 4).unwrap(), b"NT's");
+        assert_eq!(read(&full, NATIVE.start, 4).unwrap(), NATIVE_CODE);
         assert!(comment(&full).ends_with("HAS NT'S OWN CODE: NOT TO BE PASSED ON"));
         let (folder, driver) = written(Scope::Driver, true);
         assert_eq!(read(&driver, NATIVE.start, 4), None);
         let bytes = std::fs::read(folder.path().join("mine.dmp")).unwrap();
-        assert!(!bytes.windows(4).any(|word| word == b"NT's"));
+        assert!(!bytes.windows(4).any(|word| word == NATIVE_CODE));
         assert!(comment(&driver).ends_with("is left out"));
         assert_eq!(read(&driver, STACK + 8, 8).unwrap(), 7_u64.to_le_bytes());
     }
