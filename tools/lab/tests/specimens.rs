@@ -199,7 +199,7 @@ fn what_is_no_driver_is_refused() {
         (
             &driver,
             "missing=refuse case=sound",
-            "what the lab does not export: ntoskrnl.exe!IoConnectInterrupt ntoskrnl.exe!ExEventObjectType",
+            "what the lab does not export: ntoskrnl.exe!ExEventObjectType ntoskrnl.exe!IoConnectInterrupt",
         ),
     ] {
         let boot = Boot::new(1, words.into());
