@@ -426,7 +426,14 @@ fn bad_input_is_named() {
     let refused_driver = |name: &str, bytes: &[u8], words: &[&str]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let arguments = [word("--driver"), path.as_os_str(), word("--inf"), inf.as_os_str()];
+        let arguments = [
+            word("--missing"),
+            word("refuse"),
+            word("--driver"),
+            path.as_os_str(),
+            word("--inf"),
+            inf.as_os_str(),
+        ];
         refused(&arguments, &[&[name], words].concat());
     };
     refused_driver("empty.sys", b"", &[]);

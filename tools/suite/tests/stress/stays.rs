@@ -31,7 +31,7 @@ fn runs(workload: Workload, threads: u32, all: bool) -> Vec<StressStart> {
             continue;
         }
         let arms = Arm::of_set(arms(workload))
-            .filter(|arm| waiter != Waiter::Dispatch || !arm.is_cache_aware())
+            .filter(|arm| waiter != Waiter::Dispatch || !arm.waits_below_dispatch())
             .fold(0, |set, arm| set | arm.bit());
         for hold_cycles in [HOLD, 0].into_iter().take(1 + usize::from(at_dispatch)) {
             runs.push(StressStart {
