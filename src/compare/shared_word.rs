@@ -241,6 +241,13 @@ impl Drop for Rounds {
         if self.held > 0 {
             self.release_all(Who::Native);
         }
+        // After a check that failed the word may count more than was granted, and its memory goes.
+        if let State::Live(more @ 1..) = State::of(self.word.native().word())
+            && let Ok(more) = u32::try_from(more)
+        {
+            // SAFETY: nobody else has the word, and that many are in it.
+            unsafe { self.word.ours().release_ex(more) };
+        }
     }
 }
 
