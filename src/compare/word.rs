@@ -3,7 +3,7 @@
 use ex_rundown::{Parity, RundownRef, WayOut};
 
 use crate::{
-    kernel::{NativeRundown, Nt, PoolArc, Routines},
+    kernel::{NativeRundown, Nt, PoolArc},
     reference::Wait,
 };
 

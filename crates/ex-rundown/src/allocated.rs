@@ -10,7 +10,6 @@ use crate::{CacheAwareRundownRef, Check, MemoryError, PoolPlatform, Protection, 
 /// Dropping it never waits. A guard borrows it, so there is none by then.
 ///
 /// ```
-/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::AllocatedCacheAwareRundownRef;
 /// # type Nt = rundown_std::Std;
 /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -39,7 +38,6 @@ impl<P: PoolPlatform> AllocatedCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.try_acquire().is_some());
@@ -65,7 +63,6 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// [`Strict`] there is nothing to keep.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// use ex_rundown::{AllocatedCacheAwareRundownRef, Parity};
     ///
@@ -98,7 +95,6 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// Any.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);
@@ -123,7 +119,6 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// `raw` came from `into_raw`, and is taken back once.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// # let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);

@@ -73,7 +73,6 @@ type Slot<P> = RundownRef<P, Parity>;
 /// `SpinFlag` is 0 from the start: with 1 the last releaser would take the waiter for spinning and skip the event.
 ///
 /// ```
-/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use std::mem::MaybeUninit;
 /// use ex_rundown::CacheAwareRundownRef;
 /// # type Nt = rundown_std::Std;
@@ -165,7 +164,6 @@ impl<P: ProcessorPlatform> CacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use std::mem::MaybeUninit;
     /// # use ex_rundown::{CacheAwareRundownRef, MemoryError};
@@ -189,7 +187,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{CacheAwareRundownRef, ProcessorPlatform};
     /// let bytes = CacheAwareRundownRef::<Nt>::size_of()?;
@@ -214,7 +211,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// Under [`Parity`] whoever can reach the reference keeps the [rules](Parity#rules).
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{CacheAwareRundownRef, MemoryError};
     /// // SAFETY: a null pointer is refused before it is used.
@@ -265,7 +261,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// Any.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, ProcessorPlatform};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -285,7 +280,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, State};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -337,7 +331,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the memory is resident.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// if reference.acquire() {
@@ -364,7 +357,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// The caller owns a reference, and gives it up.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire());
@@ -420,7 +412,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the memory is resident.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire_ex(5));
@@ -475,7 +466,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// The caller owns `count` references, and gives them up.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire_ex(2));
@@ -521,7 +511,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// a reference is acquired in the same moment.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, WayOut};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -646,7 +635,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, State};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -683,7 +671,6 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;

@@ -29,10 +29,11 @@ impl<T> Cell<T> {
         }
     }
 
-    /// With room for a value.
-    #[cfg(not(ex_rundown_loom))]
-    pub(crate) const fn empty() -> Self {
-        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    constructor! {
+        /// With room for a value.
+        pub(crate) const fn empty() -> Self {
+            Self(UnsafeCell::new(MaybeUninit::uninit()))
+        }
     }
 
     /// Begins to read.

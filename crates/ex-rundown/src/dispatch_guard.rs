@@ -10,7 +10,6 @@ use crate::{AtDispatchLevel, DispatchPlatform, DispatchRundownRef, Rundown, cell
 /// A reference that is to be released later, or on another processor, goes by [`forget`](Self::forget).
 ///
 /// ```
-/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -67,7 +66,6 @@ impl<'a, P: DispatchPlatform> DispatchGuard<'a, P> {
     /// Any.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// use ex_rundown::{AtDispatchLevel, DispatchGuard, DispatchRundownRef};
     /// # type Nt = rundown_std::Std;
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -115,7 +113,6 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -140,7 +137,6 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -184,7 +180,6 @@ impl<T, P: DispatchPlatform> Rundown<T, DispatchRundownRef<P>> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef, Rundown};
     /// # type Nt = rundown_std::Std;
     /// let data = Rundown::new(7, DispatchRundownRef::<Nt>::new()?);

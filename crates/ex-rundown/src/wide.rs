@@ -50,7 +50,6 @@ const REPLACING: *mut () = ptr::without_provenance_mut(1);
 /// costs nothing.
 ///
 /// ```
-/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{WayOut, WideRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = WideRundownRef::<Nt>::new();
@@ -75,7 +74,6 @@ impl<P> WideRundownRef<P> {
         /// Any.
         ///
         /// ```
-        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// # use ex_rundown::WideRundownRef;
         /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new();
@@ -94,7 +92,6 @@ impl<P> WideRundownRef<P> {
         /// Any.
         ///
         /// ```
-        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// # use ex_rundown::WideRundownRef;
         /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new_run_down();
@@ -121,7 +118,6 @@ impl<P, C> WideRundownRef<P, C> {
         /// Under [`Strict`] there is nothing to keep.
         ///
         /// ```
-        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// use ex_rundown::{Parity, WideRundownRef};
         ///
@@ -154,7 +150,6 @@ impl<P, C> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -196,7 +191,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// if reference.acquire() {
@@ -224,7 +218,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// The caller owns a reference, and gives it up.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// assert!(reference.acquire());
@@ -284,7 +277,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -324,7 +316,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// The caller owns `count` references, and gives them up.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// assert!(reference.acquire_ex(2));
@@ -353,7 +344,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`; beyond that as the plain reference's.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{WayOut, WideRundownRef};
     /// let reference = WideRundownRef::<Nt>::new();
@@ -407,7 +397,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`, as its namesake; nothing here depends on it.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -425,7 +414,6 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`, as its namesake; nothing here depends on it.
     ///
     /// ```
-    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -471,9 +459,3 @@ crate::protection::protection!(
     WideRundownRef<P: Platform>,
     "let reference = ex_rundown::WideRundownRef::<Nt>::new();"
 );
-
-// SAFETY: its word says that it is run down.
-#[cfg(not(ex_rundown_loom))]
-unsafe impl<P: Platform> crate::StaticProtection for WideRundownRef<P> {
-    const RUN_DOWN: Self = Self::new_run_down();
-}

@@ -1,15 +1,15 @@
 //! The probes in a driver. Nobody loads it: it is there to be disassembled.
 #![no_std]
-#![allow(unsafe_code, reason = "symbols that are found by name")]
+#![allow(
+    unsafe_code,
+    reason = "symbols that are found by name, and the kernel's routines"
+)]
 
+mod nt;
 #[path = "../../src/probes.rs"]
 mod probes;
 
-use ex_rundown_nt::Nt as Os;
-
-/// The compiled core's unwind tables name it, although nothing unwinds.
-#[unsafe(no_mangle)]
-extern "system" fn __CxxFrameHandler3() {}
+use nt::Nt as Os;
 
 /// What a driver begins with.
 ///

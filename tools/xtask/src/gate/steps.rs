@@ -59,15 +59,7 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     gate.step("clippy, root without the driver", |progress| {
         program(
             &mut root(
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--exclude",
-                    "rundown",
-                    "--exclude",
-                    "inflight",
-                    "--all-targets",
-                ],
+                &["clippy", "--workspace", "--exclude", "rundown", "--all-targets"],
                 &denied,
             ),
             progress,
