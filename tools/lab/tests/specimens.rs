@@ -407,7 +407,7 @@ fn chaos_finds_a_test_and_clear_that_is_split() {
     });
 }
 
-/// A driver without AddDevice or INF: its device is opened by its link's name in each of the ways to write one, read and written; a file's name
+/// A driver without `AddDevice` or INF: its device is opened by its link's name in each of the ways to write one, read and written; a file's name
 /// is what is behind it, and Plug and Play has no say.
 #[test]
 fn a_legacy_driver_is_opened_by_name() {

@@ -1,5 +1,5 @@
 //! Crash dumps of the lab's machine in readers that others wrote: `kdmp-parser` of crates.io here, and with `--ignored` the package of that
-//! name on PyPI and Volatility 3. Not part of a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test crash_dump`.
+//! name in Python's package index and Volatility 3. Not part of a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test crash_dump`.
 //!
 //! What they read is compared with what the kernel said on the debug console, which went another way; the stack's words come from both.
 
@@ -162,7 +162,7 @@ fn check(crash: &Crash, parser: &KernelDumpParser, driver: &str) {
     assert!(compared > 8, "{compared} words");
 }
 
-/// GUID and age in the image in memory, by its headers (PE format: debug directory, CodeView record `RSDS`).
+/// GUID and age in the image in memory, by its headers (PE format: debug directory, `CodeView` record `RSDS`).
 fn identity(parser: &KernelDumpParser, base: u64) -> ([u8; 16], u32) {
     const DEBUG_DIRECTORY: u64 = 24 + 112 + 6 * 8;
     const CODE_VIEW: u64 = 2;
