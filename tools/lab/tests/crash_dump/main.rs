@@ -1,4 +1,4 @@
-//! Crash dumps of the lab's machine in readers that others wrote: `kdmp-parser` of crates.io here, and with `--ignored` the package of that
+//! Crash dumps of the lab's machine in readers that others wrote: the crate `kdmp-parser` here, and with `--ignored` the package of that
 //! name in Python's package index and Volatility 3. Not part of a plain `cargo test`: `RUNDOWN_LAB_DIR=target/lab cargo test -p rundown-lab --test crash_dump`.
 //!
 //! What they read is compared with what the kernel said on the debug console, which went another way; the stack's words come from both.
@@ -67,7 +67,7 @@ impl Crash {
         self.folder.path().join("mine.failed.dmp")
     }
 
-    /// In the reader of crates.io.
+    /// In the crate's reader.
     fn open(&self) -> KernelDumpParser {
         KernelDumpParser::new(self.path()).expect("the reader takes the dump")
     }
