@@ -7,6 +7,9 @@ use core::ffi::c_void;
 pub(crate) const SPECIMENS: &[(&str, Specimen)] = &[
     ("set-no-event", set_no_event),
     ("write-over-waited-event", write_over_waited_event),
+    ("write-over-set-timer", write_over_set_timer),
+    ("write-over-dpc", write_over_dpc),
+    ("set-timer-with-no-dpc", set_timer_with_no_dpc),
     ("close-no-handle", close_no_handle),
     ("leave-thread", leave_thread),
     ("leave-waiting-thread", leave_waiting_thread),
@@ -63,6 +66,41 @@ unsafe fn write_over_waited_event() -> i32 {
     0
 }
 
+static mut TIMER: Timer = Timer([0; 8]);
+static mut DPC: Dpc = Dpc([0; 8]);
+
+unsafe fn write_over_set_timer() -> i32 {
+    unsafe {
+        KeInitializeTimerEx(&raw mut TIMER, 0);
+        KeSetTimerEx(&raw mut TIMER, -300_000, 0, core::ptr::null_mut());
+        (&raw mut TIMER).write_volatile(Timer([u64::MAX; 8]));
+        sleep(100);
+        KeCancelTimer(&raw mut TIMER);
+    }
+    0
+}
+
+unsafe extern "system" fn no_work(_dpc: *mut Dpc, _context: *mut c_void, _first: u64, _second: u64) {}
+
+/// Its processor's number, behind the type and the importance (KDPC in ntddk.h).
+unsafe fn write_over_dpc() -> i32 {
+    unsafe {
+        KeInitializeDpc(&raw mut DPC, no_work, core::ptr::null_mut());
+        (&raw mut DPC).cast::<u16>().add(1).write_volatile(0x5555);
+        KeInsertQueueDpc(&raw mut DPC, 0, 0);
+    }
+    0
+}
+
+unsafe fn set_timer_with_no_dpc() -> i32 {
+    unsafe {
+        KeInitializeTimerEx(&raw mut TIMER, 0);
+        KeSetTimerEx(&raw mut TIMER, -10_000, 0, &raw mut DPC);
+        sleep(50);
+    }
+    0
+}
+
 unsafe fn close_no_handle() -> i32 {
     unsafe { ZwClose(0x1234) }
 }
@@ -91,7 +129,6 @@ unsafe fn leave_waiting_thread() -> i32 {
     0
 }
 
-static mut TIMER: Timer = Timer([0; 8]);
 
 unsafe fn leave_timer() -> i32 {
     unsafe {

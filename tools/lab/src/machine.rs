@@ -1,6 +1,7 @@
 //! The virtual machine: one QEMU process that never outlives this one.
 //!
-//! COM1 is the child's standard input and output, the debug console goes to a file. TCG with one host thread per processor is
+//! COM1 is a socket, the debug console goes to a file. COM1 is not on QEMU's standard input and output, since that has QEMU handle SIGCONT: the
+//! handler changes `errno`, and a QEMU that is stopped and continued while it reads its options finds a fault in one. TCG with one host thread per processor is
 //! the accelerator unless another is asked for: it needs no `/dev/kvm`, its interrupt and CR8 semantics are exact, and a racy driver really races.
 
 use crate::qmp::{Processor, Qmp};
@@ -14,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -105,14 +106,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts QEMU; the pipes are COM1, towards the machine and from it.
+    /// Starts QEMU; the streams are COM1, towards the machine and from it.
     ///
     /// # Errors
     /// [`StartError`] says what is missing.
-    ///
-    /// # Panics
-    /// Never: both pipes were asked for.
-    pub fn start(options: &Options<'_>) -> Result<(Self, ChildStdin, ChildStdout), StartError> {
+    pub fn start(options: &Options<'_>) -> Result<(Self, UnixStream, UnixStream), StartError> {
         let io = |what: &str| {
             let what = what.to_owned();
             move |e| StartError::Io(what, e)
@@ -138,34 +136,35 @@ impl Machine {
         let errors_file = File::create(&errors).map_err(io("write QEMU's messages"))?;
 
         let (control, theirs) = UnixStream::pair().map_err(io("make QEMU's control line"))?;
-        let line = theirs.as_raw_fd();
+        let (to_com1, com1) = UnixStream::pair().map_err(io("make the machine's COM1"))?;
+        let from_com1 = to_com1.try_clone().map_err(io("make the machine's COM1"))?;
         let memory = memory(options.memory).map_err(io("make the machine's memory"))?;
-        let ram = memory.as_raw_fd();
+        let files = Files {
+            com1: com1.as_raw_fd(),
+            control: theirs.as_raw_fd(),
+            ram: memory.as_raw_fd(),
+        };
         let mut command = Command::new(QEMU);
         command
-            .args(arguments(options, &container, &log, (line, ram)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .args(arguments(options, &container, &log, files))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(errors_file);
         let parent = std::process::id();
         // SAFETY: `keep` and `end_with` make system calls and nothing else: they neither allocate nor lock, so they may run between fork and
         // exec.
         unsafe {
             command.pre_exec(move || {
-                keep(line)
-                    .and_then(|()| keep(ram))
+                keep(files.com1)
+                    .and_then(|()| keep(files.control))
+                    .and_then(|()| keep(files.ram))
                     .and_then(|()| end_with(parent))
             })
         };
-        let mut child = command.spawn().map_err(|e| match e.kind() {
+        let child = command.spawn().map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => StartError::NoQemu,
             _ => StartError::Io(format!("start {QEMU}"), e),
         })?;
-        let (stdin, stdout) = child
-            .stdin
-            .take()
-            .zip(child.stdout.take())
-            .expect("both were asked to be pipes");
         Ok((
             Self {
                 child,
@@ -177,8 +176,8 @@ impl Machine {
                 control: Some(control),
                 folder,
             },
-            stdin,
-            stdout,
+            to_com1,
+            from_com1,
         ))
     }
 
@@ -328,13 +327,17 @@ fn keep(file: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// `control` is the file that QEMU's control line is on, `ram` the one that is the machine's memory.
-fn arguments(
-    options: &Options<'_>,
-    container: &Path,
-    log: &Path,
-    (control, ram): (RawFd, RawFd),
-) -> Vec<OsString> {
+/// The files that QEMU has from us.
+#[derive(Clone, Copy)]
+struct Files {
+    com1: RawFd,
+    control: RawFd,
+    /// The machine's memory.
+    ram: RawFd,
+}
+
+fn arguments(options: &Options<'_>, container: &Path, log: &Path, files: Files) -> Vec<OsString> {
+    let Files { com1, control, ram } = files;
     // In an option's list a comma separates; a doubled one stands for itself.
     let escaped = |path: &Path| path.to_string_lossy().replace(',', ",,");
     let accelerator: &[&str] = match options.accelerator {
@@ -359,8 +362,6 @@ fn arguments(
             "-nodefaults",
             "-no-user-config",
             "-no-reboot",
-            "-chardev",
-            "stdio,id=com1,signal=off",
             "-serial",
             "chardev:com1",
             "-device",
@@ -376,10 +377,9 @@ fn arguments(
         "-chardev".into(),
         format!("file,id=console,path={}", escaped(log)).into(),
     ]);
-    arguments.extend([
-        "-chardev".into(),
-        format!("socket,id=control,fd={control}").into(),
-    ]);
+    for (id, file) in [("com1", com1), ("control", control)] {
+        arguments.extend(["-chardev".into(), format!("socket,id={id},fd={file}").into()]);
+    }
     arguments.extend([
         "-smp".into(),
         options.cpus.to_string().into(),
@@ -427,7 +427,11 @@ mod tests {
             &options,
             Path::new("/c,d/container"),
             Path::new("/e,f/log"),
-            (5, 6),
+            Files {
+                com1: 4,
+                control: 5,
+                ram: 6,
+            },
         );
         let text: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
         let after = |name: &str| text.iter().position(|a| a == name).map(|i| text[i + 1].as_ref());

@@ -37,6 +37,8 @@ struct Boot {
 struct Ended {
     code: Option<i32>,
     log: String,
+    /// What QEMU itself said.
+    messages: String,
 }
 
 fn boots() -> u64 {
@@ -74,6 +76,7 @@ impl Boot {
         Ended {
             code,
             log: machine.log(),
+            messages: machine.messages(),
         }
     }
 }
@@ -121,9 +124,10 @@ fn expect(boot: &Boot, ended: &Ended, code: Option<i32>, text: &str) -> Result<(
         })
         .collect();
     Err(format!(
-        "{boot:?}: QEMU's exit code {:?}, expected {code:?} and \"{text}\"; the kernel said:\n  {}",
+        "{boot:?}: QEMU's exit code {:?}, expected {code:?} and \"{text}\"; the kernel said:\n  {}\nand QEMU:\n  {}",
         ended.code,
-        said.join("\n  ")
+        said.join("\n  "),
+        ended.messages
     ))
 }
 
@@ -711,7 +715,7 @@ fn stays_at_dispatch_level_are_measured() {
     ] {
         let idle = longest_stay(case, |_| ());
         let busy = longest_stay(case, |machine| {
-            stutter(machine, "log: passed", Duration::from_millis(2));
+            stutter(machine, "log: passed", Duration::from_millis(20));
         });
         println!("{case}: {idle} microseconds, on a busy host {busy}");
         assert!(

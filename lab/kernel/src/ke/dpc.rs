@@ -5,6 +5,8 @@
 //! queue has become too long. Everything else waits until the processor takes up its queue by itself: at the next clock tick,
 //! when it becomes idle, or with the next DPC that does not wait.
 
+use super::processor;
+use crate::bug::{self, code};
 use crate::hal::{MAX_PROCESSORS, apic, cpu, pcr, trap};
 use crate::lock::{IrqGuard, IrqLock};
 use alloc::collections::VecDeque;
@@ -137,9 +139,23 @@ impl Dpc {
         self.data.store(0, Relaxed);
     }
 
-    /// Whether `initialize` ran.
-    pub fn is_initialized(&self) -> bool {
-        self.kind.load(Relaxed) == DPC_OBJECT
+    /// The DPC at `address`; a bug check if `initialize` did not run there, or if somebody wrote over it since.
+    ///
+    /// # Safety
+    /// As [`Dpc::at`].
+    pub unsafe fn initialized(address: *const Self) -> &'static Self {
+        // SAFETY: the caller promises it.
+        let dpc = unsafe { Self::at(address) };
+        // Both count processors from 1.
+        let numbers = [dpc.number.load(Relaxed).into(), dpc.data.load(Relaxed)];
+        if dpc.kind.load(Relaxed) != DPC_OBJECT || numbers.iter().any(|&n| n > processor::count() as u64) {
+            bug::bugcheck(
+                code::BAD_DISPATCHER_OBJECT,
+                [address as u64, 0, 0, 0],
+                format_args!("the DPC {address:p} is used, which was not initialised or is damaged"),
+            );
+        }
+        dpc
     }
 
     /// Chooses the processor that it will run on.

@@ -237,12 +237,24 @@ impl Timer {
         // SAFETY: the header's type says that it begins a timer.
         unsafe { &*(&raw const *header).cast() }
     }
+
+    /// Whether it looks as one that is set must.
+    pub fn is_set(&self) -> bool {
+        let kinds = [Kind::NotificationTimer, Kind::SynchronizationTimer];
+        self.header.inserted() && self.header.kind().is_some_and(|kind| kinds.contains(&kind))
+    }
 }
 
-/// A timer that is set.
+/// A timer that is set. What it was set with is kept here, for the reason for which [`Header`]'s waiters are.
 pub struct SetTimer {
     /// It.
     pub timer: &'static Timer,
+    /// When it is due, units of 100 ns since boot.
+    pub due: u64,
+    /// Milliseconds between further expirations, or 0.
+    pub period: u32,
+    /// The DPC to queue, or 0.
+    pub dpc: u64,
     /// The driver's address that set it; 0 for the lab.
     pub by: u64,
 }

@@ -3,7 +3,9 @@
 use super::dpc::Dpc;
 use super::object::{SetTimer, Timer};
 use super::sched::{DISPATCHER, Dispatcher};
+use super::wait_list::CORRUPT_LIST_ENTRY;
 use super::{thread, wait};
+use crate::bug::{self, code};
 use crate::hal::clock;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -13,16 +15,20 @@ pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
     let mut dispatcher = DISPATCHER.lock();
     let was_set = cancel_locked(&mut dispatcher, timer);
     timer.header.set_signal(0);
-    timer.due.store(wait::deadline(due), Relaxed);
+    let due = wait::deadline(due);
+    timer.due.store(due, Relaxed);
     timer.period.store(period, Relaxed);
     timer.dpc.store(dpc, Relaxed);
     timer.header.set_inserted(true);
     dispatcher.timers.push(SetTimer {
         timer,
+        due,
+        period,
+        dpc,
         by: thread::current().caller(),
     });
     let now = clock::interrupt_time();
-    if timer.due.load(Relaxed) <= now {
+    if due <= now {
         let last = dispatcher.timers.len() - 1;
         expire_one(&mut dispatcher, last, now);
     }
@@ -51,7 +57,7 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
 pub(crate) fn expire(dispatcher: &mut Dispatcher) {
     let now = clock::interrupt_time();
     loop {
-        let due = |(index, set): (usize, &SetTimer)| (set.timer.due.load(Relaxed), index);
+        let due = |(index, set): (usize, &SetTimer)| (set.due, index);
         let timer = dispatcher.timers.iter().enumerate().map(due).min();
         let timer = timer.filter(|&(due, _)| due <= now);
         let limit = dispatcher.next_limit().filter(|&(limit, _)| limit <= now);
@@ -67,23 +73,36 @@ pub(crate) fn expire(dispatcher: &mut Dispatcher) {
 
 /// Signals the timer at `index`, and queues its DPC.
 fn expire_one(dispatcher: &mut Dispatcher, index: usize, now: u64) {
-    let timer = dispatcher.timers[index].timer;
-    // All that the timer holds is read before its waiter can run and free it.
-    let dpc = timer.dpc.load(Relaxed);
-    let period = u64::from(timer.period.load(Relaxed));
+    let set = &mut dispatcher.timers[index];
+    let SetTimer {
+        timer,
+        period,
+        dpc,
+        by,
+        ..
+    } = *set;
+    if !timer.is_set() {
+        bug::bugcheck(
+            code::KERNEL_SECURITY_CHECK_FAILURE,
+            [CORRUPT_LIST_ENTRY, timer.header.address(), by, 0],
+            format_args!(
+                "the timer {:#x} is set, from {by:#x}, and damaged: somebody wrote over it",
+                timer.header.address()
+            ),
+        );
+    }
     if period == 0 {
         dispatcher.timers.remove(index);
         timer.header.set_inserted(false);
     } else {
-        timer
-            .due
-            .store(now + period * clock::UNITS_PER_SECOND / 1000, Relaxed);
+        set.due = now + u64::from(period) * clock::UNITS_PER_SECOND / 1000;
+        timer.due.store(set.due, Relaxed);
     }
     timer.header.set_signal(1);
     dispatcher.satisfy(&timer.header, 0);
     if dpc != 0 {
         // SAFETY: `KeSetTimerEx` was given a KDPC, which stays until the timer is cancelled or has expired.
-        unsafe { Dpc::at(dpc as *const Dpc) }.queue([0, 0]);
+        unsafe { Dpc::initialized(dpc as *const Dpc) }.queue([0, 0]);
     }
 }
 

@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// `CORRUPT_LIST_ENTRY`, of `__fastfail`.
-const CORRUPT_LIST_ENTRY: u64 = 3;
+pub(super) const CORRUPT_LIST_ENTRY: u64 = 3;
 /// `WaitAll` and `WaitAny`, of `WAIT_TYPE`.
 const WAIT_ALL: u8 = 0;
 const WAIT_ANY: u8 = 1;

@@ -265,6 +265,24 @@ pub(crate) const BARE: &[Offence] = &[
         Some(3),
         "those who wait for an object is damaged",
     ),
+    offence(
+        "write-over-set-timer",
+        code::KERNEL_SECURITY_CHECK_FAILURE,
+        Some(3),
+        "is set, from 0xfffff8",
+    ),
+    offence(
+        "write-over-dpc",
+        code::BAD_DISPATCHER_OBJECT,
+        None,
+        "or is damaged",
+    ),
+    offence(
+        "set-timer-with-no-dpc",
+        code::BAD_DISPATCHER_OBJECT,
+        None,
+        "which was not initialised",
+    ),
     verifier(
         "leave-provider",
         sub::ETW_PROVIDER_LEFT,

@@ -34,15 +34,21 @@ unsafe extern "win64" fn ke_initialize_dpc(dpc: *const Dpc, routine: u64, contex
 
 fn initialized_dpc(dpc: *const Dpc) -> &'static Dpc {
     // SAFETY: the DDI asks for a KDPC that stays while it is queued.
-    let dpc = unsafe { Dpc::at(dpc) };
-    if !dpc.is_initialized() {
-        bug::bugcheck(
-            code::BAD_DISPATCHER_OBJECT,
-            [(&raw const *dpc) as u64, 0, 0, 0],
-            format_args!("a DPC is used that was not initialised"),
-        );
+    unsafe { Dpc::initialized(dpc) }
+}
+
+/// Sets a timer. The pages of `KeSetTimer` and `KeSetTimerEx` ask for a DPC that is initialised, if there is one; NT finds out only when
+/// the timer expires.
+fn set_timer(timer: *const Header, due: i64, period: u32, dpc: *const Dpc) -> u8 {
+    if !dpc.is_null() {
+        initialized_dpc(dpc);
     }
-    dpc
+    u8::from(timer::set(
+        Timer::of(object(timer, TIMERS)),
+        due,
+        period,
+        dpc as u64,
+    ))
 }
 
 unsafe extern "win64" fn ke_insert_queue_dpc(dpc: *const Dpc, first: u64, second: u64) -> u8 {
@@ -102,17 +108,12 @@ unsafe extern "win64" fn ke_read_state_timer(timer: *const Header) -> u8 {
     u8::from(object(timer, TIMERS).signal() > 0)
 }
 
-unsafe extern "win64" fn ke_set_timer_ex(timer: *const Header, due: i64, period: i32, dpc: u64) -> u8 {
-    u8::from(timer::set(
-        Timer::of(object(timer, TIMERS)),
-        due,
-        period.max(0) as u32,
-        dpc,
-    ))
+unsafe extern "win64" fn ke_set_timer_ex(timer: *const Header, due: i64, period: i32, dpc: *const Dpc) -> u8 {
+    set_timer(timer, due, period.max(0) as u32, dpc)
 }
 
-unsafe extern "win64" fn ke_set_timer(timer: *const Header, due: i64, dpc: u64) -> u8 {
-    u8::from(timer::set(Timer::of(object(timer, TIMERS)), due, 0, dpc))
+unsafe extern "win64" fn ke_set_timer(timer: *const Header, due: i64, dpc: *const Dpc) -> u8 {
+    set_timer(timer, due, 0, dpc)
 }
 
 unsafe extern "win64" fn ke_cancel_timer(timer: *const Header) -> u8 {
