@@ -119,8 +119,8 @@ pub enum Spec {
     Lab(LabOptions),
 }
 
-/// The lab's option that lets the system's wait be called at `DISPATCH_LEVEL`.
-const WAIT_AT_DISPATCH: &str = "wait-at-dispatch";
+/// The lab's option that lets a driver break rules, and the rule that the system's wait at `DISPATCH_LEVEL` breaks.
+const ALLOW: [&str; 2] = ["allow", "rundown-wait"];
 
 /// What follows `lab:`, as keys and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,14 +188,14 @@ fn pairs(text: &str) -> Vec<String> {
 
 impl LabOptions {
     /// The options for `rundown-lab serve`. Who asks this driver for the system's wait at `DISPATCH_LEVEL` knows that its page does not
-    /// allow that, so unless the user says otherwise the lab bears it.
+    /// allow that, so unless the user names rules the lab bears it.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let given = self.passed_through.iter();
-        let said = given.clone().any(|(key, _)| key == WAIT_AT_DISPATCH);
-        let borne = (WAIT_AT_DISPATCH.to_owned(), "1".to_owned());
+        let named = given.clone().any(|(key, _)| key == ALLOW[0]);
+        let borne = ALLOW.map(str::to_owned).into();
         given
-            .chain((!said).then_some(&borne))
+            .chain((!named).then_some(&borne))
             .flat_map(|(key, value)| [format!("--{key}"), value.clone()])
             .collect()
     }
@@ -260,14 +260,14 @@ mod tests {
                 "4",
                 "--watch-cr8",
                 "wait_slow",
-                "--wait-at-dispatch",
-                "1"
+                "--allow",
+                "rundown-wait"
             ]
         );
         assert_eq!(options.program().unwrap(), Path::new("/opt/rundown-lab"));
         assert_eq!(options.native_listing(), None);
-        let judged: LabOptions = "wait-at-dispatch=0".parse().unwrap();
-        assert_eq!(judged.arguments(), ["--wait-at-dispatch", "0"]);
+        let named: LabOptions = "allow=irql".parse().unwrap();
+        assert_eq!(named.arguments(), ["--allow", "irql"]);
         let options: LabOptions = "native=nt.txt,cpus=2".parse().unwrap();
         assert_eq!(options.native_listing(), Some(Path::new("nt.txt")));
     }

@@ -65,17 +65,20 @@ pub enum Rule {
     LockOrder,
     /// Pageable memory is gone while the driver is at `DISPATCH_LEVEL`.
     Paging,
+    /// `ExWaitForRundownProtectionRelease` is called at `DISPATCH_LEVEL`, where NT's own code polls.
+    RundownWait,
 }
 
 impl Rule {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("irql", Self::Irql),
         ("wait-on-stack", Self::WaitOnStack),
         ("mutex-wait-mode", Self::MutexWaitMode),
         ("user-handle", Self::UserHandle),
         ("lock-order", Self::LockOrder),
         ("paging", Self::Paging),
+        ("rundown-wait", Self::RundownWait),
     ];
 }
 
@@ -143,8 +146,6 @@ pub struct Config {
     pub verifier: bool,
     /// What `KeQueryMaximumProcessorCountEx` says (`maxcpus=`), the number of processors unless given.
     pub maximum_cpus: Option<u32>,
-    /// Whether the native run-down wait may be called at `DISPATCH_LEVEL` (`waitraised=0|1`).
-    pub wait_raised: bool,
     /// Whether the native wait block is as no known system has it (`foreign=0|1|2`).
     pub foreign_layout: Foreign,
     /// Offsets in the driver's image of watched `mov r64, cr8` and `rdtsc` (`watch=0x..,0x..`), four at most.
@@ -187,7 +188,6 @@ impl Config {
             missing: Missing::Trap,
             verifier: false,
             maximum_cpus: None,
-            wait_raised: false,
             foreign_layout: Foreign::No,
             watch: [0; 4],
             watch_count: 0,
@@ -261,7 +261,6 @@ impl Config {
             }
             "verifier" => self.verifier = number(value).filter(|&n| n <= 1)? == 1,
             "maxcpus" => self.maximum_cpus = Some(number(value)?.try_into().ok()?),
-            "waitraised" => self.wait_raised = number(value).filter(|&n| n <= 1)? == 1,
             "foreign" => {
                 self.foreign_layout = match number(value)? {
                     0 => Foreign::No,

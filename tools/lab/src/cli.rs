@@ -139,7 +139,6 @@ pub struct Serve {
     pub missing: Missing,
     pub verifier: u8,
     pub max_processors: Option<u32>,
-    pub wait_at_dispatch: u8,
     pub foreign_layout: u8,
     pub memory: u32,
     pub spin_cycles: Option<u32>,
@@ -417,7 +416,7 @@ fn machine_options(command: Command) -> Command {
         .arg(
             option("allow", "RULE,...", "Let the driver break these rules, by which the lab is stricter than Windows (docs/lab.md)")
                 .value_delimiter(',')
-                .value_parser(["irql", "wait-on-stack", "mutex-wait-mode", "user-handle", "lock-order", "paging"]),
+                .value_parser(["irql", "wait-on-stack", "mutex-wait-mode", "user-handle", "lock-order", "paging", "rundown-wait"]),
         )
         .arg(
             option("missing", "WHAT", "What the driver imports and the lab lacks. trap: a call of it ends the run with its name. \
@@ -433,11 +432,6 @@ fn machine_options(command: Command) -> Command {
         .arg(
             option("max-processors", "N", "KeQueryMaximumProcessorCountEx, as if processors could be added [default: the number of processors]")
                 .value_parser(between(1, 2048)),
-        )
-        .arg(
-            option("wait-at-dispatch", "0|1", "Whether ExWaitForRundownProtectionRelease may be called at DISPATCH_LEVEL, which NT bears and its page does not allow")
-                .default_value("0")
-                .value_parser(value_parser!(u8).range(0..=1)),
         )
         .arg(
             option("foreign-layout", "0|1|2", "A wait block of the native routines that no known Windows has: 1, with another field first; 2, and not on the stack")
@@ -562,7 +556,6 @@ fn serve(serve: &ArgMatches) -> Serve {
         },
         verifier: *serve.get_one("verifier").expect("it has a default"),
         max_processors: serve.get_one("max-processors").copied(),
-        wait_at_dispatch: *serve.get_one("wait-at-dispatch").expect("it has a default"),
         foreign_layout: *serve.get_one("foreign-layout").expect("it has a default"),
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
@@ -644,7 +637,6 @@ impl Serve {
                 "max-processors",
                 self.max_processors.map(|count| count.to_string()),
             ),
-            ("wait-at-dispatch", changed(self.wait_at_dispatch.into(), 0)),
             ("foreign-layout", changed(self.foreign_layout.into(), 0)),
             ("memory", changed(self.memory, 256)),
             ("hwid", self.hwid.clone()),
@@ -786,11 +778,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --wait-at-dispatch 1 --foreign-layout 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --wait-at-dispatch 1 --foreign-layout 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -421,9 +421,6 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if let Some(count) = arguments.max_processors {
         let _ = write!(line, " maxcpus={count}");
     }
-    if arguments.wait_at_dispatch == 1 {
-        line.push_str(" waitraised=1");
-    }
     if arguments.foreign_layout != 0 {
         let _ = write!(line, " foreign={}", arguments.foreign_layout);
     }
@@ -768,12 +765,12 @@ mod tests {
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
         );
         let full = parse_words(
-            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --max-processors 300 --wait-at-dispatch 1 --foreign-layout 1 --timeout 9",
+            "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --allow rundown-wait --max-processors 300 --foreign-layout 1 --timeout 9",
         )
         .unwrap();
         assert_eq!(
             command_line(&full, 7, &[0x1234, 0x20]),
-            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 verifier=1 maxcpus=300 waitraised=1 foreign=1 watch=0x1234,0x20"
+            "cpus=4 seed=7 mode=chaos monitorx=0 timeout=9 hang=30000 unparked=1 cpy=40 spin=99 allow=rundown-wait verifier=1 maxcpus=300 foreign=1 watch=0x1234,0x20"
         );
     }
 }

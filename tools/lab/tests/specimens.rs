@@ -237,7 +237,6 @@ fn sound_drivers_pass() {
                 ("run-down", "log: passed"),
                 ("sound-run-down", "log: passed"),
                 ("sound-run-down-cache-aware", "log: passed"),
-                ("wait-for-run-down-at-dispatch waitraised=1", "log: passed"),
                 ("monitor", "monitorx=2 monitorx_series=1 mwaitx=2"),
             ] {
                 cases.push((
@@ -302,6 +301,7 @@ fn what_windows_lets_pass_can_be_allowed() {
         ("locks-in-two-orders", "lock-order"),
         ("enter-region-at-dispatch", "irql"),
         ("touch-paged-pool-at-dispatch", "paging"),
+        ("wait-for-run-down-at-dispatch", "rundown-wait"),
     ];
     for_all(&cases, |(case, rule)| {
         let boot = Boot::new(1, format!("case={case} allow={rule}"));

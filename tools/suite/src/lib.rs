@@ -67,7 +67,7 @@ impl Machine {
     pub fn boot(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(artefact("rundown-lab"));
-        command.args(["serve", "--wait-at-dispatch", "1"]).args(options);
+        command.args(["serve", "--allow", "rundown-wait"]).args(options);
         command.arg("--report").arg(folder.path().join("report.json"));
         let client = Client::start(&mut command, PATIENCE)
             .unwrap_or_else(|gone| panic!("the device did not start: {gone:?}; what the lab says is above"));

@@ -23,7 +23,7 @@ pub fn play(options: &[&str], script: &str) -> Played {
     let file = |name: &str| folder.path().join(name);
     fs::write(file("script"), script).expect("the folder takes a file");
     let status = Command::new(artefact("rundown-lab"))
-        .args(["serve", "--wait-at-dispatch", "1"])
+        .args(["serve", "--allow", "rundown-wait"])
         .args(options)
         .arg("--script")
         .arg(file("script"))

@@ -15,12 +15,12 @@ pub mod se;
 pub mod strings;
 pub mod verifier;
 
-use crate::config;
+use crate::config::{self, Rule};
 use crate::export::Export;
 
 /// Every table of exports; the first that has a name has it.
 pub fn tables() -> impl Iterator<Item = &'static [Export]> {
-    let tolerated = config::get().wait_raised.then_some(ex::rundown::TOLERATED);
+    let tolerated = config::allows(Rule::RundownWait).then_some(ex::rundown::TOLERATED);
     tolerated.into_iter().chain(ke::TABLES).chain([
         etw::EXPORTS,
         ex::pool::EXPORTS,

@@ -97,8 +97,10 @@ impl System {
                 .with_context(|| format!("{} cannot be removed", self.root.display()))?;
         }
         let mirror = mirror();
-        let mut make = Command::new(MAKE);
-        make.args(["--variant=minbase", self.release])
+        // It mounts the new system's /proc and leaves it there.
+        let mut make = Command::new("unshare");
+        make.args(["--mount", "--propagation", "private", MAKE])
+            .args(["--variant=minbase", self.release])
             .arg(&self.root)
             .arg(&mirror);
         process::succeed(&mut make, progress)?;

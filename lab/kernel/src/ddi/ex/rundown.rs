@@ -350,7 +350,7 @@ pub static EXPORTS: &[Export] = &[
     Export::function(WAIT, APC, ex_wait as *const ()),
 ];
 
-/// What comes before these where `waitraised=1`: NT's wait polls at `DISPATCH_LEVEL`, which its DDI page does not promise, and a driver
+/// What comes before these where [`Rule::RundownWait`](crate::config::Rule::RundownWait) may be broken: NT's wait polls at `DISPATCH_LEVEL`, which its DDI page does not promise, and a driver
 /// that compares with it wants just that.
 pub static TOLERATED: &[Export] = &[Export::function(WAIT, DISPATCH, ex_wait as *const ())];
 
