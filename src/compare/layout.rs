@@ -7,7 +7,7 @@ use super::{
     waiter::Waiter,
     word::{Native, SharedWord},
 };
-use crate::kernel::{PoolArc, clock::Stopwatch, yield_thread};
+use crate::kernel::{PoolArc, Routines, clock::Stopwatch, yield_thread};
 
 /// Words of the block: `Count`, the event in three, `SpinFlag`.
 const EVENT: usize = 1;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     etw,
-    kernel::{PoolArc, clock::Stopwatch, yield_thread},
+    kernel::{PoolArc, Routines, clock::Stopwatch, yield_thread},
     reference::Permit,
 };
 

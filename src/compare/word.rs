@@ -3,7 +3,7 @@
 use ex_rundown::{Parity, RundownRef, WayOut};
 
 use crate::{
-    kernel::{NativeRundown, Nt, PoolArc},
+    kernel::{NativeRundown, Nt, PoolArc, Routines},
     reference::Wait,
 };
 

@@ -13,6 +13,9 @@ use super::{
     wait::{self, NO},
 };
 
+// What the primitive's platform has for a KEVENT, and what bindgen has.
+const _: () = assert!(size_of::<KEVENT>() == size_of::<ex_rundown_nt::Event>());
+
 /// An event, in memory of its own: it may be moved, the `KEVENT` stays in place.
 pub(crate) struct Event {
     // INVARIANT: initialised.

@@ -2,20 +2,15 @@
 
 pub(crate) mod clock;
 pub(crate) mod code;
-mod dispatch;
 mod event;
 mod events;
 pub(crate) mod hypervisor;
 mod memory;
-mod native;
-mod native_cache_aware;
 pub(crate) mod parameters;
-mod platform;
 pub(crate) mod pool;
 pub(crate) mod privilege;
 pub(crate) mod processors;
 mod remote;
-mod shared_data;
 pub(crate) mod spin_budget;
 pub(crate) mod string;
 mod thread;
@@ -26,15 +21,16 @@ mod wait;
 mod wait_lock;
 pub(crate) mod wdf;
 
+pub(crate) use ex_rundown_nt::{
+    Nt,
+    native::{CacheAware as NativeCacheAware, Plain as NativeRundown, Routines},
+};
 use wdk_sys::NTSTATUS;
 
 pub(crate) use self::{
     event::Event,
     events::Events,
     memory::Pool,
-    native::NativeRundown,
-    native_cache_aware::NativeCacheAware,
-    platform::Nt,
     pool::{PoolArc, PoolBox},
     remote::{RemoteProcessor, Turnstile},
     thread::{Body, CurrentThread, SystemThread, stack_word, yield_thread},

@@ -10,44 +10,13 @@ use core::{
     },
 };
 
-use wdk_sys::{
-    POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
-    ntddk::{ExAllocatePool2, ExFreePoolWithTag},
-};
+pub(crate) use ex_rundown_nt::pool::TAG;
+use ex_rundown_nt::pool::{FLAGS, allocate, free};
+use wdk_sys::{POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED};
 use zerocopy::FromZeros;
 
-/// The driver's pool tag, as `!poolused` shows it.
-pub(crate) const TAG: u32 = u32::from_le_bytes(*b"Rdwn");
-
-/// Allocates room for `count` values of `T`.
-///
-/// # IRQL
-/// `<= DISPATCH_LEVEL`.
-pub(super) fn allocate<T>(count: usize) -> Option<NonNull<T>> {
-    let bytes = size_of::<T>().checked_mul(count)?.max(1);
-    // SAFETY: no preconditions at and below DISPATCH_LEVEL; failure is a null pointer.
-    let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED, bytes as u64, TAG) };
-    let memory = NonNull::new(memory)?;
-    if !memory.cast::<T>().is_aligned() {
-        // A machine whose cache line is smaller than the type's alignment: there is none, but nothing promises it.
-        // SAFETY: allocated above, and not used.
-        unsafe { free(memory) };
-        return None;
-    }
-    Some(memory.cast())
-}
-
-/// Frees what [`allocate`] gave.
-///
-/// # IRQL
-/// `<= DISPATCH_LEVEL`.
-///
-/// # Safety
-/// It is freed once, and holds no value that would have to be dropped.
-pub(super) unsafe fn free<T>(memory: NonNull<T>) {
-    // SAFETY: allocated with this tag, and freed once, says the caller.
-    unsafe { ExFreePoolWithTag(memory.as_ptr().cast(), TAG) };
-}
+// What that crate has from the header's text, as bindgen read it.
+const _: () = assert!(FLAGS == POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED);
 
 /// A value, or a slice of values, in nonpaged pool.
 pub(crate) struct PoolBox<T: ?Sized> {
@@ -82,14 +51,6 @@ impl<T: FromZeros> PoolBox<T> {
 }
 
 impl<T> PoolBox<[T]> {
-    /// A slice of `count` values, made one by one; `None` when there is no pool left.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL`.
-    pub(crate) fn from_fn(count: usize, mut make: impl FnMut(usize) -> T) -> Option<Self> {
-        Self::try_from_fn(count, |index| Some(make(index)))
-    }
-
     /// A slice of `count` values, made one by one; `None` when there is no pool left, or one cannot be made.
     ///
     /// # IRQL

@@ -1,35 +1,25 @@
-//! How long a wait spins before it sleeps: NT's `ExpSpinCycleCount`, ours to set.
+//! How long a wait spins before it sleeps: the administrator's word, and a run's.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::processors;
-
-/// NT's value on a machine with more than one processor, in TSC cycles.
-const MULTIPROCESSOR: u32 = 10_240;
+pub(crate) use ex_rundown_nt::spin_budget::get;
+use ex_rundown_nt::spin_budget::set;
 
 /// The administrator's; zero for NT's.
 static DEFAULT: AtomicU32 = AtomicU32::new(0);
-/// The last run's; zero for the default.
-static OF_RUN: AtomicU32 = AtomicU32::new(0);
-
-/// The budget in force, in TSC cycles.
-pub(crate) fn get() -> u32 {
-    // Relaxed: plain settings; no other memory depends on them.
-    match (OF_RUN.load(Relaxed), DEFAULT.load(Relaxed)) {
-        (0, 0) if processors::active() > 1 => MULTIPROCESSOR,
-        (0, default) => default,
-        (cycles, _) => cycles,
-    }
-}
 
 /// Sets the budget for a run; zero brings the default back.
 pub(crate) fn set_for_run(cycles: u32) {
-    // Relaxed: see `get`.
-    OF_RUN.store(cycles, Relaxed);
+    set(match cycles {
+        // Relaxed: a plain setting, made when the driver was loaded.
+        0 => DEFAULT.load(Relaxed),
+        cycles => cycles,
+    });
 }
 
 /// Sets the default; zero brings NT's back.
 pub(crate) fn set_default(cycles: u32) {
-    // Relaxed: see `get`.
+    // Relaxed: see above.
     DEFAULT.store(cycles, Relaxed);
+    set(cycles);
 }

@@ -11,7 +11,7 @@ use ex_rundown::{
 use rundown_abi::{ObjectKind, ObjectState};
 
 pub(crate) use self::wait::{BlockingWait, Permit, Wait, going_on};
-use crate::kernel::{NativeCacheAware, NativeRundown, Nt};
+use crate::kernel::{NativeCacheAware, NativeRundown, Nt, Routines};
 
 /// A reference of any kind; ours with the check policy `C`.
 pub(crate) enum AnyReference<C: Check = Strict> {

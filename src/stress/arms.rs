@@ -6,7 +6,7 @@ use ex_rundown::{
 use rundown_abi::Arm as Name;
 use rundown_stress::{Arm, ArmOf, EmptyCall, Latency, LockXadd, Plan, Stage, Tally, Thread, Waiting};
 
-use super::references::{New, Ours};
+use super::references::{Native, New, Ours};
 use crate::kernel::{NativeCacheAware, NativeRundown, Nt, Pool};
 
 /// Defines the arms, and does for each what the engine asks of an arm.
@@ -94,8 +94,8 @@ arms! {
     Ours: Ours<RundownRef<Nt>>,
     OursWide: Ours<WideRundownRef<Nt>>,
     OursCacheAware: Ours<AllocatedCacheAwareRundownRef<Nt>>,
-    Native: NativeRundown,
-    NativeCacheAware: NativeCacheAware,
+    Native: Native<NativeRundown>,
+    NativeCacheAware: Native<NativeCacheAware>,
     EmptyCall: EmptyCall,
     LockXadd: LockXadd,
     OursWideCacheAware: Ours<WideCacheAwareRundownRef<Nt>>,

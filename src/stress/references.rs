@@ -6,7 +6,7 @@ use ex_rundown::{
 };
 use rundown_stress::{Reference, Ticket};
 
-use crate::kernel::{NativeCacheAware, NativeRundown, Nt};
+use crate::kernel::{NativeCacheAware, NativeRundown, Nt, Routines};
 
 /// One of ours.
 pub(super) struct Ours<R>(R);
@@ -160,72 +160,94 @@ impl<R: Kind> Reference for Ours<R> {
     }
 }
 
-/// The system's references have the same methods.
-macro_rules! native {
-    ($type:ident, released_anywhere: $anywhere:literal, |$this:ident| $word:expr, $bytes:expr, $new:expr) => {
-        impl New for $type {
-            fn new() -> Option<Self> {
-                $new
-            }
+/// One of the system's.
+pub(super) struct Native<R>(R);
 
-            fn bytes() -> usize {
-                $bytes
-            }
-        }
+/// What the engine asks of the system's beyond their routines.
+pub(super) trait NativeKind: Routines + Sized {
+    /// A live one; `None` when there is no pool left.
+    fn new() -> Option<Self>;
 
-        impl Reference for $type {
-            const RELEASED_ANYWHERE: bool = $anywhere;
+    /// The word, of one that is a word.
+    fn word(&self) -> Option<usize>;
 
-            #[inline]
-            fn acquire(&self, count: u32) -> bool {
-                self.acquire(count)
-            }
-
-            #[inline]
-            fn release(&self, ticket: Ticket) {
-                // SAFETY: the engine's ticket stands for so many references of this, and is handed in once.
-                unsafe { self.release(ticket.count()) };
-            }
-
-            fn run_down(&self) -> Option<WayOut> {
-                // SAFETY: the engine has one owner, who completes and re-initialises between two waits.
-                unsafe { self.wait() };
-                // The system's routine does not tell how its wait ended.
-                None
-            }
-
-            fn complete(&self) {
-                // SAFETY: after the wait, so no reference is out.
-                unsafe { self.completed() };
-            }
-
-            fn reinitialize(&self) {
-                // SAFETY: after the wait, so no reference is out.
-                unsafe { self.reinitialize() };
-            }
-
-            fn word(&self) -> Option<usize> {
-                let $this = self;
-                $word
-            }
-        }
-    };
+    /// Bytes of pool beside the value itself.
+    fn bytes() -> usize;
 }
 
-native!(
-    NativeRundown,
-    released_anywhere: true,
-    |this| Some(NativeRundown::word(this)),
-    0,
-    Some(Self::new())
-);
-native!(
-    NativeCacheAware,
-    released_anywhere: false,
-    |_this| None,
-    Self::bytes(),
-    Self::new()
-);
+impl NativeKind for NativeRundown {
+    fn new() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn word(&self) -> Option<usize> {
+        Some(self.word())
+    }
+
+    fn bytes() -> usize {
+        0
+    }
+}
+
+impl NativeKind for NativeCacheAware {
+    fn new() -> Option<Self> {
+        Self::new()
+    }
+
+    fn word(&self) -> Option<usize> {
+        None
+    }
+
+    fn bytes() -> usize {
+        Self::bytes()
+    }
+}
+
+impl<R: NativeKind> New for Native<R> {
+    fn new() -> Option<Self> {
+        R::new().map(Self)
+    }
+
+    fn bytes() -> usize {
+        R::bytes()
+    }
+}
+
+impl<R: NativeKind> Reference for Native<R> {
+    const RELEASED_ANYWHERE: bool = !R::BY_SLOT;
+
+    #[inline]
+    fn acquire(&self, count: u32) -> bool {
+        self.0.acquire(count)
+    }
+
+    #[inline]
+    fn release(&self, ticket: Ticket) {
+        // SAFETY: the engine's ticket stands for so many references of this, and is handed in once.
+        unsafe { self.0.release(ticket.count()) };
+    }
+
+    fn run_down(&self) -> Option<WayOut> {
+        // SAFETY: the engine has one owner, who completes and re-initialises between two waits.
+        unsafe { self.0.wait() };
+        // The system's routine does not tell how its wait ended.
+        None
+    }
+
+    fn complete(&self) {
+        // SAFETY: after the wait, so no reference is out.
+        unsafe { self.0.completed() };
+    }
+
+    fn reinitialize(&self) {
+        // SAFETY: after the wait, so no reference is out.
+        unsafe { self.0.reinitialize() };
+    }
+
+    fn word(&self) -> Option<usize> {
+        self.0.word()
+    }
+}
 
 impl New for rundown_stress::EmptyCall {
     fn new() -> Option<Self> {

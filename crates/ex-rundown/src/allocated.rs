@@ -10,6 +10,7 @@ use crate::{CacheAwareRundownRef, Check, MemoryError, PoolPlatform, Protection, 
 /// Dropping it never waits. A guard borrows it, so there is none by then.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::AllocatedCacheAwareRundownRef;
 /// # type Nt = rundown_std::Std;
 /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -38,6 +39,7 @@ impl<P: PoolPlatform> AllocatedCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.try_acquire().is_some());
@@ -63,6 +65,7 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// [`Strict`] there is nothing to keep.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// use ex_rundown::{AllocatedCacheAwareRundownRef, Parity};
     ///
@@ -95,6 +98,7 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);
@@ -119,6 +123,7 @@ impl<P: PoolPlatform, C: Check> AllocatedCacheAwareRundownRef<P, C> {
     /// `raw` came from `into_raw`, and is taken back once.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// # let raw = AllocatedCacheAwareRundownRef::into_raw(AllocatedCacheAwareRundownRef::<Nt>::new()?);

@@ -73,6 +73,7 @@ type Slot<P> = RundownRef<P, Parity>;
 /// `SpinFlag` is 0 from the start: with 1 the last releaser would take the waiter for spinning and skip the event.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use std::mem::MaybeUninit;
 /// use ex_rundown::CacheAwareRundownRef;
 /// # type Nt = rundown_std::Std;
@@ -164,6 +165,7 @@ impl<P: ProcessorPlatform> CacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use std::mem::MaybeUninit;
     /// # use ex_rundown::{CacheAwareRundownRef, MemoryError};
@@ -187,6 +189,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{CacheAwareRundownRef, ProcessorPlatform};
     /// let bytes = CacheAwareRundownRef::<Nt>::size_of()?;
@@ -211,6 +214,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// Under [`Parity`] whoever can reach the reference keeps the [rules](Parity#rules).
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{CacheAwareRundownRef, MemoryError};
     /// // SAFETY: a null pointer is refused before it is used.
@@ -261,6 +265,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, ProcessorPlatform};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -280,6 +285,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, State};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -331,6 +337,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the memory is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// if reference.acquire() {
@@ -357,6 +364,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// The caller owns a reference, and gives it up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire());
@@ -412,6 +420,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the memory is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire_ex(5));
@@ -466,6 +475,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// The caller owns `count` references, and gives them up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire_ex(2));
@@ -511,6 +521,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// a reference is acquired in the same moment.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, WayOut};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -635,6 +646,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AllocatedCacheAwareRundownRef, State};
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -671,6 +683,7 @@ impl<P: ProcessorPlatform, C: Check> CacheAwareRundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::AllocatedCacheAwareRundownRef;
     /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;

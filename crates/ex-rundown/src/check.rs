@@ -8,6 +8,7 @@ mod sealed {
 /// to be compared with NT in lock-step.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Check, Parity, RundownRef, Strict};
 /// # type Nt = rundown_std::Std;
 /// fn name<C: Check>(_: &RundownRef<Nt, C>) -> &'static str {
@@ -25,6 +26,7 @@ pub trait Check: sealed::Sealed + 'static {
 /// Detects misuse; the word never holds a stale pointer. The default.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{RundownRef, State, Strict};
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt, Strict>::new();
@@ -56,6 +58,7 @@ pub struct Strict;
 /// this policy.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Parity, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// // SAFETY: nobody waits for it.
@@ -68,6 +71,7 @@ pub struct Strict;
 /// It cannot be made by safe code:
 ///
 /// ```compile_fail,E0308
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Parity, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference: RundownRef<Nt, Parity> = RundownRef::new();
@@ -93,6 +97,7 @@ impl Check for Parity {
 /// misuse of it is reported, but for what only a published wait block shows.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Misuse, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt>::new();

@@ -22,6 +22,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the word is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, State};
     /// let reference = RundownRef::<Nt>::new();
@@ -69,6 +70,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// The caller owns `count` references, and gives them up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, State};
     /// let reference = RundownRef::<Nt>::new();

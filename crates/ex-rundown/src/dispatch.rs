@@ -57,6 +57,7 @@ const RUN_DOWN: usize = 1;
 /// [`from_below`](Self::try_acquire_from_below), do it by themselves.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{AtDispatchLevel, DispatchRundownRef, WayOut};
 /// # type Nt = rundown_std::Std;
 /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -98,6 +99,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= APC_LEVEL`; the drop `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::DispatchRundownRef::<Nt>::new()?;
     /// assert_eq!(reference.outstanding(), Some(0));
@@ -116,6 +118,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// As [`new`](Self::new).
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::DispatchRundownRef::<Nt>::new_run_down()?;
     /// assert!(reference.try_acquire_from_below().is_none());
@@ -145,6 +148,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{DispatchRundownRef, ProcessorPlatform};
     /// assert!(DispatchRundownRef::<Nt>::pool_bytes()? >= Nt::cache_line() * Nt::processor_count() as usize);
@@ -175,6 +179,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::DispatchRundownRef::<Nt>::new()?;
     /// let _guard = reference.try_acquire_from_below();
@@ -192,6 +197,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves. The reference may be kept below.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// # let reference = DispatchRundownRef::<Nt>::new()?;
@@ -229,6 +235,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// The caller owns a reference, and gives it up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// // See `acquire`.
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
@@ -286,6 +293,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// # let reference = DispatchRundownRef::<Nt>::new()?;
@@ -347,6 +355,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= DISPATCH_LEVEL`; so is the guard's drop.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::DispatchRundownRef::<Nt>::new()?;
     /// let guard = reference.try_acquire_from_below();
@@ -366,6 +375,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= APC_LEVEL`, or a reference that is run down. Else it is a [misuse](Misuse::WaitAtDispatchLevel), found before run-down begins.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{DispatchRundownRef, WayOut};
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -437,6 +447,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// As [`wait`](Self::wait).
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::DispatchRundownRef;
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -468,6 +479,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `<= APC_LEVEL`, as its namesakes; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::DispatchRundownRef;
     /// let reference = DispatchRundownRef::<Nt>::new()?;

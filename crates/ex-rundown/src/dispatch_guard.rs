@@ -10,6 +10,7 @@ use crate::{AtDispatchLevel, DispatchPlatform, DispatchRundownRef, Rundown, cell
 /// A reference that is to be released later, or on another processor, goes by [`forget`](Self::forget).
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -66,6 +67,7 @@ impl<'a, P: DispatchPlatform> DispatchGuard<'a, P> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// use ex_rundown::{AtDispatchLevel, DispatchGuard, DispatchRundownRef};
     /// # type Nt = rundown_std::Std;
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -113,6 +115,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -137,6 +140,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
     /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -180,6 +184,7 @@ impl<T, P: DispatchPlatform> Rundown<T, DispatchRundownRef<P>> {
     /// `DISPATCH_LEVEL`, as `level` proves.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{AtDispatchLevel, DispatchRundownRef, Rundown};
     /// # type Nt = rundown_std::Std;
     /// let data = Rundown::new(7, DispatchRundownRef::<Nt>::new()?);

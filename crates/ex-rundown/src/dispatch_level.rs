@@ -20,6 +20,7 @@ use crate::{AtMostApcLevel, DISPATCH_LEVEL, PoolPlatform};
 ///    returns, or the call happens before the section begins. That includes sections on processors that start while it goes on.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{DISPATCH_LEVEL, DispatchPlatform, Platform};
 /// use rundown_std::Std;
 ///
@@ -72,6 +73,7 @@ pub unsafe trait DispatchPlatform: PoolPlatform {
 /// is unsafe, with that promise. It is kept by code that lowers what it has raised itself, and nothing else.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{AtDispatchLevel, DispatchRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = DispatchRundownRef::<Nt>::new()?;
@@ -103,6 +105,7 @@ impl<P: DispatchPlatform> AtDispatchLevel<P> {
     /// `body` returns at the IRQL that it was called at, and was not below it meanwhile.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// // See the type.
     /// # use ex_rundown::AtDispatchLevel;
     /// # type Nt = rundown_std::Std;
@@ -124,6 +127,7 @@ impl<P: DispatchPlatform> AtDispatchLevel<P> {
     /// `body` returns at the IRQL that it was called at, and was not below it meanwhile.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::AtDispatchLevel;
     /// # type Nt = rundown_std::Std;
     /// // SAFETY: nothing in here lowers the IRQL.
@@ -145,6 +149,7 @@ impl<P: DispatchPlatform> AtDispatchLevel<P> {
     /// interrupted `DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{AtDispatchLevel, DispatchPlatform, DispatchRundownRef};
     /// # type Nt = rundown_std::Std;
     /// # let reference = DispatchRundownRef::<Nt>::new()?;
@@ -166,6 +171,7 @@ impl<P: DispatchPlatform> AtDispatchLevel<P> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{AtDispatchLevel, ProcessorPlatform};
     /// # type Nt = rundown_std::Std;
     /// // SAFETY: nothing in here lowers the IRQL.
@@ -187,6 +193,7 @@ impl<P: DispatchPlatform> AtDispatchLevel<P> {
     /// In debug builds, when the IRQL was lowered since this was made.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::AtDispatchLevel;
     /// # type Nt = rundown_std::Std;
     /// // SAFETY: nothing in here lowers the IRQL.

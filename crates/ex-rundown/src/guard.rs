@@ -2,11 +2,12 @@
 
 use core::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
-use crate::{Protection, RundownRef};
+use crate::{Owned, OwnedCountedGuard, OwnedGuard, Protection, RundownRef};
 
 /// One reference of a [`RundownRef`].
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{RundownGuard, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt>::new();
@@ -17,12 +18,13 @@ pub type RundownGuard<'a, P> = Guard<'a, RundownRef<P>>;
 /// One reference, given back when this is dropped.
 ///
 /// It is not `Send`: hold protection in a critical or guarded region, which belongs to a thread. A reference that
-/// another thread releases goes by [`into_raw`](Self::into_raw) and [`from_raw`](Self::from_raw).
+/// another thread releases is an [`Owned`] one, or goes by [`into_raw`](Self::into_raw) and [`from_raw`](Self::from_raw).
 ///
 /// The reference that it drops may be the last one, and the owner may then free the object, with the protection in it, before
 /// the drop has returned. So there is a raw pointer inside: a Rust reference would promise the memory until then.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{RundownRef, State};
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt>::new();
@@ -60,6 +62,7 @@ impl<'a, R: Protection> Guard<'a, R> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// use ex_rundown::{Guard, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let reference = RundownRef::<Nt>::new();
@@ -78,6 +81,7 @@ impl<'a, R: Protection> Guard<'a, R> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// use ex_rundown::{RundownGuard, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let reference = RundownRef::<Nt>::new();
@@ -102,6 +106,7 @@ impl<'a, R: Protection> Guard<'a, R> {
     /// object is freed after a wait only.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{RundownGuard, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let reference = RundownRef::<Nt>::new();
@@ -113,6 +118,35 @@ impl<'a, R: Protection> Guard<'a, R> {
     pub unsafe fn from_raw(raw: *const R) -> Self {
         // SAFETY: valid, says the caller, so not null.
         Self::at(unsafe { NonNull::new_unchecked(raw.cast_mut()) })
+    }
+
+    /// Frees the guard from its thread and its borrow.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// The protection stays valid until the reference is given back: whoever frees it waits before. (For a `static` there is
+    /// nothing to promise: [`Owned`] is made of a `Guard<'static, _>` without unsafe code.)
+    ///
+    /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// use ex_rundown::{RundownGuard, RundownRef};
+    /// # type Nt = rundown_std::Std;
+    /// let reference = RundownRef::<Nt>::new();
+    /// // SAFETY: the reference is waited for before it goes.
+    /// let owned = unsafe { RundownGuard::into_owned(reference.try_acquire().expect("live")) };
+    /// std::thread::spawn(move || drop(owned));
+    /// reference.wait();
+    /// ```
+    #[inline]
+    pub unsafe fn into_owned(guard: Self) -> OwnedGuard<R>
+    where
+        R: 'static,
+    {
+        let raw = Self::into_raw(guard);
+        // SAFETY: just taken apart; the caller promises the rest.
+        Owned::from(unsafe { Guard::<'static, R>::from_raw(raw) })
     }
 }
 
@@ -135,6 +169,7 @@ impl<R: Protection + fmt::Debug> fmt::Debug for Guard<'_, R> {
 /// Several references, given back together when this is dropped.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{RundownRef, State};
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt>::new();
@@ -167,6 +202,7 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::RundownRef::<Nt>::new();
     /// assert_eq!(reference.try_acquire_ex(2).expect("live").count(), 2);
@@ -183,6 +219,7 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, State};
     /// let reference = RundownRef::<Nt>::new();
@@ -204,6 +241,7 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{CountedGuard, RundownRef};
     /// let reference = RundownRef::<Nt>::new();
@@ -215,6 +253,62 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[must_use = "the references are released by nobody else"]
     pub fn forget(guard: Self) -> u32 {
         ManuallyDrop::new(guard).count
+    }
+
+    /// Takes the guard apart into the protection and how many references of it there are.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// # type Nt = rundown_std::Std;
+    /// # use ex_rundown::{CountedGuard, RundownRef};
+    /// let reference = RundownRef::<Nt>::new();
+    /// let (context, count) = CountedGuard::into_raw(reference.try_acquire_ex(3).expect("live"));
+    /// // SAFETY: from `into_raw`, once, and the reference is still there.
+    /// drop(unsafe { CountedGuard::from_raw(context, count) });
+    /// ```
+    #[inline]
+    #[must_use = "the references are released by nobody else"]
+    pub fn into_raw(guard: Self) -> (*const R, u32) {
+        let guard = ManuallyDrop::new(guard);
+        (guard.protection.as_ptr(), guard.count)
+    }
+
+    /// Puts together what [`into_raw`](Self::into_raw) took apart, or a part of it.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// The caller owns `count` references of a valid `raw`, and gives them to the guard. It stays valid until the guard has given
+    /// them back.
+    #[inline]
+    pub unsafe fn from_raw(raw: *const R, count: u32) -> Self {
+        Self {
+            // SAFETY: valid, says the caller, so not null.
+            protection: unsafe { NonNull::new_unchecked(raw.cast_mut()) },
+            count,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Frees the guard from its thread and its borrow.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// As [`Guard::into_owned`].
+    #[inline]
+    pub unsafe fn into_owned(guard: Self) -> OwnedCountedGuard<R>
+    where
+        R: 'static,
+    {
+        let (raw, count) = Self::into_raw(guard);
+        // SAFETY: just taken apart; the caller promises the rest.
+        Owned::from(unsafe { CountedGuard::<'static, R>::from_raw(raw, count) })
     }
 }
 

@@ -16,6 +16,7 @@ pub type Irql = u8;
 /// `PASSIVE_LEVEL`: threads run here.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{PASSIVE_LEVEL, Platform};
 /// assert_eq!(Nt::current_irql(), PASSIVE_LEVEL);
@@ -24,6 +25,7 @@ pub const PASSIVE_LEVEL: Irql = 0;
 /// `APC_LEVEL`: asynchronous procedure calls are off; blocking is still allowed.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # use ex_rundown::{APC_LEVEL, AtMostApcLevel};
 /// # use rundown_std::{Settings, Std};
 /// let at_apc_level = Settings { irql: APC_LEVEL, ..Settings::DEFAULT };
@@ -33,6 +35,7 @@ pub const APC_LEVEL: Irql = 1;
 /// `DISPATCH_LEVEL`: the scheduler is off, so nothing may block.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # use ex_rundown::{AtMostApcLevel, DISPATCH_LEVEL};
 /// # use rundown_std::{Settings, Std};
 /// let at_dispatch_level = Settings { irql: DISPATCH_LEVEL, ..Settings::DEFAULT };
@@ -48,6 +51,7 @@ pub const DISPATCH_LEVEL: Irql = 2;
 /// one and would do damage otherwise asks it [in debug builds](Self::debug_check), or reads the IRQL again.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # use ex_rundown::AtMostApcLevel;
 /// # type Nt = rundown_std::Std;
 /// fn block(_level: &AtMostApcLevel) {}
@@ -87,6 +91,7 @@ impl AtMostApcLevel {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::AtMostApcLevel;
     /// # type Nt = rundown_std::Std;
     /// assert!(AtMostApcLevel::check::<Nt>().is_some());
@@ -108,6 +113,7 @@ impl AtMostApcLevel {
     /// In debug builds, when the IRQL was raised since this was made.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{AtMostApcLevel, DISPATCH_LEVEL};
     /// # use rundown_std::{Settings, Std};
     /// let level = AtMostApcLevel::check::<Std>().expect("this thread may block");

@@ -10,8 +10,9 @@
 //! to `DISPATCH_LEVEL`.
 //!
 //! ```
+//! # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 //! use ex_rundown::{RundownRef, WayOut};
-//! // In a driver: your implementation of `Platform` over the kernel. Here, and hidden in the examples that follow: std's threads.
+//! // In a driver: `use ex_rundown_nt::Nt;`. Here, and hidden in the examples that follow: std's threads.
 //! type Nt = rundown_std::Std;
 //!
 //! let reference = RundownRef::<Nt>::new();
@@ -163,6 +164,11 @@ mod memory;
 pub mod nt_names;
 #[allow(
     unsafe_code,
+    reason = "which references may go to another thread is said by hand"
+)]
+mod owned;
+#[allow(
+    unsafe_code,
     reason = "the seam's event functions take pointers into a wait block"
 )]
 mod platform;
@@ -210,9 +216,12 @@ pub use dispatch_level::{AtDispatchLevel, DispatchPlatform};
 pub use guard::{CountedGuard, Guard, RundownGuard};
 pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
 pub use memory::MemoryError;
+pub use owned::{Owned, OwnedCountedGuard, OwnedGuard, OwnedHeld};
 pub use platform::{Platform, PoolPlatform, ProcessorPlatform};
 pub use protection::Protection;
-pub use rundown::{Held, Rundown};
+#[cfg(not(ex_rundown_loom))]
+pub use protection::StaticProtection;
+pub use rundown::{Held, NotRenewed, Rundown};
 pub use rundown_ref::RundownRef;
 pub use spin::WayOut;
 pub(crate) use sync::AtomicPtr;

@@ -5,6 +5,7 @@ use core::{error::Error, fmt};
 /// Why memory cannot be used.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{MemoryError, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// // SAFETY: a null pointer is refused before it is used.

@@ -25,6 +25,7 @@
 //! null or misaligned, and memory that is too small, are bugs, and end in [`Misuse::BadMemory`].
 //!
 //! ```
+//! # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 //! // Once, in the crate that C code links:
 //! use ex_rundown::nt_names::Rules;
 //!
@@ -42,6 +43,7 @@
 //! Not without the keyword, and not in a crate that forbids unsafe code:
 //!
 //! ```compile_fail,E0133
+//! # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 //! ex_rundown::nt_names!(rundown_std::Std, ex_rundown::Strict, ex_rundown::nt_names::Rules::kept());
 //! # fn main() {}
 //! ```
@@ -72,6 +74,7 @@ fn refuse<P: Platform>(_error: MemoryError, address: usize) -> ! {
 /// `word` is null, misaligned, or valid for writes.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let mut word = usize::MAX;
@@ -97,6 +100,7 @@ pub unsafe fn initialize<P: Platform, C: Check>(word: *mut usize) {
 /// As [`RundownRef::from_ptr`].
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{RundownRef, Strict, nt_names};
 /// let reference = RundownRef::<Nt>::new();
@@ -122,6 +126,7 @@ pub unsafe fn plain<'a, P: Platform, C: Check>(word: *mut usize) -> &'a RundownR
 /// Unless it is null or misaligned, `reference` was initialised by the same platform and outlives `'a`.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{AllocatedCacheAwareRundownRef, Strict, nt_names};
 /// let reference = AllocatedCacheAwareRundownRef::<Nt>::new()?;
@@ -151,6 +156,7 @@ pub unsafe fn cache_aware<'a, P: ProcessorPlatform, C: Check>(
 /// As [`plain`]; and the caller owns a reference, and gives it up.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let reference = ex_rundown::RundownRef::<Nt>::new();
@@ -175,6 +181,7 @@ pub unsafe fn release<P: Platform, C: Check>(word: *mut usize) {
 /// As [`plain`]; and the caller owns `count` references, and gives them up.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let reference = ex_rundown::RundownRef::<Nt>::new();
@@ -199,6 +206,7 @@ pub unsafe fn release_ex<P: Platform, C: Check>(word: *mut usize, count: u32) {
 /// As [`cache_aware`]; and the caller owns a reference, and gives it up.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new().expect("memory");
@@ -223,6 +231,7 @@ pub unsafe fn release_cache_aware<P: ProcessorPlatform, C: Check>(reference: *mu
 /// As [`cache_aware`]; and the caller owns `count` references, and gives them up.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let reference = ex_rundown::AllocatedCacheAwareRundownRef::<Nt>::new().expect("memory");
@@ -244,6 +253,7 @@ pub unsafe fn release_cache_aware_ex<P: ProcessorPlatform, C: Check>(reference: 
 /// `<= APC_LEVEL`.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{CacheAwareRundownRef, Strict, nt_names};
 /// assert_eq!(Ok(nt_names::size_of::<Nt, Strict>()), CacheAwareRundownRef::<Nt>::size_of());
@@ -265,6 +275,7 @@ pub fn size_of<P: ProcessorPlatform, C: Check>() -> usize {
 /// As [`CacheAwareRundownRef::initialize_at`], for as long as the memory is used as a reference.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let bytes = nt_names::size_of::<Nt, Strict>();
@@ -288,6 +299,7 @@ pub unsafe fn initialize_cache_aware<P: ProcessorPlatform, C: Check>(memory: *mu
 /// As [`initialize_cache_aware`], for [`size_of`] bytes.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let bytes = nt_names::size_of::<Nt, Strict>();
@@ -309,6 +321,7 @@ pub unsafe fn initialize_cache_aware_ex<P: ProcessorPlatform, C: Check>(memory: 
 /// `<= APC_LEVEL`.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};
 /// let reference = nt_names::allocate::<Nt, Strict>();
@@ -334,6 +347,7 @@ pub fn allocate<P: PoolPlatform, C: Check>() -> *mut usize {
 /// It came from `allocate` with the same platform and policy, nobody uses it any more, and it is freed once.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// // See `allocate`.
 /// # type Nt = rundown_std::Std;
 /// # use ex_rundown::{Strict, nt_names};

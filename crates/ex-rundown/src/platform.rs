@@ -7,6 +7,7 @@ use crate::{AtMostApcLevel, AtomicU32, Irql, Misuse};
 /// What the primitive needs from a system: the NT kernel in a driver, threads in a test.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{PASSIVE_LEVEL, Platform};
 /// use rundown_std::Std;
 ///
@@ -113,6 +114,7 @@ pub unsafe trait Platform: 'static {
 /// [`ProcessorPlatform::processor_count`] the same at each call.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::ProcessorPlatform;
 /// use rundown_std::Std;
 ///
@@ -148,6 +150,7 @@ pub unsafe trait ProcessorPlatform: Platform {
 /// [`PoolPlatform::free`].
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::PoolPlatform;
 /// use rundown_std::Std;
 ///

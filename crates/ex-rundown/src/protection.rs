@@ -1,6 +1,6 @@
 //! What the three references have in common.
 
-use crate::WayOut;
+use crate::{CountedGuard, Guard, WayOut};
 
 /// Run-down protection of an object, by whichever reference: what guards and [`Rundown`](crate::Rundown) build on.
 ///
@@ -23,6 +23,7 @@ use crate::WayOut;
 /// ended in [misuse](crate::Misuse) before.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Protection, RundownRef, WayOut, WideRundownRef};
 /// # type Nt = rundown_std::Std;
 /// fn run_down(protection: &impl Protection) -> WayOut {
@@ -88,6 +89,43 @@ pub unsafe trait Protection {
         unsafe { Self::release_ex_at(self, count) };
     }
 
+    /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
+    #[inline]
+    fn try_acquire(&self) -> Option<Guard<'_, Self>>
+    where
+        Self: Sized,
+    {
+        self.acquire().then(|| Guard::new(self))
+    }
+
+    /// Takes `count` references and gives them back when the guard is dropped; `None` when run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
+    #[inline]
+    fn try_acquire_ex(&self, count: u32) -> Option<CountedGuard<'_, Self>>
+    where
+        Self: Sized,
+    {
+        self.acquire_ex(count).then(|| CountedGuard::new(self, count))
+    }
+
+    /// Runs `body` under protection; `None`, without running it, when run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn protect<T>(&self, body: impl FnOnce() -> T) -> Option<T>
+    where
+        Self: Sized,
+    {
+        let _guard = self.try_acquire()?;
+        Some(body())
+    }
+
     /// Begins run-down and waits until every reference is given back.
     ///
     /// # IRQL
@@ -107,6 +145,26 @@ pub unsafe trait Protection {
     fn reinitialize(&self);
 }
 
+/// A [`Protection`] that can be made in a constant, run down: what a `static` [`Rundown`](crate::Rundown) without data begins with.
+///
+/// # Safety
+/// [`RUN_DOWN`](Self::RUN_DOWN) grants no acquire until it is re-initialised.
+///
+/// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+/// use ex_rundown::{Protection, RundownRef, StaticProtection};
+/// # type Nt = rundown_std::Std;
+/// let reference = <RundownRef<Nt> as StaticProtection>::RUN_DOWN;
+/// assert!(!reference.acquire());
+/// reference.reinitialize();
+/// assert!(reference.try_acquire().is_some());
+/// ```
+#[cfg(not(ex_rundown_loom))]
+pub unsafe trait StaticProtection: Protection + Sized {
+    /// A new one, run down.
+    const RUN_DOWN: Self;
+}
+
 /// The forms that are the same for each reference: guards, the closure, and [`Protection`] itself. `$example` makes
 /// a live `reference` for the examples.
 macro_rules! protection {
@@ -118,6 +176,7 @@ macro_rules! protection {
             /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
             ///
             /// ```
+            /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
             /// # type Nt = rundown_std::Std;
             #[doc = $example]
             /// let guard = reference.try_acquire();
@@ -138,6 +197,7 @@ macro_rules! protection {
             /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
             ///
             /// ```
+            /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
             /// # type Nt = rundown_std::Std;
             #[doc = $example]
             /// let requests = reference.try_acquire_ex(16).expect("live");
@@ -155,6 +215,7 @@ macro_rules! protection {
             /// `<= DISPATCH_LEVEL` if the reference is resident.
             ///
             /// ```
+            /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
             /// # type Nt = rundown_std::Std;
             #[doc = $example]
             /// assert_eq!(reference.protect(|| 42), Some(42));

@@ -19,6 +19,7 @@ impl<P, C> RundownRef<P, C> {
     /// reference keeps the [rules](crate::Parity#rules).
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// use ex_rundown::{MemoryError, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let word = std::sync::atomic::AtomicUsize::new(0); // EX_RUNDOWN_REF, initialised
@@ -40,6 +41,7 @@ impl<P, C> RundownRef<P, C> {
     /// Any.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::RundownRef;
     /// # type Nt = rundown_std::Std;
     /// let reference = RundownRef::<Nt>::new();

@@ -2,12 +2,17 @@
 
 use core::{
     fmt,
+    marker::PhantomData,
+    mem::ManuallyDrop,
     ops::Deref,
+    ptr::NonNull,
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
 };
 
+#[cfg(not(ex_rundown_loom))]
+use crate::StaticProtection;
 use crate::{
-    AtomicU32, Guard, Protection, RundownRef, WideRundownRef,
+    AtomicU32, Owned, OwnedHeld, Protection,
     cell::{Cell, Reading},
     sync::constructor,
 };
@@ -34,6 +39,7 @@ const FULL: u32 = 2;
 /// 3. While `stage` is full, `data` is initialised.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Rundown, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// let name = Rundown::<_, RundownRef<Nt>>::new(String::from("device"), RundownRef::new());
@@ -63,6 +69,7 @@ impl<T, R: Protection> Rundown<T, R> {
         /// Any.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// use ex_rundown::{Rundown, WideRundownRef};
         /// # type Nt = rundown_std::Std;
         /// static TABLE: Rundown<[u32; 2], WideRundownRef<Nt>> = Rundown::new([1, 2], WideRundownRef::new());
@@ -77,23 +84,13 @@ impl<T, R: Protection> Rundown<T, R> {
         }
     }
 
-    constructor! {
-        /// Starts without data. `protection` is run down.
-        const fn without_data(protection: R) -> Self {
-            Self {
-                protection,
-                stage: AtomicU32::new(EMPTY),
-                data: Cell::empty(),
-            }
-        }
-    }
-
     /// The data, for as long as the guard lives; `None` when run-down has begun.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if this is resident; so is the guard's drop.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{Rundown, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let data = Rundown::new(7, RundownRef::<Nt>::new());
@@ -103,7 +100,10 @@ impl<T, R: Protection> Rundown<T, R> {
     pub fn acquire(&self) -> Option<Held<'_, T, R>> {
         self.protection.acquire().then(|| Held {
             data: self.data.read(),
-            _guard: Guard::new(&self.protection),
+            reference: Reference {
+                rundown: NonNull::from(self),
+                lifetime: PhantomData,
+            },
         })
     }
 
@@ -115,6 +115,7 @@ impl<T, R: Protection> Rundown<T, R> {
     /// As the protection's wait.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # use ex_rundown::{Rundown, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let data = Rundown::new(7, RundownRef::<Nt>::new());
@@ -122,7 +123,7 @@ impl<T, R: Protection> Rundown<T, R> {
     /// assert_eq!(data.run_down(), None);
     /// ```
     pub fn run_down(&self) -> Option<T> {
-        self.claim(FULL)?;
+        self.claim(FULL).ok()?;
         self.protection.wait();
         // SAFETY: invariants 2 and 3: full when it was claimed, and only this thread moves it. The wait has
         // returned, so no guard reads it, and no acquire is granted until the next `renew`.
@@ -134,23 +135,27 @@ impl<T, R: Protection> Rundown<T, R> {
     /// Puts new data in and makes the protection live again.
     ///
     /// # Errors
-    /// Gives `data` back when the old data is still there, or another thread is at it.
+    /// Gives `data` back when the old data is [still there](NotRenewed::StillThere), or another thread is
+    /// [at it](NotRenewed::Busy).
     ///
     /// # IRQL
     /// `<= APC_LEVEL`.
     ///
     /// ```
-    /// # use ex_rundown::{Rundown, RundownRef};
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// use ex_rundown::{NotRenewed, Rundown, RundownRef};
     /// # type Nt = rundown_std::Std;
     /// let data = Rundown::new(7, RundownRef::<Nt>::new());
-    /// assert_eq!(data.renew(8), Err(8), "7 is still there");
+    /// assert_eq!(data.renew(8), Err(NotRenewed::StillThere(8)));
     /// data.run_down();
     /// assert_eq!(data.renew(8), Ok(()));
     /// assert_eq!(data.acquire().as_deref(), Some(&8));
     /// ```
-    pub fn renew(&self, data: T) -> Result<(), T> {
-        if self.claim(EMPTY).is_none() {
-            return Err(data);
+    pub fn renew(&self, data: T) -> Result<(), NotRenewed<T>> {
+        match self.claim(EMPTY) {
+            Ok(()) => {}
+            Err(FULL) => return Err(NotRenewed::StillThere(data)),
+            Err(_) => return Err(NotRenewed::Busy(data)),
         }
         // SAFETY: invariant 2; and nobody reads: every acquire is refused until the next line.
         unsafe { self.data.put(data) };
@@ -167,45 +172,41 @@ impl<T, R: Protection> Rundown<T, R> {
         (&self.protection, &self.data)
     }
 
-    /// Makes the stage busy, if it is `from`.
-    fn claim(&self, from: u32) -> Option<()> {
+    /// Makes the stage busy, if it is `from`; otherwise what it is.
+    fn claim(&self, from: u32) -> Result<(), u32> {
         // Acquire pairs with the Release of the thread that was busy before.
         self.stage
             .compare_exchange(from, BUSY, Acquire, Relaxed)
-            .ok()
             .map(|_| ())
     }
 }
 
-/// `Rundown::empty`, for the references that can be made in a constant.
-macro_rules! empty {
-    ($type:ident) => {
-        impl<T, P: crate::Platform> Rundown<T, $type<P>> {
-            constructor! {
-                /// Starts without data: refuses every acquire until it is [renewed](Self::renew). For a `static` that is filled
-                /// later, as in `DriverEntry`.
-                ///
-                /// # IRQL
-                /// Any.
-                ///
-                /// ```
-                #[doc = concat!("use ex_rundown::{Rundown, ", stringify!($type), "};")]
-                /// # type Nt = rundown_std::Std;
-                #[doc = concat!("static NAME: Rundown<String, ", stringify!($type), "<Nt>> = Rundown::<_, ", stringify!($type), "<Nt>>::empty();")]
-                /// assert!(NAME.acquire().is_none());
-                /// assert_eq!(NAME.renew(String::from("device")), Ok(()));
-                /// assert_eq!(NAME.acquire().expect("live").len(), 6);
-                /// ```
-                #[must_use]
-                pub const fn empty() -> Self {
-                    Self::without_data($type::new_run_down())
-                }
-            }
+#[cfg(not(ex_rundown_loom))]
+impl<T, R: StaticProtection> Rundown<T, R> {
+    /// Starts without data: refuses every acquire until it is [renewed](Self::renew). For a `static` that is filled later, as in
+    /// `DriverEntry`.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// use ex_rundown::{Rundown, RundownRef};
+    /// # type Nt = rundown_std::Std;
+    /// static NAME: Rundown<String, RundownRef<Nt>> = Rundown::<_, RundownRef<Nt>>::empty();
+    /// assert!(NAME.acquire().is_none());
+    /// assert!(NAME.renew(String::from("device")).is_ok());
+    /// assert_eq!(NAME.acquire().expect("live").len(), 6);
+    /// ```
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            protection: R::RUN_DOWN,
+            stage: AtomicU32::new(EMPTY),
+            data: Cell::empty(),
         }
-    };
+    }
 }
-empty!(RundownRef);
-empty!(WideRundownRef);
 
 impl<T, R: Protection> Drop for Rundown<T, R> {
     fn drop(&mut self) {
@@ -226,6 +227,7 @@ impl<T, R: Protection + fmt::Debug> fmt::Debug for Rundown<T, R> {
 /// The data of a [`Rundown`], held until this is dropped.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{Rundown, RundownRef};
 /// # type Nt = rundown_std::Std;
 /// let data = Rundown::new(vec![1, 2, 3], RundownRef::<Nt>::new());
@@ -234,9 +236,104 @@ impl<T, R: Protection + fmt::Debug> fmt::Debug for Rundown<T, R> {
 /// ```
 #[must_use = "the data is given back at once when the guard is not bound"]
 pub struct Held<'a, T, R: Protection> {
-    // INVARIANT: there is data, and nobody writes it, while the guard lives. It is dropped before the guard.
+    // INVARIANT: there is data, and nobody writes it, while the reference lives. It is dropped before the reference.
     data: Reading<T>,
-    _guard: Guard<'a, R>,
+    reference: Reference<'a, T, R>,
+}
+
+/// One reference of a [`Rundown`]'s protection.
+struct Reference<'a, T, R: Protection> {
+    // INVARIANT: this owns one reference of its protection, so it is valid. A raw pointer, as in `Guard`.
+    rundown: NonNull<Rundown<T, R>>,
+    lifetime: PhantomData<&'a Rundown<T, R>>,
+}
+
+impl<T, R: Protection> Drop for Reference<'_, T, R> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: by the invariant it is valid; a field of it.
+        let protection = unsafe { &raw const (*self.rundown.as_ptr()).protection };
+        // SAFETY: by the invariant the reference is this one's, and it is dropped once.
+        unsafe { R::release_at(protection) };
+    }
+}
+
+impl<T, R: Protection> Held<'_, T, R> {
+    /// Takes it apart, for a caller that carries it through a `void *`, such as the driver context of an IRP that it pends.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// use ex_rundown::{Held, Rundown, RundownRef};
+    /// # type Nt = rundown_std::Std;
+    /// let data = Rundown::new(7, RundownRef::<Nt>::new());
+    /// let context = Held::into_raw(data.acquire().expect("live"));
+    /// // SAFETY: from `into_raw`, once, and the data is still there.
+    /// let held = unsafe { Held::from_raw(context) };
+    /// assert_eq!(*held, 7);
+    /// ```
+    #[inline]
+    #[must_use = "the reference is released by nobody else"]
+    pub fn into_raw(held: Self) -> *const Rundown<T, R> {
+        // The pointer to the data goes, the reference stays.
+        let Self { data: _, reference } = held;
+        ManuallyDrop::new(reference).rundown.as_ptr()
+    }
+
+    /// Puts together what [`into_raw`](Self::into_raw) took apart.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw` and was not put together since. It stays valid until the data is given back: whoever frees it
+    /// [runs it down](Rundown::run_down) before.
+    #[inline]
+    pub unsafe fn from_raw(raw: *const Rundown<T, R>) -> Self {
+        // SAFETY: from a `NonNull`, says the caller.
+        let rundown = unsafe { NonNull::new_unchecked(raw.cast_mut()) };
+        // SAFETY: valid, since the caller owns a reference.
+        let cell = unsafe { &(*rundown.as_ptr()).data };
+        Self {
+            data: cell.read(),
+            reference: Reference {
+                rundown,
+                lifetime: PhantomData,
+            },
+        }
+    }
+
+    /// Frees it from its thread and its borrow.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// # Safety
+    /// The [`Rundown`] stays valid until the data is given back: whoever frees it [runs it down](Rundown::run_down) before. (For a
+    /// `static` there is nothing to promise: [`Owned`] is made of a `Held<'static, ..>` without unsafe code.)
+    ///
+    /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+    /// use ex_rundown::{Held, Rundown, RundownRef};
+    /// # type Nt = rundown_std::Std;
+    /// let data = Rundown::new(7, RundownRef::<Nt>::new());
+    /// // SAFETY: `data` is run down before it goes.
+    /// let held = unsafe { Held::into_owned(data.acquire().expect("live")) };
+    /// std::thread::spawn(move || assert_eq!(**held, 7));
+    /// data.run_down();
+    /// ```
+    #[inline]
+    pub unsafe fn into_owned(held: Self) -> OwnedHeld<T, R>
+    where
+        T: 'static,
+        R: 'static,
+    {
+        let raw = Self::into_raw(held);
+        // SAFETY: just taken apart; the caller promises the rest.
+        Owned::from(unsafe { Held::<'static, T, R>::from_raw(raw) })
+    }
 }
 
 impl<T, R: Protection> Deref for Held<'_, T, R> {
@@ -254,3 +351,50 @@ impl<T: fmt::Debug, R: Protection> fmt::Debug for Held<'_, T, R> {
         (**self).fmt(f)
     }
 }
+
+/// Why [`Rundown::renew`] took no data; and the data.
+///
+/// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+/// use ex_rundown::{NotRenewed, Rundown, RundownRef};
+/// # type Nt = rundown_std::Std;
+/// let data = Rundown::new(7, RundownRef::<Nt>::new());
+/// let refused = data.renew(8).unwrap_err();
+/// assert_eq!(refused, NotRenewed::StillThere(8));
+/// assert_eq!(refused.into_inner(), 8);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRenewed<T> {
+    /// The old data is still there: it has to be run down first.
+    StillThere(T),
+    /// Another thread runs the data down, or puts new data in, at this moment.
+    Busy(T),
+}
+
+impl<T> NotRenewed<T> {
+    /// The data that was not taken.
+    ///
+    /// # IRQL
+    /// Any.
+    ///
+    /// ```
+    /// # use ex_rundown::NotRenewed;
+    /// assert_eq!(NotRenewed::Busy(8).into_inner(), 8);
+    /// ```
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::StillThere(data) | Self::Busy(data) => data,
+        }
+    }
+}
+
+impl<T> fmt::Display for NotRenewed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StillThere(_) => "the old data is still there: run it down first",
+            Self::Busy(_) => "another thread runs the data down or renews it: wait for that thread",
+        })
+    }
+}
+
+impl<T: fmt::Debug> core::error::Error for NotRenewed<T> {}

@@ -24,6 +24,7 @@ use crate::{
 /// 3. Under [`Strict`], `P | 1` means that a wait is going on.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::RundownRef;
 /// # type Nt = rundown_std::Std;
 /// let reference = RundownRef::<Nt>::new();
@@ -55,6 +56,7 @@ impl<P> RundownRef<P> {
         /// Any.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// use ex_rundown::{RundownRef, State};
         ///
@@ -74,6 +76,7 @@ impl<P> RundownRef<P> {
         /// Any.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// # use ex_rundown::RundownRef;
         /// static DEVICE: RundownRef<Nt> = RundownRef::new_run_down();
@@ -100,6 +103,7 @@ impl<P, C> RundownRef<P, C> {
         /// Under [`Strict`] there is nothing to keep.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// use ex_rundown::{Parity, RundownRef, State};
         ///
@@ -131,6 +135,7 @@ impl<P, C> RundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the word is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, State};
     /// let reference = RundownRef::<Nt>::new();
@@ -172,6 +177,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the word is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::RundownRef;
     /// let reference = RundownRef::<Nt>::new();
@@ -229,6 +235,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// The caller owns a reference from [`acquire`](Self::acquire), its own or one handed to it, and gives it up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::RundownRef;
     /// let reference = RundownRef::<Nt>::new();
@@ -338,6 +345,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// less time than the DPC watchdog grants.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, WayOut};
     /// let reference = RundownRef::<Nt>::new();
@@ -396,6 +404,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{RundownRef, State};
     /// let reference = RundownRef::<Nt>::new();
@@ -413,6 +422,7 @@ impl<P: Platform, C: Check> RundownRef<P, C> {
     /// `<= APC_LEVEL`, as Microsoft documents it; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::RundownRef;
     /// let reference = RundownRef::<Nt>::new();
@@ -450,3 +460,9 @@ crate::protection::protection!(
     RundownRef<P: Platform>,
     "let reference = ex_rundown::RundownRef::<Nt>::new();"
 );
+
+// SAFETY: its word says that it is run down.
+#[cfg(not(ex_rundown_loom))]
+unsafe impl<P: Platform> crate::StaticProtection for RundownRef<P> {
+    const RUN_DOWN: Self = Self::new_run_down();
+}

@@ -7,6 +7,7 @@ use crate::{AtomicU32, Platform};
 /// How a wait ended.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{RundownRef, WayOut};
 /// # type Nt = rundown_std::Std;
 /// assert_eq!(RundownRef::<Nt>::new().wait(), WayOut::Drained);
@@ -26,6 +27,8 @@ pub enum WayOut {
     Event,
     /// The last releaser handed over after the spin had ended and before the waiter slept.
     Late,
+    /// The protection does not tell: the system's own routines return nothing.
+    Untold,
 }
 
 /// Bit 0 of a wait block's `SpinFlag`: the releaser may still hand over without the event.

@@ -50,6 +50,7 @@ const REPLACING: *mut () = ptr::without_provenance_mut(1);
 /// costs nothing.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{WayOut, WideRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = WideRundownRef::<Nt>::new();
@@ -74,6 +75,7 @@ impl<P> WideRundownRef<P> {
         /// Any.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// # use ex_rundown::WideRundownRef;
         /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new();
@@ -92,6 +94,7 @@ impl<P> WideRundownRef<P> {
         /// Any.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// # use ex_rundown::WideRundownRef;
         /// static DEVICE: WideRundownRef<Nt> = WideRundownRef::new_run_down();
@@ -118,6 +121,7 @@ impl<P, C> WideRundownRef<P, C> {
         /// Under [`Strict`] there is nothing to keep.
         ///
         /// ```
+        /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
         /// # type Nt = rundown_std::Std;
         /// use ex_rundown::{Parity, WideRundownRef};
         ///
@@ -150,6 +154,7 @@ impl<P, C> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -191,6 +196,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// if reference.acquire() {
@@ -218,6 +224,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// The caller owns a reference, and gives it up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// assert!(reference.acquire());
@@ -277,6 +284,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= DISPATCH_LEVEL` if the reference is resident.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -316,6 +324,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// The caller owns `count` references, and gives them up.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideRundownRef::<Nt>::new();
     /// assert!(reference.acquire_ex(2));
@@ -344,6 +353,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`; beyond that as the plain reference's.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{WayOut, WideRundownRef};
     /// let reference = WideRundownRef::<Nt>::new();
@@ -397,6 +407,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`, as its namesake; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -414,6 +425,7 @@ impl<P: Platform, C: Check> WideRundownRef<P, C> {
     /// `<= APC_LEVEL`, as its namesake; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideRundownRef;
     /// let reference = WideRundownRef::<Nt>::new();
@@ -459,3 +471,9 @@ crate::protection::protection!(
     WideRundownRef<P: Platform>,
     "let reference = ex_rundown::WideRundownRef::<Nt>::new();"
 );
+
+// SAFETY: its word says that it is run down.
+#[cfg(not(ex_rundown_loom))]
+unsafe impl<P: Platform> crate::StaticProtection for WideRundownRef<P> {
+    const RUN_DOWN: Self = Self::new_run_down();
+}

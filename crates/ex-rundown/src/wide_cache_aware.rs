@@ -39,6 +39,7 @@ const REPLACING: *mut () = ptr::without_provenance_mut(1);
 /// 5. A counted acquire takes no word beyond its share of `isize::MAX`. So the sum is exact.
 ///
 /// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::{WayOut, WideCacheAwareRundownRef};
 /// # type Nt = rundown_std::Std;
 /// let reference = WideCacheAwareRundownRef::<Nt>::new()?;
@@ -72,6 +73,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`; the drop `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::WideCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.try_acquire().is_some());
@@ -90,6 +92,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// As [`new`](Self::new).
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::WideCacheAwareRundownRef::<Nt>::new_run_down()?;
     /// assert!(!reference.acquire());
@@ -123,6 +126,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{ProcessorPlatform, WideCacheAwareRundownRef};
     /// assert!(WideCacheAwareRundownRef::<Nt>::pool_bytes()? >= Nt::cache_line() * Nt::processor_count() as usize);
@@ -166,6 +170,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// let reference = ex_rundown::WideCacheAwareRundownRef::<Nt>::new()?;
     /// let _guard = reference.try_acquire();
@@ -184,6 +189,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideCacheAwareRundownRef::<Nt>::new()?;
     /// if reference.acquire() {
@@ -267,6 +273,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= DISPATCH_LEVEL`.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # let reference = ex_rundown::WideCacheAwareRundownRef::<Nt>::new()?;
     /// assert!(reference.acquire_ex(3));
@@ -314,6 +321,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`; beyond that as the plain reference's.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::{WayOut, WideCacheAwareRundownRef};
     /// let reference = WideCacheAwareRundownRef::<Nt>::new()?;
@@ -386,6 +394,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`, as its namesake.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideCacheAwareRundownRef;
     /// let reference = WideCacheAwareRundownRef::<Nt>::new()?;
@@ -419,6 +428,7 @@ impl<P: PoolPlatform> WideCacheAwareRundownRef<P> {
     /// `<= APC_LEVEL`, as its namesake; nothing here depends on it.
     ///
     /// ```
+    /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
     /// # type Nt = rundown_std::Std;
     /// # use ex_rundown::WideCacheAwareRundownRef;
     /// let reference = WideCacheAwareRundownRef::<Nt>::new()?;

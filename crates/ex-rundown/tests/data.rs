@@ -10,8 +10,8 @@ use std::{
 };
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CountedGuard, Guard, Protection, Rundown, RundownRef, State,
-    WideRundownRef,
+    AllocatedCacheAwareRundownRef, CountedGuard, Guard, Held, NotRenewed, Owned, Protection, Rundown,
+    RundownRef, State, WideRundownRef,
 };
 use rundown_std::Std;
 
@@ -37,7 +37,9 @@ fn the_data_is_dropped_once_by_whoever_has_it() {
     let data = Rundown::new(Counted(&drops), RundownRef::<Std>::new());
     drop(data.run_down());
     assert!(data.renew(Counted(&drops)).is_ok());
-    assert!(data.renew(Counted(&drops)).is_err(), "there is data");
+    let refused = data.renew(Counted(&drops)).unwrap_err();
+    assert!(matches!(refused, NotRenewed::StillThere(_)));
+    drop(refused.into_inner());
     drop(data);
     assert_eq!(drops.load(Relaxed), 5);
 }
@@ -147,4 +149,62 @@ fn a_panic_inside_releases() {
         std::panic::AssertUnwindSafe(|| reference.protect(|| std::panic::resume_unwind(Box::new("inside"))));
     assert!(std::panic::catch_unwind(body).is_err());
     assert_eq!(reference.state(), State::Live(0));
+}
+
+#[test]
+fn who_renews_is_told_that_another_is_at_it() {
+    let data = Rundown::new(1, RundownRef::<Std>::new());
+    let held = data.acquire().expect("live");
+    thread::scope(|scope| {
+        let owner = scope.spawn(|| data.run_down());
+        while data.acquire().is_some() {
+            thread::yield_now();
+        }
+        assert_eq!(data.renew(2), Err(NotRenewed::Busy(2)));
+        drop(held);
+        assert_eq!(owner.join().expect("no panic"), Some(1));
+    });
+    assert_eq!(data.renew(2), Ok(()));
+}
+
+#[test]
+fn what_was_taken_apart_is_the_same_reference() {
+    let data = Rundown::new(7, RundownRef::<Std>::new());
+    let raw = Held::into_raw(data.acquire().expect("live"));
+    assert!(std::ptr::eq(raw, &raw const data));
+    // SAFETY: from `into_raw`, once.
+    let held = unsafe { Held::from_raw(raw) };
+    assert_eq!(*held, 7);
+    drop(held);
+    assert_eq!(data.run_down(), Some(7), "no reference is left");
+
+    let reference = RundownRef::<Std>::new();
+    let (raw, count) = CountedGuard::into_raw(reference.try_acquire_ex(3).expect("live"));
+    assert_eq!((raw, count), (&raw const reference, 3));
+    // SAFETY: two of the three.
+    let two = unsafe { CountedGuard::from_raw(raw, 2) };
+    // SAFETY: the third.
+    let one = unsafe { Guard::from_raw(raw) };
+    drop(two);
+    assert_eq!(reference.state(), State::Live(1));
+    drop(one);
+    assert_eq!(reference.state(), State::Live(0));
+}
+
+#[test]
+fn references_of_a_static_go_to_other_threads_without_unsafe_code() {
+    static DATA: Rundown<Vec<u8>, RundownRef<Std>> = Rundown::<_, RundownRef<Std>>::empty();
+    static REFERENCE: RundownRef<Std> = RundownRef::new();
+    assert_eq!(DATA.renew(vec![1, 2, 3]), Ok(()));
+    let held = Owned::from(DATA.acquire().expect("live"));
+    let one = Owned::from(REFERENCE.try_acquire().expect("live"));
+    let mut three = Owned::from(REFERENCE.try_acquire_ex(3).expect("live"));
+    let completion = thread::spawn(move || {
+        drop(three.take_one());
+        drop((one, three.into_inner()));
+        held.len()
+    });
+    REFERENCE.wait();
+    assert_eq!(DATA.run_down(), Some(vec![1, 2, 3]));
+    assert_eq!(completion.join().expect("no panic"), 3);
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, CountedGuard, Guard, PoolPlatform, Protection,
-    Rundown, RundownRef, WideRundownRef,
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, CountedGuard, Guard, Held, OwnedHeld, PoolPlatform,
+    Protection, Rundown, RundownRef, WideRundownRef,
 };
 use rundown_std::Std;
 
@@ -145,4 +145,31 @@ fn counted() {
             drop(unsafe { Box::from_raw(object) });
         });
     }
+}
+
+/// The data of an object that is freed as soon as it is run down, held by a request that another thread completes.
+fn held_by_a_request<R: Protection + Send + Sync + 'static>(make: impl Fn() -> R) {
+    let (requests, pended): (Sender<OwnedHeld<usize, R>>, Receiver<_>) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for request in pended {
+                assert_eq!(**request, 7);
+            }
+        });
+        for _ in 0..ROUNDS {
+            let object = Box::new(Rundown::new(7, make()));
+            // SAFETY: it is run down before it is freed.
+            let request = unsafe { Held::into_owned(object.acquire().expect("live")) };
+            requests.send(request).expect("it listens");
+            assert_eq!(object.run_down(), Some(7));
+        }
+        drop(requests);
+    });
+}
+
+#[test]
+fn owned_by_a_request() {
+    held_by_a_request(RundownRef::<Std>::new);
+    held_by_a_request(WideRundownRef::<Std>::new);
+    held_by_a_request(|| AllocatedCacheAwareRundownRef::<Std>::new().expect("memory"));
 }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, DISPATCH_LEVEL, Protection, Rundown, RundownRef, WayOut, WideRundownRef,
+    AllocatedCacheAwareRundownRef, DISPATCH_LEVEL, NotRenewed, Protection, Rundown, RundownRef, WayOut,
+    WideRundownRef,
 };
 use rundown_std::{Settings, Std};
 
@@ -172,7 +173,10 @@ fn empty_data_is_put_in_later() {
     assert!(NAME.acquire().is_none());
     assert_eq!(NAME.run_down(), None);
     assert_eq!(NAME.renew(String::from("device")), Ok(()));
-    assert_eq!(NAME.renew(String::from("another")), Err(String::from("another")));
+    assert_eq!(
+        NAME.renew(String::from("another")),
+        Err(NotRenewed::StillThere(String::from("another")))
+    );
     assert_eq!(NAME.acquire().as_deref().map(String::as_str), Some("device"));
     assert_eq!(NAME.run_down(), Some(String::from("device")));
     // Dropping one without data drops none.

@@ -15,8 +15,27 @@ use crate::{
     wrapper,
 };
 
-/// The package and its artefacts.
-const PACKAGE: &str = "rundown";
+/// A driver's package, whose artefacts have its name, and its INF in the tree of sources.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    /// The package's name.
+    pub name: &'static str,
+    /// Its INF before it is stamped.
+    pub inx: &'static str,
+}
+
+impl Package {
+    /// `rundown.sys`.
+    pub const RUNDOWN: Self = Self {
+        name: "rundown",
+        inx: "inf/rundown.inx",
+    };
+    /// `inflight.sys`, the example.
+    pub const EXAMPLE: Self = Self {
+        name: "inflight",
+        inx: "example/inflight.inx",
+    };
+}
 
 /// A tree with the driver's sources, and where to build it.
 #[derive(Debug, Clone)]
@@ -33,6 +52,8 @@ pub struct Workspace {
     cargo_home: Option<PathBuf>,
     /// Where cargo's messages go as JSON, if not to people.
     messages: Option<PathBuf>,
+    /// What is built of it.
+    package: Package,
 }
 
 impl Workspace {
@@ -46,6 +67,7 @@ impl Workspace {
             repository: repository.to_path_buf(),
             cargo_home: None,
             messages: None,
+            package: Package::RUNDOWN,
         }
     }
 
@@ -66,6 +88,7 @@ impl Workspace {
             repository: repository.to_path_buf(),
             cargo_home: None,
             messages: None,
+            package: Package::RUNDOWN,
         }
     }
 
@@ -76,6 +99,12 @@ impl Workspace {
             messages: Some(file.to_path_buf()),
             ..self
         }
+    }
+
+    /// As it is, for another driver of the tree's.
+    #[must_use]
+    pub fn with_package(self, package: Package) -> Self {
+        Self { package, ..self }
     }
 
     /// As it is, with another target folder, which must lie below the repository.
@@ -173,14 +202,15 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> 
     let output = workspace.cargo_output(profile);
     let folder = workspace.artefacts(profile);
     fs::create_dir_all(&folder).map_err(Error::file("make the folder", &folder))?;
+    let Package { name, inx } = workspace.package;
     let artefacts = Artefacts {
-        sys: folder.join(PACKAGE).with_extension("sys"),
-        pdb: folder.join(PACKAGE).with_extension("pdb"),
-        inf: folder.join(PACKAGE).with_extension("inf"),
+        sys: folder.join(name).with_extension("sys"),
+        pdb: folder.join(name).with_extension("pdb"),
+        inf: folder.join(name).with_extension("inf"),
     };
-    copy(&output.join(PACKAGE).with_extension("dll"), &artefacts.sys)?;
-    copy(&output.join(PACKAGE).with_extension("pdb"), &artefacts.pdb)?;
-    let inx = workspace.sources.join("inf/rundown.inx");
+    copy(&output.join(name).with_extension("dll"), &artefacts.sys)?;
+    copy(&output.join(name).with_extension("pdb"), &artefacts.pdb)?;
+    let inx = workspace.sources.join(inx);
     let text = fs::read_to_string(&inx).map_err(Error::file("read", &inx))?;
     let text = inf::stamp(&text, &inf::Stamp::new(&version(&workspace.sources)?))
         .map_err(|what| Error::new(format!("{}: {what}", inx.display())))?;
@@ -236,7 +266,7 @@ fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Err
 fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "--package",
-        PACKAGE,
+        workspace.package.name,
         "--locked",
         "--profile",
         profile.name(),
@@ -410,7 +440,7 @@ fn forget_linked(workspace: &Workspace) -> Result<(), Error> {
         let image = workspace
             .cargo_output(profile)
             .join("deps")
-            .join(PACKAGE)
+            .join(workspace.package.name)
             .with_extension("dll");
         if image.exists() {
             fs::remove_file(&image).map_err(Error::file("remove", &image))?;

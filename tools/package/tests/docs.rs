@@ -7,7 +7,7 @@ const THREATS: &str = include_str!("../../../docs/threat-model.md");
 const CHECK: &str = include_str!("../../../crates/ex-rundown/src/check.rs");
 const IOCTL: &str = include_str!("../../../crates/rundown-abi/src/ioctl.rs");
 const BUGCHECKS: &str = include_str!("../../../inf/rundown.bugchecks");
-const POOL: &str = include_str!("../../../src/kernel/pool.rs");
+const POOL: &str = include_str!("../../../crates/ex-rundown-nt/src/pool.rs");
 const DRIVER: &str = include_str!("../../../src/driver.rs");
 const MAKEFILE: &str = include_str!("../../../Makefile.toml");
 const XTASK: &str = include_str!("../../xtask/src/package.rs");
@@ -163,9 +163,7 @@ fn the_sources_of_the_guide_exist() {
         .split('`')
         .skip(1)
         .step_by(2)
-        .filter(|text| {
-            text.starts_with("tools/") || text.starts_with("src/kernel") || *text == "src/driver.rs"
-        })
+        .filter(|text| text.starts_with("tools/") || text.starts_with("crates/") || *text == "src/driver.rs")
         .collect();
     assert!(files.len() > 5, "{files:?}");
     for file in files {

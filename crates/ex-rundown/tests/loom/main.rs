@@ -27,9 +27,9 @@ use ex_rundown::{AllocatedCacheAwareRundownRef, Parity, RundownRef, Strict, Wide
 use model::{RACE, fails, holds};
 use platform::{Asleep, AtDispatch, ByMonitor, ByPause, Modelled};
 use scenes::{
-    data_is_renewed_by_another, dropped_while_held, holders_release, newcomer_across_two_generations,
-    newcomer_after_completed, nobody_is_refused_while_it_is_live, object_is_freed,
-    refusal_stalls_across_two_generations,
+    data_goes_with_a_request, data_is_renewed_by_another, dropped_while_held, holders_release,
+    newcomer_across_two_generations, newcomer_after_completed, nobody_is_refused_while_it_is_live,
+    object_is_freed, refusal_stalls_across_two_generations,
 };
 
 type Plain<W, C = Strict> = RundownRef<Modelled<W>, C>;
@@ -198,6 +198,19 @@ fn one_newcomer_after_completed() {
         Some(3),
         newcomer_after_completed::<CacheAware<Parity>>,
     );
+}
+
+#[test]
+fn data_is_held_by_another_thread() {
+    holds("request, plain", None, || {
+        data_goes_with_a_request(Plain::<Asleep>::new)
+    });
+    holds("request, wide", None, || {
+        data_goes_with_a_request(Wide::<Asleep>::new)
+    });
+    holds("request, cache-aware", Some(5), || {
+        data_goes_with_a_request(|| CacheAware::new().expect("memory"));
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::mem::ManuallyDrop;
 
-use ex_rundown::{Protection, Rundown};
+use ex_rundown::{Held, Protection, Rundown};
 
 use crate::seam::{
     cell::UnsafeCell,
@@ -195,6 +195,19 @@ pub(crate) fn refusal_stalls_across_two_generations<R: Protocol>() {
     // SAFETY: nobody is inside.
     second.with_mut(|cell| unsafe { *cell = u32::MAX });
     join([stalled, inside]);
+}
+
+/// Data that is held by a request, which another thread completes.
+pub(crate) fn data_goes_with_a_request<R: Protection + 'static>(make: fn() -> R) {
+    let data = Arc::new(Rundown::new(1_u32, make()));
+    let request = Held::into_raw(data.acquire().expect("live"));
+    let completion = thread::spawn(move || {
+        // SAFETY: from `into_raw`, once; the data is run down before it goes.
+        let held = unsafe { Held::from_raw(request) };
+        assert_eq!(*held, 1);
+    });
+    assert_eq!(data.run_down(), Some(1));
+    join([completion]);
 }
 
 /// Data that one thread takes out, another puts in, and a third reads. (Under loom the data lies in loom's cell.)

@@ -7,6 +7,7 @@ use crate::lock::IrqLock;
 use crate::{bug, log, status};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 use lab_wire::frame::{HEADER_LENGTH, Header};
 use lab_wire::script::{Patch, Step};
 
@@ -80,9 +81,26 @@ fn wait_for(id: u32) {
     let answers = ANSWERS.lock();
     if let Some((status, output)) = answers.as_ref().and_then(|answers| answers.get(&id)) {
         log!(
-            "log: step {id} is answered with {status:#010x} and {} bytes",
-            output.len()
+            "log: step {id} is answered with {status:#010x} and {} bytes{}",
+            output.len(),
+            Beginning(output)
         );
+    }
+}
+
+/// How an output begins, after a colon; nothing of one that is empty.
+struct Beginning<'a>(&'a [u8]);
+
+impl fmt::Display for Beginning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 16;
+        if !self.0.is_empty() {
+            f.write_str(": ")?;
+        }
+        for byte in self.0.iter().take(MOST) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(if self.0.len() > MOST { "..." } else { "" })
     }
 }
 

@@ -382,6 +382,22 @@ fn is_volatile(register: Register) -> bool {
     )
 }
 
+/// The addresses that code takes, of functions, of switches' tables and of other data.
+pub(super) fn taken(code: &[u8], begin: u32) -> impl Iterator<Item = u32> {
+    let code = Decoder::with_ip(64, code, begin.into(), DecoderOptions::NONE).into_iter();
+    code.filter(|instruction| {
+        instruction.mnemonic() == Mnemonic::Lea && instruction.is_ip_rel_memory_operand()
+    })
+    .map(|instruction| address(instruction.memory_displacement64()))
+}
+
+/// As much of the bytes at an address as can belong to what begins there: something else begins at the next one that is taken.
+pub(super) fn up_to_next<'a>(taken: &BTreeSet<u32>, address: u32, bytes: &'a [u8]) -> &'a [u8] {
+    let next = taken.range(address.saturating_add(1)..).next();
+    let most = next.and_then(|next| usize::try_from(next - address).ok());
+    &bytes[..most.map_or(bytes.len(), |most| most.min(bytes.len()))]
+}
+
 /// The targets in a switch's table, and what follows it: where a table ends is not said. It has offsets from itself.
 fn offsets<'b>(table: u32, at: &impl Fn(u32) -> Option<&'b [u8]>) -> BTreeSet<u64> {
     const MOST: usize = 512;
@@ -426,7 +442,7 @@ mod tests {
     const CALL_THROUGH: Piece = Bytes(&[0xFF, 0x15]);
     const RET: Piece = Bytes(&[0xC3]);
 
-    fn calls(code: &[Piece]) -> Vec<Target> {
+    fn assemble(code: &[Piece]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for piece in code {
             match piece {
@@ -437,14 +453,22 @@ mod tests {
                 }
             }
         }
+        bytes
+    }
+
+    fn calls(code: &[Piece]) -> Vec<Target> {
+        // The switch has one case, `CASE`.
+        calls_with(code, &CASE.wrapping_sub(SWITCH).to_le_bytes())
+    }
+
+    fn calls_with(code: &[Piece], table: &[u8]) -> Vec<Target> {
+        let bytes = assemble(code);
         let stretch = Stretch {
             bytes: &bytes,
             begin: BEGIN,
             prologue_end: BEGIN,
         };
-        // The switch has one case, `CASE`.
-        let table = (CASE.wrapping_sub(SWITCH)).to_le_bytes();
-        let at = |address| (address == SWITCH).then_some(&table[..]);
+        let at = |address| (address == SWITCH).then_some(table);
         behaviour(stretch, GUARD, &at)
             .unwrap()
             .calls
@@ -513,5 +537,33 @@ mod tests {
         assert_eq!(calls(&switch(&[0x48, 0x8D, 0x0D])), [Target::Through(SLOT)]);
         // mov rcx, [table]: which cases it has cannot be told.
         assert_eq!(calls(&switch(&[0x48, 0x8B, 0x0D])), [Target::Unknown(CASE)]);
+    }
+
+    #[test]
+    fn what_lies_behind_a_table_is_no_case() {
+        const CALL: u32 = BEGIN + 0x17;
+        // lea rcx, [table]; movsxd rax, dword ptr [rcx+rdx*4]; add rax, rcx; jmp rax; the case
+        let code = [
+            Bytes(&[0x48, 0x8D, 0x0D]),
+            Address(SWITCH),
+            Bytes(&[0x48, 0x63, 0x04, 0x91, 0x48, 0x01, 0xC8, 0xFF, 0xE0]),
+            MOV_RBX_FROM,
+            Address(SLOT),
+            CALL_RBX,
+            RET,
+        ];
+        let both: Vec<u8> = [BEGIN + 0x10, CALL]
+            .iter()
+            .flat_map(|case| case.wrapping_sub(SWITCH).to_le_bytes())
+            .collect();
+        let unknown = [Target::Through(SLOT), Target::Unknown(CALL)];
+        assert_eq!(calls_with(&code, &both), unknown);
+
+        let mut addresses: BTreeSet<u32> = taken(&assemble(&code), BEGIN).collect();
+        assert_eq!(addresses, BTreeSet::from([SWITCH]));
+        assert_eq!(up_to_next(&addresses, SWITCH, &both), both);
+        addresses.insert(SWITCH + 4);
+        let one = up_to_next(&addresses, SWITCH, &both);
+        assert_eq!(calls_with(&code, one), [Target::Through(SLOT)]);
     }
 }

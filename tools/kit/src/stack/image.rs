@@ -96,12 +96,19 @@ impl Image {
         image.entries.insert(entry);
         image.taken.remove(&entry);
 
+        // Code without unwind data is passed by: what it takes the address of only ends fewer tables.
+        let code = regions
+            .iter()
+            .filter_map(|(&begin, region)| Some((begin, at(begin)?.get(..(region.end - begin) as usize)?)));
+        let taken: BTreeSet<u32> = code.flat_map(|(begin, code)| code::taken(code, begin)).collect();
+        let table = |address: u32| at(address).map(|bytes| code::up_to_next(&taken, address, bytes));
+
         let mut open: BTreeSet<u32> = regions.keys().chain(&image.entries).copied().collect();
         while let Some(begin) = open.pop_first() {
             if image.containing(begin).is_some() || is_inside(&regions, begin) {
                 continue;
             }
-            let mut function = function(begin, regions.get(&begin), &at, &names, guard)?;
+            let mut function = function(begin, regions.get(&begin), &at, &table, &names, guard)?;
             let targets = function.behaviour.calls.iter().chain(&function.behaviour.jumps);
             open.extend(targets.filter_map(|target| match target {
                 Target::At(address) => Some(*address),
@@ -173,6 +180,7 @@ fn function<'a>(
     begin: u32,
     region: Option<&Region>,
     at: &impl Fn(u32) -> Option<&'a [u8]>,
+    table: &impl Fn(u32) -> Option<&'a [u8]>,
     names: &Names,
     guard: [u32; 2],
 ) -> Result<Function, String> {
@@ -191,7 +199,7 @@ fn function<'a>(
         begin,
         prologue_end: region.map_or(begin, |region| region.prologue_end),
     };
-    let mut behaviour = code::behaviour(stretch, guard, at).map_err(|what| format!("{name}: {what}"))?;
+    let mut behaviour = code::behaviour(stretch, guard, table).map_err(|what| format!("{name}: {what}"))?;
     if region.is_none() && !behaviour.calls.is_empty() {
         return Err(format!("{name} calls others, and has no unwind data"));
     }

@@ -11,12 +11,13 @@
 //! Every structure that the kit writes itself has its fields' offsets, kinds and types in `records.txt`, with the source of each
 //! ([`records`]); where a routine is imported from is compared with the metadata as well ([`imports`]).
 //!
-//! The one other crate that declares routines of the kernel is looked at in [`tracelogging`].
+//! The two other crates that declare routines of the kernel are looked at in [`nt`] and [`tracelogging`].
 
 mod headers;
 mod imports;
 mod metadata;
 mod neither;
+mod nt;
 mod records;
 mod signature;
 mod tracelogging;

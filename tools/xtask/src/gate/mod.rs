@@ -6,7 +6,9 @@ mod bare;
 mod crate_mutants;
 mod deep;
 mod dump_readers;
+mod example;
 mod native;
+mod packages;
 mod reproducible;
 mod steps;
 mod tally;
@@ -30,6 +32,7 @@ pub(crate) fn run(
     let mut gate = Gate::of(only);
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
+    packages::steps(&mut gate, tree);
     if steps::artefacts(&mut gate, tree, toolchain) {
         steps::image(&mut gate, tree, Profile::Release);
         steps::code(&mut gate, tree);
@@ -40,6 +43,7 @@ pub(crate) fn run(
         steps::dev(&mut gate, tree, toolchain);
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
+        example::steps(&mut gate, tree, toolchain);
         native::steps(&mut gate, tree);
         if all {
             deep::steps(&mut gate, tree, toolchain, consent);

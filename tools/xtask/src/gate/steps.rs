@@ -59,7 +59,15 @@ pub(super) fn sources(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     gate.step("clippy, root without the driver", |progress| {
         program(
             &mut root(
-                &["clippy", "--workspace", "--exclude", "rundown", "--all-targets"],
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--exclude",
+                    "rundown",
+                    "--exclude",
+                    "inflight",
+                    "--all-targets",
+                ],
                 &denied,
             ),
             progress,

@@ -1,40 +1,51 @@
 //! `DISPATCH_LEVEL`, and grace periods: the waiter's thread goes once to each processor.
 
-use core::ptr;
+use core::{marker::PhantomData, ptr};
 
 use ex_rundown::{AtMostApcLevel, DISPATCH_LEVEL, DispatchPlatform};
-use wdk_sys::{
-    GROUP_AFFINITY,
-    ntddk::{KeLowerIrql, KeRevertToUserGroupAffinityThread, KeSetSystemGroupAffinityThread, KfRaiseIrql},
+
+use crate::{
+    Nt, processors,
+    system::{
+        GroupAffinity, KeLowerIrql, KeRevertToUserGroupAffinityThread, KeSetSystemGroupAffinityThread,
+        KfRaiseIrql,
+    },
 };
 
-use super::{Nt, processors};
-
-/// The IRQL from which it was raised.
-pub(crate) struct Raised(u8);
+/// A stretch at `DISPATCH_LEVEL`; when this is dropped the IRQL is again what it was. The last one is dropped first.
+#[derive(Debug)]
+#[must_use = "the IRQL is lowered at once when this is not bound"]
+pub struct Raised {
+    // INVARIANT: this processor, on which the thread stays, was raised from here. So it is not `Send`.
+    before: u8,
+    this_thread: PhantomData<*mut ()>,
+}
 
 impl Drop for Raised {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: what the raise gave, and the last one first, as the trait asks.
-        unsafe { KeLowerIrql(self.0) };
+        unsafe { KeLowerIrql(self.before) };
     }
 }
 
-// SAFETY: 1 and 2 are what `DISPATCH_LEVEL` is, and two calls that the compiler cannot look through bound it; the system numbers its processors from 0
-// to the maximum. 3: a thread below that level runs on a processor only when no section is under way there, and the thread's way to it and
-// from it orders what is before and after (docs/dispatch.md).
+// SAFETY: 1 and 2 are what `DISPATCH_LEVEL` is, and two calls that the compiler cannot look through bound it; the system numbers its processors
+// from 0 to the maximum. 3: a thread below that level runs on a processor only when no section is under way there, and the thread's way to it and
+// from it orders what is before and after.
 unsafe impl DispatchPlatform for Nt {
     type Raised = Raised;
 
     #[inline]
     fn raise() -> Raised {
-        // SAFETY: at or below DISPATCH_LEVEL, says the trait.
-        Raised(unsafe { KfRaiseIrql(DISPATCH_LEVEL) })
+        Raised {
+            // SAFETY: at or below DISPATCH_LEVEL, says the trait.
+            before: unsafe { KfRaiseIrql(DISPATCH_LEVEL) },
+            this_thread: PhantomData,
+        }
     }
 
     fn grace_period(_level: &AtMostApcLevel) {
-        let mut before = GROUP_AFFINITY::default();
+        let mut before = GroupAffinity::default();
         let mut next = 0;
         // Asked anew each time: a processor may have started meanwhile, which gets the next number.
         while next < processors::active() {

@@ -21,19 +21,22 @@ unsafe fn read<T: Copy>(offset: usize) -> T {
 }
 
 /// `CyclesPerYield`.
-pub(super) fn cycles_per_yield() -> u16 {
+#[inline]
+pub(crate) fn cycles_per_yield() -> u16 {
     // SAFETY: a USHORT field.
     unsafe { read(CYCLES_PER_YIELD) }
 }
 
 /// `UnparkedProcessorCount`.
-pub(super) fn unparked_processor_count() -> u16 {
+#[inline]
+pub(crate) fn unparked_processor_count() -> u16 {
     // SAFETY: a USHORT field.
     unsafe { read(UNPARKED_PROCESSOR_COUNT) }
 }
 
 /// `ProcessorFeatures[PF_MONITORX_INSTRUCTION_AVAILABLE]`.
-pub(super) fn has_monitorx() -> bool {
+#[inline]
+pub(crate) fn has_monitorx() -> bool {
     // SAFETY: an element of a BOOLEAN array of 64; read as a byte, since only zero and non-zero are told apart.
     unsafe { read::<u8>(PROCESSOR_FEATURES + PF_MONITORX_INSTRUCTION_AVAILABLE) != 0 }
 }

@@ -2,36 +2,43 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::{
+    pool, processors, shared_data, spin_budget,
+    system::{
+        EXECUTIVE, Event, KERNEL_MODE, KeBugCheckEx, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject,
+        NO, SYNCHRONIZATION_EVENT,
+    },
+};
 use ex_rundown::{
     AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform, arch,
     wait_block::WaitBlock,
 };
-use wdk_sys::{
-    KEVENT,
-    ntddk::{KeBugCheckEx, KeInitializeEvent, KeSetEvent},
-};
-
-use super::{
-    pool, processors, shared_data, spin_budget,
-    wait::{self, NO},
-};
 
 /// The bugcheck code of a detected misuse: "RDNP". Its parameters: the [`Misuse`], the word, 0, 0.
-const RUNDOWN_PROTECTION_MISUSE: u32 = u32::from_be_bytes(*b"RDNP");
+pub const RUNDOWN_PROTECTION_MISUSE: u32 = u32::from_be_bytes(*b"RDNP");
 
 /// The NT kernel.
-pub(crate) enum Nt {}
+///
+/// ```
+/// use ex_rundown::{RundownRef, State};
+/// use ex_rundown_nt::Nt;
+///
+/// static REFERENCE: RundownRef<Nt> = RundownRef::new();
+/// assert_eq!(REFERENCE.state(), State::Live(0));
+/// ```
+#[derive(Debug)]
+pub enum Nt {}
 
 // The wait block that native code finds in the word.
 const _: () = {
-    assert!(size_of::<KEVENT>() == 0x18);
-    assert!(size_of::<WaitBlock<KEVENT>>() == 0x28);
+    assert!(size_of::<Event>() == 0x18);
+    assert!(size_of::<WaitBlock<Event>>() == 0x28);
 };
 
 // SAFETY: the IRQL is CR8's; the event is a KEVENT, whose wait is in kernel mode, not alertable and without a
 // time-out, and whose setter does not touch it once the waiter can run (`KeSetEvent`, Wait = FALSE).
 unsafe impl Platform for Nt {
-    type Event = KEVENT;
+    type Event = Event;
 
     #[inline]
     fn current_irql() -> Irql {
@@ -84,26 +91,34 @@ unsafe impl Platform for Nt {
         core::hint::spin_loop();
     }
 
-    unsafe fn initialize_event(event: *mut KEVENT) {
+    unsafe fn initialize_event(event: *mut Event) {
         // SAFETY: valid for writes and in place, says the caller; not signalled.
-        unsafe { KeInitializeEvent(event, wdk_sys::_EVENT_TYPE::SynchronizationEvent, NO) };
+        unsafe { KeInitializeEvent(event, SYNCHRONIZATION_EVENT, NO) };
     }
 
-    unsafe fn set_event(event: *const KEVENT) {
+    unsafe fn set_event(event: *const Event) {
         // SAFETY: initialised and in place until the waiter runs, says the caller. Wait = FALSE: nothing follows.
         unsafe { KeSetEvent(event.cast_mut(), 0, NO) };
     }
 
-    unsafe fn wait_for_event(event: *const KEVENT, _level: &AtMostApcLevel) {
+    unsafe fn wait_for_event(event: *const Event, _level: &AtMostApcLevel) {
         // KernelMode: the stack, with the block in it, must not be paged out under the releaser.
         // SAFETY: initialised, says the caller; without a time-out and not alertable it ends by the event only.
-        let _ = unsafe { wait::for_object(event.cast_mut().cast(), ptr::null_mut()) };
+        let _ = unsafe {
+            KeWaitForSingleObject(
+                event.cast_mut().cast(),
+                EXECUTIVE,
+                KERNEL_MODE,
+                NO,
+                ptr::null_mut(),
+            )
+        };
     }
 
     #[cold]
     fn misuse(misuse: Misuse, word: usize) -> ! {
         // SAFETY: any IRQL, any state: going on would corrupt memory.
-        unsafe { KeBugCheckEx(RUNDOWN_PROTECTION_MISUSE, misuse as u64, word as u64, 0, 0) }
+        unsafe { KeBugCheckEx(RUNDOWN_PROTECTION_MISUSE, misuse as usize, word, 0, 0) }
     }
 }
 

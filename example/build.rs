@@ -1,0 +1,5 @@
+//! Configures the driver's linking.
+
+fn main() -> Result<(), wdk_build::ConfigError> {
+    wdk_build::configure_wdk_binary_build()
+}
