@@ -11,6 +11,7 @@
 
 pub mod imports;
 mod list;
+pub mod platform;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -186,7 +187,11 @@ fn module_of(file: &Path) -> Module {
     parts.join("::")
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every `.rs` file below `folder`.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
