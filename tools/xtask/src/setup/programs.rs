@@ -12,13 +12,14 @@ use crate::tree::Tree;
 
 /// What `debootstrap --variant=minbase` leaves, by package: Debian's packages of priority `required`, which no installed
 /// system lacks. `kill` is not among them, it is of procps.
-const REQUIRED: [(&str, &str); 6] = [
+const REQUIRED: [(&str, &str); 7] = [
     ("sh", "dash"),
     ("false", "coreutils"),
     ("timeout", "coreutils"),
     ("dpkg-query", "dpkg"),
     ("unshare", "util-linux"),
     ("apt-get", "apt"),
+    ("tar", "tar"),
 ];
 
 /// What README.md names before the first command: rustup, and gcc with the assembler of binutils.
