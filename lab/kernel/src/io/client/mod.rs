@@ -352,6 +352,16 @@ fn free_file(object: &'static FileObject) {
 }
 
 impl File {
+    /// The file of a handle, with a reference that the caller gives back. It is taken while the handle is there, as
+    /// `ObReferenceObjectByHandle` does: afterwards somebody else may close it, when the device goes.
+    fn of(handle: u64) -> Option<Arc<Self>> {
+        let files = FILES.lock();
+        let file = files.get(&handle)?;
+        // Relaxed: the handle's own reference cannot go meanwhile.
+        file.references.fetch_add(1, Ordering::Relaxed);
+        Some(file.clone())
+    }
+
     /// Takes a reference back; with the last one the file is closed, by a worker: this may run at `DISPATCH_LEVEL`.
     fn dereference(self: Arc<Self>) {
         // AcqRel: whoever closes sees what every request did.
@@ -423,9 +433,15 @@ pub fn transfer(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) {
 }
 
 fn start(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) -> Result<(), (i32, Answer)> {
-    let Some(file) = FILES.lock().get(&handle).cloned() else {
+    let Some(file) = File::of(handle) else {
         return Err((status::INVALID_HANDLE, answer));
     };
+    let started = start_on(&file, id, transfer, answer);
+    file.dereference();
+    started
+}
+
+fn start_on(file: &Arc<File>, id: u32, transfer: Transfer<'_>, answer: Answer) -> Result<(), (i32, Answer)> {
     let needed = match transfer {
         // The control code's access bits, FILE_READ_ACCESS and FILE_WRITE_ACCESS, are those of the file's data.
         Transfer::Control { code, .. } => code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA),
@@ -452,7 +468,7 @@ fn start(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) -> Result
         buffers.free();
         return Err((status::INSUFFICIENT_RESOURCES, answer));
     };
-    // Relaxed: the handle keeps the file open meanwhile.
+    // Relaxed: the caller's reference keeps the file open meanwhile.
     file.references.fetch_add(1, Ordering::Relaxed);
     let addresses = buffers.addresses();
     let referenced = file.clone();
