@@ -1,9 +1,10 @@
 //! A driver to copy: per-device state behind [`Rundown`], requests in flight, and a removal that waits for them.
 //!
-//! The device answers a request at its next tick, as hardware would with an interrupt. docs/example.md walks through this.
+//! The device answers a request at its next tick, as hardware would with an interrupt. docs/example.md walks through this file; [`wdf`] is
+//! what a KMDF driver has in some form already.
 #![no_std]
 
-mod context;
+mod wdf;
 
 use core::{
     cell::Cell,
@@ -14,30 +15,18 @@ use core::{
 use ex_rundown::{Held, Rundown};
 use wdk_panic as _;
 use wdk_sys::{
+    _WDF_IO_QUEUE_DISPATCH_TYPE::{WdfIoQueueDispatchManual, WdfIoQueueDispatchParallel},
+    _WDF_TRI_STATE::WdfFalse,
     DRIVER_OBJECT, GUID, NT_SUCCESS, NTSTATUS, PCUNICODE_STRING, PWDFDEVICE_INIT, STATUS_DELETE_PENDING,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS, WDF_DRIVER_CONFIG,
-    WDF_IO_QUEUE_CONFIG, WDF_PNPPOWER_EVENT_CALLBACKS, WDF_TIMER_CONFIG, WDFCMRESLIST, WDFDEVICE, WDFDRIVER,
-    WDFOBJECT, WDFQUEUE, WDFREQUEST, WDFTIMER, call_unsafe_wdf_function_binding,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS, WDF_IO_QUEUE_CONFIG,
+    WDF_PNPPOWER_EVENT_CALLBACKS, WDF_TIMER_CONFIG, WDFCMRESLIST, WDFDEVICE, WDFDRIVER, WDFOBJECT, WDFQUEUE,
+    WDFREQUEST, WDFTIMER, call_unsafe_wdf_function_binding,
 };
 
-use context::{ContextType, attributes, size};
+use wdf::{ContextType, size};
 
 /// What protects the state. The system's own routines instead: `ex_rundown_nt::NativeRundown`.
 type Protection = ex_rundown::RundownRef<ex_rundown_nt::Nt>;
-
-/// The device interface that a client opens.
-static INTERFACE: GUID = GUID {
-    Data1: 0x2d8b_6f1e,
-    Data2: 0x90c4,
-    Data3: 0x4b7a,
-    Data4: [0xa3, 0x15, 0x6e, 0x0f, 0x5b, 0xc2, 0x84, 0xd9],
-};
-
-/// The one request that it takes: `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_READ_ACCESS)`, with eight bytes of output.
-const ASK: u32 = 0x22 << 16 | 1 << 14 | 0x800 << 2;
-
-/// How often the device ticks, in milliseconds.
-const TICK: u32 = 10;
 
 /// What lives from the device's start to its stop: here a counter; in a driver with hardware its registers and buffers.
 struct Session {
@@ -59,140 +48,83 @@ struct Request {
 static DEVICE: ContextType<Device> = ContextType::new(c"Device", &DEVICE);
 static REQUEST: ContextType<Request> = ContextType::new(c"Request", &REQUEST);
 
+/// The device interface that a client opens: {2d8b6f1e-90c4-4b7a-a315-6e0f5bc284d9}.
+static INTERFACE: GUID = GUID {
+    Data1: 0x2d8b_6f1e,
+    Data2: 0x90c4,
+    Data3: 0x4b7a,
+    Data4: [0xa3, 0x15, 0x6e, 0x0f, 0x5b, 0xc2, 0x84, 0xd9],
+};
+
+/// The one request that it takes: `CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_READ_ACCESS)`, with eight bytes of output.
+const ASK: u32 = 0x22 << 16 | 1 << 14 | 0x800 << 2;
+
+/// How often the device ticks, in milliseconds.
+const TICK: u32 = 10;
+
 /// # Safety
-/// Called by the framework, once, at `PASSIVE_LEVEL`.
+/// Called by the system, once, at `PASSIVE_LEVEL`.
 #[unsafe(export_name = "DriverEntry")]
 unsafe extern "system" fn driver_entry(driver: &mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
-    let mut config = WDF_DRIVER_CONFIG {
-        Size: size::<WDF_DRIVER_CONFIG>(),
-        EvtDriverDeviceAdd: Some(evt_driver_device_add),
-        ..WDF_DRIVER_CONFIG::default()
-    };
-    let mut attributes = attributes();
-    // SAFETY: the I/O manager's driver object and path; the configuration is copied.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDriverCreate,
-            driver,
-            path,
-            &raw mut attributes,
-            &raw mut config,
-            ptr::null_mut()
-        )
-    }
+    // SAFETY: what the system gave.
+    unsafe { wdf::create_driver(driver, path, Some(evt_driver_device_add)) }
 }
 
 /// # Safety
 /// Called by the framework at `PASSIVE_LEVEL`, with a device that is being set up.
 unsafe extern "C" fn evt_driver_device_add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS {
     // SAFETY: `init` is this callback's to use up.
-    match unsafe { create_device(init) } {
-        Ok(()) => STATUS_SUCCESS,
-        Err(status) => status,
-    }
+    unsafe { create_device(init) }.err().unwrap_or(STATUS_SUCCESS)
 }
 
 /// # Safety
 /// `init` is the framework's, and not used before.
-unsafe fn create_device(mut init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
-    let mut power = WDF_PNPPOWER_EVENT_CALLBACKS {
+unsafe fn create_device(init: PWDFDEVICE_INIT) -> Result<(), NTSTATUS> {
+    let power = WDF_PNPPOWER_EVENT_CALLBACKS {
         Size: size::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
         EvtDevicePrepareHardware: Some(evt_device_prepare_hardware),
         EvtDeviceReleaseHardware: Some(evt_device_release_hardware),
         ..WDF_PNPPOWER_EVENT_CALLBACKS::default()
     };
-    // SAFETY: `init` is live; the callbacks are copied.
-    unsafe {
-        call_unsafe_wdf_function_binding!(WdfDeviceInitSetPnpPowerEventCallbacks, init, &raw mut power);
-    };
     let mut requests = REQUEST.attributes();
     requests.EvtCleanupCallback = Some(evt_request_cleanup);
-    // SAFETY: `init` is live; the attributes are copied.
-    unsafe { call_unsafe_wdf_function_binding!(WdfDeviceInitSetRequestAttributes, init, &raw mut requests) };
-
-    let mut device: WDFDEVICE = ptr::null_mut();
-    let mut with_context = DEVICE.attributes();
-    // SAFETY: `init` is used up by success; the handle is written.
-    check(unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceCreate,
-            &raw mut init,
-            &raw mut with_context,
-            &raw mut device
-        )
-    })?;
-
-    let mut ticks = WDF_TIMER_CONFIG {
+    // SAFETY: the caller's promise.
+    let device = unsafe { wdf::create_device(init, power, requests, DEVICE.attributes()) }?;
+    let ticks = WDF_TIMER_CONFIG {
         Size: size::<WDF_TIMER_CONFIG>(),
         EvtTimerFunc: Some(evt_tick),
         Period: TICK,
-        AutomaticSerialization: 0,
         ..WDF_TIMER_CONFIG::default()
     };
-    let mut of_device = attributes();
-    of_device.ParentObject = device.cast();
-    let mut tick: WDFTIMER = ptr::null_mut();
-    // SAFETY: configuration and attributes are copied; the handle is written.
-    check(unsafe {
-        call_unsafe_wdf_function_binding!(WdfTimerCreate, &raw mut ticks, &raw mut of_device, &raw mut tick)
-    })?;
-
-    // Independent of power: requests come at any time, also while the device goes. That is what the protection is for.
-    let manual = wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchManual;
     // SAFETY: the device is live.
-    let in_flight = unsafe { create_queue(device, manual) }?;
-    // SAFETY: the device is live, and made with this context, which nobody uses before the queue below exists.
-    let context = unsafe { DEVICE.of(device.cast()) };
-    // SAFETY: as above; the framework allocated it for this type.
-    unsafe {
-        context.write(Device {
-            session: Rundown::<_, Protection>::empty(),
-            in_flight,
-            tick,
-        });
-    };
-    let parallel = wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel;
-    // SAFETY: the device is live, and its context is set up.
-    unsafe { create_queue(device, parallel) }?;
-    // SAFETY: the device is live; the interface is read only during the call.
-    check(unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceCreateDeviceInterface,
-            device,
-            &raw const INTERFACE,
-            ptr::null()
-        )
-    })
-}
-
-/// # Safety
-/// The device is live; requests of the parallel queue may arrive at once.
-unsafe fn create_queue(device: WDFDEVICE, dispatch: i32) -> Result<WDFQUEUE, NTSTATUS> {
-    let parallel = dispatch == wdk_sys::_WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel;
-    let mut config = WDF_IO_QUEUE_CONFIG {
+    let tick = unsafe { wdf::create_timer(device, ticks) }?;
+    // Independent of power: requests come at any time, also while the device goes. That is what the protection is for.
+    let queue = WDF_IO_QUEUE_CONFIG {
         Size: size::<WDF_IO_QUEUE_CONFIG>(),
-        DispatchType: dispatch,
-        PowerManaged: wdk_sys::_WDF_TRI_STATE::WdfFalse,
-        DefaultQueue: u8::from(parallel),
+        PowerManaged: WdfFalse,
+        DispatchType: WdfIoQueueDispatchManual,
         ..WDF_IO_QUEUE_CONFIG::default()
     };
-    if parallel {
-        config.EvtIoDeviceControl = Some(evt_io_device_control);
-        config.Settings.Parallel.NumberOfPresentedRequests = u32::MAX;
-    }
-    let mut attributes = attributes();
-    let mut queue: WDFQUEUE = ptr::null_mut();
-    // SAFETY: the device is live, says the caller; configuration and attributes are copied; the handle is written.
-    check(unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfIoQueueCreate,
-            device,
-            &raw mut config,
-            &raw mut attributes,
-            &raw mut queue
-        )
-    })?;
-    Ok(queue)
+    // SAFETY: the device is live; this queue has no callbacks.
+    let in_flight = unsafe { wdf::create_queue(device, queue) }?;
+    let context = Device {
+        session: Rundown::<_, Protection>::empty(),
+        in_flight,
+        tick,
+    };
+    // SAFETY: the device is live, and no request comes before the queue below exists.
+    unsafe { DEVICE.set(device.cast(), context) };
+    let mut queue = WDF_IO_QUEUE_CONFIG {
+        DispatchType: WdfIoQueueDispatchParallel,
+        DefaultQueue: 1,
+        EvtIoDeviceControl: Some(evt_io_device_control),
+        ..queue
+    };
+    queue.Settings.Parallel.NumberOfPresentedRequests = u32::MAX;
+    // SAFETY: the device is live, and its context is set up.
+    unsafe { wdf::create_queue(device, queue) }?;
+    // SAFETY: the device is live.
+    unsafe { wdf::create_interface(device, &INTERFACE) }
 }
 
 /// The device starts: there is a session from here on.
@@ -244,24 +176,27 @@ unsafe extern "C" fn evt_io_device_control(
     _input: usize,
     code: u32,
 ) {
-    if code != ASK {
-        return complete(request, STATUS_INVALID_DEVICE_REQUEST, 0);
-    }
     // SAFETY: the queue is live during its callback.
     let device = unsafe { call_unsafe_wdf_function_binding!(WdfIoQueueGetDevice, queue) };
     // SAFETY: the device is live as long as its queue, with its context set up.
     let context = unsafe { DEVICE.get(device.cast()) };
-    let Some(session) = context.session.acquire() else {
-        return complete(request, STATUS_DELETE_PENDING, 0);
+    let status = match (code, context.session.acquire()) {
+        (ASK, Some(session)) => {
+            // SAFETY: this request is live, and nobody else has it.
+            unsafe { REQUEST.get(request.cast()) }
+                .session
+                .set(Held::into_raw(session));
+            // SAFETY: this request is live, and goes to the other queue.
+            unsafe {
+                call_unsafe_wdf_function_binding!(WdfRequestForwardToIoQueue, request, context.in_flight)
+            }
+        }
+        (ASK, None) => STATUS_DELETE_PENDING,
+        _ => STATUS_INVALID_DEVICE_REQUEST,
     };
-    // SAFETY: this request is live, and nobody else has it.
-    let held = &unsafe { REQUEST.get(request.cast()) }.session;
-    held.set(Held::into_raw(session));
-    // SAFETY: this request is live, and goes to the other queue.
-    let status =
-        unsafe { call_unsafe_wdf_function_binding!(WdfRequestForwardToIoQueue, request, context.in_flight) };
     if !NT_SUCCESS(status) {
-        complete(request, status, 0);
+        // SAFETY: this callback's request, which went nowhere.
+        unsafe { wdf::complete(request, status) };
     }
 }
 
@@ -274,27 +209,17 @@ unsafe extern "C" fn evt_tick(timer: WDFTIMER) {
     let device = unsafe { call_unsafe_wdf_function_binding!(WdfTimerGetParentObject, timer) };
     // SAFETY: as above, with its context set up.
     let context = unsafe { DEVICE.get(device) };
-    let mut request: WDFREQUEST = ptr::null_mut();
-    loop {
-        // SAFETY: the device's queue; the handle is written.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfIoQueueRetrieveNextRequest,
-                context.in_flight,
-                &raw mut request
-            )
-        };
-        if !NT_SUCCESS(status) {
-            return;
-        }
+    // SAFETY: the device's queue.
+    while let Some(request) = unsafe { wdf::next_request(context.in_flight) } {
         // SAFETY: this request is live, and nobody else has it.
-        let held = &unsafe { REQUEST.get(request.cast()) }.session;
+        let held = unsafe { REQUEST.get(request.cast()) };
         // SAFETY: dispatch has taken a reference for it, which its cleanup gives back.
-        let session = unsafe { Held::from_raw(held.get()) };
+        let session = unsafe { Held::from_raw(held.session.get()) };
         let number = session.answered.fetch_add(1, Relaxed) + 1;
         // The request keeps the reference.
         let _ = Held::into_raw(session);
-        answer(request, number);
+        // SAFETY: out of the queue, so this driver's.
+        unsafe { wdf::answer(request, number) };
     }
 }
 
@@ -304,44 +229,10 @@ unsafe extern "C" fn evt_tick(timer: WDFTIMER) {
 /// Called by the framework at `<= DISPATCH_LEVEL`.
 unsafe extern "C" fn evt_request_cleanup(request: WDFOBJECT) {
     // SAFETY: live during its callback.
-    let held = &unsafe { REQUEST.get(request) }.session;
-    let session = held.replace(ptr::null());
-    if !session.is_null() {
+    let held = unsafe { REQUEST.get(request) }.session.replace(ptr::null());
+    if !held.is_null() {
         // SAFETY: the reference that dispatch has taken, given back once. The context of a device outlives its requests, and
         // EvtDeviceReleaseHardware waits before that.
-        drop(unsafe { Held::from_raw(session) });
+        drop(unsafe { Held::from_raw(held) });
     }
-}
-
-/// Completes a request with a number of eight bytes as its output.
-fn answer(request: WDFREQUEST, number: u64) {
-    let mut output = ptr::null_mut();
-    let length = size_of_val(&number);
-    // SAFETY: the request is live, and so is its buffer until it is completed.
-    let status = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfRequestRetrieveOutputBuffer,
-            request,
-            length,
-            &raw mut output,
-            ptr::null_mut()
-        )
-    };
-    if NT_SUCCESS(status) {
-        // SAFETY: so many bytes at least, of any alignment.
-        unsafe { output.cast::<u64>().write_unaligned(number) };
-        complete(request, status, length as u64);
-    } else {
-        complete(request, status, 0);
-    }
-}
-
-/// Completes a request with so many bytes of output.
-fn complete(request: WDFREQUEST, status: NTSTATUS, bytes: u64) {
-    // SAFETY: the caller's, completed once.
-    unsafe { call_unsafe_wdf_function_binding!(WdfRequestCompleteWithInformation, request, status, bytes) };
-}
-
-fn check(status: NTSTATUS) -> Result<(), NTSTATUS> {
-    if NT_SUCCESS(status) { Ok(()) } else { Err(status) }
 }
