@@ -107,7 +107,7 @@ impl Workspace {
         Self { package, ..self }
     }
 
-    /// As it is, with another target folder, which must lie below the repository.
+    /// As it is, with another target folder. `Cargo.lock` has to lie in a folder above it, by which wdk-build finds the workspace.
     #[must_use]
     pub fn with_target(self, target: &Path) -> Self {
         Self {
@@ -278,20 +278,27 @@ fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
     arguments
 }
 
-/// The version of the workspace's packages, from its manifest.
+/// The version of the sources' packages, from their manifest: the workspace's, or else the package's own.
 fn version(sources: &Path) -> Result<String, Error> {
     let manifest = sources.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).map_err(Error::file("read", &manifest))?;
-    text.lines()
-        .skip_while(|line| line.trim() != "[workspace.package]")
-        .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            Error::new(format!(
-                "{} has no version in [workspace.package]",
-                manifest.display()
-            ))
-        })
+    version_in(&text).map(str::to_owned).ok_or_else(|| {
+        Error::new(format!(
+            "{} has no `version = \"...\"` in [workspace.package] or [package]",
+            manifest.display()
+        ))
+    })
+}
+
+fn version_in(manifest: &str) -> Option<&str> {
+    ["[workspace.package]", "[package]"].iter().find_map(|table| {
+        manifest
+            .lines()
+            .skip_while(|line| line.trim() != *table)
+            .skip(1)
+            .take_while(|line| !line.starts_with('['))
+            .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+    })
 }
 
 /// What cargo has to find in its environment.
@@ -455,4 +462,16 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
         return Ok(());
     }
     fs::copy(from, to).map(drop).map_err(Error::file("copy", from))
+}
+
+#[test]
+fn a_version_is_the_workspaces_or_the_packages_own() {
+    let own = "[package]\nname = \"a\"\nversion = \"1.2.3\"\n[dependencies.b]\nversion = \"4\"\n";
+    assert_eq!(version_in(own), Some("1.2.3"));
+    let inherited = "[package]\nversion.workspace = true\n[dependencies.b]\nversion = \"4\"\n[workspace.package]\nversion = \"0.1.0\"\n";
+    assert_eq!(version_in(inherited), Some("0.1.0"));
+    assert_eq!(
+        version_in("[package]\nname = \"a\"\n[dependencies.b]\nversion = \"4\"\n"),
+        None
+    );
 }

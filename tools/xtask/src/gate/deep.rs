@@ -230,7 +230,7 @@ fn miri(tree: &Tree) -> Command {
 }
 
 /// The cargo around this program points to its own toolchain.
-fn without_toolchain(command: &mut Command) {
+pub(super) fn without_toolchain(command: &mut Command) {
     for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
         command.env_remove(variable);
     }

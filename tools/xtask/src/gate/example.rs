@@ -1,6 +1,6 @@
 //! The example driver: built by the kit as a stranger would, looked at, and run in the lab.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use rundown_kit::{
@@ -42,10 +42,11 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
         Ok(tally)
     });
     gate.step("example in the lab", |progress| {
-        Ok(Tally::one(undisturbed(tree, progress)?))
+        let sys = tree.lab().join("inflight.sys");
+        Ok(Tally::one(undisturbed(tree, &sys, "example", progress)?))
     });
     gate.step("example, sweeps", |progress| {
-        let mut command = lab(tree, "sweep");
+        let mut command = lab(tree, "sweep", &tree.lab().join("inflight.sys"));
         command.args([
             "--what",
             "low-resources,cancel,close,kill,unload",
@@ -56,20 +57,20 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     });
 }
 
-fn lab(tree: &Tree, subcommand: &str) -> Command {
+fn lab(tree: &Tree, subcommand: &str, sys: &Path) -> Command {
     let mut command = Command::new(tree.lab().join("rundown-lab"));
     command
         .args([subcommand, "--driver"])
-        .arg(tree.lab().join("inflight.sys"))
+        .arg(sys)
         .arg("--script")
         .arg(tree.root().join("example/inflight.script"));
     command
 }
 
-/// Its requests are answered; then the device is removed, with two in flight, and leaves nothing.
-fn undisturbed(tree: &Tree, progress: &Progress) -> Result<Option<String>> {
-    let log = tree.target().join("example.log");
-    let finished = process::watch(lab(tree, "serve").arg("--log").arg(&log), progress)?;
+/// Its requests are answered; then the device is removed, with two in flight, and leaves nothing. The log has the name `run`.
+pub(super) fn undisturbed(tree: &Tree, sys: &Path, run: &str, progress: &Progress) -> Result<Option<String>> {
+    let log = tree.target().join(run).with_extension("log");
+    let finished = process::watch(lab(tree, "serve", sys).arg("--log").arg(&log), progress)?;
     let text = fs::read_to_string(&log).with_context(|| format!("{} cannot be read", log.display()))?;
     // Those of the script whose answers the client waits for: line 2, which is alone, and lines 3 to 6, which are in flight together.
     let answers: Option<Vec<u64>> = (2..=6).map(|step| number(&text, step)).collect();

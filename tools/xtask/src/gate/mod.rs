@@ -8,6 +8,7 @@ mod deep;
 mod dump_readers;
 mod example;
 mod native;
+mod outside;
 mod packages;
 mod reproducible;
 mod steps;
@@ -32,7 +33,7 @@ pub(crate) fn run(
     let mut gate = Gate::of(only);
     steps::sources(&mut gate, tree, toolchain);
     steps::models(&mut gate, tree);
-    packages::steps(&mut gate, tree);
+    packages::steps(&mut gate, tree, all);
     if steps::artefacts(&mut gate, tree, toolchain) {
         steps::image(&mut gate, tree, Profile::Release);
         steps::code(&mut gate, tree);
@@ -44,6 +45,7 @@ pub(crate) fn run(
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         example::steps(&mut gate, tree, toolchain);
+        outside::steps(&mut gate, tree, toolchain);
         native::steps(&mut gate, tree);
         if all {
             deep::steps(&mut gate, tree, toolchain, consent);

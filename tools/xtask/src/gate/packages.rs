@@ -6,27 +6,30 @@
 use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
+use rundown_kit::toolchain;
 
 use super::{
+    deep,
     steps::tests,
     tally::{Gate, Tally},
 };
-use crate::{build, process, progress::Progress, setup::host_cargo, tree::Tree};
+use crate::{
+    build, process,
+    progress::Progress,
+    setup::{self, host_cargo},
+    tree::Tree,
+};
 
 /// A crate after those that it depends on.
-const PUBLISHED: [&str; 2] = ["ex-rundown", "ex-rundown-nt"];
+pub(super) const PUBLISHED: [&str; 2] = ["ex-rundown", "ex-rundown-nt"];
 
 /// What an archive has besides its sources.
 const READ_BY_PEOPLE: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
-pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
+/// `all` also gets the oldest Rust, where it is not there.
+pub(super) fn steps(gate: &mut Gate, tree: &Tree, all: bool) {
     gate.step("packages", |progress| {
-        let mut command = host_cargo();
-        // cargo's own verification would take the crate that another depends on from where it unpacked an earlier archive of that version.
-        command.args(["package", "--allow-dirty", "--no-verify"]);
-        command.args(PUBLISHED.iter().flat_map(|name| ["--package", name]));
-        build::in_workspace(&mut command, tree.root(), &tree.target());
-        process::succeed(&mut command, progress)?;
+        pack(tree, progress)?;
         let mut tally = Tally::default();
         for name in PUBLISHED {
             let listed =
@@ -47,6 +50,41 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree) {
         fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
         tally
     });
+    let name = format!("packages, Rust {}", setup::OLDEST);
+    if all || !gate.asks_for(&name) || setup::has_oldest() {
+        gate.step(name, |progress| {
+            setup::ensure_oldest()?;
+            let mut command = Command::new("rustup");
+            command.args(["run", setup::OLDEST, "cargo", "check"]);
+            command.args(PUBLISHED.iter().flat_map(|name| ["--package", name]));
+            build::in_workspace(&mut command, tree.root(), &tree.target().join("oldest"));
+            toolchain::clear_settings(&mut command);
+            deep::without_toolchain(&mut command);
+            Ok(Tally::of_program(&process::watch(&mut command, progress)?))
+        });
+    } else {
+        let install = format!("rustup toolchain install {} --profile minimal", setup::OLDEST);
+        gate.not_run(name, &format!("it is not installed ({install})"));
+    }
+}
+
+/// Packs them.
+pub(super) fn pack(tree: &Tree, progress: &Progress) -> Result<()> {
+    let mut command = host_cargo();
+    // cargo's own verification would take the crate that another depends on from where it unpacked an earlier archive of that version.
+    command.args(["package", "--allow-dirty", "--no-verify"]);
+    command.args(PUBLISHED.iter().flat_map(|name| ["--package", name]));
+    build::in_workspace(&mut command, tree.root(), &tree.target());
+    process::succeed(&mut command, progress).map(drop)
+}
+
+/// Unpacks one into `folder`, in a folder of [its own](unpacked).
+pub(super) fn unpack(tree: &Tree, name: &str, folder: &Path, progress: &Progress) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let mut command = Command::new("tar");
+    // With the time of now: the files of all archives have the same, by which cargo would take an earlier build for this one's.
+    command.arg("xzmf").arg(archive(tree, name)).arg("-C").arg(folder);
+    process::succeed(&mut command, progress).map(drop)
 }
 
 fn archive(tree: &Tree, name: &str) -> std::path::PathBuf {
@@ -57,19 +95,15 @@ fn archive(tree: &Tree, name: &str) -> std::path::PathBuf {
 }
 
 /// The folder in an archive: the crate's name and version.
-fn unpacked(name: &str) -> String {
+pub(super) fn unpacked(name: &str) -> String {
     // The tools have the version of the crates: both take the workspace's, which a release changes together.
     format!("{name}-{}", env!("CARGO_PKG_VERSION"))
 }
 
 fn examples(tree: &Tree, folder: &Path, progress: &Progress) -> Result<Tally> {
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut sum = Tally::default();
     for name in PUBLISHED {
-        let mut command = Command::new("tar");
-        // With the time of now: the files of all archives have the same, by which cargo would take an earlier build for this one's.
-        command.arg("xzmf").arg(archive(tree, name)).arg("-C").arg(folder);
-        process::succeed(&mut command, progress)?;
+        unpack(tree, name, folder, progress)?;
         let package = folder.join(unpacked(name));
         let manifest = package.join("Cargo.toml");
         let text = fs::read_to_string(&manifest)

@@ -185,9 +185,26 @@ pub(crate) fn ensure_cargo_mutants() -> Result<()> {
     Ok(())
 }
 
+/// The oldest Rust that the published crates build with, as their manifests say.
+pub(crate) const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// Whether rustup has it.
+pub(crate) fn has_oldest() -> bool {
+    let asked = Command::new("rustup")
+        .args(["run", OLDEST, "rustc", "--version"])
+        .output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
+/// Has rustup get it.
+pub(crate) fn ensure_oldest() -> Result<()> {
+    ensure_rust(OLDEST, &["rustc", "--version"], &[])
+}
+
 /// Miri is a component of nightly Rust, which only rustup brings.
 pub(crate) fn ensure_miri() -> Result<()> {
-    ensure_nightly(
+    ensure_rust(
+        "nightly",
         &["cargo", "miri", "--version"],
         &["--component", "miri", "--component", "rust-src"],
     )
@@ -195,12 +212,12 @@ pub(crate) fn ensure_miri() -> Result<()> {
 
 /// The sanitizers come with nightly Rust.
 pub(crate) fn ensure_sanitizers() -> Result<()> {
-    ensure_nightly(&["rustc", "--version"], &[])
+    ensure_rust("nightly", &["rustc", "--version"], &[])
 }
 
 /// cargo-fuzz instruments with nightly Rust.
 pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
-    ensure_nightly(&["rustc", "--version"], &[])?;
+    ensure_rust("nightly", &["rustc", "--version"], &[])?;
     let succeeds = |arguments: &[&str]| {
         let output = host_cargo().args(arguments).output();
         output.context("cargo cannot be started")
@@ -216,19 +233,18 @@ pub(crate) fn ensure_cargo_fuzz() -> Result<()> {
     Ok(())
 }
 
-/// Nightly Rust with these components, if `probe` does not run in it.
-fn ensure_nightly(probe: &[&str], components: &[&str]) -> Result<()> {
+/// A version of Rust with these components, if `probe` does not run in it.
+fn ensure_rust(version: &str, probe: &[&str], components: &[&str]) -> Result<()> {
     let rustup = |arguments: &[&str]| {
-        Command::new("rustup")
-            .args(arguments)
-            .output()
-            .context("rustup, which brings nightly Rust, cannot be started; see https://rustup.rs")
+        Command::new("rustup").args(arguments).output().with_context(|| {
+            format!("rustup, which brings Rust {version}, cannot be started; see https://rustup.rs")
+        })
     };
-    if rustup(&[&["run", "nightly"], probe].concat())?.status.success() {
+    if rustup(&[&["run", version], probe].concat())?.status.success() {
         return Ok(());
     }
     let install = [
-        &["toolchain", "install", "nightly", "--profile", "minimal"],
+        &["toolchain", "install", version, "--profile", "minimal"],
         components,
     ]
     .concat();
