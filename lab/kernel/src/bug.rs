@@ -45,7 +45,16 @@ pub fn bugcheck(code: u32, parameters: [u64; 4], text: fmt::Arguments<'_>) -> ! 
     bugcheck_with(code, parameters, text, || {})
 }
 
-/// The same, with lines of its own in the report; `details` runs on the frozen machine and takes no lock.
+/// A violation that Driver Verifier finds, or would: the first parameter says which.
+pub fn violation(first: u64, [second, third, fourth]: [u64; 3], text: fmt::Arguments<'_>) -> ! {
+    bugcheck(
+        code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+        [first, second, third, fourth],
+        text,
+    )
+}
+
+/// As [`bugcheck`], with lines of its own in the report; `details` runs on the frozen machine and takes no lock.
 pub fn bugcheck_with(
     code: u32,
     parameters: [u64; 4],

@@ -30,15 +30,24 @@ pub enum Outermost {
 /// (bug check 1's page).
 pub fn call_outermost<R>(what: &str, whose: Outermost, call: impl FnOnce() -> R) -> R {
     let thread = thread::current();
-    let before = thread.regions.load(Ordering::Relaxed);
+    let counts = || [&thread.regions, &thread.guarded_regions].map(|count| count.load(Ordering::Relaxed));
+    let before = counts();
     let result = call_driver(what, call);
-    let entered = thread.regions.load(Ordering::Relaxed) - before;
-    if entered != 0 {
+    let after = counts();
+    let [critical, guarded] = [after[0] - before[0], after[1] - before[1]];
+    if (critical, guarded) != (0, 0) {
         bugcheck(
             code::APC_INDEX_MISMATCH,
-            [0, 0, u64::from(-entered as u16), whose as u64],
+            // Thread->SpecialApcDisable above Thread->KernelApcDisable, which count down.
+            [
+                0,
+                0,
+                u64::from(-guarded as u16) << 16 | u64::from(-critical as u16),
+                whose as u64,
+            ],
             format_args!(
-                "the driver's {what} has entered {entered} critical regions more than it left; a mutex that it owns counts as one"
+                "the driver's {what} has entered {critical} critical and {guarded} guarded regions more than it left; a mutex that it owns \
+                 counts as one"
             ),
         );
     }

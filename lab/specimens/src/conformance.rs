@@ -29,7 +29,8 @@ const PATH_NOT_FOUND: i32 = 0xC000_003A_u32 as i32;
 const PATH_SYNTAX_BAD: i32 = 0xC000_003B_u32 as i32;
 const INVALID_HANDLE: i32 = 0xC000_0008_u32 as i32;
 const TYPE_MISMATCH: i32 = 0xC000_0024_u32 as i32;
-/// `STATUS_BUFFER_TOO_SMALL`.
+/// `STATUS_BUFFER_OVERFLOW` and `STATUS_BUFFER_TOO_SMALL`.
+const BUFFER_OVERFLOW: i32 = 0x8000_0005_u32 as i32;
 const BUFFER_TOO_SMALL: i32 = 0xC000_0023_u32 as i32;
 /// `SL_INVOKE_ON_ERROR`, and with it `SL_INVOKE_ON_SUCCESS` and `SL_INVOKE_ON_CANCEL`.
 const ON_ERROR: u8 = 0x80;
@@ -135,11 +136,48 @@ unsafe fn irps() -> i32 {
         prepare(irp, keep as *const () as u64, 5, ON_ERROR);
         IofCallDriver(upper, irp);
         check!(SEEN.load(SeqCst) == 11);
+        // As if it were fresh (IoReuseIrp's page), but for what says how it was allocated.
+        IoReuseIrp(irp, TIMEOUT);
+        check!(nt::irp::STATUS.read(irp) == TIMEOUT && nt::irp::LOCATION.read(irp) == 3);
+        check!(nt::irp::ALLOCATION_FLAGS.read(irp) == 4 && nt::irp::CANCEL_ROUTINE.read(irp) == 0);
         IoFreeIrp(irp);
+        // The device stays while it is referenced, though it is deleted (IoGetAttachedDeviceReference's page).
+        check!(IoGetAttachedDeviceReference(lower) == lower);
+        let answer = ask(lower);
+        check!(answer == [0, 3]);
         IoDeleteDevice(upper);
         IoDeleteDevice(lower);
+        check!(nt::device::FLAGS.read(lower) != 0);
+        ObfDereferenceObject(lower);
     }
     0
+}
+
+/// Sends a buffered control request, which the lowest device answers: the status block, once the event is set; a byte more in its second word if
+/// the output is right.
+unsafe fn ask(device: *mut c_void) -> [u64; 2] {
+    let (mut event, mut block, mut output) = (Event([0; 3]), [9_u64; 2], [1_u8, 2, 3, 4]);
+    unsafe {
+        KeInitializeEvent(&mut event, 0, 0);
+        let input = [5_u8, 6];
+        let irp = IoBuildDeviceIoControlRequest(
+            0x22_2000,
+            device,
+            input.as_ptr(),
+            2,
+            output.as_mut_ptr(),
+            4,
+            0,
+            &mut event,
+            &mut block,
+        );
+        nt::irp::INFORMATION.write(irp, 2);
+        IofCallDriver(device, irp);
+        wait_for(&raw mut event);
+    }
+    // Two bytes came back: what the driver was given.
+    block[1] += u64::from(output == [5, 6, 3, 4]);
+    [block[0] & 0xFFFF_FFFF, block[1]]
 }
 
 static DEVICE_NAME: [u16; 9] = utf16("\\Device\\X");
@@ -300,6 +338,29 @@ unsafe fn threads() -> i32 {
         check!(ObReferenceObjectByHandle(handle, 0, other, 0, &mut object, 0) == TYPE_MISMATCH);
         join(object_of(handle));
         ZwClose(handle);
+        // NtCurrentProcess(), in the system's process (the test of object references).
+        let process = u64::MAX;
+        check!(ObReferenceObjectByHandle(process, 0, *PsProcessType, 0, &mut object, 0) == SUCCESS);
+        check!(object == PsGetCurrentProcess() && object == PsInitialSystemProcess);
+        ObfDereferenceObject(object);
+        check!(ObReferenceObjectByHandle(process, 0, *PsThreadType, 0, &mut object, 0) == TYPE_MISMATCH);
+        queued_locks()
+    }
+}
+
+/// KeAcquireInStackQueuedSpinLock's page: at DISPATCH_LEVEL until the release, which goes back.
+unsafe fn queued_locks() -> i32 {
+    let (mut lock, mut handle) = (0_u64, [0_u64; 3]);
+    unsafe {
+        KeAcquireInStackQueuedSpinLock(&mut lock, &mut handle);
+        check!(KeGetCurrentIrql() == DISPATCH_LEVEL && KeTestSpinLock(&mut lock) == 0);
+        check!(KeTryToAcquireSpinLockAtDpcLevel(&mut lock) == 0);
+        KeReleaseInStackQueuedSpinLock(&mut handle);
+        check!(KeGetCurrentIrql() == PASSIVE_LEVEL && KeTestSpinLock(&mut lock) == 1);
+        let old = KfRaiseIrql(DISPATCH_LEVEL);
+        check!(KeTryToAcquireSpinLockAtDpcLevel(&mut lock) == 1);
+        KeReleaseSpinLockFromDpcLevel(&mut lock);
+        KeLowerIrql(old);
     }
     0
 }
@@ -424,6 +485,142 @@ unsafe fn strings() -> i32 {
         RtlFillMemory(bytes.as_mut_ptr(), 2, 9);
         RtlZeroMemory(bytes.as_mut_ptr().add(2), 1);
         check!(bytes == [9, 9, 0, 3]);
+        let text: *const u8 = c"abcab".as_ptr().cast();
+        check!(
+            strstr(text, c"ca".as_ptr().cast()) == text.add(2)
+                && strstr(text, c"cb".as_ptr().cast()).is_null()
+        );
+        check!(_stricmp(c"aBc".as_ptr().cast(), c"AbC".as_ptr().cast()) == 0);
+        check!(wcschr(TERMINATED.as_ptr(), b'y'.into()) == TERMINATED.as_ptr().add(1));
+        check!(_wcsnicmp(UPPER.as_ptr(), LOWER.as_ptr(), 4) == 0);
+        converts() && formats() && guids() && dates() && lists()
     }
-    0
+    .then_some(0)
+    .unwrap_or(FAILED)
+}
+
+/// Between the two kinds of strings, into a buffer of the caller's and into a new one: by the routines' pages the Unicode string needs no zero,
+/// and the ANSI string has one.
+unsafe fn converts() -> bool {
+    let lower = unicode(&LOWER);
+    let mut bytes = [7_u8; 5];
+    let mut ansi = UnicodeString {
+        length: 0,
+        maximum: 4,
+        buffer: bytes.as_mut_ptr().cast(),
+    };
+    let mut made = UnicodeString {
+        length: 0,
+        maximum: 0,
+        buffer: core::ptr::null(),
+    };
+    unsafe {
+        // STATUS_BUFFER_OVERFLOW: four characters and the zero.
+        let short = RtlUnicodeStringToAnsiString(&mut ansi, &lower, 0);
+        ansi.maximum = 5;
+        let fits = RtlUnicodeStringToAnsiString(&mut ansi, &lower, 0);
+        let right = (short, fits, ansi.length, bytes) == (BUFFER_OVERFLOW, 0, 4, *b"abcd\0");
+        let upper = RtlUpcaseUnicodeString(&mut made, &lower, 1) == 0
+            && RtlEqualUnicodeString(&made, &unicode(&UPPER), 0) == 1;
+        RtlFreeUnicodeString(&mut made);
+        RtlInitAnsiString(&mut ansi, c"abcd".as_ptr().cast());
+        let back = RtlAnsiStringToUnicodeString(&mut made, &ansi, 1) == 0
+            && RtlEqualUnicodeString(&made, &lower, 0) == 1
+            && made.maximum == 10;
+        RtlFreeUnicodeString(&mut made);
+        let again = RtlUnicodeStringToAnsiString(&mut made, &lower, 1) == 0 && made.length == 4;
+        RtlFreeAnsiString(&mut made);
+        right && upper && back && again && made.buffer.is_null()
+    }
+}
+
+static WIDE_FORMAT: [u16; 15] = utf16("%s|%S|%03d|%wZ\0");
+
+static GUID_TEXT: [u16; 38] = utf16("{22334455-6677-8899-0102-0304050607AB}");
+
+/// By the pages of both routines.
+unsafe fn guids() -> bool {
+    let guid = [
+        0x55, 0x44, 0x33, 0x22, 0x77, 0x66, 0x99, 0x88, 1, 2, 3, 4, 5, 6, 7, 0xAB,
+    ];
+    let (text, mut back) = (unicode(&GUID_TEXT), [0_u8; 16]);
+    let mut made = UnicodeString {
+        length: 0,
+        maximum: 0,
+        buffer: core::ptr::null(),
+    };
+    unsafe {
+        let right =
+            RtlStringFromGUID(guid.as_ptr(), &mut made) == 0 && RtlEqualUnicodeString(&made, &text, 0) == 1;
+        RtlFreeUnicodeString(&mut made);
+        let short = unicode(&GUID_TEXT[..37]);
+        right
+            && RtlGUIDFromString(&text, back.as_mut_ptr()) == 0
+            && back == guid
+            && RtlGUIDFromString(&short, back.as_mut_ptr()) < 0
+            && RtlPrefixUnicodeString(&short, &text, 0) == 1
+            && RtlPrefixUnicodeString(&text, &short, 0) == 0
+            && RtlPrefixUnicodeString(&unicode(&LOWER), &unicode(&UPPER), 1) == 1
+            && RtlPrefixUnicodeString(&unicode(&LOWER), &unicode(&UPPER), 0) == 0
+    }
+}
+
+/// Time 0 and its weekday (`TIME_FIELDS`' page); and 29 February 2000, a Tuesday, 11016 days after 1 January 1970, which is time
+/// 116444736000000000 (`FILETIME`'s page).
+unsafe fn dates() -> bool {
+    let (mut fields, mut time) = ([0_i16; 8], 1_i64);
+    let day = 116_444_736_000_000_000_i64 + 11_016 * 864_000_000_000 + 10_000;
+    unsafe {
+        RtlTimeToTimeFields(&0, &mut fields);
+        let first = fields == [1601, 1, 1, 0, 0, 0, 0, 1];
+        RtlTimeToTimeFields(&day, &mut fields);
+        let leap = fields == [2000, 2, 29, 0, 0, 0, 1, 2];
+        let back = RtlTimeFieldsToTime(&fields, &mut time) == 1 && time == day;
+        fields[0] = 2001;
+        first && leap && back && RtlTimeFieldsToTime(&fields, &mut time) == 0
+    }
+}
+
+/// What was there before, or null (`ExInterlockedInsertHeadList`'s page and its like).
+unsafe fn lists() -> bool {
+    let (mut head, mut lock) = ([0_u64; 2], 0_u64);
+    let [mut first, mut second] = [[0_u64; 2]; 2];
+    let (list, a, b) = (&raw mut head, &raw mut first, &raw mut second);
+    unsafe {
+        list.write([list as u64; 2]);
+        ExInterlockedInsertTailList(list, a, &mut lock).is_null()
+            && ExInterlockedInsertHeadList(list, b, &mut lock) == a
+            && ExInterlockedRemoveHeadList(list, &mut lock) == b
+            && ExInterlockedRemoveHeadList(list, &mut lock) == a
+            && ExInterlockedRemoveHeadList(list, &mut lock).is_null()
+    }
+}
+
+/// What `ntstrsafe.h` calls: by the pages of `_vsnprintf` and of the format's types, `%s` is wide in a wide format, and `%S` is not; what is too
+/// long is cut off, and -1; what just fits has no zero.
+unsafe fn formats() -> bool {
+    let (upper, mut bytes, mut units) = (unicode(&UPPER), [7_u8; 8], [7_u16; 32]);
+    unsafe {
+        let arguments = [c"abc".as_ptr() as u64, 5];
+        let format = c"%s%d".as_ptr().cast();
+        let all = _vsnprintf(bytes.as_mut_ptr(), 8, format, arguments.as_ptr()) == 4
+            && bytes == *b"abc5\0\x07\x07\x07";
+        let exact = _vsnprintf(
+            bytes.as_mut_ptr(),
+            4,
+            c"%s%d".as_ptr().cast(),
+            [c"xyz".as_ptr() as u64, 6].as_ptr(),
+        ) == 4
+            && bytes == *b"xyz6\0\x07\x07\x07";
+        let cut = _snprintf(bytes.as_mut_ptr(), 2, c"%d".as_ptr().cast(), 345) == -1 && bytes[..3] == *b"34z";
+        let arguments = [
+            TERMINATED.as_ptr() as u64,
+            c"n".as_ptr() as u64,
+            7,
+            &raw const upper as u64,
+        ];
+        let length = _vsnwprintf(units.as_mut_ptr(), 32, WIDE_FORMAT.as_ptr(), arguments.as_ptr());
+        let wide = "xy|n|007|ABCD\0".encode_utf16().eq(units[..14].iter().copied());
+        all && exact && cut && length == 13 && wide
+    }
 }

@@ -267,8 +267,86 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 KeEnterCriticalRegion();
                 complete(irp, 0, 0)
             }
+            // A resource with APCs enabled, acquired and released.
+            0x82E => resource(irp, false),
+            0x82F => resource(irp, true),
+            // Sound, METHOD_NEITHER: the client's bytes are probed, and given back turned round.
+            0x830 => turn_round(irp, true),
+            // The same without a probe.
+            0x831 => turn_round(irp, false),
+            // The client's memory is touched after its request.
+            0x832 => {
+                let user = nt::irp::USER_BUFFER.read(irp);
+                ProbeForWrite(user, output_length(irp), 1);
+                complete(irp, 0, 0);
+                user.write_volatile(1);
+                0
+            }
+            // An MDL, and a work item, that stay.
+            0x833 => {
+                IoAllocateMdl(irp, 1, 0, 0, core::ptr::null_mut());
+                complete(irp, 0, 0)
+            }
+            0x834 => {
+                IoAllocateWorkItem(device);
+                complete(irp, 0, 0)
+            }
+            // Sound, METHOD_NEITHER: the client's memory by an MDL, at DISPATCH_LEVEL, where its address is of no use.
+            0x835 => {
+                let length = output_length(irp);
+                let user = nt::irp::USER_BUFFER.read(irp).cast();
+                let mdl = IoAllocateMdl(user, length as u32, 0, 0, core::ptr::null_mut());
+                MmProbeAndLockPages(mdl, 1, 1);
+                let mapped = system_address(mdl);
+                let old = KfRaiseIrql(DISPATCH_LEVEL);
+                mapped.write_bytes(0x5A, length as usize);
+                KeLowerIrql(old);
+                MmUnlockPages(mdl);
+                IoFreeMdl(mdl);
+                complete(irp, 0, length)
+            }
             _ => complete(irp, FAILED, 0),
         }
+    }
+}
+
+static mut RESOURCE: Resource = Resource([0; 13]);
+
+unsafe fn resource(irp: *mut c_void, in_region: bool) -> i32 {
+    unsafe {
+        let resource = &raw mut RESOURCE;
+        ExInitializeResourceLite(resource);
+        if in_region {
+            KeEnterCriticalRegion();
+        }
+        ExAcquireResourceExclusiveLite(resource, 1);
+        if in_region {
+            KeLeaveCriticalRegion();
+        }
+        ExReleaseResourceLite(resource);
+        ExDeleteResourceLite(resource);
+        complete(irp, 0, 0)
+    }
+}
+
+unsafe fn turn_round(irp: *mut c_void, probe: bool) -> i32 {
+    unsafe {
+        let stack = nt::irp::STACK.read(irp);
+        let (input, output) = (nt::stack::TYPE3_INPUT.read(stack), nt::irp::USER_BUFFER.read(irp));
+        let length = nt::stack::INPUT_LENGTH.read(stack).min(output_length(irp) as u32) as usize;
+        if probe {
+            ProbeForRead(input, length as u64, 1);
+            ProbeForWrite(output, length as u64, 1);
+        }
+        for index in 0..length {
+            output
+                .add(length - 1 - index)
+                .write_volatile(input.add(index).read_volatile());
+        }
+        if length == 0 && !probe {
+            output.read_volatile();
+        }
+        complete(irp, 0, length as u64)
     }
 }
 
@@ -289,7 +367,7 @@ unsafe fn output_buffer(irp: *mut c_void) -> *mut u8 {
         if mdl.is_null() {
             nt::irp::SYSTEM_BUFFER.read(irp)
         } else {
-            nt::mdl::MAPPED.read(mdl)
+            system_address(mdl)
         }
     }
 }

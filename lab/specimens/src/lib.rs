@@ -9,16 +9,20 @@
 #![allow(non_snake_case, reason = "NT's names")]
 
 mod conformance;
+mod csq;
 mod device;
 mod etw;
 mod faults;
 mod irql;
 mod legacy;
 mod locks;
+mod mdl;
 mod native_run_down;
 mod nt;
 mod objects;
+mod owned;
 mod pool;
+mod registry;
 mod run_down;
 mod sound;
 
@@ -28,16 +32,20 @@ use nt::{FAILED, UnicodeString};
 /// What a specimen does; its result is `DriverEntry`'s, an NTSTATUS.
 type Specimen = unsafe fn() -> i32;
 
-const SPECIMENS: [&[(&str, Specimen)]; 10] = [
+const SPECIMENS: [&[(&str, Specimen)]; 14] = [
     sound::SPECIMENS,
     conformance::SPECIMENS,
+    csq::SPECIMENS,
     etw::SPECIMENS,
     faults::SPECIMENS,
     irql::SPECIMENS,
     locks::SPECIMENS,
+    mdl::SPECIMENS,
     native_run_down::SPECIMENS,
     objects::SPECIMENS,
+    owned::SPECIMENS,
     pool::SPECIMENS,
+    registry::SPECIMENS,
     run_down::SPECIMENS,
 ];
 

@@ -20,6 +20,23 @@ pub(crate) struct Mutex(pub(crate) [u64; 7]);
 #[repr(C, align(8))]
 pub(crate) struct Semaphore(pub(crate) [u64; 4]);
 
+/// `FAST_MUTEX`, 0x38 bytes: count, owner, contention, event, old IRQL.
+#[repr(C, align(8))]
+pub(crate) struct FastMutex(pub(crate) [u64; 7]);
+/// `ERESOURCE`.
+#[repr(C, align(8))]
+pub(crate) struct Resource(pub(crate) [u64; 13]);
+/// `NPAGED_LOOKASIDE_LIST`, whose cache lines are padded.
+#[repr(C, align(64))]
+pub(crate) struct Lookaside(pub(crate) [u64; 16]);
+/// `IO_REMOVE_LOCK` of a free build.
+#[repr(C, align(8))]
+pub(crate) struct RemoveLock(pub(crate) [u64; 4]);
+#[repr(C, align(16))]
+pub(crate) struct SListHeader(pub(crate) [u64; 2]);
+#[repr(C, align(16))]
+pub(crate) struct SListEntry(pub(crate) [u64; 2]);
+
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ProcessorNumber {
@@ -33,16 +50,32 @@ pub(crate) struct ProcessorNumber {
 pub(crate) struct ObjectAttributes {
     length: u32,
     root: u64,
-    name: u64,
+    name: *const UnicodeString,
     attributes: u32,
     security: [u64; 2],
+}
+
+// The only static one has no name.
+unsafe impl Sync for ObjectAttributes {}
+
+impl ObjectAttributes {
+    /// Of a name that is absolute, or below what the handle `root` is to; the handle is the kernel's.
+    pub(crate) fn named(name: &UnicodeString, root: u64) -> Self {
+        Self {
+            root,
+            name,
+            attributes: 0x240,
+            length: size_of::<Self>() as u32,
+            security: [0; 2],
+        }
+    }
 }
 
 /// What a driver sets that makes a handle in any process: `OBJ_KERNEL_HANDLE`.
 pub(crate) static KERNEL_HANDLE: ObjectAttributes = ObjectAttributes {
     length: size_of::<ObjectAttributes>() as u32,
     root: 0,
-    name: 0,
+    name: core::ptr::null(),
     attributes: 0x200,
     security: [0; 2],
 };
@@ -53,6 +86,7 @@ pub(crate) const HIGH_IMPORTANCE: u32 = 2;
 pub(crate) const MEDIUM_HIGH_IMPORTANCE: u32 = 3;
 
 pub(crate) type DpcRoutine = unsafe extern "system" fn(*mut Dpc, *mut c_void, u64, u64);
+pub(crate) type WorkRoutine = unsafe extern "system" fn(*mut c_void, *mut c_void, *mut c_void);
 pub(crate) type ThreadRoutine = unsafe extern "system" fn(*mut c_void);
 pub(crate) type EnableCallback =
     unsafe extern "system" fn(*const u8, u32, u8, u64, u64, *mut c_void, *mut c_void);
@@ -113,6 +147,112 @@ unsafe extern "system" {
     pub(crate) fn wcslen(text: *const u16) -> usize;
     pub(crate) fn strcmp(left: *const u8, right: *const u8) -> i32;
     pub(crate) fn strncmp(left: *const u8, right: *const u8, most: usize) -> i32;
+    pub(crate) fn strstr(text: *const u8, wanted: *const u8) -> *const u8;
+    pub(crate) fn wcschr(text: *const u16, wanted: u16) -> *const u16;
+    pub(crate) fn _stricmp(left: *const u8, right: *const u8) -> i32;
+    pub(crate) fn _wcsnicmp(left: *const u16, right: *const u16, most: usize) -> i32;
+    pub(crate) fn _vsnprintf(place: *mut u8, room: usize, format: *const u8, arguments: *const u64) -> i32;
+    pub(crate) fn _vsnwprintf(place: *mut u16, room: usize, format: *const u16, arguments: *const u64)
+    -> i32;
+    pub(crate) fn _snprintf(place: *mut u8, room: usize, format: *const u8, ...) -> i32;
+    pub(crate) fn RtlUpcaseUnicodeString(
+        target: *mut UnicodeString,
+        source: *const UnicodeString,
+        allocate: u8,
+    ) -> i32;
+    pub(crate) fn RtlUnicodeStringToAnsiString(
+        target: *mut UnicodeString,
+        source: *const UnicodeString,
+        allocate: u8,
+    ) -> i32;
+    pub(crate) fn RtlAnsiStringToUnicodeString(
+        target: *mut UnicodeString,
+        source: *const UnicodeString,
+        allocate: u8,
+    ) -> i32;
+    pub(crate) fn RtlPrefixUnicodeString(
+        prefix: *const UnicodeString,
+        string: *const UnicodeString,
+        ignore_case: u8,
+    ) -> u8;
+    pub(crate) fn RtlStringFromGUID(guid: *const u8, target: *mut UnicodeString) -> i32;
+    pub(crate) fn RtlGUIDFromString(string: *const UnicodeString, guid: *mut u8) -> i32;
+    pub(crate) fn RtlTimeToTimeFields(time: *const i64, fields: *mut [i16; 8]);
+    pub(crate) fn RtlTimeFieldsToTime(fields: *const [i16; 8], time: *mut i64) -> u8;
+    pub(crate) fn ExInterlockedInsertHeadList(
+        head: *mut [u64; 2],
+        entry: *mut [u64; 2],
+        lock: *mut u64,
+    ) -> *mut [u64; 2];
+    pub(crate) fn ExInterlockedInsertTailList(
+        head: *mut [u64; 2],
+        entry: *mut [u64; 2],
+        lock: *mut u64,
+    ) -> *mut [u64; 2];
+    pub(crate) fn ExInterlockedRemoveHeadList(head: *mut [u64; 2], lock: *mut u64) -> *mut [u64; 2];
+    pub(crate) fn RtlInitAnsiString(string: *mut UnicodeString, source: *const u8);
+    pub(crate) fn RtlFreeAnsiString(string: *mut UnicodeString);
+    pub(crate) fn KeAcquireInStackQueuedSpinLock(lock: *mut u64, handle: *mut [u64; 3]);
+    pub(crate) fn KeReleaseInStackQueuedSpinLock(handle: *mut [u64; 3]);
+    pub(crate) fn KeTryToAcquireSpinLockAtDpcLevel(lock: *mut u64) -> u8;
+    pub(crate) fn KeTestSpinLock(lock: *mut u64) -> u8;
+    pub(crate) fn IoReuseIrp(irp: *mut c_void, status: i32);
+    pub(crate) fn IoBuildDeviceIoControlRequest(
+        code: u32,
+        device: *mut c_void,
+        input: *const u8,
+        input_length: u32,
+        output: *mut u8,
+        output_length: u32,
+        internal: u8,
+        event: *mut Event,
+        status: *mut [u64; 2],
+    ) -> *mut c_void;
+    pub(crate) fn IoGetAttachedDeviceReference(device: *mut c_void) -> *mut c_void;
+    pub(crate) fn PsGetCurrentProcess() -> *mut c_void;
+    pub(crate) fn ZwOpenKey(handle: *mut u64, access: u32, attributes: *const ObjectAttributes) -> i32;
+    pub(crate) fn ZwCreateKey(
+        handle: *mut u64,
+        access: u32,
+        attributes: *const ObjectAttributes,
+        title: u32,
+        class: *const UnicodeString,
+        options: u32,
+        disposition: *mut u32,
+    ) -> i32;
+    pub(crate) fn ZwQueryValueKey(
+        key: u64,
+        name: *const UnicodeString,
+        class: u32,
+        buffer: *mut u32,
+        room: u32,
+        length: *mut u32,
+    ) -> i32;
+    pub(crate) fn ZwSetValueKey(
+        key: u64,
+        name: *const UnicodeString,
+        title: u32,
+        kind: u32,
+        data: *const u8,
+        size: u32,
+    ) -> i32;
+    pub(crate) fn ZwEnumerateKey(
+        key: u64,
+        index: u32,
+        class: u32,
+        buffer: *mut u32,
+        room: u32,
+        length: *mut u32,
+    ) -> i32;
+    pub(crate) fn ZwDeleteValueKey(key: u64, name: *const UnicodeString) -> i32;
+    pub(crate) fn ZwDeleteKey(key: u64) -> i32;
+    pub(crate) fn RtlQueryRegistryValues(
+        relative: u32,
+        path: *const u16,
+        table: *const [u64; 7],
+        context: u64,
+        environment: u64,
+    ) -> i32;
     pub(crate) fn RtlMoveMemory(target: *mut u8, source: *const u8, count: usize);
     pub(crate) fn RtlZeroMemory(target: *mut u8, count: usize);
     pub(crate) fn RtlFillMemory(target: *mut u8, count: usize, value: u8);
@@ -141,6 +281,111 @@ unsafe extern "system" {
     pub(crate) fn KeEnterCriticalRegion();
     pub(crate) fn KeLeaveCriticalRegion();
     pub(crate) fn KeAreApcsDisabled() -> u8;
+    pub(crate) fn KeAreAllApcsDisabled() -> u8;
+    pub(crate) fn KeEnterGuardedRegion();
+    pub(crate) fn KeLeaveGuardedRegion();
+    pub(crate) fn ExAcquireFastMutex(mutex: *mut FastMutex);
+    pub(crate) fn ExTryToAcquireFastMutex(mutex: *mut FastMutex) -> u8;
+    pub(crate) fn ExReleaseFastMutex(mutex: *mut FastMutex);
+    pub(crate) fn ExAcquireFastMutexUnsafe(mutex: *mut FastMutex);
+    pub(crate) fn ExReleaseFastMutexUnsafe(mutex: *mut FastMutex);
+    pub(crate) fn KeInitializeGuardedMutex(mutex: *mut FastMutex);
+    pub(crate) fn KeAcquireGuardedMutex(mutex: *mut FastMutex);
+    pub(crate) fn KeReleaseGuardedMutex(mutex: *mut FastMutex);
+    pub(crate) fn ExInitializeResourceLite(resource: *mut Resource) -> i32;
+    pub(crate) fn ExDeleteResourceLite(resource: *mut Resource) -> i32;
+    pub(crate) fn ExAcquireResourceExclusiveLite(resource: *mut Resource, wait: u8) -> u8;
+    pub(crate) fn ExAcquireResourceSharedLite(resource: *mut Resource, wait: u8) -> u8;
+    pub(crate) fn ExAcquireSharedStarveExclusive(resource: *mut Resource, wait: u8) -> u8;
+    pub(crate) fn ExReleaseResourceLite(resource: *mut Resource);
+    pub(crate) fn ExReleaseResourceForThreadLite(resource: *mut Resource, owner: u64);
+    pub(crate) fn ExConvertExclusiveToSharedLite(resource: *mut Resource);
+    pub(crate) fn ExSetResourceOwnerPointer(resource: *mut Resource, owner: u64);
+    pub(crate) fn ExIsResourceAcquiredExclusiveLite(resource: *mut Resource) -> u8;
+    pub(crate) fn ExIsResourceAcquiredSharedLite(resource: *mut Resource) -> u32;
+    pub(crate) fn ExGetExclusiveWaiterCount(resource: *mut Resource) -> u32;
+    pub(crate) fn ExInitializeNPagedLookasideList(
+        list: *mut Lookaside,
+        allocate: u64,
+        free: u64,
+        flags: u32,
+        size: u64,
+        tag: u32,
+        depth: u16,
+    );
+    pub(crate) fn ExDeleteNPagedLookasideList(list: *mut Lookaside);
+    pub(crate) fn ExpInterlockedPushEntrySList(
+        head: *mut SListHeader,
+        entry: *mut SListEntry,
+    ) -> *mut SListEntry;
+    pub(crate) fn ExpInterlockedPopEntrySList(head: *mut SListHeader) -> *mut SListEntry;
+    pub(crate) fn ExQueryDepthSList(head: *mut SListHeader) -> u16;
+    pub(crate) fn IoInitializeRemoveLockEx(
+        lock: *mut RemoveLock,
+        tag: u32,
+        minutes: u32,
+        mark: u32,
+        size: u32,
+    );
+    pub(crate) fn IoAcquireRemoveLockEx(
+        lock: *mut RemoveLock,
+        tag: u64,
+        file: *const u8,
+        line: u32,
+        size: u32,
+    ) -> i32;
+    pub(crate) fn IoReleaseRemoveLockEx(lock: *mut RemoveLock, tag: u64, size: u32);
+    pub(crate) fn IoReleaseRemoveLockAndWaitEx(lock: *mut RemoveLock, tag: u64, size: u32);
+    pub(crate) fn IoAllocateWorkItem(object: *mut c_void) -> *mut c_void;
+    pub(crate) fn IoFreeWorkItem(item: *mut c_void);
+    pub(crate) fn IoQueueWorkItem(item: *mut c_void, routine: WorkRoutine, queue: u32, context: *mut c_void);
+    pub(crate) fn IoQueueWorkItemEx(
+        item: *mut c_void,
+        routine: WorkRoutine,
+        queue: u32,
+        context: *mut c_void,
+    );
+    pub(crate) fn IoCsqInitialize(
+        csq: *mut [u64; 8],
+        insert: u64,
+        remove: u64,
+        peek: u64,
+        acquire: u64,
+        release: u64,
+        complete: u64,
+    ) -> i32;
+    pub(crate) fn IoCsqInsertIrp(csq: *mut [u64; 8], irp: *mut c_void, context: *mut [u64; 3]);
+    pub(crate) fn IoCsqRemoveNextIrp(csq: *mut [u64; 8], context: *mut c_void) -> *mut c_void;
+    pub(crate) fn IoCsqRemoveIrp(csq: *mut [u64; 8], context: *mut [u64; 3]) -> *mut c_void;
+    pub(crate) fn IoAllocateMdl(
+        address: *mut c_void,
+        length: u32,
+        secondary: u8,
+        quota: u8,
+        irp: *mut c_void,
+    ) -> *mut c_void;
+    pub(crate) fn IoFreeMdl(mdl: *mut c_void);
+    pub(crate) fn IoBuildPartialMdl(
+        source: *mut c_void,
+        target: *mut c_void,
+        address: *mut c_void,
+        length: u32,
+    );
+    pub(crate) fn MmSizeOfMdl(address: *mut c_void, length: u64) -> u64;
+    pub(crate) fn MmBuildMdlForNonPagedPool(mdl: *mut c_void);
+    pub(crate) fn MmProbeAndLockPages(mdl: *mut c_void, mode: u8, operation: u32);
+    pub(crate) fn MmUnlockPages(mdl: *mut c_void);
+    pub(crate) fn MmMapLockedPagesSpecifyCache(
+        mdl: *mut c_void,
+        mode: u8,
+        cache: u32,
+        requested: *mut c_void,
+        bug_check: u32,
+        priority: u32,
+    ) -> *mut u8;
+    pub(crate) fn MmUnmapLockedPages(address: *mut u8, mdl: *mut c_void);
+    pub(crate) fn ProbeForRead(address: *const u8, length: u64, alignment: u32);
+    pub(crate) fn ProbeForWrite(address: *mut u8, length: u64, alignment: u32);
     pub(crate) fn KeQueryTimeIncrement() -> u32;
     pub(crate) fn KeSetSystemAffinityThreadEx(mask: u64) -> u64;
     pub(crate) fn KeRevertToUserAffinityThreadEx(mask: u64);
@@ -224,6 +469,8 @@ unsafe extern "system" {
     pub(crate) fn IoConnectInterrupt() -> i32;
     pub(crate) static ExEventObjectType: *const c_void;
     pub(crate) static PsThreadType: *const *const c_void;
+    pub(crate) static PsProcessType: *const *const c_void;
+    pub(crate) static PsInitialSystemProcess: *mut c_void;
 }
 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
@@ -295,6 +542,8 @@ pub(crate) mod irp {
     pub(crate) const CANCEL_IRQL: Field<u8> = Field::at(0x45);
     pub(crate) const ALLOCATION_FLAGS: Field<u8> = Field::at(0x47);
     pub(crate) const CANCEL_ROUTINE: Field<u64> = Field::at(0x68);
+    pub(crate) const USER_BUFFER: Field<*mut u8> = Field::at(0x70);
+    pub(crate) const DRIVER_CONTEXT: Field<[u64; 4]> = Field::at(0x78);
     pub(crate) const THREAD: Field<u64> = Field::at(0x98);
     pub(crate) const STACK: Field<*mut c_void> = Field::at(0xB8);
 }
@@ -302,7 +551,11 @@ pub(crate) mod irp {
 /// `MDL`.
 pub(crate) mod mdl {
     use super::Field;
+    pub(crate) const FLAGS: Field<u16> = Field::at(0xA);
     pub(crate) const MAPPED: Field<*mut u8> = Field::at(0x18);
+    pub(crate) const START: Field<*mut u8> = Field::at(0x20);
+    pub(crate) const COUNT: Field<u32> = Field::at(0x28);
+    pub(crate) const OFFSET: Field<u32> = Field::at(0x2C);
 }
 
 /// `FILE_OBJECT`.
@@ -326,6 +579,8 @@ pub(crate) mod stack {
     pub(crate) const ROUTINE: Field<u64> = Field::at(0x38);
     pub(crate) const CONTEXT: Field<u64> = Field::at(0x40);
     pub(crate) const CONTROL_CODE: Field<u32> = Field::at(0x18);
+    pub(crate) const INPUT_LENGTH: Field<u32> = Field::at(0x10);
+    pub(crate) const TYPE3_INPUT: Field<*mut u8> = Field::at(0x20);
 }
 
 pub(crate) const TAG: u32 = u32::from_le_bytes(*b"LabT");
@@ -340,6 +595,17 @@ pub(crate) const FAILED: i32 = 0xC000_0001_u32 as i32;
 
 /// `STATUS_INSUFFICIENT_RESOURCES`.
 pub(crate) const INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32 as i32;
+
+/// `MmGetSystemAddressForMdlSafe`, which the headers have in line: where the MDL is mapped, or then is.
+pub(crate) unsafe fn system_address(mdl: *mut c_void) -> *mut u8 {
+    unsafe {
+        if mdl::FLAGS.read(mdl) & 5 != 0 {
+            mdl::MAPPED.read(mdl)
+        } else {
+            MmMapLockedPagesSpecifyCache(mdl, 0, 1, core::ptr::null_mut(), 0, 16)
+        }
+    }
+}
 
 /// What `DriverEntry` was called with.
 pub(crate) static mut DRIVER: *mut c_void = core::ptr::null_mut();

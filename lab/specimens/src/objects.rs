@@ -129,7 +129,6 @@ unsafe fn leave_waiting_thread() -> i32 {
     0
 }
 
-
 unsafe fn leave_timer() -> i32 {
     unsafe {
         KeInitializeTimerEx(&raw mut TIMER, 0);

@@ -55,6 +55,7 @@ pub mod request;
 pub mod slot;
 pub mod table;
 pub mod timed;
+pub mod verifier;
 pub mod violation;
 
 /// Makes `WDFLDR.SYS` known to the image loader.

@@ -114,7 +114,7 @@ unsafe extern "win64" fn query_ulong(
             unsafe { value.write(found) };
             status::SUCCESS
         }
-        Ok(Data::Text(_)) => status::OBJECT_TYPE_MISMATCH,
+        Ok(_) => status::OBJECT_TYPE_MISMATCH,
         Err(status) => status,
     }
 }
@@ -138,7 +138,7 @@ unsafe extern "win64" fn query_unicode_string(
     }
     let data = match query(key, &name) {
         Ok(data @ Data::Text(_)) => data.bytes(),
-        Ok(Data::Dword(_)) => return status::OBJECT_TYPE_MISMATCH,
+        Ok(_) => return status::OBJECT_TYPE_MISMATCH,
         Err(status) => return status,
     };
     // SAFETY: the declaration: room for a USHORT, or null.

@@ -2,14 +2,14 @@
 
 use crate::names::NAMES;
 use crate::slot::{LENGTH, Slot};
-use crate::{device, driver, file, init, lock, memory, object, queue, registry, request, timed};
+use crate::{device, driver, file, init, lock, memory, object, queue, registry, request, timed, verifier};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use rundown_lab_kernel::export::Export;
 use rundown_lab_kernel::ldr::export;
 
 /// Everything that is implemented.
-fn families() -> [&'static [Slot]; 11] {
+fn families() -> [&'static [Slot]; 13] {
     [
         device::functions::FUNCTIONS,
         driver::functions::FUNCTIONS,
@@ -21,7 +21,9 @@ fn families() -> [&'static [Slot]; 11] {
         queue::functions::FUNCTIONS,
         registry::FUNCTIONS,
         request::functions::FUNCTIONS,
+        request::user::FUNCTIONS,
         timed::FUNCTIONS,
+        verifier::FUNCTIONS,
     ]
 }
 

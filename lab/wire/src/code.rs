@@ -84,10 +84,14 @@ codes! {
     KERNEL_APC_PENDING_DURING_EXIT = 0x20;
     /// An IRP was sent on more often than it has stack locations: the IRP.
     NO_MORE_IRP_STACK_LOCATIONS = 0x35;
+    /// A partial MDL is too small, or not within the whole: the target, the address, bytes, where the whole begins.
+    TARGET_MDL_TOO_SMALL = 0x40;
     /// An IRP was completed twice, or was none: its address.
     MULTIPLE_IRP_COMPLETE_REQUESTS = 0x44;
     /// Touched an address that is not mapped: address, operation, RIP.
     PAGE_FAULT_IN_NONPAGED_AREA = 0x50;
+    /// Pages that the driver locked are still locked when its client is gone: 0, 0, how many.
+    PROCESS_HAS_LOCKED_PAGES = 0x76;
     /// A trap that the kernel cannot go on from, mostly a stack that overflowed (8, a double fault): vector.
     UNEXPECTED_KERNEL_MODE_TRAP = 0x7F;
     /// Closed a handle that is none: the handle, 1.
@@ -104,6 +108,8 @@ codes! {
     DRIVER_VERIFIER_IOMANAGER_VIOLATION = 0xC9;
     /// The driver touched bad memory at a raised IRQL: address, IRQL, operation, RIP.
     DRIVER_IRQL_NOT_LESS_OR_EQUAL = 0xD1;
+    /// A work item is used against its rules: the first parameter is the offence, see [`worker`].
+    WORKER_INVALID = 0xE4;
     /// Tried to execute memory that is not executable: address, page table flags are not given.
     ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY = 0xFC;
     /// The framework's: the first parameter is the offence, see [`wdf`].
@@ -159,16 +165,80 @@ first_parameters! {
         RAISE_TO_LOWER = 0x30;
         /// A lowering that raises: IRQL, the one asked for.
         LOWER_TO_HIGHER = 0x31;
+        /// A fast mutex is released at another IRQL than `APC_LEVEL`: IRQL, the mutex.
+        FAST_MUTEX_RELEASE_LEVEL = 0x34;
+        /// A resource is acquired in a client's request with normal kernel APCs enabled: IRQL, 0, the resource.
+        RESOURCE_ACQUIRED_WITH_APCS = 0x37;
+        /// A resource is released in a client's request with normal kernel APCs enabled: IRQL, 0, the resource.
+        RESOURCE_RELEASED_WITH_APCS = 0x38;
+        /// A mutex is acquired by its `Unsafe` routine with APCs enabled: IRQL, 0, the mutex.
+        UNSAFE_ACQUIRE_WITH_APCS = 0x39;
+        /// A mutex is released by its `Unsafe` routine with APCs enabled: IRQL, 0, the mutex.
+        UNSAFE_RELEASE_WITH_APCS = 0x3A;
         /// A wait at `DISPATCH_LEVEL` or above: IRQL, object, timeout pointer.
         WAIT_AT_DISPATCH = 0x3B;
+        /// A resource lies at no multiple of 8: 0, 0, the resource.
+        RESOURCE_MISALIGNED = 0x3D;
         /// Unloaded with pool: name, 0, blocks, bytes.
         POOL_LEAKED = 0x62;
+        /// `MmUnlockPages` of an MDL whose pages are not locked: the MDL, its flags.
+        MDL_NOT_LOCKED = 0x7C;
+        /// `MmUnlockPages` of an MDL of nonpaged pool: the MDL, its flags.
+        MDL_OF_POOL_UNLOCKED = 0x7D;
+        /// `MmBuildMdlForNonPagedPool` of memory that can be paged out, or is a stack: IRQL, the MDL, its flags.
+        MDL_OF_PAGED_POOL = 0x7F;
+        /// `MmMapLockedPagesSpecifyCache` with `BugCheckOnFailure`: the MDL, its flags.
+        MDL_BUG_CHECK_ON_FAILURE = 0x82;
+        /// `MmProbeAndLockPages` of an MDL that is locked, mapped or of nonpaged pool already: the MDL, its flags, the wrong ones.
+        MDL_LOCKED_AGAIN = 0xB0;
+        /// `MmMapLockedPagesSpecifyCache` of an MDL that is mapped already: the MDL, its flags, the wrong ones.
+        MDL_MAPPED_AGAIN = 0xB2;
+        /// `MmMapLockedPagesSpecifyCache` of an MDL whose pages are not locked: the MDL, its flags, the missing ones.
+        MDL_MAPPED_UNLOCKED = 0xB3;
+        /// `MmUnlockPages` of a partial MDL: the MDL, its flags.
+        PARTIAL_MDL_UNLOCKED = 0xB4;
+        /// `MmUnmapLockedPages` of an MDL that is not mapped there: the MDL, its flags.
+        MDL_NOT_MAPPED = 0xB6;
+        /// `IoFreeMdl` of an MDL whose pages are still locked or mapped: the MDL, its flags.
+        MDL_FREED_IN_USE = 0xB8;
+        /// A lookaside list is initialised again: the list.
+        LOOKASIDE_INITIALIZED_TWICE = 0xCA;
+        /// A lookaside list is deleted that was not initialised: the list.
+        LOOKASIDE_NOT_INITIALIZED = 0xCB;
+        /// Freed memory, or unloaded, with an active lookaside list in it: the list, the memory, its size.
+        LOOKASIDE_FREED = 0xCC;
+        /// A lookaside list for blocks that are too small: the list, the size, the least.
+        LOOKASIDE_TOO_SMALL = 0xCD;
+        /// A resource is initialised again: the resource.
+        RESOURCE_INITIALIZED_TWICE = 0xD0;
+        /// A resource is deleted that was not initialised: the resource.
+        RESOURCE_NOT_INITIALIZED = 0xD1;
+        /// Freed memory, or unloaded, with an active resource in it: the resource, the memory, its size.
+        RESOURCE_FREED = 0xD2;
+        /// A remove lock is released with a tag that it was not acquired with: the lock, the tag.
+        REMOVE_LOCK_TAG = 0xD5;
+        /// A remove lock is released for good with a tag that it was not acquired with: the lock, the tag.
+        REMOVE_LOCK_LAST_TAG = 0xD6;
+        /// A remove lock is initialised again: the lock, the lock.
+        REMOVE_LOCK_INITIALIZED_TWICE = 0xD7;
         /// `EtwUnregister` is given a handle that is none: the handle.
         BAD_ETW_HANDLE = 0xDC;
         /// Unloaded with an ETW provider registered: who registered it, the driver's base, the handle.
         ETW_PROVIDER_LEFT = 0xDD;
-        /// Spin locks are taken in two orders, which can deadlock: the lock, the one held.
+        /// A thread acquires a lock again that it cannot get while it has it: the lock.
+        SELF_DEADLOCK = 0x1000;
+        /// Spin locks or fast mutexes are taken in two orders, which can deadlock: the lock, the one held.
         LOCK_ORDER = 0x1001;
+        /// A lock is used that was not initialised: the lock.
+        LOCK_NOT_INITIALIZED = 0x1002;
+        /// A lock is released by a thread that does not have it: the lock, its owner, the thread.
+        LOCK_OF_ANOTHER_THREAD = 0x1004;
+        /// A lock is released that nobody has: the lock.
+        LOCK_NOT_ACQUIRED = 0x1007;
+        /// A thread ends and owns a lock: the thread, the lock.
+        THREAD_OWNS_LOCK = 0x100A;
+        /// A lock is deleted, or its memory freed, while it is owned: the lock, its owner.
+        OWNED_LOCK_DELETED = 0x100B;
         /// Called above `APC_LEVEL`, where the DDI page does not allow it: IRQL, the highest allowed, caller.
         IRQL_APC_LTE = 0x20002;
         /// Called above `DISPATCH_LEVEL`, where the DDI page does not allow it: IRQL, the highest allowed, caller.
@@ -177,7 +247,7 @@ first_parameters! {
         SPIN_LOCK_HELD = 0x1AB1;
         /// Unloaded with an object of the kernel's alive: what, see [`leaked`](super::leaked); its address.
         OBJECT_LEAKED = 0x1AB2;
-        /// Freed memory that holds a timer or a DPC that is in use: block, object, size.
+        /// Freed memory that holds a timer, a DPC or a remove lock that is in use: block, object, size.
         FREED_IN_USE = 0x1AB3;
         /// Unloaded with an object of the I/O manager's alive: what, see [`io_leaked`](super::io_leaked); how many.
         IO_OBJECT_LEAKED = 0x1AB6;
@@ -219,7 +289,7 @@ branches! {
         THREAD = 3;
         /// Unloaded with a handle open.
         HANDLE = 4;
-        /// Unloaded with a thread referenced.
+        /// Unloaded with a thread, device or process referenced.
         REFERENCE = 5;
         /// Unloaded without a `KeFlushQueuedDpcs` since its last DPC.
         UNFLUSHED_DPC = 6;
@@ -235,6 +305,10 @@ branches! {
         LINK = 2;
         /// Unloaded with an IRP.
         IRP = 3;
+        /// Unloaded with an MDL.
+        MDL = 4;
+        /// Unloaded with a work item.
+        WORK_ITEM = 5;
     }
 }
 
@@ -253,6 +327,16 @@ first_parameters! {
         BAD_DEVICE_DELETION = 0x1AB5;
         /// More bytes are said to be written than the output buffer holds: bytes, its length.
         INFORMATION_TOO_LARGE = 0x1AB8;
+    }
+}
+
+first_parameters! {
+    /// First parameters of [`WORKER_INVALID`](super::WORKER_INVALID).
+    worker of WORKER_INVALID {
+        /// A work item is freed while it is queued: the item.
+        FREED = 0x0;
+        /// A work item is queued that is queued already: the item.
+        QUEUED = 0x1;
     }
 }
 
@@ -299,10 +383,11 @@ pub fn name(code: u32) -> &'static str {
 
 /// Every check: a code by itself, or each of its first parameters where those tell offences apart; and of these each branch.
 pub fn checks() -> impl Iterator<Item = Check> {
-    const FIRST: [&[Check]; 5] = [
+    const FIRST: [&[Check]; 6] = [
         pool::CHECKS,
         sub::CHECKS,
         io::CHECKS,
+        worker::CHECKS,
         wdf::CHECKS,
         watchdog::CHECKS,
     ];

@@ -10,7 +10,7 @@ use client::{Lab, PATIENCE, artefact, output, serve};
 use lab_wire::code;
 use lab_wire::counters::Counters;
 use lab_wire::dump::Dump;
-use offences::{BARE, DEVICE, DIRECT, Offence, SOUND_REQUESTS};
+use offences::{BARE, DEVICE, DIRECT, NEITHER, Offence, SOUND_REQUESTS};
 use rundown_lab::machine::{Accelerator, Machine, Options};
 use rundown_lab::session::Power as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -232,6 +232,14 @@ fn sound_drivers_pass() {
                 ("sound-code-in-pool", "log: passed"),
                 ("sound-time", "log: passed"),
                 ("sound-strings", "log: passed"),
+                ("sound-fast-mutex", "log: passed"),
+                ("sound-resource", "log: passed"),
+                ("sound-lookaside", "log: passed"),
+                ("sound-remove-lock", "log: passed"),
+                ("sound-work-item", "log: passed"),
+                ("sound-csq", "log: passed"),
+                ("sound-mdl", "log: passed"),
+                ("sound-registry", "log: passed"),
                 ("sound-text", "dbg: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
                 ("take-all-memory", "log: memory is exhausted: pool has "),
                 ("run-down", "log: passed"),
@@ -299,6 +307,7 @@ fn what_windows_lets_pass_can_be_allowed() {
         ("wait-on-stack-alertable", "wait-on-stack"),
         ("wait-for-mutex-in-user-mode", "mutex-wait-mode"),
         ("locks-in-two-orders", "lock-order"),
+        ("fast-mutexes-in-two-orders", "lock-order"),
         ("enter-region-at-dispatch", "irql"),
         ("touch-paged-pool-at-dispatch", "paging"),
         ("wait-for-run-down-at-dispatch", "rundown-wait"),
@@ -628,7 +637,11 @@ fn each_offence_with_a_request_is_found() {
             0,
             "a sound request"
         );
-        let method = if offence.options == DIRECT { 2 } else { 0 };
+        let method = match offence.options {
+            DIRECT => 2,
+            NEITHER => 3,
+            _ => 0,
+        };
         let id = lab.send(&format!(
             "ioctl {handle} {:#x} 4 -",
             0x22_0000 | function << 2 | method
@@ -679,6 +692,15 @@ fn sound_requests_pass() {
                 "{code:#x}"
             );
         }
+    }
+    // METHOD_NEITHER: the client's own memory, probed, and locked.
+    for (function, output) in [(0x830, "04030201"), (0x835, "5a5a5a5a")] {
+        let code = 0x22_0003 | function << 2;
+        assert_eq!(
+            lab.ask(&format!("ioctl {handle} {code:#x} 4 01020304")),
+            (0, output.into()),
+            "{code:#x}"
+        );
     }
     assert_eq!(lab.ask("quit").0, 0);
     let ended = lab.end();

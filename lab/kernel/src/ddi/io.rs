@@ -1,9 +1,10 @@
 //! What ntoskrnl.exe exports of the I/O manager.
 
-use super::irql_ranges::{APC, AT_DISPATCH, DISPATCH, PASSIVE};
+use super::irql_ranges::{ANY, APC, AT_DISPATCH, DISPATCH, PASSIVE};
+use crate::creations;
 use crate::export::Export;
 use crate::io::object::DriverObject;
-use crate::io::{device, interface, irp};
+use crate::io::{build, device, interface, irp};
 use crate::ke::thread;
 use crate::rtl::UnicodeString;
 use crate::rtl::guid::Guid;
@@ -174,6 +175,94 @@ unsafe extern "win64" fn io_delete_symbolic_link(name: *const UnicodeString) -> 
     interface::delete_link(&name).err().unwrap_or(status::SUCCESS)
 }
 
+unsafe extern "win64" fn io_reuse_irp(irp: u64, status: i32) {
+    irp::reuse(irp::check(irp, "IoReuseIrp"), status);
+}
+
+unsafe extern "win64" fn io_build_device_io_control_request(
+    code: u32,
+    device: u64,
+    input: u64,
+    input_length: u32,
+    output: u64,
+    output_length: u32,
+    internal: u8,
+    event: u64,
+    status_block: u64,
+) -> u64 {
+    let device = device::check(device, "IoBuildDeviceIoControlRequest");
+    let control = build::Control {
+        code,
+        input: (input, input_length),
+        output: (output, output_length),
+        internal: internal != 0,
+    };
+    let requestor = build::Requestor { event, status_block };
+    if creations::fails() {
+        return 0;
+    }
+    build::control(device, control, requestor).map_or(0, irp::address)
+}
+
+unsafe extern "win64" fn io_build_synchronous_fsd_request(
+    function: u32,
+    device: u64,
+    buffer: u64,
+    length: u32,
+    offset: *const u64,
+    event: u64,
+    status_block: u64,
+) -> u64 {
+    let device = device::check(device, "IoBuildSynchronousFsdRequest");
+    // SAFETY: the DDI: an offset or null.
+    let offset = unsafe { offset.as_ref() }.copied().unwrap_or(0);
+    let requestor = build::Requestor { event, status_block };
+    if creations::fails() {
+        return 0;
+    }
+    let irp = build::transfer(device, function as u8, (buffer, length), offset, requestor);
+    irp.map_or(0, irp::address)
+}
+
+unsafe extern "win64" fn io_get_attached_device(device: u64) -> u64 {
+    let top = device::top_of_stack(device::check(device, "IoGetAttachedDevice"));
+    (&raw const *top) as u64
+}
+
+unsafe extern "win64" fn io_get_attached_device_reference(device: u64) -> u64 {
+    let top = device::top_of_stack(device::check(device, "IoGetAttachedDeviceReference"));
+    device::hold(top);
+    (&raw const *top) as u64
+}
+
+/// The IRP at the top of the thread's, which file systems set: there are none.
+unsafe extern "win64" fn io_get_top_level_irp() -> u64 {
+    0
+}
+
+unsafe extern "win64" fn io_is_32bit_process(_irp: u64) -> u8 {
+    0
+}
+
+unsafe extern "win64" fn io_get_stack_limits(low: *mut u64, high: *mut u64) {
+    let (base, top) = thread::current().stack().unwrap_or_default();
+    // SAFETY: the DDI: room for an address.
+    unsafe { low.write(base) };
+    // SAFETY: as above.
+    unsafe { high.write(top) };
+}
+
+/// "Starting with Windows Vista", says its page, `IoCallDriver` and this are the same.
+unsafe extern "win64" fn po_call_driver(device: u64, irp: u64) -> i32 {
+    // SAFETY: a plain function; it checks what it is given.
+    unsafe { iof_call_driver(device, irp) }
+}
+
+/// Nothing since Windows Vista.
+unsafe extern "win64" fn po_start_next_power_irp(irp: u64) {
+    irp::check(irp, "PoStartNextPowerIrp");
+}
+
 /// The table.
 pub static EXPORTS: &[Export] = &[
     Export::function("IoCreateDevice", APC, io_create_device as *const ()),
@@ -218,5 +307,40 @@ pub static EXPORTS: &[Export] = &[
         "IoDeleteSymbolicLink",
         PASSIVE,
         io_delete_symbolic_link as *const (),
+    ),
+    Export::function(
+        "IoCreateUnprotectedSymbolicLink",
+        PASSIVE,
+        io_create_symbolic_link as *const (),
+    ),
+    Export::function("IoReuseIrp", DISPATCH, io_reuse_irp as *const ()),
+    Export::function(
+        "IoBuildDeviceIoControlRequest",
+        APC,
+        io_build_device_io_control_request as *const (),
+    ),
+    Export::function(
+        "IoBuildSynchronousFsdRequest",
+        APC,
+        io_build_synchronous_fsd_request as *const (),
+    ),
+    Export::function(
+        "IoGetAttachedDevice",
+        DISPATCH,
+        io_get_attached_device as *const (),
+    ),
+    Export::function(
+        "IoGetAttachedDeviceReference",
+        DISPATCH,
+        io_get_attached_device_reference as *const (),
+    ),
+    Export::function("IoGetTopLevelIrp", DISPATCH, io_get_top_level_irp as *const ()).quiet(),
+    Export::function("IoIs32bitProcess", DISPATCH, io_is_32bit_process as *const ()).quiet(),
+    Export::function("IoGetStackLimits", ANY, io_get_stack_limits as *const ()).quiet(),
+    Export::function("PoCallDriver", DISPATCH, po_call_driver as *const ()),
+    Export::function(
+        "PoStartNextPowerIrp",
+        DISPATCH,
+        po_start_next_power_irp as *const (),
     ),
 ];

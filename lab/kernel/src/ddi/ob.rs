@@ -1,11 +1,13 @@
-//! Objects and handles: threads are the only objects that a driver can have a handle to here.
+//! Objects and handles: a driver can have handles to threads and registry keys here, and refer to threads, devices and processes.
 
+use super::process::{self, Pointer};
 use crate::bug::{self, code};
 use crate::config::{self, Rule};
 use crate::export::Export;
-use crate::io::client;
+use crate::io::{client, device};
 use crate::ke::thread::{self, Thread};
 use crate::lock::IrqLock;
+use crate::rtl::UnicodeString;
 use crate::status;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -13,7 +15,8 @@ use alloc::vec::Vec;
 
 /// Kernel handles have the sign bit set.
 const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
-/// `NtCurrentThread()`.
+/// `NtCurrentProcess()` and `NtCurrentThread()`.
+const CURRENT_PROCESS: u64 = u64::MAX;
 const CURRENT_THREAD: u64 = u64::MAX - 1;
 
 /// `OBJ_KERNEL_HANDLE`.
@@ -23,8 +26,10 @@ const KERNEL_HANDLE: u32 = 0x200;
 #[repr(C)]
 pub struct ObjectAttributes {
     length: u32,
-    root: u64,
-    name: u64,
+    /// A handle that the name is relative to, or 0.
+    pub root: u64,
+    /// A `UNICODE_STRING`, or null.
+    pub name: *const UnicodeString,
     attributes: u32,
     security: [u64; 2],
 }
@@ -49,8 +54,17 @@ pub fn check_attributes(attributes: *const ObjectAttributes) {
     }
 }
 
+/// What a handle is to.
+#[derive(Clone)]
+pub enum Object {
+    /// A thread.
+    Thread(Arc<Thread>),
+    /// A registry key, by its path.
+    Key(Arc<str>),
+}
+
 struct Handles {
-    open: BTreeMap<u64, (Arc<Thread>, u64)>,
+    open: BTreeMap<u64, (Object, u64)>,
     next: u64,
 }
 
@@ -62,12 +76,17 @@ static HANDLES: IrqLock<Handles> = IrqLock::new(Handles {
 static REFERENCES: IrqLock<BTreeMap<u64, (Arc<Thread>, usize)>> = IrqLock::new(BTreeMap::new());
 
 /// Opens a handle; `caller` is who asked for it.
-pub fn open_handle(thread: Arc<Thread>, caller: u64) -> u64 {
+pub fn open_handle(object: Object, caller: u64) -> u64 {
     let mut handles = HANDLES.lock();
     let handle = handles.next;
     handles.next += 4;
-    handles.open.insert(handle, (thread, caller));
+    handles.open.insert(handle, (object, caller));
     handle
+}
+
+/// What an open handle is to.
+pub fn object(handle: u64) -> Option<Object> {
+    HANDLES.lock().open.get(&handle).map(|(object, _)| object.clone())
 }
 
 /// Handles that are open, with the callers that opened them.
@@ -82,7 +101,9 @@ pub fn open_handles() -> Vec<(u64, u64)> {
 
 /// Objects that the driver still holds references to.
 pub fn references() -> Vec<u64> {
-    REFERENCES.lock().keys().copied().collect()
+    let threads: Vec<u64> = REFERENCES.lock().keys().copied().collect();
+    let others = device::held().into_iter().chain(process::referenced());
+    threads.into_iter().chain(others).collect()
 }
 
 /// The thread at `address`: one that has not been reaped, or one that the driver still refers to, though it has ended.
@@ -90,7 +111,10 @@ pub fn thread(address: u64) -> Option<Arc<Thread>> {
     let referenced = REFERENCES.lock().get(&address).map(|(thread, _)| thread.clone());
     let opened = || {
         let handles = HANDLES.lock();
-        let mut threads = handles.open.values().map(|(thread, _)| thread);
+        let mut threads = handles.open.values().filter_map(|(object, _)| match object {
+            Object::Thread(thread) => Some(thread),
+            Object::Key(_) => None,
+        });
         threads.find(|thread| thread.address() == address).cloned()
     };
     referenced.or_else(opened).or_else(|| thread::by_address(address))
@@ -99,12 +123,6 @@ pub fn thread(address: u64) -> Option<Arc<Thread>> {
 fn reference(thread: Arc<Thread>) {
     REFERENCES.lock().entry(thread.address()).or_insert((thread, 0)).1 += 1;
 }
-
-/// A pointer in a static.
-#[repr(transparent)]
-struct Pointer<T>(*const T);
-// SAFETY: names a static that nobody writes.
-unsafe impl<T> Sync for Pointer<T> {}
 
 /// The thread's object type: a driver only hands its address back.
 static THREAD_TYPE: [u8; 16] = *b"Lab.Thread.Type.";
@@ -120,13 +138,25 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     object: *mut u64,
     _information: u64,
 ) -> i32 {
-    let thread = if handle == CURRENT_THREAD {
-        thread::by_address(thread::current().address())
+    if handle == CURRENT_PROCESS {
+        if !object_type.is_null() && !process::is_type(object_type) {
+            return status::OBJECT_TYPE_MISMATCH;
+        }
+        process::count(process::current(), true);
+        // SAFETY: as below.
+        unsafe { object.write(process::current()) };
+        return status::SUCCESS;
+    }
+    let found = if handle == CURRENT_THREAD {
+        thread::by_address(thread::current().address()).map(Object::Thread)
     } else {
-        HANDLES.lock().open.get(&handle).map(|(thread, _)| thread.clone())
+        self::object(handle)
     };
-    let Some(thread) = thread else {
-        return status::INVALID_HANDLE;
+    let thread = match found {
+        None => return status::INVALID_HANDLE,
+        // Nobody needs a key's object.
+        Some(Object::Key(_)) => return status::OBJECT_TYPE_MISMATCH,
+        Some(Object::Thread(thread)) => thread,
     };
     // Only an object that there is can be of another type.
     if !object_type.is_null() && object_type != THREAD_TYPE_POINTER.0.cast() {
@@ -140,6 +170,13 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
 }
 
 unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
+    if let Some(count) = process::count(object, true) {
+        return count as i64;
+    }
+    if let Some(device) = device::find(object) {
+        device::hold(device);
+        return 1;
+    }
     let Some(thread) = thread(object) else {
         bad_object(object)
     };
@@ -148,6 +185,12 @@ unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
 }
 
 unsafe extern "win64" fn obf_dereference_object(object: u64) -> i64 {
+    if let Some(count) = process::count(object, false) {
+        return count as i64;
+    }
+    if device::find(object).is_some_and(device::let_go) {
+        return 1;
+    }
     let mut references = REFERENCES.lock();
     let Some(entry) = references.get_mut(&object) else {
         drop(references);

@@ -38,7 +38,7 @@ unsafe extern "win64" fn ps_create_system_thread(
         // SAFETY: the DDI asks for a CLIENT_ID there, or null.
         unsafe { client_id.write([4, u64::from(thread.id) * 4]) };
     }
-    let opened = ob::open_handle(thread, thread::current().caller());
+    let opened = ob::open_handle(ob::Object::Thread(thread), thread::current().caller());
     // SAFETY: the DDI asks for room for a handle.
     unsafe { handle.write(opened) };
     status::SUCCESS

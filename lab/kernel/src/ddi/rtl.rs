@@ -190,6 +190,53 @@ unsafe extern "win64" fn v_dbg_print_ex_with_prefix(
     unsafe { v_dbg_print_ex(component, level, format, arguments) }
 }
 
+unsafe extern "win64" fn vsnprintf(
+    place: *mut u8,
+    room: usize,
+    format: *const u8,
+    arguments: *const u64,
+) -> i32 {
+    // SAFETY: the C contract: room for so many bytes, and a va_list that fits the format; here and below.
+    let output = unsafe { printf::Bounded::new(place, room) };
+    // SAFETY: as above.
+    unsafe { printf::format_bounded(output, format, arguments) }
+}
+
+unsafe extern "win64" fn vsnwprintf(
+    place: *mut u16,
+    room: usize,
+    format: *const u16,
+    arguments: *const u64,
+) -> i32 {
+    // SAFETY: as above.
+    let output = unsafe { printf::Bounded::new(place, room) };
+    // SAFETY: as above.
+    unsafe { printf::format_bounded(output, format, arguments) }
+}
+
+unsafe extern "win64" fn snprintf(place: *mut u8, room: usize, format: *const u8) -> i32 {
+    // SAFETY: as above.
+    unsafe { vsnprintf(place, room, format, variadic(3)) }
+}
+
+unsafe extern "win64" fn snwprintf(place: *mut u16, room: usize, format: *const u16) -> i32 {
+    // SAFETY: as above.
+    unsafe { vsnwprintf(place, room, format, variadic(3)) }
+}
+
+/// Room that the C contract promises without saying how much.
+const ENOUGH: usize = isize::MAX as usize;
+
+unsafe extern "win64" fn sprintf(place: *mut u8, format: *const u8) -> i32 {
+    // SAFETY: as above.
+    unsafe { vsnprintf(place, ENOUGH, format, variadic(2)) }
+}
+
+unsafe extern "win64" fn swprintf(place: *mut u16, format: *const u16) -> i32 {
+    // SAFETY: as above.
+    unsafe { vsnwprintf(place, ENOUGH, format, variadic(2)) }
+}
+
 unsafe extern "win64" fn dbg_break_point() {
     bug::bugcheck(
         code::KMODE_EXCEPTION_NOT_HANDLED,
@@ -243,6 +290,12 @@ pub static EXPORTS: &[Export] = &[
         0..=13,
         v_dbg_print_ex_with_prefix as *const (),
     ),
+    Export::function("_vsnprintf", 0..=15, vsnprintf as *const ()).quiet(),
+    Export::function("_vsnwprintf", 0..=15, vsnwprintf as *const ()).quiet(),
+    Export::function("_snprintf", 0..=15, snprintf as *const ()).quiet(),
+    Export::function("_snwprintf", 0..=15, snwprintf as *const ()).quiet(),
+    Export::function("sprintf", 0..=15, sprintf as *const ()).quiet(),
+    Export::function("swprintf", 0..=15, swprintf as *const ()).quiet(),
     Export::function("DbgBreakPoint", 0..=15, dbg_break_point as *const ()),
     Export::function("RtlAssert", 0..=15, rtl_assert as *const ()),
     Export::direct("__chkstk", chkstk as *const ()),

@@ -1,7 +1,7 @@
 //! Device objects, and the stacks that they form.
 
-use super::names;
 use super::object::{DeviceObject, DriverObject, TYPE_DEVICE, device_flag};
+use super::{names, remove_lock};
 use crate::bug::{self, code};
 use crate::ex::references;
 use crate::lock::IrqLock;
@@ -10,6 +10,7 @@ use crate::status;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use lab_wire::sddl::{SddlError, SecurityDescriptor};
 
 const TAG: Tag = Tag(u32::from_le_bytes(*b"Devi"));
@@ -56,6 +57,46 @@ pub fn check(address: u64, routine: &str) -> &'static DeviceObject {
     }
     // SAFETY: the table holds existing device objects only.
     unsafe { &*(address as *const DeviceObject) }
+}
+
+/// The device at `address`, if it is one.
+pub fn find(address: u64) -> Option<&'static DeviceObject> {
+    let known = DEVICES.lock().contains_key(&address);
+    // SAFETY: the table holds existing device objects only.
+    known.then(|| unsafe { &*(address as *const DeviceObject) })
+}
+
+/// Devices that stay for a while, though they may have been deleted: by how many, and whether they have.
+static HELD: IrqLock<BTreeMap<u64, (u32, bool)>> = IrqLock::new(BTreeMap::new());
+
+/// Keeps the device's memory until it is let go as often.
+pub fn hold(device: &'static DeviceObject) {
+    HELD.lock().entry(address(device)).or_default().0 += 1;
+}
+
+/// Devices that are kept so.
+pub fn held() -> Vec<u64> {
+    HELD.lock().keys().copied().collect()
+}
+
+/// The opposite; false if nobody kept it.
+pub fn let_go(device: &'static DeviceObject) -> bool {
+    let deleted = {
+        let mut held = HELD.lock();
+        let Some(entry) = held.get_mut(&address(device)) else {
+            return false;
+        };
+        entry.0 -= 1;
+        let (left, deleted) = *entry;
+        if left == 0 {
+            held.remove(&address(device));
+        }
+        left == 0 && deleted
+    };
+    if deleted {
+        release(device);
+    }
+    true
 }
 
 /// `IoCreateDevice`.
@@ -158,8 +199,19 @@ pub fn delete(device: &'static DeviceObject) {
             previous = link.next_device.get();
         }
     }
+    if let Some(entry) = HELD.lock().get_mut(&address(device)) {
+        entry.1 = true;
+        return;
+    }
+    release(device);
+}
+
+/// The device's memory goes.
+fn release(device: &'static DeviceObject) {
+    let memory = address(device)..address(device) + u64::from(device.size.get());
     DEVICES.lock().remove(&address(device));
     references::freed(address(device));
+    remove_lock::freed(memory);
     if pool::free(address(device), Some(TAG), 0).is_err() {
         bug::bugcheck(
             code::BAD_POOL_HEADER,

@@ -1,7 +1,7 @@
 //! A driver from its entry point to its unload routine.
 
 use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, device_flag, major};
-use super::{device, interface, irp, registry};
+use super::{device, interface, irp, mdl, registry, work_item};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
 use crate::ldr::{self, image::Image};
@@ -153,11 +153,14 @@ pub fn unload(object: &'static DriverObject) {
         // SAFETY: a DRIVER_UNLOAD takes the driver's object.
         unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
     });
+    work_item::wait_for_all();
     let links = interface::links();
     for (what, count, name) in [
         (code::io_leaked::DEVICE, device::count_of(object), "device"),
         (code::io_leaked::LINK, links.len(), "symbolic link"),
         (code::io_leaked::IRP, irp::live_count(), "IRP"),
+        (code::io_leaked::WORK_ITEM, work_item::count(), "work item"),
+        (code::io_leaked::MDL, mdl::count(), "MDL"),
     ] {
         if count != 0 {
             bug::bugcheck(

@@ -76,13 +76,7 @@ fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
     let memory = pool::allocate(size as u64, TAG, true, Placement::Block, caller)?;
     // SAFETY: fresh zeroed pool, large enough and aligned to 16; every field may be zero. It stays until `free`.
     let irp: &'static Irp = unsafe { &*memory.cast() };
-    irp.kind.set(TYPE_IRP);
-    irp.size.set(size as u16);
-    irp.stack_count.set(stack_size);
-    irp.current_location.set(stack_size + 1);
-    irp.current_stack_location
-        .set(location(irp, stack_size as usize).cast_mut());
-    irp.thread_list_entry.set(empty_list(&irp.thread_list_entry));
+    initialize(irp, size as u16, stack_size);
     irp.allocation_flags.set(ALLOCATED_FIXED_SIZE);
     let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
     LIVE.lock().insert(
@@ -97,6 +91,27 @@ fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
     Some((irp, serial))
 }
 
+/// `IoReuseIrp`: an IRP that the driver allocated, as if it were fresh, with that status.
+pub fn reuse(irp: &'static Irp, status: i32) {
+    let (size, count, flags) = (irp.size.get(), irp.stack_count.get(), irp.allocation_flags.get());
+    // SAFETY: the IRP's own memory, of which every field may be zero; it is its driver's, and on its way to nobody.
+    unsafe { (address(irp) as *mut u8).write_bytes(0, size.into()) };
+    initialize(irp, size, count);
+    irp.allocation_flags.set(flags);
+    irp.io_status.status.set(status);
+}
+
+/// The fields of a fresh IRP, whose memory is zero.
+fn initialize(irp: &'static Irp, size: u16, stack_size: i8) {
+    irp.kind.set(TYPE_IRP);
+    irp.size.set(size);
+    irp.stack_count.set(stack_size);
+    irp.current_location.set(stack_size + 1);
+    irp.current_stack_location
+        .set(location(irp, stack_size as usize).cast_mut());
+    irp.thread_list_entry.set(empty_list(&irp.thread_list_entry));
+}
+
 /// `IRP_ALLOCATED_FIXED_SIZE`, of `IRP.AllocationFlags` (wdm.h).
 const ALLOCATED_FIXED_SIZE: u8 = 0x04;
 
@@ -109,7 +124,8 @@ fn empty_list(place: &object::Field<object::ListEntry>) -> object::ListEntry {
     }
 }
 
-fn address(irp: &'static Irp) -> u64 {
+/// The driver's `PIRP`.
+pub fn address(irp: &'static Irp) -> u64 {
     (&raw const *irp) as u64
 }
 

@@ -1,9 +1,13 @@
-//! The registry, as far as a driver sees it here: its service's key, and what lies below.
+//! The registry, as far as a driver sees it here: its service's key, and what lies below or what the driver makes. It is gone with the machine.
 
 use crate::lock::IrqLock;
+use crate::status;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use lab_wire::boot::{Boot, Value};
+
+/// The root of all keys.
+const ROOT: &str = "\\Registry";
 
 /// `REG_SZ`.
 pub const REG_SZ: u32 = 1;
@@ -20,6 +24,8 @@ pub enum Data {
     Dword(u32),
     /// `REG_SZ`, without its terminating zero.
     Text(String),
+    /// Anything else: its type, and what is stored.
+    Other(u32, Vec<u8>),
 }
 
 impl Data {
@@ -28,6 +34,7 @@ impl Data {
         match self {
             Self::Dword(_) => REG_DWORD,
             Self::Text(_) => REG_SZ,
+            Self::Other(kind, _) => *kind,
         }
     }
 
@@ -40,6 +47,26 @@ impl Data {
                 .chain([0])
                 .flat_map(u16::to_le_bytes)
                 .collect(),
+            Self::Other(_, bytes) => bytes.clone(),
+        }
+    }
+
+    /// What a driver stores as a value of that type.
+    pub fn of(kind: u32, bytes: &[u8]) -> Self {
+        let units: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        match (kind, bytes) {
+            (REG_DWORD, &[a, b, c, d]) => Self::Dword(u32::from_le_bytes([a, b, c, d])),
+            // Only what reads back as the same bytes.
+            (REG_SZ, _) if bytes.len().is_multiple_of(2) => match units.split_last() {
+                Some((0, text)) if !text.contains(&0) => {
+                    String::from_utf16(text).map_or_else(|_| Self::Other(kind, bytes.to_vec()), Self::Text)
+                }
+                _ => Self::Other(kind, bytes.to_vec()),
+            },
+            _ => Self::Other(kind, bytes.to_vec()),
         }
     }
 }
@@ -86,9 +113,94 @@ pub fn install(boot: &Boot<'_>) {
     }
 }
 
-/// Whether there is such a key.
+/// Whether there is such a key, or one below it.
 pub fn exists(key: &str) -> bool {
-    KEYS.lock().iter().any(|known| known.eq_ignore_ascii_case(key))
+    key.eq_ignore_ascii_case(ROOT)
+        || KEYS
+            .lock()
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(key) || name_below(key, known).is_some())
+}
+
+/// What follows `key` in the path of a key below it.
+fn name_below<'a>(key: &str, path: &'a str) -> Option<&'a str> {
+    let head = path.get(..key.len())?;
+    let rest = path.get(key.len()..)?;
+    head.eq_ignore_ascii_case(key)
+        .then(|| rest.strip_prefix('\\'))
+        .flatten()
+}
+
+/// Makes a key below one that there is; whether it was made, or was there.
+///
+/// # Errors
+/// An NTSTATUS: the key above is not there, or the path is none.
+pub fn create(key: &str) -> Result<bool, i32> {
+    if name_below(ROOT, key).is_none_or(|rest| rest.is_empty() || rest.ends_with('\\')) {
+        return Err(status::OBJECT_PATH_SYNTAX_BAD);
+    }
+    if exists(key) {
+        return Ok(false);
+    }
+    let (above, _) = key.rsplit_once('\\').unwrap_or((key, ""));
+    if !exists(above) {
+        return Err(status::OBJECT_NAME_NOT_FOUND);
+    }
+    KEYS.lock().push(key.to_string());
+    Ok(true)
+}
+
+/// Deletes a key with its values.
+///
+/// # Errors
+/// `STATUS_CANNOT_DELETE` if there are keys below it (`ZwDeleteKey`'s page).
+pub fn delete(key: &str) -> Result<(), i32> {
+    if !keys_below(key).is_empty() {
+        return Err(status::CANNOT_DELETE);
+    }
+    KEYS.lock().retain(|known| !known.eq_ignore_ascii_case(key));
+    VALUES.lock().retain(|value| !value.key.eq_ignore_ascii_case(key));
+    Ok(())
+}
+
+/// The names of the keys right below.
+pub fn keys_below(key: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for known in KEYS.lock().iter() {
+        let Some(name) = name_below(key, known).and_then(|rest| rest.split('\\').next()) else {
+            continue;
+        };
+        if !names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
+/// The values of a key, with their names.
+pub fn values(key: &str) -> Vec<(String, Data)> {
+    let values = VALUES.lock();
+    let own = values.iter().filter(|value| value.key.eq_ignore_ascii_case(key));
+    own.map(|value| (value.name.clone(), value.data.clone()))
+        .collect()
+}
+
+/// Stores a value of a key.
+pub fn set(key: &str, name: &str, data: Data) {
+    remove(key, name);
+    VALUES.lock().push(Stored {
+        key: key.to_string(),
+        name: name.to_string(),
+        data,
+    });
+}
+
+/// Deletes a value of a key; false if there was none.
+pub fn remove(key: &str, name: &str) -> bool {
+    let mut values = VALUES.lock();
+    let before = values.len();
+    values.retain(|value| !(value.key.eq_ignore_ascii_case(key) && value.name.eq_ignore_ascii_case(name)));
+    values.len() != before
 }
 
 /// A value of a key; names ignore case.

@@ -5,7 +5,7 @@ use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
 use crate::ldr::{image, missing};
-use crate::mm::{self, pageable, pool};
+use crate::mm::{self, pageable, pool, user};
 
 const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
 const STATUS_ILLEGAL_INSTRUCTION: u64 = 0xFFFF_FFFF_C000_001D;
@@ -68,13 +68,18 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
         );
     }
     if address >> 47 == 0 {
+        let what = match address {
+            _ if user::contains(address) => {
+                "which is its client's memory, and was not probed (ProbeForRead, ProbeForWrite, or an MDL)"
+            }
+            mm::USER.. => "which is a client's address where nothing is, or no longer",
+            _ => "which is no kernel address (a null pointer, if it is small)",
+        };
         bugcheck_at(
             frame,
             code::KMODE_EXCEPTION_NOT_HANDLED,
             [STATUS_ACCESS_VIOLATION, frame.rip, operation, address],
-            format_args!(
-                "{who} {verb} {address:#x}, which is no kernel address (a null pointer, if it is small)"
-            ),
+            format_args!("{who} {verb} {address:#x}, {what}"),
         );
     }
     let code = match (present, operation) {
@@ -101,7 +106,10 @@ impl core::fmt::Display for Place {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let address = self.0;
         match address {
-            mm::POOL..0xFFFF_F000_0000_0000 => match pool::block_near(address) {
+            mm::MAPPINGS..0xFFFF_F000_0000_0000 => {
+                write!(f, ", behind what an MDL maps, or no longer mapped")
+            }
+            mm::POOL..mm::MAPPINGS => match pool::block_near(address) {
                 Some(block) if address < block.address + block.size => write!(
                     f,
                     ", in the {} block {:#x} of {} bytes, tag '{}', allocated from {:#x}",

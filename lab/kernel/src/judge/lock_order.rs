@@ -1,4 +1,4 @@
-//! The order in which the driver takes its spin locks: two orders can deadlock, whether they do in this run or not.
+//! The order in which the driver takes its spin locks and fast mutexes: two orders can deadlock, whether they do in this run or not.
 //!
 //! Whoever takes `b` while it holds `a` makes the edge `a -> b`. A cycle of edges is the offence; Driver Verifier's deadlock
 //! detection calls it 0xC4 with 0x1001. A lock's edges go when it is initialised again or its memory is freed.
@@ -31,12 +31,17 @@ pub fn acquire(lock: u64) {
             code::DRIVER_VERIFIER_DETECTED_VIOLATION,
             [code::sub::LOCK_ORDER, lock, above, 0],
             format_args!(
-                "the driver takes the spin lock {lock:#x} while it holds {above:#x}, and has taken them in the other order before, \
-                 directly or by way of others: two processors can wait for each other"
+                "the driver takes the lock {lock:#x} while it holds {above:#x}, and has taken them in the other order before, \
+                 directly or by way of others: two threads can wait for each other"
             ),
         );
     }
     held.push(lock);
+}
+
+/// The driver has `lock` without having waited for it, which deadlocks with nobody.
+pub fn taken(lock: u64) {
+    thread::current().held.push(lock);
 }
 
 /// The driver gives `lock` back, in whatever order.

@@ -1,12 +1,14 @@
 //! What an unloaded driver may not leave behind.
 
 use crate::bug::{bugcheck, bugcheck_with, code};
+use crate::ddi::ex::{fast_mutex, lookaside, resource};
 use crate::ddi::{etw, ob};
 use crate::ex::references;
+use crate::io::remove_lock;
 use crate::ke::wait::{self, Waiting};
 use crate::ke::{dpc, thread, timer};
 use crate::ldr::image;
-use crate::mm::pool;
+use crate::mm::{mdl, pool};
 use crate::{interrupt, log};
 
 /// Checks, after the driver's unload routine, that nothing of it is alive: DPCs, threads, timers, handles, ETW providers, then pool.
@@ -54,7 +56,7 @@ pub fn check() {
         leaked(
             code::leaked::REFERENCE,
             *object,
-            format_args!("the driver unloads with a thread referenced"),
+            format_args!("the driver unloads with a thread, device or process referenced"),
         );
     }
     if let Some((handle, caller)) = etw::registered() {
@@ -64,6 +66,24 @@ pub fn check() {
             format_args!(
                 "the driver unloads with an ETW provider registered, which was registered from {:#x}",
                 caller.wrapping_sub(base)
+            ),
+        );
+    }
+    let (base, size) = image::driver();
+    fast_mutex::refuse_freed(base..base + size);
+    resource::refuse_freed(base..base + size);
+    lookaside::refuse_freed(base..base + size);
+    remove_lock::freed(base..base + size);
+    let locked = mdl::locked();
+    if let Some((list, range)) = locked.first() {
+        bugcheck(
+            code::PROCESS_HAS_LOCKED_PAGES,
+            [0, 0, locked.len() as u64, 0],
+            format_args!(
+                "the driver unloads, and its client is gone, with {} MDLs whose pages are locked; the first, {list:#x}, describes {:#x} to {:#x}",
+                locked.len(),
+                range.start,
+                range.end
             ),
         );
     }

@@ -61,14 +61,27 @@ fn check_end(thread: &Thread) {
             format_args!("a thread ends and owns a mutex; the one that it acquired last is {mutex:#x}"),
         );
     }
-    let regions = thread.regions.load(Relaxed);
-    if regions != 0 {
-        // The count is below 0 while APCs are disabled.
+    if thread.resources.0.load(Relaxed) != 0 {
+        let resource = thread.resources.1.load(Relaxed);
         bug::bugcheck(
-            code::KERNEL_APC_PENDING_DURING_EXIT,
-            [0, u64::from(-regions as u32), u64::from(irql::current()), 0],
-            format_args!("a thread ends after it entered {regions} critical regions more than it left"),
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [code::sub::THREAD_OWNS_LOCK, thread.address(), resource, 0],
+            format_args!("a thread ends and owns a resource; the one that it acquired last is {resource:#x}"),
         );
+    }
+    for (count, kind) in [
+        (&thread.regions, "critical"),
+        (&thread.guarded_regions, "guarded"),
+    ] {
+        let regions = count.load(Relaxed);
+        if regions != 0 {
+            // The count is below 0 while APCs are disabled.
+            bug::bugcheck(
+                code::KERNEL_APC_PENDING_DURING_EXIT,
+                [0, u64::from(-regions as u32), u64::from(irql::current()), 0],
+                format_args!("a thread ends after it entered {regions} {kind} regions more than it left"),
+            );
+        }
     }
     let Some((base, top)) = thread.stack() else { return };
     if let Some((timer, by)) = timer::set_within(&(base..top)) {

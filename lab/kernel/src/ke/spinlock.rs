@@ -49,6 +49,24 @@ impl SpinLock {
         thread::current().spin_locks.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Takes it if it is free; whether it was.
+    pub fn try_acquire(&self) -> bool {
+        let owner = current_address() | 1;
+        // Acquire: as in `acquire`.
+        let free = (self.0)
+            .compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        thread::current()
+            .spin_locks
+            .fetch_add(free.into(), Ordering::Relaxed);
+        free
+    }
+
+    /// Whether nobody has it, for the moment.
+    pub fn is_free(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
     /// Gives it back.
     pub fn release(&self) {
         let owner = current_address() | 1;

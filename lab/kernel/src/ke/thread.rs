@@ -126,8 +126,12 @@ pub struct Thread {
     pub waited: AtomicBool,
     /// What a wait of NT's code has asked, bits of `ex::native::Question`.
     pub asked: AtomicU32,
-    /// Critical and guarded regions that it is in; below 0 if it left more than it entered.
+    /// Critical regions that it is in; below 0 if it left more than it entered.
     pub regions: AtomicI32,
+    /// Guarded regions, likewise.
+    pub guarded_regions: AtomicI32,
+    /// Resources that it owns, and the one that it acquired last.
+    pub resources: (AtomicU32, AtomicU64),
     /// Mutexes that it owns, and the one that it took last; under the dispatcher lock.
     pub mutexes: (AtomicU32, AtomicU64),
     /// One more than the IRQL that its promised wait goes back to ([`Self::promise_wait`]); 0 without one.
@@ -184,6 +188,8 @@ impl Thread {
             waited: AtomicBool::new(false),
             asked: AtomicU32::new(0),
             regions: AtomicI32::new(0),
+            guarded_regions: AtomicI32::new(0),
+            resources: (AtomicU32::new(0), AtomicU64::new(0)),
             mutexes: (AtomicU32::new(0), AtomicU64::new(0)),
             promised: AtomicU8::new(0),
             spin_locks: AtomicU32::new(0),

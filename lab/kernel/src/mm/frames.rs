@@ -4,6 +4,7 @@ use super::PAGE;
 use crate::hal::direct_map::physical;
 use crate::hal::memory_map::MemoryRange;
 use crate::lock::IrqLock;
+use alloc::collections::BTreeMap;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{FrameAllocator, PhysFrame, Size4KiB};
 
@@ -94,8 +95,40 @@ pub(super) fn allocate_contiguous(bytes: u64) -> Option<u64> {
     Some(start)
 }
 
+/// Pages that are locked: how often, and whether their owner has given them back meanwhile.
+static PINNED: IrqLock<BTreeMap<u64, (u32, bool)>> = IrqLock::new(BTreeMap::new());
+
+/// Keeps a page from being used again, until it is unpinned as often.
+pub fn pin(page: u64) {
+    PINNED.lock().entry(page & !(PAGE - 1)).or_default().0 += 1;
+}
+
+/// Takes a pin off.
+pub fn unpin(page: u64) {
+    let page = page & !(PAGE - 1);
+    let given_back = {
+        let mut pinned = PINNED.lock();
+        let Some(entry) = pinned.get_mut(&page) else {
+            return;
+        };
+        entry.0 -= 1;
+        let (left, given_back) = *entry;
+        if left == 0 {
+            pinned.remove(&page);
+        }
+        left == 0 && given_back
+    };
+    if given_back {
+        free(page);
+    }
+}
+
 /// Gives a page back that no mapping names any more.
 pub fn free(page: u64) {
+    if let Some(entry) = PINNED.lock().get_mut(&page) {
+        entry.1 = true;
+        return;
+    }
     let mut frames = FRAMES.lock();
     // SAFETY: the page came from `allocate`, and its last user is gone.
     unsafe { physical(page).cast::<Option<u64>>().write(frames.freed) };

@@ -94,6 +94,15 @@ pub fn map_frame(address: u64, frame: u64, protection: Protection) -> bool {
 
 /// Unmaps pages and frees them, after every processor has forgotten them.
 pub fn unmap(address: u64, pages: u64) {
+    unmap_and(address, pages, frames::free);
+}
+
+/// Unmaps pages that are somebody else's, after every processor has forgotten them here.
+pub fn unmap_shared(address: u64, pages: u64) {
+    unmap_and(address, pages, |_| ());
+}
+
+fn unmap_and(address: u64, pages: u64, then: impl Fn(u64)) {
     const BATCH: usize = 32;
     let mut address = address;
     let end = address + pages * PAGE;
@@ -115,7 +124,7 @@ pub fn unmap(address: u64, pages: u64) {
         if count != 0 {
             nmi::flush_all_tlbs();
         }
-        batch[..count].iter().for_each(|&frame| frames::free(frame));
+        batch[..count].iter().for_each(|&frame| then(frame));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The formats of `DbgPrint`: `% [-0+ #] [width|*] [.precision|.*] [h|l|ll|I|I64|I32|w|z] [d i u x X o p c C s S Z %]`.
+//! The formats of `DbgPrint` and of C's functions, in bytes or in UTF-16: `% [-0+ #] [width|*] [.precision|.*] [h|l|ll|I|I64|I32|w|z]
+//! [d i u x X o p c C s S Z %]`. Which of `%s` and `%S` is a wide string depends on the format, unless a prefix says it.
 //!
 //! No crate knows `%wZ`, `%Z` and `%I64`; `printf-compat`, which knows C's, takes its arguments from a nightly compiler's `VaList`.
 
@@ -27,10 +28,12 @@ impl Output {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
+}
 
-    fn push(&mut self, byte: u8) {
+impl Sink for Output {
+    fn push(&mut self, unit: u16) {
         if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
+            *slot = <u8 as Unit>::of(unit);
             self.length += 1;
         }
     }
@@ -38,9 +41,110 @@ impl Output {
 
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        text.bytes().for_each(|byte| self.push(byte));
+        text.bytes().for_each(|byte| self.push(byte.into()));
         Ok(())
     }
+}
+
+/// Where formatted text goes, a unit at a time.
+trait Sink {
+    fn push(&mut self, unit: u16);
+
+    fn text(&mut self, text: &str) {
+        text.bytes().for_each(|byte| self.push(byte.into()));
+    }
+
+    fn pad(&mut self, unit: u8, count: usize) {
+        (0..count).for_each(|_| self.push(unit.into()));
+    }
+}
+
+/// What texts consist of: bytes, or UTF-16.
+pub trait Unit: Copy {
+    /// Whether `%s` in a format of these is a string of them that is wide.
+    const WIDE: bool;
+    /// A unit of another text in this one; what is no ASCII becomes a question mark in bytes.
+    fn of(unit: u16) -> Self;
+    /// The unit's value.
+    fn value(self) -> u16;
+}
+
+impl Unit for u8 {
+    const WIDE: bool = false;
+    fn of(unit: u16) -> Self {
+        Self::try_from(unit).ok().filter(Self::is_ascii).unwrap_or(b'?')
+    }
+    fn value(self) -> u16 {
+        self.into()
+    }
+}
+
+impl Unit for u16 {
+    const WIDE: bool = true;
+    fn of(unit: u16) -> Self {
+        unit
+    }
+    fn value(self) -> u16 {
+        self
+    }
+}
+
+/// A caller's buffer: what does not fit is counted.
+pub struct Bounded<T> {
+    place: *mut T,
+    room: usize,
+    length: usize,
+}
+
+impl<T: Unit> Bounded<T> {
+    /// A buffer of `room` units.
+    ///
+    /// # Safety
+    /// They can be written as long as this is used.
+    pub const unsafe fn new(place: *mut T, room: usize) -> Self {
+        Self {
+            place,
+            room,
+            length: 0,
+        }
+    }
+
+    /// Ends the text as `_vsnprintf` does: with a zero if there is room for it. How long it is, or -1 if it is cut off.
+    pub fn end(self) -> i32 {
+        if self.length < self.room {
+            // SAFETY: `new`'s caller promises the room.
+            unsafe { self.place.wrapping_add(self.length).write(T::of(0)) };
+        }
+        if self.length > self.room {
+            -1
+        } else {
+            self.length as i32
+        }
+    }
+}
+
+impl<T: Unit> Sink for Bounded<T> {
+    fn push(&mut self, unit: u16) {
+        if self.length < self.room {
+            // SAFETY: `new`'s caller promises the room.
+            unsafe { self.place.wrapping_add(self.length).write(T::of(unit)) };
+        }
+        self.length += 1;
+    }
+}
+
+/// Formats with a `va_list` into a caller's buffer, as [`Bounded::end`] says.
+///
+/// # Safety
+/// As [`format_list`].
+pub unsafe fn format_bounded<T: Unit>(
+    mut output: Bounded<T>,
+    format: *const T,
+    arguments: *const u64,
+) -> i32 {
+    // SAFETY: the caller promises it.
+    unsafe { run(&mut output, format, List(arguments)) };
+    output.end()
 }
 
 /// Where arguments come from.
@@ -88,8 +192,13 @@ pub unsafe fn format_list(output: &mut Output, format: *const u8, arguments: *co
 /// # Safety
 /// `text` is one, or null.
 pub unsafe fn string(output: &mut Output, text: *const u8) {
+    if text.is_null() {
+        return output.text("(null)");
+    }
     // SAFETY: the caller promises that all bytes up to the zero can be read.
-    unsafe { string_up_to(output, text, LONGEST) };
+    let length = unsafe { length(text, LONGEST) };
+    // SAFETY: as above.
+    unsafe { copy(output, text, length) };
 }
 
 #[derive(Default)]
@@ -106,16 +215,39 @@ struct Conversion {
     width: usize,
     precision: Option<usize>,
     bits: u32,
-    wide: bool,
+    /// Of a string: a prefix says that it is wide, or that it is not.
+    wide: Option<bool>,
 }
 
-/// Reads a format byte by byte; behind its end there are only zeros.
-struct Format(*const u8);
+impl Conversion {
+    /// Whether a string or character of this kind is wide, in a format that is or is not.
+    fn is_wide(&self, kind: u8, format: bool) -> bool {
+        self.wide.unwrap_or(format == kind.is_ascii_lowercase())
+    }
+}
 
-impl Format {
+/// Widths and precisions beyond this are taken for it.
+const WIDEST: usize = 1 << 16;
+
+/// Reads a format unit by unit; behind its end there are only zeros.
+struct Format<T>(*const T);
+
+impl<T: Unit> Format<T> {
+    /// The next unit, as the ASCII that all of a conversion is.
     fn peek(&self) -> u8 {
         // SAFETY: `run`'s caller promises a terminated text, and nothing moves past its zero.
-        unsafe { self.0.read() }
+        let unit = unsafe { self.0.read() }.value();
+        if unit == 0 {
+            0
+        } else {
+            u8::try_from(unit).unwrap_or(b'?')
+        }
+    }
+
+    /// The next unit as it is.
+    fn unit(&self) -> u16 {
+        // SAFETY: as above.
+        unsafe { self.0.read() }.value()
     }
 
     fn next(&mut self) -> u8 {
@@ -136,11 +268,11 @@ impl Format {
 
     fn number(&mut self, arguments: &mut impl Arguments) -> usize {
         if self.accept(b'*') {
-            return (arguments.next() as u32 as usize).min(LONGEST);
+            return (arguments.next() as u32 as usize).min(WIDEST);
         }
         let mut number = 0_usize;
         while self.peek().is_ascii_digit() {
-            number = (number * 10 + usize::from(self.next() - b'0')).min(LONGEST);
+            number = (number * 10 + usize::from(self.next() - b'0')).min(WIDEST);
         }
         number
     }
@@ -167,13 +299,16 @@ impl Format {
         }
         loop {
             match self.peek() {
-                b'h' => conversion.bits = if conversion.bits == 16 { 8 } else { 16 },
+                b'h' => {
+                    conversion.bits = if conversion.bits == 16 { 8 } else { 16 };
+                    conversion.wide = Some(false);
+                }
                 b'l' => {
                     // `l` is 32 bits for integers on Windows and wide for strings; `ll` is 64 bits.
-                    conversion.bits = if conversion.wide { 64 } else { 32 };
-                    conversion.wide = true;
+                    conversion.bits = if conversion.wide == Some(true) { 64 } else { 32 };
+                    conversion.wide = Some(true);
                 }
-                b'w' => conversion.wide = true,
+                b'w' => conversion.wide = Some(true),
                 b'z' | b'j' | b't' => conversion.bits = 64,
                 b'I' => {
                     self.next();
@@ -191,28 +326,29 @@ impl Format {
     }
 }
 
-unsafe fn run(output: &mut Output, format: *const u8, mut arguments: impl Arguments) {
+unsafe fn run<T: Unit>(output: &mut impl Sink, format: *const T, mut arguments: impl Arguments) {
     let mut format = Format(format);
     loop {
+        let unit = format.unit();
         match format.next() {
             0 => break,
             b'%' => {
                 let conversion = format.conversion(&mut arguments);
                 let kind = format.next();
                 if kind == b'%' {
-                    output.push(b'%');
+                    output.push(unit);
                     continue;
                 }
                 // SAFETY: the caller promises that the argument fits the conversion.
-                unsafe { convert(output, &conversion, kind, arguments.next()) };
+                unsafe { convert(output, &conversion, kind, T::WIDE, arguments.next()) };
             }
-            byte => output.push(byte),
+            _ => output.push(unit),
         }
     }
 }
 
 /// A number, by the rules of C: sign or prefix, then as many zeros as precision or width ask for, then the digits.
-fn number(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
+fn number(output: &mut impl Sink, conversion: &Conversion, kind: u8, value: u64) {
     let shift = 64 - conversion.bits;
     let unsigned = value << shift >> shift;
     let signed = (value << shift) as i64 >> shift;
@@ -251,93 +387,119 @@ fn number(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
         .width
         .saturating_sub(before.len() + least.max(digits.length));
     if !conversion.left {
-        (0..padding).for_each(|_| output.push(b' '));
+        output.pad(b' ', padding);
     }
-    let _ = output.write_str(before);
-    (digits.length..least).for_each(|_| output.push(b'0'));
-    digits.as_bytes().iter().for_each(|&byte| output.push(byte));
+    output.text(before);
+    output.pad(b'0', least.saturating_sub(digits.length));
+    digits
+        .as_bytes()
+        .iter()
+        .for_each(|&byte| output.push(byte.into()));
     if conversion.left {
-        (0..padding).for_each(|_| output.push(b' '));
+        output.pad(b' ', padding);
     }
 }
 
-unsafe fn convert(output: &mut Output, conversion: &Conversion, kind: u8, value: u64) {
+unsafe fn convert(output: &mut impl Sink, conversion: &Conversion, kind: u8, wide_format: bool, value: u64) {
     if matches!(kind, b'd' | b'i' | b'u' | b'x' | b'X' | b'o') {
         return number(output, conversion, kind, value);
     }
-    let limit = conversion.precision.unwrap_or(LONGEST);
-    let mut text = Output::new();
-    // An `Output` takes whatever is written.
-    let _ = match kind {
-        b'p' => write!(text, "{value:016X}"),
+    let limit = conversion.precision.unwrap_or(usize::MAX);
+    let wide = conversion.is_wide(kind, wide_format);
+    match kind {
         b'c' | b'C' => {
-            text.push(value as u8);
-            Ok(())
+            let unit = if wide {
+                value as u16
+            } else {
+                u16::from(value as u8)
+            };
+            padded(output, conversion, 1, |output| output.push(unit));
         }
-        b's' | b'S' if conversion.wide == (kind == b's') => {
+        b's' | b'S' | b'Z' if value == 0 => short(output, conversion, format_args!("(null)")),
+        b's' | b'S' if wide => {
+            let text = value as *const u16;
             // SAFETY: the caller promises a UTF-16 string up to a zero or the precision.
-            unsafe { wide_string(&mut text, value as *const u16, limit) };
-            Ok(())
+            let length = unsafe { length(text, limit) };
+            // SAFETY: as above.
+            unsafe { counted(output, conversion, text, length) };
         }
         b's' | b'S' => {
+            let text = value as *const u8;
             // SAFETY: the caller promises a string up to a zero or the precision.
-            unsafe { string_up_to(&mut text, value as *const u8, limit) };
-            Ok(())
+            let length = unsafe { length(text, limit) };
+            // SAFETY: as above.
+            unsafe { counted(output, conversion, text, length) };
         }
-        b'Z' if value == 0 => write!(text, "(null)"),
         b'Z' => {
             // SAFETY: the caller promises a UNICODE_STRING (`%wZ`) or ANSI_STRING, which are laid out alike.
-            let counted = unsafe { (value as *const super::UnicodeString).read() };
-            let length = usize::from(counted.length);
-            if conversion.wide {
+            let string = unsafe { (value as *const super::UnicodeString).read() };
+            let length = usize::from(string.length);
+            if conversion.wide == Some(true) {
                 // SAFETY: as above: `length` bytes.
-                unsafe { wide_string(&mut text, counted.buffer, limit.min(length / 2)) };
+                unsafe { counted(output, conversion, string.buffer, limit.min(length / 2)) };
             } else {
                 // SAFETY: as above.
-                unsafe { string_up_to(&mut text, counted.buffer.cast(), limit.min(length)) };
+                unsafe { counted(output, conversion, string.buffer.cast::<u8>(), limit.min(length)) };
             }
-            Ok(())
         }
-        other => write!(text, "%{}", other as char),
-    };
-    let padding = conversion.width.saturating_sub(text.length);
+        b'p' => short(output, conversion, format_args!("{value:016X}")),
+        other => short(output, conversion, format_args!("%{}", other as char)),
+    }
+}
+
+/// A text of `length` units between what fills it up to the width.
+fn padded<S: Sink>(output: &mut S, conversion: &Conversion, length: usize, text: impl FnOnce(&mut S)) {
+    let padding = conversion.width.saturating_sub(length);
     if !conversion.left {
-        (0..padding).for_each(|_| output.push(if conversion.zeros { b'0' } else { b' ' }));
+        output.pad(if conversion.zeros { b'0' } else { b' ' }, padding);
     }
-    text.as_bytes().iter().for_each(|&byte| output.push(byte));
+    text(output);
     if conversion.left {
-        (0..padding).for_each(|_| output.push(b' '));
+        output.pad(b' ', padding);
     }
 }
 
-/// As [`string`], but `limit` bytes at most, which then need no zero.
-unsafe fn string_up_to(output: &mut Output, text: *const u8, limit: usize) {
-    if text.is_null() {
-        let _ = output.write_str("(null)");
-        return;
-    }
-    for index in 0..limit.min(LONGEST) {
-        // SAFETY: the caller promises `limit` bytes, or fewer and a zero.
-        let byte = unsafe { text.wrapping_add(index).read() };
-        if byte == 0 {
-            break;
-        }
-        output.push(byte);
+/// What is shorter than any message.
+fn short(output: &mut impl Sink, conversion: &Conversion, text: core::fmt::Arguments<'_>) {
+    let mut whole = Output::new();
+    // An `Output` takes whatever is written.
+    let _ = whole.write_fmt(text);
+    padded(output, conversion, whole.length, |output| {
+        whole.as_bytes().iter().for_each(|&byte| output.push(byte.into()));
+    });
+}
+
+/// So many units of a string.
+///
+/// # Safety
+/// They can be read.
+unsafe fn counted<T: Unit>(output: &mut impl Sink, conversion: &Conversion, text: *const T, length: usize) {
+    padded(output, conversion, length, |output| {
+        // SAFETY: the caller promises it.
+        unsafe { copy(output, text, length) };
+    });
+}
+
+/// Appends so many units.
+///
+/// # Safety
+/// As [`counted`].
+unsafe fn copy<T: Unit>(output: &mut impl Sink, text: *const T, length: usize) {
+    for index in 0..length {
+        // SAFETY: the caller promises it.
+        output.push(unsafe { text.wrapping_add(index).read_unaligned() }.value());
     }
 }
 
-/// Appends UTF-16 up to a zero or `limit` units; what is not ASCII becomes a question mark.
-unsafe fn wide_string(output: &mut Output, text: *const u16, limit: usize) {
-    if text.is_null() {
-        let _ = output.write_str("(null)");
-        return;
+/// Units before the zero, `limit` at most, which then need no zero.
+///
+/// # Safety
+/// They can be read.
+unsafe fn length<T: Unit>(text: *const T, limit: usize) -> usize {
+    let mut length = 0;
+    // SAFETY: the caller promises units up to a zero or the limit.
+    while length < limit && unsafe { text.wrapping_add(length).read_unaligned() }.value() != 0 {
+        length += 1;
     }
-    for index in 0..limit.min(LONGEST) {
-        // SAFETY: the caller promises units up to a zero or the limit.
-        let unit = unsafe { text.wrapping_add(index).read() };
-        if unit == 0 {
-            break;
-        }
-        output.push(u8::try_from(unit).ok().filter(u8::is_ascii).unwrap_or(b'?'));
-    }
+    length
 }

@@ -178,6 +178,42 @@ unsafe extern "win64" fn get_driver_handle(_globals: u64, wdm: u64) -> u64 {
     driver.map_or(0, |driver| driver.handle())
 }
 
+/// The lab's version of the framework (`WDF_DRIVER_VERSION_AVAILABLE_PARAMS` asks for one).
+const VERSION: (u32, u32) = (1, 33);
+
+/// `WDF_DRIVER_VERSION_AVAILABLE_PARAMS`.
+#[repr(C)]
+struct VersionAvailable {
+    size: u32,
+    major: u32,
+    minor: u32,
+}
+
+/// Every minor version of its major one, down to 0 (fxdriverapi.cpp).
+unsafe extern "win64" fn is_version_available(
+    _globals: u64,
+    driver: u64,
+    asked: *const VersionAvailable,
+) -> u8 {
+    objects::find(driver, Kind::Driver);
+    // SAFETY: the declaration: such a structure.
+    let asked = unsafe { &*require(asked, "VersionAvailableParams") };
+    let sound = asked.size as usize == size_of::<VersionAvailable>();
+    u8::from(sound && asked.major == VERSION.0 && asked.minor <= VERSION.1)
+}
+
+unsafe extern "win64" fn retrieve_version_string(_globals: u64, driver: u64, string: u64) -> i32 {
+    objects::find(driver, Kind::Driver);
+    // As the framework says it while its verifier is on; the build is nobody's.
+    let text = alloc::format!(
+        "Kernel Mode Driver Framework (verifier on) version {}.{}.0",
+        VERSION.0,
+        VERSION.1
+    );
+    objects::find(string, Kind::String).text().assign(&text);
+    status::SUCCESS
+}
+
 /// The slots.
 pub static FUNCTIONS: &[Slot] = &[
     Slot::new(116, "WdfDriverCreate", 0, create as *const ()),
@@ -193,5 +229,17 @@ pub static FUNCTIONS: &[Slot] = &[
         "WdfWdmDriverGetWdfDriverHandle",
         2,
         get_driver_handle as *const (),
+    ),
+    Slot::new(
+        122,
+        "WdfDriverRetrieveVersionString",
+        0,
+        retrieve_version_string as *const (),
+    ),
+    Slot::new(
+        123,
+        "WdfDriverIsVersionAvailable",
+        0,
+        is_version_available as *const (),
     ),
 ];

@@ -11,10 +11,9 @@ use crate::violation::{self, check_size, require, routine, violation};
 use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::major;
+use rundown_lab_kernel::mm::mdl::Mdl;
 use rundown_lab_kernel::status;
 
-/// `MDL.MappedSystemVa`, as offset.
-const MDL_MAPPED_ADDRESS: u64 = 0x18;
 /// The low bits of a control code.
 const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
@@ -283,9 +282,10 @@ fn mapped(body: &Request, length: u64) -> Buffer {
     if body.irp.mdl_address.get() == 0 {
         return Err(status::BUFFER_TOO_SMALL);
     }
-    let field = (body.irp.mdl_address.get() + MDL_MAPPED_ADDRESS) as *const u64;
-    // SAFETY: the sender made the MDL, mapped.
-    Ok((unsafe { field.read() }, length))
+    // SAFETY: the sender made the MDL, which stays until the request is completed.
+    let mdl = unsafe { Mdl::at(body.irp.mdl_address.get()) };
+    let address = mdl.system_address().ok_or(status::INSUFFICIENT_RESOURCES)?;
+    Ok((address, length))
 }
 
 /// The end of both retrievals: a failed one leaves NULL and 0 behind.

@@ -9,6 +9,7 @@
 //! `WdfRequestMarkCancelable` and `WdfRequestUnmarkCancelable`.
 
 pub mod functions;
+pub mod user;
 
 use crate::call::Callback;
 use crate::file;
@@ -46,6 +47,8 @@ struct State {
     cancel: Cancel,
     /// Memory objects for its input and its output, by their handles; 0 for one that nobody asked for.
     memories: [u64; 2],
+    /// MDLs that the driver asked for, of input and output; 0 likewise.
+    mdls: [u64; 2],
 }
 
 /// Who has a request.
@@ -173,6 +176,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> Result<Arc<Object>, i3
             in_caller_context: false,
             cancel: Cancel::No,
             memories: [0; 2],
+            mdls: [0; 2],
         }),
     };
     let attributes = device.device().init.request_attributes;

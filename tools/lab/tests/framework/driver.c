@@ -515,6 +515,9 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         Send(&sent, 14, 0x22 << 16 | 0x811 << 2, 0, 0);
         Go(&sent);
         break;
+    case 0x923: /* asks for its client's address where the client need not be */
+        WDF(273, request, NONE, &object, NONE);
+        break;
     case 0x921: /* forgets _INIT */
         WDF(266, request, &parameters);
         break;

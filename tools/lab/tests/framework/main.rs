@@ -11,6 +11,7 @@ mod client;
 mod offences;
 mod rules;
 mod transfer;
+mod user;
 
 use client::{Ended, Lab, serve};
 use offences::FRAMEWORK;

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
-use lab_wire::code::{self, io, io_leaked, leaked, pool, sub, watchdog, wdf};
+use lab_wire::code::{self, io, io_leaked, leaked, pool, sub, watchdog, wdf, worker};
 
 /// A specimen and the bug check that it must end in.
 #[derive(Debug, Clone, Copy)]
@@ -340,13 +340,13 @@ pub(crate) const BARE: &[Offence] = &[
         "return-in-region",
         code::APC_INDEX_MISMATCH,
         Some(0),
-        "DriverEntry has entered 1 critical regions more",
+        "DriverEntry has entered 1 critical and 0 guarded regions more",
     ),
     offence(
         "leave-region-not-entered",
         code::APC_INDEX_MISMATCH,
         Some(0),
-        "DriverEntry has entered -1 critical regions more",
+        "DriverEntry has entered -1 critical and 0 guarded regions more",
     ),
     offence(
         "read-behind-registry-path",
@@ -378,7 +378,12 @@ pub(crate) const BARE: &[Offence] = &[
     )
     .branch(leaked::THREAD),
     verifier("leave-handle", sub::OBJECT_LEAKED, "with a handle open").branch(leaked::HANDLE),
-    verifier("leave-reference", sub::OBJECT_LEAKED, "with a thread referenced").branch(leaked::REFERENCE),
+    verifier(
+        "leave-reference",
+        sub::OBJECT_LEAKED,
+        "with a thread, device or process referenced",
+    )
+    .branch(leaked::REFERENCE),
     verifier(
         "wait-on-stack-in-user-mode",
         sub::WAIT_ON_STACK,
@@ -583,6 +588,244 @@ pub(crate) const BARE: &[Offence] = &[
         sub::RUNDOWN_MISALIGNED,
         "lies at a multiple of 8",
     ),
+    verifier(
+        "release-fast-mutex-at-passive",
+        sub::FAST_MUTEX_RELEASE_LEVEL,
+        "at IRQL 0; its owner is at APC_LEVEL",
+    ),
+    verifier(
+        "acquire-fast-mutex-unsafe",
+        sub::UNSAFE_ACQUIRE_WITH_APCS,
+        "acquires the mutex",
+    ),
+    verifier(
+        "release-fast-mutex-unsafe",
+        sub::UNSAFE_RELEASE_WITH_APCS,
+        "releases the mutex",
+    ),
+    verifier(
+        "acquire-fast-mutex-twice",
+        sub::SELF_DEADLOCK,
+        "in the thread that has it",
+    ),
+    verifier(
+        "release-free-fast-mutex",
+        sub::LOCK_NOT_ACQUIRED,
+        "which nobody has",
+    ),
+    verifier(
+        "release-fast-mutex-of-another",
+        sub::LOCK_OF_ANOTHER_THREAD,
+        "has it",
+    ),
+    verifier(
+        "acquire-no-fast-mutex",
+        sub::LOCK_NOT_INITIALIZED,
+        "is used and is not initialised",
+    ),
+    verifier(
+        "free-owned-fast-mutex",
+        sub::OWNED_LOCK_DELETED,
+        "frees the mutex",
+    ),
+    verifier(
+        "fast-mutexes-in-two-orders",
+        sub::LOCK_ORDER,
+        "in the other order",
+    ),
+    verifier(
+        "acquire-misaligned-resource",
+        sub::RESOURCE_MISALIGNED,
+        "at no multiple of 8",
+    ),
+    verifier(
+        "initialize-resource-twice",
+        sub::RESOURCE_INITIALIZED_TWICE,
+        "again",
+    ),
+    verifier(
+        "delete-no-resource",
+        sub::RESOURCE_NOT_INITIALIZED,
+        "is not initialised",
+    ),
+    verifier(
+        "acquire-no-resource",
+        sub::LOCK_NOT_INITIALIZED,
+        "uses the resource",
+    ),
+    verifier(
+        "free-resource",
+        sub::RESOURCE_FREED,
+        "ExDeleteResourceLite comes first",
+    ),
+    verifier("leave-resource", sub::RESOURCE_FREED, "which is not deleted"),
+    verifier(
+        "delete-owned-resource",
+        sub::OWNED_LOCK_DELETED,
+        "has or waits for",
+    ),
+    verifier(
+        "acquire-shared-resource-alone",
+        sub::SELF_DEADLOCK,
+        "shares already",
+    ),
+    verifier(
+        "release-free-resource",
+        sub::LOCK_NOT_ACQUIRED,
+        "releases the resource",
+    ),
+    verifier(
+        "release-resource-of-another",
+        sub::LOCK_OF_ANOTHER_THREAD,
+        "which does not have it",
+    ),
+    verifier(
+        "end-thread-with-resource",
+        sub::THREAD_OWNS_LOCK,
+        "a thread ends and owns a resource",
+    ),
+    verifier(
+        "initialize-lookaside-twice",
+        sub::LOOKASIDE_INITIALIZED_TWICE,
+        "again",
+    ),
+    verifier(
+        "delete-no-lookaside",
+        sub::LOOKASIDE_NOT_INITIALIZED,
+        "is not initialised",
+    ),
+    verifier("free-lookaside", sub::LOOKASIDE_FREED, "which is not deleted"),
+    verifier(
+        "lookaside-of-small-blocks",
+        sub::LOOKASIDE_TOO_SMALL,
+        "of 4 bytes",
+    ),
+    verifier(
+        "release-remove-lock-with-other-tag",
+        sub::REMOVE_LOCK_TAG,
+        "acquired 1 times, first with the tag 0x1 from",
+    ),
+    verifier(
+        "release-remove-lock-twice",
+        sub::REMOVE_LOCK_TAG,
+        "acquired 0 times",
+    ),
+    verifier(
+        "end-remove-lock-with-other-tag",
+        sub::REMOVE_LOCK_LAST_TAG,
+        "which it was not acquired with",
+    ),
+    verifier(
+        "initialize-remove-lock-twice",
+        sub::REMOVE_LOCK_INITIALIZED_TWICE,
+        "again",
+    ),
+    verifier(
+        "free-acquired-remove-lock",
+        sub::FREED_IN_USE,
+        "acquired with the tag 0x7 from",
+    ),
+    verifier(
+        "unlock-unlocked-mdl",
+        sub::MDL_NOT_LOCKED,
+        "MmUnlockPages of the MDL",
+    ),
+    verifier("unlock-mdl-of-pool", sub::MDL_OF_POOL_UNLOCKED, "never unlocked"),
+    verifier(
+        "build-mdl-of-paged-pool",
+        sub::MDL_OF_PAGED_POOL,
+        "of memory that can be paged out",
+    ),
+    verifier("build-mdl-of-stack", sub::MDL_OF_PAGED_POOL, "of a kernel stack"),
+    verifier(
+        "map-mdl-with-bug-check",
+        sub::MDL_BUG_CHECK_ON_FAILURE,
+        "must be FALSE",
+    ),
+    verifier(
+        "lock-mdl-twice",
+        sub::MDL_LOCKED_AGAIN,
+        "MmProbeAndLockPages of the MDL",
+    ),
+    verifier("map-mdl-twice", sub::MDL_MAPPED_AGAIN, "which is mapped already"),
+    verifier(
+        "map-mdl-of-pool",
+        sub::MDL_MAPPED_AGAIN,
+        "which is mapped already",
+    ),
+    verifier(
+        "map-unlocked-mdl",
+        sub::MDL_MAPPED_UNLOCKED,
+        "whose pages are not locked",
+    ),
+    verifier(
+        "unlock-partial-mdl",
+        sub::PARTIAL_MDL_UNLOCKED,
+        "a part of another",
+    ),
+    verifier(
+        "unmap-unmapped-mdl",
+        sub::MDL_NOT_MAPPED,
+        "no mapping of its own there",
+    ),
+    verifier("free-locked-mdl", sub::MDL_FREED_IN_USE, "still locked or mapped"),
+    verifier("free-locked-pool", sub::FREED_IN_USE, "has locked"),
+    offence(
+        "csq-keeps-its-lock",
+        code::IRQL_UNEXPECTED_VALUE,
+        None,
+        "cancel-safe queue's lock routines",
+    ),
+    verifier(
+        "insert-into-no-csq",
+        sub::LOCK_NOT_INITIALIZED,
+        "cancel-safe queue",
+    ),
+    verifier("open-key-at-apc", sub::IRQL_APC_LTE, "ZwOpenKey called at IRQL 1"),
+    verifier("leave-key", sub::OBJECT_LEAKED, "with a handle open").branch(leaked::HANDLE),
+    bad_pool("free-mdl-twice", pool::NEVER_ALLOCATED, "IoFreeMdl of"),
+    offence(
+        "build-partial-mdl-beyond",
+        code::TARGET_MDL_TOO_SMALL,
+        None,
+        "IoBuildPartialMdl of 4112 bytes",
+    ),
+    offence(
+        "lock-no-memory",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0005),
+        "MmProbeAndLockPages raises",
+    ),
+    offence(
+        "touch-unlocked-mapping",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "or no longer mapped",
+    ),
+    offence(
+        "write-behind-mapping",
+        code::PAGE_FAULT_IN_NONPAGED_AREA,
+        None,
+        "behind what an MDL maps",
+    ),
+    offence(
+        "leave-locked-pages",
+        code::PROCESS_HAS_LOCKED_PAGES,
+        Some(0),
+        "1 MDLs whose pages are locked",
+    ),
+    offence(
+        "queue-work-item-twice",
+        code::WORKER_INVALID,
+        Some(worker::QUEUED),
+        "queues the work item",
+    ),
+    offence(
+        "free-queued-work-item",
+        code::WORKER_INVALID,
+        Some(worker::FREED),
+        "frees the work item",
+    ),
     offence(
         "run-down-without-event",
         code::LOST_WAKEUP,
@@ -594,6 +837,9 @@ pub(crate) const BARE: &[Offence] = &[
 
 /// A control code's method that has its output described by an MDL: `METHOD_OUT_DIRECT`.
 pub(crate) const DIRECT: &str = "direct";
+
+/// One that has neither: `METHOD_NEITHER`.
+pub(crate) const NEITHER: &str = "neither";
 
 /// Requests to the specimen `device`, which are sound: to the last byte, with a kernel's handle, and with all of the memory taken.
 pub(crate) const SOUND_REQUESTS: &[u32] = &[0x800, 0x820, 0x824, 0x829, 0x82A, 0x800, 0x820, 0x82B];
@@ -653,6 +899,24 @@ pub(crate) const DEVICE: &[Offence] = &[
         Some(0),
         "IRP_MJ_DEVICE_CONTROL has entered 1",
     ),
+    verifier("0x82e", sub::RESOURCE_ACQUIRED_WITH_APCS, "acquires the resource"),
+    verifier("0x82f", sub::RESOURCE_RELEASED_WITH_APCS, "releases the resource"),
+    offence(
+        "0x831",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0005),
+        "its client's memory, and was not probed",
+    )
+    .with(NEITHER),
+    offence(
+        "0x832",
+        code::KMODE_EXCEPTION_NOT_HANDLED,
+        Some(0xFFFF_FFFF_C000_0005),
+        "a client's address where nothing is, or no longer",
+    )
+    .with(NEITHER),
+    verifier("0x833", sub::IO_OBJECT_LEAKED, "leaves 1 MDL(s) behind").branch(io_leaked::MDL),
+    verifier("0x834", sub::IO_OBJECT_LEAKED, "leaves 1 work item(s) behind").branch(io_leaked::WORK_ITEM),
 ];
 
 /// Requests to the framework's test driver (`framework/driver.c`), by the functions of their control codes.
@@ -763,6 +1027,7 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
         "the WDF_REQUEST_PARAMETERS says that it has 0 bytes",
     ),
     framework("0x922", wdf::RULE, "WdfFileObjectCanBeOptional"),
+    framework("0x923", wdf::QUEUE, "outside of EvtIoInCallerContext"),
 ];
 
 /// All rows, each with the name of its suite's driver.

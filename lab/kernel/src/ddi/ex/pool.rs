@@ -1,13 +1,16 @@
 //! The pool routines that drivers import.
 
+use super::{fast_mutex, lookaside, resource};
 use crate::bug::{self, code};
 use crate::ex::references;
 use crate::export::Export;
 use crate::hal;
+use crate::io::{remove_lock, work_item};
 use crate::judge::lock_order;
 use crate::ke::dpc;
 use crate::ke::thread;
 use crate::ke::{irql, timer};
+use crate::mm::mdl;
 use crate::mm::pool::{self, FreeError, Kind, Placement, Tag};
 use crate::rtl::UnicodeString;
 
@@ -79,6 +82,32 @@ unsafe extern "win64" fn ex_allocate_pool2(flags: u64, size: u64, tag: u32) -> *
         _ => Kind::NonPagedNx,
     };
     allocate(size, tag, flags & UNINITIALIZED == 0, placement, kind)
+}
+
+/// Quota is a client's, and the lab has no accounts: memory is all that may be short. There an exception is raised, unless the kind says
+/// `POOL_QUOTA_FAIL_INSTEAD_OF_RAISE` (8).
+unsafe extern "win64" fn ex_allocate_pool_with_quota_tag(kind: u32, size: u64, tag: u32) -> *mut u8 {
+    const FAIL_INSTEAD_OF_RAISE: u32 = 8;
+    // SAFETY: a plain function; it checks what it is given.
+    let block = unsafe { ex_allocate_pool_with_tag(kind & !FAIL_INSTEAD_OF_RAISE, size, tag) };
+    if block.is_null() && kind & FAIL_INSTEAD_OF_RAISE == 0 {
+        bug::bugcheck(
+            code::KMODE_EXCEPTION_NOT_HANDLED,
+            [0xFFFF_FFFF_C000_009A, thread::current().caller(), 0, 0],
+            format_args!(
+                "ExAllocatePoolWithQuotaTag raises STATUS_INSUFFICIENT_RESOURCES; the lab does not unwind"
+            ),
+        );
+    }
+    block
+}
+
+/// `ExAllocatePool`'s tag.
+const NO_TAG: u32 = u32::from_le_bytes(*b"None");
+
+unsafe extern "win64" fn ex_allocate_pool(kind: u32, size: u64) -> *mut u8 {
+    // SAFETY: as above.
+    unsafe { ex_allocate_pool_with_tag(kind, size, NO_TAG) }
 }
 
 unsafe extern "win64" fn ex_allocate_pool_with_tag(kind: u32, size: u64, tag: u32) -> *mut u8 {
@@ -162,7 +191,22 @@ fn refuse_if_in_use(address: u64) {
     let Some(block) = pool::block_near(address).filter(|block| block.address == address) else {
         return;
     };
-    let inside = |object: &u64| (block.address..block.address + block.size.max(1)).contains(object);
+    let memory = block.address..block.address + block.size.max(1);
+    fast_mutex::refuse_freed(memory.clone());
+    resource::refuse_freed(memory.clone());
+    lookaside::refuse_freed(memory.clone());
+    remove_lock::freed(memory.clone());
+    work_item::freed(memory.clone());
+    if let Some(mdl) = mdl::locked_within(&memory) {
+        bug::violation(
+            code::sub::FREED_IN_USE,
+            [address, mdl, block.size],
+            format_args!(
+                "the driver frees pool {address:#x} with pages that the MDL {mdl:#x} has locked, or with that MDL in it"
+            ),
+        );
+    }
+    let inside = |object: &u64| memory.contains(object);
     let timer = timer::addresses().into_iter().find(inside);
     let dpc = hal::pcr::online().find_map(|pcr| dpc::queue_of(pcr.number()).addresses().find(inside));
     if let Some(object) = timer.or(dpc) {
@@ -211,6 +255,12 @@ pub static EXPORTS: &[Export] = &[
         0..=2,
         ex_allocate_pool_with_tag as *const (),
     ),
+    Export::function(
+        "ExAllocatePoolWithQuotaTag",
+        0..=2,
+        ex_allocate_pool_with_quota_tag as *const (),
+    ),
+    Export::function("ExAllocatePool", 0..=2, ex_allocate_pool as *const ()),
     Export::function("ExFreePoolWithTag", 0..=2, ex_free_pool_with_tag as *const ()),
     Export::function("ExFreePool", 0..=2, ex_free_pool as *const ()),
     Export::function(
@@ -218,4 +268,6 @@ pub static EXPORTS: &[Export] = &[
         0..=0,
         rtl_free_unicode_string as *const (),
     ),
+    // The structures are laid out alike.
+    Export::function("RtlFreeAnsiString", 0..=0, rtl_free_unicode_string as *const ()),
 ];

@@ -58,6 +58,18 @@ unsafe extern "win64" fn ke_leave_region() {
     critical_region::leave();
 }
 
+unsafe extern "win64" fn ke_enter_guarded_region() {
+    critical_region::enter_guarded();
+}
+
+unsafe extern "win64" fn ke_leave_guarded_region() {
+    critical_region::leave_guarded();
+}
+
+unsafe extern "win64" fn ke_are_all_apcs_disabled() -> u8 {
+    u8::from(critical_region::are_all_apcs_disabled())
+}
+
 unsafe extern "win64" fn ke_are_apcs_disabled() -> u8 {
     u8::from(critical_region::are_apcs_disabled())
 }
@@ -83,8 +95,14 @@ pub(super) static EXPORTS: &[Export] = &[
     Export::function("KeGetCurrentIrql", ANY, ke_get_current_irql as *const ()).quiet(),
     Export::function("KeEnterCriticalRegion", APC, ke_enter_region as *const ()).quiet(),
     Export::function("KeLeaveCriticalRegion", APC, ke_leave_region as *const ()).quiet(),
-    Export::function("KeEnterGuardedRegion", APC, ke_enter_region as *const ()).quiet(),
-    Export::function("KeLeaveGuardedRegion", APC, ke_leave_region as *const ()).quiet(),
+    Export::function("KeEnterGuardedRegion", APC, ke_enter_guarded_region as *const ()).quiet(),
+    Export::function("KeLeaveGuardedRegion", APC, ke_leave_guarded_region as *const ()).quiet(),
+    Export::function(
+        "KeAreAllApcsDisabled",
+        DISPATCH,
+        ke_are_all_apcs_disabled as *const (),
+    )
+    .quiet(),
     Export::function("KeAreApcsDisabled", ANY, ke_are_apcs_disabled as *const ()).quiet(),
     Export::function("KeBugCheckEx", ANY, ke_bug_check_ex as *const ()).quiet(),
 ];

@@ -2,8 +2,9 @@
 
 use crate::bug::{self, code};
 use crate::io::object::{DeviceObject, device_flag};
+use crate::mm::mdl::{self, Mdl};
 use crate::mm::pool::{self, Placement, Tag};
-use crate::mm::{PAGE, reserve};
+use crate::mm::{PAGE, reserve, user};
 use crate::status;
 use alloc::vec::Vec;
 
@@ -16,26 +17,6 @@ enum Method {
     Direct,
     Neither,
 }
-
-/// `MDL`, as far as `MmGetSystemAddressForMdlSafe` looks.
-#[repr(C)]
-struct Mdl {
-    next: u64,
-    size: u16,
-    flags: u16,
-    padding: u32,
-    process: u64,
-    mapped_system_address: u64,
-    start: u64,
-    byte_count: u32,
-    byte_offset: u32,
-}
-
-/// `MDL_MAPPED_TO_SYSTEM_VA | MDL_PAGES_LOCKED`.
-const MDL_MAPPED: u16 = 3;
-/// Where a client's buffers would be. Nothing is mapped there: a driver that touches them without probing faults.
-const USER_INPUT: u64 = 0x0000_0001_0000_0000;
-const USER_OUTPUT: u64 = 0x0000_0002_0000_0000;
 
 impl Method {
     /// How a device has its reads and writes.
@@ -63,14 +44,19 @@ impl<'a> Filled<'a> {
     }
 
     /// As a block of pool; 0 for none, if there are no bytes. `None` when memory is short.
-    fn allocate(self, zero: bool) -> Option<u64> {
+    fn allocate(self) -> Option<u64> {
         if self.size == 0 {
             return Some(0);
         }
-        let block = pool::allocate(self.size as u64, BUFFER_TAG, zero, Placement::Block, 0)?;
+        let block = pool::allocate(self.size as u64, BUFFER_TAG, false, Placement::Block, 0)?;
         // SAFETY: the block is fresh and holds at least those bytes.
         unsafe { block.copy_from_nonoverlapping(self.bytes.as_ptr(), self.bytes.len()) };
         Some(block as u64)
+    }
+
+    /// As the client's own memory; 0 for none.
+    fn of_client(self) -> Option<u64> {
+        user::allocate(self.size, self.bytes)
     }
 }
 
@@ -82,8 +68,10 @@ pub(super) struct Buffers {
     capacity: usize,
     /// `SystemBuffer`, 0 if there is none.
     system: u64,
-    /// What the MDL of a direct method describes, 0 if there is none.
-    direct: u64,
+    /// The client's own memory: what the MDL of a direct method describes, or what is output where it is neither. 0 if there is none.
+    output: u64,
+    /// The client's input where it is neither.
+    input: u64,
     mdl: u64,
 }
 
@@ -108,12 +96,13 @@ impl Buffers {
             Filled::new(capacity as usize, &[]),
         );
         let both = Filled::new(input.len().max(capacity as usize), input);
-        let (system, direct) = match method {
-            Method::Buffered => (both, Filled::NOTHING),
-            Method::Direct => (input_only, output),
-            Method::Neither => (Filled::NOTHING, Filled::NOTHING),
+        let nothing = Filled::NOTHING;
+        let [system, output, input] = match method {
+            Method::Buffered => [both, nothing, nothing],
+            Method::Direct => [input_only, output, nothing],
+            Method::Neither => [nothing, output, input_only],
         };
-        Self::new("control request", method, capacity, system, direct)
+        Self::new("control request", method, capacity, [system, output, input])
     }
 
     /// Of a read, by the device's flags.
@@ -133,62 +122,68 @@ impl Buffers {
         filled: Filled<'_>,
     ) -> Option<Self> {
         let method = Method::of(device);
-        let (system, direct) = match method {
+        let (system, output) = match method {
             Method::Buffered => (filled, Filled::NOTHING),
-            Method::Direct => (Filled::NOTHING, filled),
-            Method::Neither => (Filled::NOTHING, Filled::NOTHING),
+            Method::Direct | Method::Neither => (Filled::NOTHING, filled),
         };
-        Self::new(what, method, capacity, system, direct)
+        Self::new(what, method, capacity, [system, output, Filled::NOTHING])
     }
 
-    /// What nobody asked to be filled is not zeroed, as on NT: what the driver does not write and yet returns is seen as 0xCD.
+    /// What nobody asked to be filled of `SystemBuffer` is not zeroed, as on NT: what the driver does not write and yet returns is seen as 0xCD.
+    /// The client's memory is what the client made it.
     fn new(
         what: &'static str,
         method: Method,
         capacity: u32,
-        system: Filled<'_>,
-        direct: Filled<'_>,
+        [system, output, input]: [Filled<'_>; 3],
     ) -> Option<Self> {
         let mut buffers = Self {
             what,
             method,
             capacity: capacity as usize,
             system: 0,
-            direct: 0,
+            output: 0,
+            input: 0,
             mdl: 0,
         };
-        let size = system.size.max(direct.size) as u64;
-        if !reserve::has_for_client(2 * size.div_ceil(PAGE)) {
+        let size = system.size + output.size + input.size;
+        if !reserve::has_for_client((size as u64).div_ceil(PAGE) + 4) {
             return None;
         }
-        let complete = buffers.allocate(system, direct).is_some();
+        let complete = buffers.allocate(system, output, input).is_some();
         if !complete {
             buffers.free();
         }
         complete.then_some(buffers)
     }
 
-    fn allocate(&mut self, system: Filled<'_>, direct: Filled<'_>) -> Option<()> {
-        self.system = system.allocate(false)?;
-        if direct.size != 0 {
-            self.direct = direct.allocate(true)?;
-            let mdl = pool::allocate(size_of::<Mdl>() as u64, BUFFER_TAG, true, Placement::Block, 0)?;
-            self.mdl = mdl as u64;
-            let value = Mdl {
-                next: 0,
-                size: size_of::<Mdl>() as u16,
-                flags: MDL_MAPPED,
-                padding: 0,
-                process: 0,
-                mapped_system_address: self.direct,
-                start: self.direct & !0xFFF,
-                byte_count: direct.size as u32,
-                byte_offset: (self.direct & 0xFFF) as u32,
-            };
+    fn allocate(&mut self, system: Filled<'_>, output: Filled<'_>, input: Filled<'_>) -> Option<()> {
+        self.system = system.allocate()?;
+        self.output = output.of_client()?;
+        self.input = input.of_client()?;
+        if self.method == Method::Direct && self.output != 0 {
+            let size = mdl::size_for(self.output, output.size as u64);
+            let place = pool::allocate(size, BUFFER_TAG, true, Placement::Block, 0)? as u64;
             // SAFETY: the block is fresh, of that size, and aligned to 16.
-            unsafe { mdl.cast::<Mdl>().write(value) };
+            unsafe {
+                Mdl::initialize(
+                    place,
+                    self.output,
+                    output.size as u32,
+                    mdl::flag::ALLOCATED_FIXED_SIZE,
+                );
+            };
+            self.mdl = place;
+            // As the I/O manager hands it over: locked, and mapped by whoever needs it so.
+            self.described().lock(self.capacity != 0).then_some(())?;
         }
         Some(())
+    }
+
+    /// The MDL of a direct method, if there is one.
+    fn described(&self) -> &'static Mdl {
+        // SAFETY: `allocate` made it, and `free` is the last to use it.
+        unsafe { Mdl::at(self.mdl) }
     }
 
     pub(super) fn addresses(&self) -> Addresses {
@@ -196,25 +191,20 @@ impl Buffers {
         Addresses {
             system: self.system as *mut u8,
             mdl: self.mdl,
-            user: if neither { USER_OUTPUT } else { 0 },
-            type3: if neither { USER_INPUT } else { 0 },
+            user: if neither { self.output } else { 0 },
+            type3: self.input,
         }
     }
 
     /// What the client gets: `information` bytes, unless the request failed.
     pub(super) fn output(&self, status: i32, information: u64) -> Vec<u8> {
-        let source = match self.method {
-            Method::Buffered => self.system,
-            Method::Direct => self.direct,
-            Method::Neither => 0,
-        };
         // Without room for output nothing is copied, whatever Information counts.
-        if status::is_error(status)
-            || information == 0
-            || self.capacity == 0
-            || self.method == Method::Neither
-        {
+        if status::is_error(status) || information == 0 || self.capacity == 0 {
             return Vec::new();
+        }
+        // Where it is neither, nobody copies: the client looks into its own memory.
+        if self.method == Method::Neither {
+            return user::read(self.output, information);
         }
         if information > self.capacity as u64 {
             bug::bugcheck(
@@ -232,21 +222,32 @@ impl Buffers {
                 ),
             );
         }
+        if self.method == Method::Direct {
+            return user::read(self.output, information);
+        }
         // SAFETY: the block has `capacity` bytes at least, and the driver is done with it.
-        unsafe { core::slice::from_raw_parts(source as *const u8, information as usize) }.to_vec()
+        unsafe { core::slice::from_raw_parts(self.system as *const u8, information as usize) }.to_vec()
     }
 
     pub(super) fn free(&self) {
-        for block in [self.system, self.direct, self.mdl]
-            .into_iter()
-            .filter(|&block| block != 0)
-        {
-            if pool::free(block, Some(BUFFER_TAG), 0).is_err() {
-                bug::bugcheck(
-                    code::BAD_POOL_HEADER,
-                    [0x20, block, 0, 0],
-                    format_args!("the memory behind the buffer of a {} was overwritten", self.what),
-                );
+        let overwritten = |block: u64| -> ! {
+            bug::bugcheck(
+                code::BAD_POOL_HEADER,
+                [0x20, block, 0, 0],
+                format_args!("the memory behind the buffer of a {} was overwritten", self.what),
+            )
+        };
+        if self.mdl != 0 && self.described().flags() & mdl::flag::LOCKED != 0 {
+            self.described().unlock();
+        }
+        for block in [self.output, self.input] {
+            if block != 0 && !user::free(block) {
+                overwritten(block);
+            }
+        }
+        for block in [self.system, self.mdl] {
+            if block != 0 && pool::free(block, Some(BUFFER_TAG), 0).is_err() {
+                overwritten(block);
             }
         }
     }
