@@ -179,12 +179,46 @@ pub struct Sweep {
 pub enum Asked {
     /// One run, steered by a client.
     Serve(Box<Serve>),
+    /// One run that nobody steers, and what comes after it.
+    Run(Box<Run>),
     /// Sweeps, steered by a script.
     Sweep(Box<Sweep>),
     /// A failed run once more.
     Repeat(Repeat),
     /// What of a driver the lab has.
     Doctor(Doctor),
+}
+
+/// What `run` was asked for.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The run.
+    pub serve: Serve,
+    /// Whether all sweeps follow.
+    pub sweeps: bool,
+    /// Where the results go as JUnit's XML.
+    pub junit: Option<PathBuf>,
+}
+
+/// How many calls of the driver's a sweep tries, unless it is told.
+pub const POINTS: u64 = 100;
+
+impl Run {
+    /// The sweeps that follow the run; none without a script.
+    #[must_use]
+    pub fn sweep(&self) -> Option<Sweep> {
+        let script = self.serve.script.clone().filter(|_| self.sweeps)?;
+        Some(Sweep {
+            serve: Serve {
+                alone: false,
+                ..self.serve.clone()
+            },
+            script,
+            what: What::ALL.to_vec(),
+            points: POINTS,
+            at: None,
+        })
+    }
 }
 
 /// What `doctor` was asked for.
@@ -242,6 +276,14 @@ fn command() -> Command {
         .after_help("Exit codes are those of `serve`. Without an INF: --legacy, or --hwid ID.")
         .arg(driver_file().required(false))
         .arg(path("script", "FILE", "The requests, one a line (docs/lab.md) [default: none]"))
+        .arg(
+            Arg::new("sweeps")
+                .long("sweeps")
+                .action(ArgAction::SetTrue)
+                .requires("script")
+                .help("If the run passes, run all sweeps over the script"),
+        )
+        .arg(path("junit", "FILE.xml", "Write the results there as JUnit's XML, which CI systems show"))
         .arg(path("report", "FILE.json", "Write the report there, as JSON"))
         .arg(path("log", "FILE", "Keep the kernel's log there"))
         .arg(gdb())
@@ -275,8 +317,7 @@ fn command() -> Command {
                 .default_values(What::ALL.map(What::name)),
         )
         .arg(
-            option("points", "N", "How many calls of the driver's are tried; creations are, all")
-                .default_value("100")
+            option("points", "N", "How many calls of the driver's are tried; creations are, all [default: 100]")
                 .value_parser(value_parser!(u64).range(1..)),
         )
         .arg(option("at", "N", "Only this point").value_parser(value_parser!(u64)));
@@ -497,16 +538,20 @@ fn asked(matches: &ArgMatches) -> Asked {
                 .flatten()
                 .filter_map(|name| What::ALL.into_iter().find(|what| what.name() == name))
                 .collect(),
-            points: *matches.get_one("points").expect("it has a default"),
+            points: matches.get_one("points").copied().unwrap_or(POINTS),
             at: matches.get_one("at").copied(),
         })),
         Some(("run", matches)) => {
             let arguments = serve(matches);
             let file = matches.get_one::<PathBuf>("file").cloned();
-            Asked::Serve(Box::new(Serve {
-                alone: true,
-                driver: file.or(arguments.driver.clone()),
-                ..arguments
+            Asked::Run(Box::new(Run {
+                serve: Serve {
+                    alone: true,
+                    driver: file.or(arguments.driver.clone()),
+                    ..arguments
+                },
+                sweeps: matches.get_flag("sweeps"),
+                junit: matches.get_one("junit").cloned(),
             }))
         }
         Some(("doctor", matches)) => Asked::Doctor(Doctor {

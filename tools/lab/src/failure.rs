@@ -89,6 +89,7 @@ pub fn again(arguments: &Repeat) -> Result<Asked, String> {
     let mut asked = cli::parse_from(words).map_err(|e| format!("{}: {e}", path.display()))?;
     let machine = match &mut asked {
         Asked::Serve(serve) => serve,
+        Asked::Run(run) => &mut run.serve,
         Asked::Sweep(sweep) => &mut sweep.serve,
         Asked::Repeat(_) | Asked::Doctor(_) => return Err(format!("{} does not name a run", path.display())),
     };

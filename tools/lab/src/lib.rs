@@ -14,7 +14,7 @@
 //! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
 //! kvm      whether it can be used
 //! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
-//! doctor   what of a driver the lab has
+//! doctor   what of a driver the lab has         run      one run, the sweeps, and JUnit's XML
 //! ```
 
 pub mod cli;
@@ -33,6 +33,7 @@ pub mod native;
 pub mod pipe;
 pub mod qmp;
 pub mod report;
+pub mod run;
 pub mod script;
 pub mod serve;
 pub mod session;

@@ -1,7 +1,7 @@
 //! `rundown-lab`, the program; everything is in the library beside it.
 
 use rundown_lab::cli::{self, Asked};
-use rundown_lab::{doctor, failure, serve, sweep};
+use rundown_lab::{doctor, failure, run, serve, sweep};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     };
     match asked {
         Ok(Asked::Serve(arguments)) => serve::serve(&arguments),
+        Ok(Asked::Run(arguments)) => run::run(&arguments),
         Ok(Asked::Doctor(arguments)) => doctor::doctor(&arguments),
         Ok(Asked::Sweep(arguments)) => sweep::sweep(&arguments),
         Ok(Asked::Repeat(_)) => unreachable!("it was replaced by what it names"),

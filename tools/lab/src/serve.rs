@@ -93,19 +93,37 @@ impl Write for Output {
     }
 }
 
+/// A run that is over: this program's exit code, and what there is to say of it.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: u8,
+    /// The report; none if it did not come to a run.
+    pub report: Option<Report>,
+    /// What kept it from a run, or how the script's steps were answered.
+    pub said: String,
+}
+
 /// Runs `serve`; the answer is this program's exit code.
 #[must_use]
 pub fn serve(arguments: &Serve) -> ExitCode {
-    match try_serve(arguments) {
-        Ok(code) => code.into(),
-        Err(Failure(code, text)) => {
-            rundown_streams::tell!("rundown-lab: {text}");
-            code.into()
-        }
-    }
+    serve_to_end(arguments).code.into()
 }
 
-fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
+/// The same, with what there is to say of the run.
+#[must_use]
+pub fn serve_to_end(arguments: &Serve) -> Ended {
+    try_serve(arguments).unwrap_or_else(|Failure(code, said)| {
+        rundown_streams::tell!("rundown-lab: {said}");
+        Ended {
+            code,
+            report: None,
+            said,
+        }
+    })
+}
+
+fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
     let inputs = Inputs::read(arguments)?;
     let accelerator = match (arguments.kvm, arguments.mode) {
         (true, mode) if mode.counts_instructions() => {
@@ -167,8 +185,12 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
     if code == exit::DRIVER_FAILED {
         show_what_it_said(&machine.log());
     }
+    let said = steps(&machine.log());
     if arguments.alone && code == exit::PASSED {
-        let summary = summary(&inputs.driver.name(), seed, &machine.log());
+        let summary = format!(
+            "{said}passed: {} was loaded, started, removed and unloaded, and left nothing behind (seed {seed})\n",
+            inputs.driver.name()
+        );
         // `Output` keeps the first failure.
         let _ = output.write_all(summary.as_bytes());
     }
@@ -184,7 +206,11 @@ fn try_serve(arguments: &Serve) -> Result<u8, Failure> {
             .write(path)
             .map_err(|text| Failure(exit::OUTPUT, text))?;
     }
-    Ok(code)
+    Ok(Ended {
+        code,
+        report: Some(run.report),
+        said,
+    })
 }
 
 /// The instructions that the options name, for the debug registers.
@@ -483,18 +509,14 @@ fn show_what_it_said(log: &str) {
     }
 }
 
-/// What `run` says of a driver that passed: how each step of the script was answered.
-fn summary(driver: &str, seed: u64, log: &str) -> String {
+/// How each step of the script was answered, one a line.
+fn steps(log: &str) -> String {
     let steps = log.lines().filter_map(|line| line.strip_prefix("log: step "));
     let mut text = String::new();
     for step in steps {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "step {step}");
     }
-    let _ = writeln!(
-        text,
-        "passed: {driver} was loaded, started, removed and unloaded, and left nothing behind (seed {seed})"
-    );
     text
 }
 

@@ -122,9 +122,28 @@ fn without_cancels(steps: Vec<Step>) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
+/// What one sweep came to.
+#[derive(Debug)]
+pub struct Swept {
+    /// Which.
+    pub what: What,
+    /// How many points it had.
+    pub points: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The points that failed, each with what was wrong and the command that repeats it.
+    pub faults: Vec<String>,
+}
+
 /// Runs `sweep`; the answer is this program's exit code.
 #[must_use]
 pub fn sweep(arguments: &Sweep) -> ExitCode {
+    sweep_to_end(arguments).0.into()
+}
+
+/// The same: the exit code, and what each sweep came to.
+#[must_use]
+pub fn sweep_to_end(arguments: &Sweep) -> (u8, Vec<Swept>) {
     let script = std::fs::read_to_string(&arguments.script)
         .map_err(|e| format!("cannot read the script {}: {e}", arguments.script.display()))
         .and_then(|text| Ok((script::parse(&text)?, allowed_by(&text)?)))
@@ -133,23 +152,22 @@ pub fn sweep(arguments: &Sweep) -> ExitCode {
         Ok(script) => script,
         Err(text) => {
             rundown_streams::tell!("rundown-lab: {text}");
-            return exit::BAD_INPUT.into();
+            return (exit::BAD_INPUT, Vec::new());
         }
     };
     match points(arguments, &steps, &allowed) {
-        Ok(true) => exit::PASSED,
-        Ok(false) => exit::DRIVER_FAILED,
+        Ok(outcomes) if outcomes.iter().all(|outcome| outcome.faults.is_empty()) => (exit::PASSED, outcomes),
+        Ok(outcomes) => (exit::DRIVER_FAILED, outcomes),
         Err(unwritable) => {
             rundown_streams::tell!("rundown-lab: {unwritable}");
-            exit::OUTPUT
+            (exit::OUTPUT, Vec::new())
         }
     }
-    .into()
 }
 
-/// Runs every point of every kind that is asked for; whether all passed.
-fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<bool, Unwritable> {
-    let mut passed = true;
+/// Runs every point of every kind that is asked for.
+fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<Vec<Swept>, Unwritable> {
+    let mut outcomes = Vec::new();
     let mut first = None;
     for &what in &arguments.what {
         let started = Instant::now();
@@ -160,7 +178,7 @@ fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<
             what,
         }
         .run();
-        passed &= tally.faults.is_empty();
+        let seconds = started.elapsed().as_secs_f64();
         streams::line(format_args!(
             "{} {}: {} points, {} with a request refused ({:.1} s)",
             if tally.faults.is_empty() {
@@ -171,14 +189,21 @@ fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<
             what.name(),
             tally.points,
             tally.refused,
-            started.elapsed().as_secs_f64()
+            seconds
         ))?;
-        for (point, fault) in &tally.faults {
-            streams::line(format_args!(
-                "  at {point}: {fault}\n  REPEAT: {}",
-                arguments.repeat_command(what, *point)
-            ))?;
-        }
+        let told: Vec<String> = (tally.faults.iter())
+            .map(|(point, fault)| {
+                let repeat = arguments.repeat_command(what, *point);
+                format!("  at {point}: {fault}\n  REPEAT: {repeat}")
+            })
+            .collect();
+        told.iter().try_for_each(streams::line)?;
+        outcomes.push(Swept {
+            what,
+            points: tally.points,
+            seconds,
+            faults: told,
+        });
         if let Some((point, fault)) = tally.faults.into_iter().next() {
             first.get_or_insert((what, point, fault));
         }
@@ -193,7 +218,7 @@ fn points(arguments: &Sweep, steps: &[Step], allowed: &[(What, u32)]) -> Result<
             Err(text) => rundown_streams::tell!("rundown-lab: {text}"),
         }
     }
-    Ok(passed)
+    Ok(outcomes)
 }
 
 /// Leaves a file that repeats one point; its path.

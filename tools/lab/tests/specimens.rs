@@ -514,6 +514,51 @@ fn a_strangers_driver_is_looked_at_and_run() {
     );
 }
 
+/// The results as CI systems read them: a test for the run and, where it passed, one for each sweep; a failure has the bug check and the command
+/// that repeats it.
+#[test]
+fn results_are_written_as_junits_xml() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, xml) = (folder.path().join("script"), folder.path().join("results.xml"));
+    let run = |function: u32, expected: i32| {
+        let request = format!("ioctl $1 {:#x} 0 -", 0x22_0000 | function << 2);
+        std::fs::write(
+            &script,
+            format!("open 22334455-6677-8899-0102-030405060708 rw\n{request}\n"),
+        )
+        .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+        command.arg("run").arg(artefact("specimens.sys")).arg("--sweeps");
+        command.arg("--failure").arg(folder.path().join("failed.json"));
+        for (option, file) in [
+            ("--kernel", artefact("rundown-lab-kernel")),
+            ("--inf", artefact("specimens.inf")),
+            ("--script", script.clone()),
+            ("--junit", xml.clone()),
+        ] {
+            command.arg(option).arg(file);
+        }
+        let (code, text) = output(&mut command);
+        assert_eq!(code, Some(expected), "{text}");
+        std::fs::read_to_string(&xml).unwrap()
+    };
+    let passed = run(0x810, 0);
+    assert!(
+        passed.contains(r#"tests="6" skipped="0" failures="0" errors="0""#),
+        "{passed}"
+    );
+    for what in ["low-resources", "cancel", "close", "kill", "unload"] {
+        assert!(passed.contains(&format!(r#"name="sweep {what}""#)), "{passed}");
+    }
+    let failed = run(0x801, 1);
+    assert!(
+        failed.contains(r#"tests="1" skipped="0" failures="1" errors="0""#)
+            && failed.contains("MULTIPLE_IRP_COMPLETE_REQUESTS")
+            && failed.contains("REPEAT: rundown-lab run "),
+        "{failed}"
+    );
+}
+
 /// Runs a sweep over one request to the specimen `device`, in `folder`: exit code, and what it printed.
 fn sweep(folder: &Path, what: &str, function: u32, pending: &str) -> (Option<i32>, String) {
     let script = folder.join("script");
