@@ -67,11 +67,13 @@ pub enum Rule {
     Paging,
     /// `ExWaitForRundownProtectionRelease` is called at `DISPATCH_LEVEL`, where NT's own code polls.
     RundownWait,
+    /// A driver unloads without a `KeFlushQueuedDpcs` since its last DPC, which NT waits for itself before it unmaps the image.
+    UnflushedDpc,
 }
 
 impl Rule {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("irql", Self::Irql),
         ("wait-on-stack", Self::WaitOnStack),
         ("mutex-wait-mode", Self::MutexWaitMode),
@@ -79,6 +81,7 @@ impl Rule {
         ("lock-order", Self::LockOrder),
         ("paging", Self::Paging),
         ("rundown-wait", Self::RundownWait),
+        ("unflushed-dpc", Self::UnflushedDpc),
     ];
 }
 

@@ -305,6 +305,15 @@ unsafe extern "system" fn control(device: *mut c_void, irp: *mut c_void) -> i32 
                 IoFreeMdl(mdl);
                 complete(irp, 0, length)
             }
+            // Sound, METHOD_NEITHER: an MDL that is the IRP's, and goes with it.
+            0x836 => {
+                let length = output_length(irp);
+                let user = nt::irp::USER_BUFFER.read(irp).cast();
+                let mdl = IoAllocateMdl(user, length as u32, 0, 0, irp);
+                MmProbeAndLockPages(mdl, 1, 1);
+                system_address(nt::irp::MDL.read(irp)).write_bytes(0x5B, length as usize);
+                complete(irp, 0, length)
+            }
             _ => complete(irp, FAILED, 0),
         }
     }

@@ -196,7 +196,7 @@ pub struct Run {
     pub serve: Serve,
     /// Whether all sweeps follow.
     pub sweeps: bool,
-    /// Where the results go as JUnit's XML.
+    /// Where the results go as `JUnit`'s XML.
     pub junit: Option<PathBuf>,
 }
 
@@ -457,7 +457,7 @@ fn machine_options(command: Command) -> Command {
         .arg(
             option("allow", "RULE,...", "Let the driver break these rules, by which the lab is stricter than Windows (docs/lab.md)")
                 .value_delimiter(',')
-                .value_parser(["irql", "wait-on-stack", "mutex-wait-mode", "user-handle", "lock-order", "paging", "rundown-wait"]),
+                .value_parser(["irql", "wait-on-stack", "mutex-wait-mode", "user-handle", "lock-order", "paging", "rundown-wait", "unflushed-dpc"]),
         )
         .arg(
             option("missing", "WHAT", "What the driver imports and the lab lacks. trap: a call of it ends the run with its name. \

@@ -1,5 +1,5 @@
 //! `rundown-lab run`: a driver from its loading to its unloading with nobody to steer it, then the sweeps if they are asked for, and the results as
-//! JUnit's XML.
+//! `JUnit`'s XML.
 
 use crate::cli::{Run, exit};
 use crate::serve::{self, Ended};

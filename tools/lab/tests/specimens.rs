@@ -310,6 +310,7 @@ fn what_windows_lets_pass_can_be_allowed() {
         ("fast-mutexes-in-two-orders", "lock-order"),
         ("enter-region-at-dispatch", "irql"),
         ("touch-paged-pool-at-dispatch", "paging"),
+        ("leave-dpc-unflushed", "unflushed-dpc"),
         ("wait-for-run-down-at-dispatch", "rundown-wait"),
     ];
     for_all(&cases, |(case, rule)| {
@@ -739,7 +740,7 @@ fn sound_requests_pass() {
         }
     }
     // METHOD_NEITHER: the client's own memory, probed, and locked.
-    for (function, output) in [(0x830, "04030201"), (0x835, "5a5a5a5a")] {
+    for (function, output) in [(0x830, "04030201"), (0x835, "5a5a5a5a"), (0x836, "5b5b5b5b")] {
         let code = 0x22_0003 | function << 2;
         assert_eq!(
             lab.ask(&format!("ioctl {handle} {code:#x} 4 01020304")),

@@ -1,11 +1,14 @@
 //! Requests that a driver has the I/O manager build: it sends them, and the I/O manager ends them, which tells it by an event and a status block.
 
 use super::irp;
+use super::mdl as mdls;
 use super::object::{DeviceObject, IoStatus, Irp, device_flag, major};
+use crate::bug::{self, code};
 use crate::ke::event;
 use crate::ke::object::Header;
 use crate::mm::mdl::{self, Mdl};
 use crate::mm::pool::{self, Placement, Tag};
+use crate::status;
 use alloc::boxed::Box;
 
 const TAG: Tag = Tag(u32::from_le_bytes(*b"IoBR"));
@@ -84,8 +87,8 @@ impl Memory {
         }
         for block in [self.system, self.mdl].into_iter().filter(|&block| block != 0) {
             if pool::free(block, Some(TAG), 0).is_err() {
-                crate::bug::bugcheck(
-                    crate::bug::code::BAD_POOL_HEADER,
+                bug::bugcheck(
+                    code::BAD_POOL_HEADER,
                     [0x20, block, 0, 0],
                     format_args!("the memory behind the buffer of a driver's request was overwritten"),
                 );
@@ -107,15 +110,16 @@ fn build(device: &'static DeviceObject, memory: Memory, requestor: Requestor) ->
     irp::when_done(
         irp,
         Box::new(move |irp| {
-            let (status, information) = (irp.io_status.status.get(), irp.io_status.information.get());
-            if !crate::status::is_error(status) {
+            let (ended, information) = (irp.io_status.status.get(), irp.io_status.information.get());
+            if !status::is_error(ended) {
                 memory.copy_back(information);
             }
+            mdls::finish(irp.mdl_address.get(), memory.mdl);
             memory.free();
             if requestor.status_block != 0 {
                 // SAFETY: the DDI: the block stays until the request is done.
                 let block = unsafe { &*(requestor.status_block as *const IoStatus) };
-                block.status.set(status);
+                block.status.set(ended);
                 block.information.set(information);
             }
             if requestor.event != 0 {
@@ -171,7 +175,7 @@ pub fn control(
     });
     let type3 = if method == 3 { input } else { 0 };
     if method == 3 {
-        irp.user_buffer.set(output as *mut u8 as u64);
+        irp.user_buffer.set(output);
     }
     let parameters = [out_length, in_length, control.code.into(), type3];
     stack

@@ -55,6 +55,27 @@ pub fn free(mdl: &'static Mdl, caller: u64) {
     }
 }
 
+/// The end of an IRP of the I/O manager's: of the MDLs that begin with `first` it unlocks and frees those that a driver has given it by
+/// `IoAllocateMdl`. `clients` is the one that the request came with.
+pub fn finish(first: u64, clients: u64) {
+    let mut next = first;
+    loop {
+        let allocated = ALLOCATED.lock().contains_key(&next);
+        if !allocated && (next == 0 || next != clients) {
+            return;
+        }
+        // SAFETY: allocated and not freed yet, or the client's, which is freed later.
+        let mdl = unsafe { Mdl::at(next) };
+        next = mdl.next();
+        if allocated {
+            if mdl.flags() & flag::LOCKED != 0 {
+                mdl.unlock();
+            }
+            free(mdl, 0);
+        }
+    }
+}
+
 /// How many a driver has not freed.
 pub fn count() -> usize {
     ALLOCATED.lock().len()

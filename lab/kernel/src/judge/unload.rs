@@ -1,6 +1,7 @@
 //! What an unloaded driver may not leave behind.
 
 use crate::bug::{bugcheck, bugcheck_with, code};
+use crate::config::{self, Rule};
 use crate::ddi::ex::{fast_mutex, lookaside, resource};
 use crate::ddi::{etw, ob};
 use crate::ex::references;
@@ -23,7 +24,7 @@ pub fn check() {
             format_args!("the driver unloads with a DPC queued or running"),
         );
     }
-    if let Some(routine) = dpc::unflushed() {
+    if let Some(routine) = dpc::unflushed().filter(|_| !config::allows(Rule::UnflushedDpc)) {
         leaked(
             code::leaked::UNFLUSHED_DPC,
             routine,

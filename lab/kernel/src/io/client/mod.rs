@@ -8,6 +8,7 @@ mod buffers;
 use super::device;
 use super::interface;
 use super::irp::{self, Done};
+use super::mdl;
 use super::object::{DeviceObject, FileObject, Irp, SecurityContext, TYPE_FILE, device_flag, major};
 use crate::bug::{self, code};
 use crate::callout::Outermost;
@@ -480,6 +481,7 @@ fn start_on(file: &Arc<File>, id: u32, transfer: Transfer<'_>, answer: Answer) -
         } else {
             buffers.output(status, information)
         };
+        mdl::finish(irp.mdl_address.get(), buffers.addresses().mdl);
         buffers.free();
         PENDING.lock().remove(&id);
         answer(status, output);
