@@ -5,8 +5,8 @@
 //! queue has become too long. Everything else waits until the processor takes up its queue by itself: at the next clock tick,
 //! when it becomes idle, or with the next DPC that does not wait.
 
-use super::processor;
 use crate::bug::{self, code};
+use crate::config;
 use crate::hal::{MAX_PROCESSORS, apic, cpu, pcr, trap};
 use crate::lock::{IrqGuard, IrqLock};
 use alloc::collections::VecDeque;
@@ -148,7 +148,7 @@ impl Dpc {
         let dpc = unsafe { Self::at(address) };
         // Both count processors from 1.
         let numbers = [dpc.number.load(Relaxed).into(), dpc.data.load(Relaxed)];
-        if dpc.kind.load(Relaxed) != DPC_OBJECT || numbers.iter().any(|&n| n > processor::count() as u64) {
+        if dpc.kind.load(Relaxed) != DPC_OBJECT || numbers.iter().any(|&n| n > config::get().cpus as u64) {
             bug::bugcheck(
                 code::BAD_DISPATCHER_OBJECT,
                 [address as u64, 0, 0, 0],
