@@ -64,6 +64,8 @@ pub(crate) unsafe extern "system" fn driver_entry(
 /// Called by the framework at `PASSIVE_LEVEL`.
 unsafe extern "C" fn evt_driver_cleanup(_driver: WDFOBJECT) {
     etw::unregister();
+    // A wait returns when the last of its DPCs says so, some instructions before that returns as well.
+    ex_rundown_nt::flush_grace_periods();
 }
 
 /// # Safety

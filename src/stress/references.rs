@@ -17,10 +17,14 @@ pub(super) trait Kind: Protection + Send + Sync + Sized {
     fn new() -> Option<Self>;
 
     /// The word, of one that is a word of NT's layout.
-    fn word(&self) -> Option<usize>;
+    fn word(&self) -> Option<usize> {
+        None
+    }
 
     /// Bytes of pool beside the value itself.
-    fn bytes() -> usize;
+    fn bytes() -> usize {
+        0
+    }
 }
 
 impl Kind for RundownRef<Nt> {
@@ -31,33 +35,17 @@ impl Kind for RundownRef<Nt> {
     fn word(&self) -> Option<usize> {
         Some(self.state().word())
     }
-
-    fn bytes() -> usize {
-        0
-    }
 }
 
 impl Kind for WideRundownRef<Nt> {
     fn new() -> Option<Self> {
         Some(Self::new())
     }
-
-    fn word(&self) -> Option<usize> {
-        None
-    }
-
-    fn bytes() -> usize {
-        0
-    }
 }
 
 impl Kind for AllocatedCacheAwareRundownRef<Nt> {
     fn new() -> Option<Self> {
         Self::new().ok()
-    }
-
-    fn word(&self) -> Option<usize> {
-        None
     }
 
     fn bytes() -> usize {
@@ -70,10 +58,6 @@ impl Kind for WideCacheAwareRundownRef<Nt> {
         Self::new().ok()
     }
 
-    fn word(&self) -> Option<usize> {
-        None
-    }
-
     fn bytes() -> usize {
         Self::pool_bytes().unwrap_or(usize::MAX)
     }
@@ -83,10 +67,6 @@ impl Kind for WideCacheAwareRundownRef<Nt> {
 impl Kind for DispatchRundownRef<Nt> {
     fn new() -> Option<Self> {
         Self::new().ok()
-    }
-
-    fn word(&self) -> Option<usize> {
-        None
     }
 
     fn bytes() -> usize {

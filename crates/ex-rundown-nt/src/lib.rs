@@ -63,7 +63,7 @@ pub mod spin_budget;
 #[allow(unsafe_code, reason = "foreign functions")]
 mod system;
 
-pub use dispatch::Raised;
+pub use dispatch::{Raised, flush_grace_periods};
 pub use native::{NativeCacheAware, NativeRundown};
 pub use platform::{Nt, RUNDOWN_PROTECTION_MISUSE};
 pub use region::{CriticalRegion, protect};

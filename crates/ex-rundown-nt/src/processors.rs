@@ -3,7 +3,7 @@
 use core::ptr;
 
 use crate::system::{
-    ALL_PROCESSOR_GROUPS, GroupAffinity, KeGetCurrentProcessorNumberEx, KeGetProcessorNumberFromIndex,
+    ALL_PROCESSOR_GROUPS, KeGetCurrentProcessorNumberEx, KeGetProcessorNumberFromIndex,
     KeQueryActiveProcessorCountEx, KeQueryMaximumProcessorCountEx, ProcessorNumber,
 };
 
@@ -38,17 +38,13 @@ pub fn current() -> u32 {
     unsafe { KeGetCurrentProcessorNumberEx(ptr::null_mut()) }
 }
 
-/// The affinity of the processor with this number over all groups alone; `None` when there is none.
+/// The group, and the number in it, of the processor with this number over all groups; `None` when there is none.
 ///
 /// # IRQL
 /// Any.
-pub(crate) fn affinity(processor: u32) -> Option<GroupAffinity> {
+pub(crate) fn number(processor: u32) -> Option<ProcessorNumber> {
     let mut number = ProcessorNumber::default();
     // SAFETY: the number is written.
     let status = unsafe { KeGetProcessorNumberFromIndex(processor, &raw mut number) };
-    (status >= 0).then(|| GroupAffinity {
-        mask: 1 << number.number,
-        group: number.group,
-        ..GroupAffinity::default()
-    })
+    (status >= 0).then_some(number)
 }

@@ -15,14 +15,9 @@ pub struct Event([usize; 3]);
 #[repr(C)]
 pub(crate) struct CacheAwareReference([usize; 0]);
 
-/// A `GROUP_AFFINITY`.
-#[derive(Debug, Default)]
+/// A `KDPC`: eight words on x64.
 #[repr(C)]
-pub(crate) struct GroupAffinity {
-    pub(crate) mask: usize,
-    pub(crate) group: u16,
-    pub(crate) reserved: [u16; 3],
-}
+pub(crate) struct Dpc([usize; 8]);
 
 /// A `PROCESSOR_NUMBER`.
 #[derive(Debug, Default)]
@@ -33,10 +28,14 @@ pub(crate) struct ProcessorNumber {
     pub(crate) reserved: u8,
 }
 
+/// `NotificationEvent` of `EVENT_TYPE`.
+pub(crate) const NOTIFICATION_EVENT: i32 = 0;
 /// `SynchronizationEvent` of `EVENT_TYPE`.
 pub(crate) const SYNCHRONIZATION_EVENT: i32 = 1;
 /// `Executive` of `KWAIT_REASON`.
 pub(crate) const EXECUTIVE: i32 = 0;
+/// `MediumHighImportance` of `KDPC_IMPORTANCE`.
+pub(crate) const MEDIUM_HIGH_IMPORTANCE: i32 = 3;
 /// `KernelMode` of `MODE`.
 pub(crate) const KERNEL_MODE: i8 = 0;
 /// `FALSE`.
@@ -86,8 +85,11 @@ unsafe extern "system" {
     pub(crate) fn KeQueryActiveProcessorCountEx(group: u16) -> u32;
     pub(crate) fn KeQueryMaximumProcessorCountEx(group: u16) -> u32;
 
-    pub(crate) fn KeSetSystemGroupAffinityThread(affinity: *mut GroupAffinity, previous: *mut GroupAffinity);
-    pub(crate) fn KeRevertToUserGroupAffinityThread(previous: *mut GroupAffinity);
+    pub(crate) fn KeInitializeDpc(dpc: *mut Dpc, routine: *const c_void, context: *mut c_void);
+    pub(crate) fn KeSetImportanceDpc(dpc: *mut Dpc, importance: i32);
+    pub(crate) fn KeSetTargetProcessorDpcEx(dpc: *mut Dpc, processor: *mut ProcessorNumber) -> i32;
+    pub(crate) fn KeInsertQueueDpc(dpc: *mut Dpc, first: *mut c_void, second: *mut c_void) -> u8;
+    pub(crate) fn KeFlushQueuedDpcs();
 
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: i32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;

@@ -28,7 +28,7 @@ const RUN_DOWN: usize = 1;
 /// are a load, a branch and an ordinary addition on a cache line that only this processor writes. Ours alone: NT has none.
 ///
 /// What makes that possible is the caller's proof of being at `DISPATCH_LEVEL`, an [`AtDispatchLevel`]: its thread is not preempted and
-/// not moved between the load and the store. The price is the owner's: [`wait`](Self::wait) goes once to every processor.
+/// not moved between the load and the store. The price is the owner's: [`wait`](Self::wait) disturbs every processor once.
 /// `docs/dispatch.md` in the repository has the argument, and the cases in which this is the wrong reference.
 ///
 /// | `run_down` | `waiter` | meaning |
@@ -367,7 +367,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
         Protection::acquire(self).then(|| Guard::new(self))
     }
 
-    /// Begins run-down, goes once to every processor, and waits until every reference is given back.
+    /// Begins run-down, lets a [grace period](DispatchPlatform::grace_period) pass, and waits until every reference is given back.
     ///
     /// On a reference that is run down it returns at once. As with the others, one thread waits at a time.
     ///

@@ -33,7 +33,7 @@
 //! | [`WideRundownRef`] | objects that several processors use at once | an addition each, which cannot fail | its own, two words |
 //! | [`CacheAwareRundownRef`] | objects that all processors use all the time | a compare-exchange each, on the processor's own line | `EX_RUNDOWN_REF_CACHE_AWARE` |
 //! | [`WideCacheAwareRundownRef`] | the same, where native code has no part in it | an addition each, which cannot fail, on the processor's own line | its own |
-//! | [`DispatchRundownRef`] | long-lived objects that are used at `DISPATCH_LEVEL` all the time, as data paths do | a load, a branch and an ordinary addition each, on the processor's own line; a wait goes to every processor | its own |
+//! | [`DispatchRundownRef`] | long-lived objects that are used at `DISPATCH_LEVEL` all the time, as data paths do | a load, a branch and an ordinary addition each, on the processor's own line; a wait disturbs every processor once, so not for objects that come and go | its own |
 //!
 //! [`Rundown<T, R>`](Rundown) owns the data that one of them protects. [`Guard`] and [`CountedGuard`] give references
 //! back by themselves. The operations are those that Microsoft documents, one to one:

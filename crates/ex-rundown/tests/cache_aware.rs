@@ -11,8 +11,8 @@ use std::{
 };
 
 use ex_rundown::{
-    AllocatedCacheAwareRundownRef, AtMostApcLevel, AtomicU32, CacheAwareRundownRef, DISPATCH_LEVEL, Irql,
-    MemoryError, Misuse, Parity, Platform, PoolPlatform, ProcessorPlatform, RundownRef, State, WayOut,
+    AllocatedCacheAwareRundownRef, CacheAwareRundownRef, DISPATCH_LEVEL, MemoryError, Parity, PoolPlatform,
+    ProcessorPlatform, RundownRef, State, WayOut,
 };
 use rundown_std::{Settings, Std};
 
@@ -20,55 +20,7 @@ use rundown_std::{Settings, Std};
 #[derive(Debug)]
 struct Machine<const N: u32, const LINE: usize>;
 
-// SAFETY: all of it is std's.
-unsafe impl<const N: u32, const LINE: usize> Platform for Machine<N, LINE> {
-    type Event = <Std as Platform>::Event;
-
-    fn current_irql() -> Irql {
-        Std::current_irql()
-    }
-    fn spin_cycles() -> u32 {
-        Std::spin_cycles()
-    }
-    fn unparked_processors() -> u16 {
-        Std::unparked_processors()
-    }
-    fn has_monitorx() -> bool {
-        Std::has_monitorx()
-    }
-    fn cycles_per_yield() -> u16 {
-        Std::cycles_per_yield()
-    }
-    fn timestamp() -> u64 {
-        Std::timestamp()
-    }
-    unsafe fn monitor(flag: &AtomicU32) {
-        // SAFETY: handed on.
-        unsafe { Std::monitor(flag) };
-    }
-    unsafe fn monitor_wait(cycles: u32) {
-        // SAFETY: handed on.
-        unsafe { Std::monitor_wait(cycles) };
-    }
-    fn yield_processor() {
-        Std::yield_processor();
-    }
-    unsafe fn initialize_event(event: *mut Self::Event) {
-        // SAFETY: handed on.
-        unsafe { Std::initialize_event(event) };
-    }
-    unsafe fn set_event(event: *const Self::Event) {
-        // SAFETY: handed on.
-        unsafe { Std::set_event(event) };
-    }
-    unsafe fn wait_for_event(event: *const Self::Event, level: &AtMostApcLevel) {
-        // SAFETY: handed on.
-        unsafe { Std::wait_for_event(event, level) };
-    }
-    fn misuse(misuse: Misuse, word: usize) -> ! {
-        Std::misuse(misuse, word)
-    }
-}
+rundown_std::platform!(Machine<N, LINE>; const N: u32, const LINE: usize);
 
 // SAFETY: constants; each test gives a power of two.
 unsafe impl<const N: u32, const LINE: usize> ProcessorPlatform for Machine<N, LINE> {

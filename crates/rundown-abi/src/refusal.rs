@@ -116,9 +116,9 @@ refusals! {
     /// A floor has no run-down.
     FloorWorkload = 0xC000_0024 STATUS_OBJECT_TYPE_MISMATCH,
         "empty-call and lock-xadd cannot be run down; use them with the workloads uncontended and contended";
-    /// A cache-aware wait sleeps, and that of the reference for `DISPATCH_LEVEL` changes its processor, which is not possible there.
+    /// A cache-aware wait sleeps, and so does that of the reference for `DISPATCH_LEVEL`, until its DPCs have run.
     CacheAwareAtDispatch = 0xC000_0148 STATUS_INVALID_LEVEL,
-        "a cache-aware reference, and ours-dispatch, cannot be waited for at DISPATCH_LEVEL, because the wait sleeps or changes its processor";
+        "a cache-aware reference, and ours-dispatch, cannot be waited for at DISPATCH_LEVEL, because the wait sleeps";
     /// The system's wait at `DISPATCH_LEVEL` is beyond its documentation, and was not asked for by its flag.
     NativeAtDispatch = 0xC000_00D0 STATUS_REQUEST_NOT_ACCEPTED,
         "the system's wait is documented up to APC_LEVEL; at DISPATCH_LEVEL it has to be forced";

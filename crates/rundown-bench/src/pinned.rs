@@ -5,9 +5,7 @@
 
 use std::ptr::NonNull;
 
-use ex_rundown::{
-    AtMostApcLevel, AtomicU32, DispatchPlatform, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform,
-};
+use ex_rundown::{AtMostApcLevel, DispatchPlatform, PoolPlatform, ProcessorPlatform};
 use rundown_std::Std;
 
 use crate::subjects::thread_number;
@@ -16,55 +14,7 @@ use crate::subjects::thread_number;
 #[derive(Debug)]
 pub struct Pinned;
 
-// SAFETY: std's.
-unsafe impl Platform for Pinned {
-    type Event = <Std as Platform>::Event;
-
-    fn current_irql() -> Irql {
-        Std::current_irql()
-    }
-    fn spin_cycles() -> u32 {
-        Std::spin_cycles()
-    }
-    fn unparked_processors() -> u16 {
-        Std::unparked_processors()
-    }
-    fn has_monitorx() -> bool {
-        Std::has_monitorx()
-    }
-    fn cycles_per_yield() -> u16 {
-        Std::cycles_per_yield()
-    }
-    fn timestamp() -> u64 {
-        Std::timestamp()
-    }
-    unsafe fn monitor(flag: &AtomicU32) {
-        // SAFETY: the caller's promise, handed on, here and below.
-        unsafe { Std::monitor(flag) };
-    }
-    unsafe fn monitor_wait(cycles: u32) {
-        // SAFETY: as above.
-        unsafe { Std::monitor_wait(cycles) };
-    }
-    fn yield_processor() {
-        Std::yield_processor();
-    }
-    unsafe fn initialize_event(event: *mut Self::Event) {
-        // SAFETY: as above.
-        unsafe { Std::initialize_event(event) };
-    }
-    unsafe fn set_event(event: *const Self::Event) {
-        // SAFETY: as above.
-        unsafe { Std::set_event(event) };
-    }
-    unsafe fn wait_for_event(event: *const Self::Event, level: &AtMostApcLevel) {
-        // SAFETY: as above.
-        unsafe { Std::wait_for_event(event, level) };
-    }
-    fn misuse(misuse: Misuse, word: usize) -> ! {
-        Std::misuse(misuse, word)
-    }
-}
+rundown_std::platform!(Pinned);
 
 // SAFETY: constants, but for the thread's number.
 unsafe impl ProcessorPlatform for Pinned {

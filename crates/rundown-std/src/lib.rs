@@ -3,8 +3,12 @@
 //! It is a file of that crate's, whose examples need it where this crate is not.
 #![deny(unsafe_code)]
 
+mod platform;
 #[path = "../../ex-rundown/doc/std.rs"]
 mod std;
+
+#[doc(hidden)]
+pub use ex_rundown;
 
 #[cfg(target_pointer_width = "64")]
 pub use crate::std::Raised;

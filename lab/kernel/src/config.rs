@@ -127,7 +127,7 @@ impl Name {
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub struct Config {
-    /// Processors, 1 to 8 (`cpus=`).
+    /// Processors, 1 to 64 (`cpus=`).
     pub cpus: usize,
     /// Seed of everything random (`seed=`).
     pub seed: u64,

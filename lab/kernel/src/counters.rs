@@ -2,7 +2,7 @@
 
 use crate::ex::counters::COUNTERS as native;
 use crate::judge::lost_wakeup;
-use crate::ke::stay;
+use crate::ke::{dpc, sched, stay};
 use crate::{mm, monitor, replay, step};
 use core::sync::atomic::Ordering::Relaxed;
 use lab_wire::counters::Counters;
@@ -28,6 +28,8 @@ pub fn all() -> Counters {
         native_late: native.late.load(Relaxed),
         dispatch_stay: longest.microseconds(),
         dispatch_stay_raiser: longest.raiser,
+        dpcs: dpc::CALLS.load(Relaxed),
+        switches: sched::SWITCHES.load(Relaxed),
         memory_refused: mm::reserve::REFUSED.load(Relaxed),
         tsc_back: step::TSC_BACK.load(Relaxed),
         replay_events: replay::EVENTS.load(Relaxed),

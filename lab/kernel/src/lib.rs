@@ -1,5 +1,5 @@
 //! The lab's kernel: a small NT-shaped executive that maps a Windows driver's own `.sys`, binds its imports, runs it at
-//! CPL 0 on 1 to 8 processors of a QEMU machine, and judges it as Driver Verifier would.
+//! CPL 0 on 1 to 64 processors of a QEMU machine, and judges it as Driver Verifier would.
 //!
 //! Where to look:
 //! - [`boot`] and [`vectors`]: from QEMU's entry to the first thread, and where each interrupt goes

@@ -76,6 +76,10 @@ counters! {
         dispatch_stay,
         /// Who raised the IRQL for it: a return address, or a routine.
         dispatch_stay_raiser,
+        /// Calls of DPC routines of the driver's.
+        dpcs,
+        /// Switches from one thread to another, idle threads included, on all processors.
+        switches,
         /// Allocations and creations by the driver that failed because memory was exhausted.
         memory_refused,
         /// Reads of the TSC that were made to step back.

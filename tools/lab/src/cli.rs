@@ -415,7 +415,7 @@ fn driver_options(command: Command) -> Command {
 /// The options that describe a machine and its driver.
 fn machine_options(command: Command) -> Command {
     driver_options(command)
-        .arg(option("cpus", "N", "Virtual processors, 1 to 8").default_value("2").value_parser(between(1, 8)))
+        .arg(option("cpus", "N", "Virtual processors, 1 to 64").default_value("2").value_parser(between(1, 64)))
         .arg(
             option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")
                 .value_parser(value_parser!(u64)),

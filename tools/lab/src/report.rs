@@ -93,6 +93,8 @@ pub struct CountersReport {
     pub mwaitx: u64,
     pub cr8_reads: Cr8Reads,
     pub native: Native,
+    pub dpcs: u64,
+    pub switches: u64,
     pub memory_refused: u64,
     pub tsc_back: u64,
     pub replay: Replay,
@@ -160,6 +162,8 @@ impl From<Counters> for CountersReport {
                     late: c.native_late,
                 },
             },
+            dpcs: c.dpcs,
+            switches: c.switches,
             memory_refused: c.memory_refused,
             tsc_back: c.tsc_back,
             replay: Replay {
@@ -247,7 +251,7 @@ mod tests {
                     "cr8_reads": {"below_dispatch": 0, "at_dispatch": 2},
                     "native": {"acquires": 0, "refused": 0, "waits": {
                         "drained": 0, "mwaitx": 0, "pause": 0, "dispatch": 0, "event": 0, "late": 3}},
-                    "memory_refused": 0, "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
+                    "dpcs": 0, "switches": 0, "memory_refused": 0, "tsc_back": 0, "replay": {"events": 0, "digest": "0x0000000000000000"}
                 },
                 "events": {"A.B": {"Begun": 2}}
             })

@@ -458,7 +458,7 @@ fn bad_input_is_named() {
     let driver_is_sound: [(&str, &str); 3] = [
         ("--inf", "/nowhere/x.inf"),
         ("--watch-cr8", "no::such"),
-        ("--cpus", "9"),
+        ("--cpus", "65"),
     ];
     for (option, value) in driver_is_sound {
         refused(

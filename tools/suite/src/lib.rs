@@ -285,6 +285,15 @@ impl Verdict {
         ))
     }
 
+    /// One of the lab's counters, by its name in the report (docs/lab-pipe.md).
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.0["counters"][name].as_u64().expect("a counter")
+    }
+
     /// How often the driver wrote an event for ETW.
     #[must_use]
     pub fn events(&self, provider: &str, event: &str) -> u64 {

@@ -15,5 +15,5 @@ pub mod power;
 pub mod serial;
 pub mod trap;
 
-/// The most processors that the lab starts.
-pub const MAX_PROCESSORS: usize = 8;
+/// The most processors that the lab starts: a group of NT's, an affinity's bits.
+pub const MAX_PROCESSORS: usize = 64;

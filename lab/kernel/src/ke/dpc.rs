@@ -63,9 +63,13 @@ pub struct Call {
 /// The routine of a DPC that was called and that nobody has waited for since, 0 for none.
 static UNFLUSHED: AtomicU64 = AtomicU64::new(0);
 
-/// A DPC's routine is called: it may be on its way out until somebody waits for it.
+/// Calls of the driver's routines.
+pub static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A routine of the driver's is called: it may be on its way out until somebody waits for it.
 pub fn called(routine: u64) {
     UNFLUSHED.store(routine, Relaxed);
+    CALLS.fetch_add(1, Relaxed);
 }
 
 /// Somebody has waited for all DPCs. One that was called meanwhile, behind its back, is not found.

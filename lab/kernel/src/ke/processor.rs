@@ -2,6 +2,7 @@
 
 use super::sched::{DISPATCHER, Reason, reschedule};
 use crate::config;
+use crate::hal::MAX_PROCESSORS;
 use crate::ke::thread;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +13,7 @@ pub fn count() -> usize {
 
 /// One bit per processor that runs.
 pub fn all() -> u64 {
-    (1 << count()) - 1
+    u64::MAX >> (MAX_PROCESSORS - count())
 }
 
 /// Restricts the running thread to `affinity`, moving it if need be; the affinity before.

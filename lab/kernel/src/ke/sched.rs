@@ -13,7 +13,7 @@ use crate::{replay, rng};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const PRIORITIES: usize = 32;
 
@@ -33,6 +33,9 @@ pub static DISPATCHER: IrqLock<Dispatcher> = IrqLock::new(Dispatcher {
     waiters: Vec::new(),
     timers: Vec::new(),
 });
+
+/// Switches from one thread to another, on all processors.
+pub static SWITCHES: AtomicU64 = AtomicU64::new(0);
 
 /// Why the running thread gives the processor up.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,6 +154,7 @@ pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
     let irql = cpu::read_cr8();
     let interrupts = dispatcher.interrupts();
     core::mem::forget(dispatcher);
+    SWITCHES.fetch_add(1, Relaxed);
     // SAFETY: the lock is held, `current` runs here, and `next` was ready or is this processor's idle thread.
     unsafe { thread::switch(current, next) };
     finish_switch();

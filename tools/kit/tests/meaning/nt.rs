@@ -103,7 +103,6 @@ fn layout(text: &str, name: &str) -> (Vec<(String, usize)>, usize) {
 fn its_structures_are_microsofts() {
     let metadata = Metadata::read();
     for (here, theirs) in [
-        ("GroupAffinity", "GROUP_AFFINITY"),
         ("ProcessorNumber", "PROCESSOR_NUMBER"),
     ] {
         let (fields, size) = layout(&declarations(), here);

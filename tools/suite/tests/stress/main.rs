@@ -6,6 +6,7 @@ mod common;
 mod limits;
 mod native;
 mod stays;
+mod waits;
 
 use std::{thread::sleep, time::Duration};
 
