@@ -3,7 +3,7 @@
 use rundown_abi::{Arm, StressStart, Workload};
 use rundown_suite::Machine;
 
-use crate::common::{Stress as _, start};
+use crate::common::{Stress as _, assert_sound, start};
 
 /// The DPCs of a wait that are queued before it sleeps (`src/kernel/dispatch.rs`).
 const AT_ONCE: u64 = 8;
@@ -49,5 +49,51 @@ fn a_wait_costs_a_dpc_for_each_processor() {
 fn a_wait_costs_a_dpc_for_each_of_many_processors() {
     for cpus in [16, 64] {
         a_dpc_for_each_processor(cpus);
+    }
+}
+
+/// What the machines of the deep tier come to together: acquires, refusals and releases, and waits.
+const OPERATIONS: u64 = 1_000_000_000;
+const GENERATIONS: u64 = 1_000_000;
+
+/// Boots machines, each for a turn of each workload, until they have come to so much.
+fn operations_and_generations(cpus: &str, mode: &str, share: u64) {
+    let (mut operations, mut generations) = (0, 0);
+    for seed in 1.. {
+        let mut machine = Machine::boot(&["--cpus", cpus, "--mode", mode, "--seed", &seed.to_string()]);
+        let handle = machine.open();
+        for workload in [
+            Workload::Storm,
+            Workload::HandOff,
+            Workload::Dpcs,
+            Workload::Contended,
+        ] {
+            let plan = StressStart {
+                seed,
+                ..start(workload, Arm::OursDispatch.bit(), 10_000)
+            };
+            let result = machine.run_to_end(handle, &plan);
+            assert_sound(&format!("{workload:?}"), result.violations);
+            operations += 2 * result.acquires + result.refused;
+            generations += result.generations;
+        }
+        machine.quit().assert_passed();
+        eprintln!("{cpus} processors, {mode}: {operations} operations, {generations} generations");
+        if operations >= OPERATIONS / share && generations >= GENERATIONS / share {
+            break;
+        }
+    }
+}
+
+/// `RUNDOWN_DISPATCH_SHARE=N` lets it come to an N-th.
+#[test]
+#[ignore = "deep: hours"]
+fn a_thousand_million_operations_with_a_million_generations() {
+    let share: u64 =
+        std::env::var("RUNDOWN_DISPATCH_SHARE").map_or(1, |text| text.parse().expect("a number from 1"));
+    for cpus in ["2", "4", "8"] {
+        for mode in ["smp", "chaos"] {
+            operations_and_generations(cpus, mode, 6 * share);
+        }
     }
 }

@@ -104,6 +104,15 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
             progress,
         )
     });
+    gate.step(
+        "the reference for DISPATCH_LEVEL, a million generations",
+        |progress| {
+            tests(
+                steps::suite_tests(tree, "stress").args(["waits", "--", "--ignored"]),
+                progress,
+            )
+        },
+    );
     gate.step("each run of the system's routines, 20 s", |progress| {
         let mut command = steps::suite_tests(tree, "stress");
         command.arg("the_system_survives_every_request");
