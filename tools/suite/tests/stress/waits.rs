@@ -5,7 +5,7 @@ use rundown_suite::Machine;
 
 use crate::common::{Stress as _, assert_sound, start};
 
-/// The DPCs of a wait that are queued before it sleeps (`src/kernel/dispatch.rs`).
+/// The DPCs of a wait that are queued before it sleeps (`crates/ex-rundown-nt/src/dispatch.rs`).
 const AT_ONCE: u64 = 8;
 
 /// One DPC for each processor and wait and no other, and at most one sleep for so many of them.
