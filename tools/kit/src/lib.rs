@@ -13,6 +13,7 @@ pub mod client;
 pub mod driver;
 pub mod error;
 pub mod inf;
+pub mod kmdf;
 pub mod linker;
 pub mod pe;
 pub mod residence;

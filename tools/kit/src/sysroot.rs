@@ -20,7 +20,7 @@ use std::{
     process::Command,
 };
 
-use crate::Error;
+use crate::{Error, kmdf};
 
 /// The version of the WDK that the folder poses as: the newest that the pinned wdk-build was released for.
 const VERSION: &str = "10.0.26100.0";
@@ -32,12 +32,7 @@ const CRT_HEADERS: &[(&str, &str)] = &[
     ("intrin.h", include_str!("../sysroot/include/crt/intrin.h")),
     ("wdm.h", include_str!("../sysroot/include/crt/wdm.h")),
 ];
-const KMDF_HEADERS: &[(&str, &str)] = &[
-    ("wdf.h", include_str!("../sysroot/include/kmdf/wdf.h")),
-    ("wdffuncs.h", include_str!("../sysroot/include/kmdf/wdffuncs.h")),
-    ("wdflayout.h", include_str!("../sysroot/include/kmdf/wdflayout.h")),
-    ("wdftypes.h", include_str!("../sysroot/include/kmdf/wdftypes.h")),
-];
+const WDF_HEADER: &str = include_str!("../sysroot/include/kmdf/wdf.h");
 
 /// The exports of ntoskrnl.exe that a driver may import; see [`exports`].
 pub const NTOSKRNL: &str = include_str!("../sysroot/lib/ntoskrnl.def");
@@ -174,8 +169,8 @@ impl Sysroot {
         self.root.join("Include").join(VERSION).join("shared")
     }
 
-    fn kmdf(&self) -> PathBuf {
-        self.root.join("Include/wdf/kmdf/1.31")
+    fn kmdf(&self, version: kmdf::Version) -> PathBuf {
+        self.root.join(format!("Include/wdf/kmdf/1.{}", version.minor()))
     }
 
     fn headers(&mut self) -> Result<(), Error> {
@@ -199,27 +194,61 @@ impl Sysroot {
         for (name, text) in CRT_HEADERS {
             self.headers_changed |= write(&km.join("crt").join(name), text.as_bytes())?;
         }
-        for (name, text) in KMDF_HEADERS {
-            self.headers_changed |= write(&self.kmdf().join(name), text.as_bytes())?;
+        for version in kmdf::Version::ALL {
+            let minor = version.minor();
+            let which = format!(
+                "#define KIT_KMDF_MINOR {minor}\n#define KIT_WDF_FUNCTIONS WdfFunctions_010{minor}\n"
+            );
+            for (name, text) in [
+                ("wdf.h", WDF_HEADER),
+                ("wdfversion.h", &which),
+                ("wdfapi.h", &kmdf::header(version)),
+                ("wdfusb.h", &kmdf::usb_header(version)),
+            ] {
+                self.headers_changed |= write(&self.kmdf(version).join(name), text.as_bytes())?;
+            }
         }
         Ok(())
     }
 
     fn libraries(&mut self, llvm: &Llvm) -> Result<(), Error> {
         let km = self.root.join("Lib").join(VERSION).join("km/x64");
-        let kmdf = self.root.join("Lib/wdf/kmdf/x64/1.31");
-        let scratch = self.root.join("Lib/source");
-        for folder in [&km, &kmdf, &scratch] {
-            make_folder(folder)?;
+        let source = self.root.join("Lib/source");
+        self.imports(
+            llvm,
+            &source,
+            &km,
+            &[
+                ("ntoskrnl.lib", NTOSKRNL),
+                ("hal.lib", EMPTY),
+                ("wmilib.lib", EMPTY),
+                ("rpcrt4.lib", RPCRT4),
+            ],
+        )?;
+        let fail_fast = km.join("BufferOverflowFastFailK.lib");
+        self.compiled(llvm, &source, &fail_fast, BUFFER_OVERFLOW, kmdf::Version::V31)?;
+        for version in kmdf::Version::ALL {
+            let name = format!("1.{}", version.minor());
+            let (kmdf, source) = (self.root.join("Lib/wdf/kmdf/x64").join(&name), source.join(name));
+            self.imports(llvm, &source, &kmdf, &[("WdfLdr.lib", WDFLDR)])?;
+            let entry = kmdf.join("WdfDriverEntry.lib");
+            self.compiled(llvm, &source, &entry, WDF_DRIVER_ENTRY, version)?;
         }
-        for (definition, library) in [
-            (NTOSKRNL, km.join("ntoskrnl.lib")),
-            (EMPTY, km.join("hal.lib")),
-            (EMPTY, km.join("wmilib.lib")),
-            (RPCRT4, km.join("rpcrt4.lib")),
-            (WDFLDR, kmdf.join("WdfLdr.lib")),
-        ] {
-            let source = scratch.join(library.with_extension("def").file_name().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Import libraries in `folder`, each from its module definition.
+    fn imports(
+        &mut self,
+        llvm: &Llvm,
+        source: &Path,
+        folder: &Path,
+        libraries: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        make_folder(folder)?;
+        for (name, definition) in libraries {
+            let library = folder.join(name);
+            let source = source.join(name).with_extension("def");
             if stale(&library, write(&source, definition.as_bytes())?)? {
                 self.libraries_changed = true;
                 run(Command::new(llvm.program("llvm-dlltool"))
@@ -229,30 +258,38 @@ impl Sysroot {
                     .arg(&library))?;
             }
         }
-        for (text, library) in [
-            (WDF_DRIVER_ENTRY, kmdf.join("WdfDriverEntry.lib")),
-            (BUFFER_OVERFLOW, km.join("BufferOverflowFastFailK.lib")),
-        ] {
-            let source = scratch.join(library.with_extension("c").file_name().unwrap_or_default());
-            let mut clang = self.library_compiler(llvm, &source);
-            let changed = write(&source, text.as_bytes())?
-                | write(&source.with_extension("command"), format!("{clang:?}").as_bytes())?;
-            if stale(&library, changed || self.headers_changed)? {
-                self.libraries_changed = true;
-                run(&mut clang)?;
-                run(Command::new(llvm.program("llvm-lib"))
-                    .current_dir(&scratch)
-                    .arg("/nologo")
-                    .arg(format!("/out:{}", library.display()))
-                    .arg(source.with_extension("obj").file_name().unwrap_or_default()))?;
-            }
+        Ok(())
+    }
+
+    /// A static library of one C file, compiled beside it in the folder `source`.
+    fn compiled(
+        &mut self,
+        llvm: &Llvm,
+        source: &Path,
+        library: &Path,
+        text: &str,
+        version: kmdf::Version,
+    ) -> Result<(), Error> {
+        let name = library.with_extension("c");
+        let file = source.join(name.file_name().unwrap_or_default());
+        let mut clang = self.library_compiler(llvm, &file, version);
+        let changed = write(&file, text.as_bytes())?
+            | write(&file.with_extension("command"), format!("{clang:?}").as_bytes())?;
+        if stale(library, changed || self.headers_changed)? {
+            self.libraries_changed = true;
+            run(&mut clang)?;
+            run(Command::new(llvm.program("llvm-lib"))
+                .current_dir(source)
+                .arg("/nologo")
+                .arg(format!("/out:{}", library.display()))
+                .arg(file.with_extension("obj").file_name().unwrap_or_default()))?;
         }
         Ok(())
     }
 
     /// clang, set up to compile C for the kernel with these headers; the caller names what to compile.
     #[must_use]
-    pub fn compiler(&self, llvm: &Llvm) -> Command {
+    pub fn compiler(&self, llvm: &Llvm, version: kmdf::Version) -> Command {
         let mut clang = Command::new(llvm.program("clang"));
         clang
             .args([
@@ -262,21 +299,27 @@ impl Sysroot {
                 "-fno-builtin",
             ])
             .args(["-D_WIN64", "-D_AMD64_", "-DAMD64", "-D_KERNEL_MODE"])
-            .args(["-DKMDF_VERSION_MAJOR=1", "-DKMDF_VERSION_MINOR=31"])
+            .arg("-DKMDF_VERSION_MAJOR=1")
+            .arg(format!("-DKMDF_VERSION_MINOR={}", version.minor()))
             .args(["-Wall", "-Werror"]);
         // As system folders: mingw-w64's headers have warnings of their own.
-        for folder in [self.km().join("crt"), self.km(), self.shared(), self.kmdf()] {
+        for folder in [
+            self.km().join("crt"),
+            self.km(),
+            self.shared(),
+            self.kmdf(version),
+        ] {
             clang.arg("-isystem").arg(folder);
         }
         clang
     }
 
     /// clang, set up to compile one C file beside itself, with Control Flow Guard as the driver itself.
-    fn library_compiler(&self, llvm: &Llvm, source: &Path) -> Command {
+    fn library_compiler(&self, llvm: &Llvm, source: &Path, version: kmdf::Version) -> Command {
         let file = source.file_name().unwrap_or_default().display();
         let object = source.with_extension("obj");
         let object = object.file_name().unwrap_or_default().display();
-        let mut clang = self.compiler(llvm);
+        let mut clang = self.compiler(llvm, version);
         clang
             .args(["-O2", "-g", "-gcodeview", "-Xclang", "-cfguard"])
             // The object depends neither on where the folder lies nor on the command line.

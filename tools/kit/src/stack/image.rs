@@ -20,6 +20,8 @@ use object::{
 };
 use pdb::FallibleIterator as _;
 
+use crate::kmdf;
+
 use super::{
     code::{self, Behaviour, Stretch, Target},
     unwind::{self, RETURN_ADDRESS, Region},
@@ -163,11 +165,9 @@ fn is_code(sections: &SectionTable<'_>, address: u32) -> bool {
     })
 }
 
-/// The framework's routine at an offset in its table, by the kit's header, which has those that its drivers use.
+/// The framework's routine at an offset in its table.
 pub(super) fn framework_routine(offset: u32) -> Option<&'static str> {
-    let wanted = format!("TableIndex = {},", offset / 8);
-    let mut lines = include_str!("../../sysroot/include/kmdf/wdffuncs.h").lines();
-    lines.find_map(|line| line.trim().strip_suffix(&*wanted))
+    kmdf::function(offset / 8)
 }
 
 /// Whether an address is in a region, but not where it begins.

@@ -65,7 +65,7 @@ PWDF_DRIVER_GLOBALS WdfDriverGlobals;
 WDFFUNC WdfDriverMiniportUnloadOverride;
 BOOLEAN WdfClientVersionHigherThanFramework;
 /* The oldest framework that the driver loads with. Under the WDK wdffuncenum.h defines it, for KMDF_VERSION_MINOR. */
-ULONG WdfMinimumVersionRequired = 31;
+ULONG WdfMinimumVersionRequired = KMDF_VERSION_MINOR;
 /*
  * The client's table size until the loader stores the framework's. wdk-sys takes the length of its table from here
  * at run time, so a loader that leaves it alone must find the right value.

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
+use rundown_kit::kmdf::Version;
 use rundown_kit::sysroot::{Llvm, Sysroot};
 
 use crate::signature::Signature;
@@ -32,7 +33,7 @@ impl Headers {
     fn compile(&self, file: &str, text: &str) -> (bool, String) {
         let source = self.folder.join(file);
         fs::write(&source, text).unwrap();
-        let mut clang: Command = self.sysroot.compiler(&self.llvm);
+        let mut clang: Command = self.sysroot.compiler(&self.llvm, Version::V31);
         let output = clang
             .args(["-fsyntax-only", "-ferror-limit=0"])
             .arg(&source)

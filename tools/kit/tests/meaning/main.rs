@@ -4,7 +4,7 @@
 //! Each name has to be in one of three places, and agree with it:
 //! - Microsoft's metadata, as windows-sys carries it ([`metadata`]): functions by their whole signature, constants by
 //!   their value, structures by size and offsets;
-//! - the KMDF tables: `kmdf.txt` for functions, the kit's `wdflayout.h` for structures and enumerations;
+//! - the KMDF tables: `kmdf.txt` for functions, the kit's `wdfapi.h` for structures and enumerations;
 //! - [`neither::NAMES`], each with its documentation page. The list is printed, and a name that is nowhere fails: it
 //!   exists in the kit's headers only, or is an inline of the WDK that the kit made an import.
 //!
@@ -23,9 +23,9 @@ mod signature;
 mod tracelogging;
 mod uses;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
-use rundown_kit::sysroot;
+use rundown_kit::{kmdf, sysroot};
 
 use crate::{headers::Headers, metadata::Metadata, signature::Signature};
 
@@ -64,7 +64,7 @@ fn kmdf_table() -> Vec<(&'static str, u32, &'static str, &'static str)> {
 
 /// Where a name is vouched for; `None` if nowhere.
 fn place(name: &str, metadata: &Metadata, layouts: &str) -> Option<&'static str> {
-    let asserted = [format!("KIT_SIZE(_{name},"), format!("KIT_VALUE({name},")];
+    let asserted = [format!("KIT_SIZE({name},"), format!("    {name} = ")];
     if metadata.has(name) {
         Some("Microsoft's metadata")
     } else if asserted.iter().any(|line| layouts.contains(line)) && name.to_lowercase().contains("wdf") {
@@ -79,8 +79,7 @@ fn place(name: &str, metadata: &Metadata, layouts: &str) -> Option<&'static str>
 #[test]
 fn every_name_is_vouched_for() {
     let (uses, metadata) = (uses_of_the_driver(), Metadata::read());
-    let layouts =
-        fs::read_to_string(repository().join("tools/kit/sysroot/include/kmdf/wdflayout.h")).unwrap();
+    let layouts = kmdf::header(kmdf::Version::V31);
     let nowhere: Vec<&String> = uses
         .names
         .iter()
@@ -239,15 +238,6 @@ fn structures_have_microsofts_layouts() {
 
 #[test]
 fn kmdf_functions_have_their_index_and_prototype() {
-    let headers = include_str!("../../sysroot/include/kmdf/wdffuncs.h");
-    let declared: Vec<&str> = headers
-        .lines()
-        .filter_map(|line| line.trim().split_once("TableIndex = "))
-        .map(|(name, _)| name)
-        .collect();
-    let known: Vec<&str> = kmdf_table().iter().map(|(name, ..)| *name).collect();
-    assert_eq!(declared, known, "wdffuncs.h, kmdf.txt");
-
     let mut lines = Vec::new();
     for (name, index, result, parameters) in kmdf_table() {
         let pointer = format!("PFN_{}", name.to_uppercase());
