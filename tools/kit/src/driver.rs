@@ -54,6 +54,10 @@ pub struct Workspace {
     messages: Option<PathBuf>,
     /// What is built of it.
     package: Package,
+    /// The folder with the kit's programs, if they are not built from the repository.
+    programs: Option<PathBuf>,
+    /// What cargo is told besides.
+    arguments: Vec<OsString>,
 }
 
 impl Workspace {
@@ -68,6 +72,8 @@ impl Workspace {
             cargo_home: None,
             messages: None,
             package: Package::RUNDOWN,
+            programs: None,
+            arguments: vec!["--locked".into()],
         }
     }
 
@@ -89,6 +95,20 @@ impl Workspace {
             cargo_home: None,
             messages: None,
             package: Package::RUNDOWN,
+            programs: None,
+            arguments: vec!["--locked".into()],
+        }
+    }
+
+    /// Anybody's: the workspace in the folder `sources`, built in `target`. `programs` is the folder of the kit's installed programs, and
+    /// `arguments` are for cargo.
+    #[must_use]
+    pub fn foreign(sources: &Path, target: &Path, programs: &Path, arguments: Vec<OsString>) -> Self {
+        Self {
+            target: target.to_path_buf(),
+            programs: Some(programs.to_path_buf()),
+            arguments,
+            ..Self::new(sources)
         }
     }
 
@@ -193,6 +213,24 @@ pub struct Artefacts {
 ///
 /// If a tool is missing, the sources do not compile, or a file cannot be written.
 pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<Artefacts, Error> {
+    let [sys, pdb] = image(workspace, toolchain, profile)?;
+    let inx = workspace.sources.join(workspace.package.inx);
+    let text = fs::read_to_string(&inx).map_err(Error::file("read", &inx))?;
+    let inf = sys.with_extension("inf");
+    let stamp = inf::Stamp::new(&version(&workspace.sources)?);
+    let text = inf::ascii(&text)
+        .and_then(|text| inf::stamp(text, &stamp))
+        .map_err(|what| Error::new(format!("{}: {what}", inx.display())))?;
+    fs::write(&inf, text).map_err(Error::file("write", &inf))?;
+    Ok(Artefacts { sys, pdb, inf })
+}
+
+/// Builds the driver's image and its symbols alone. cargo's progress goes to standard error.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn image(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<[PathBuf; 2], Error> {
     let environment = Environment::prepare(workspace, toolchain)?;
     let mut cargo = toolchain.cargo(Target::Driver);
     environment.apply(&mut cargo);
@@ -202,20 +240,15 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> 
     let output = workspace.cargo_output(profile);
     let folder = workspace.artefacts(profile);
     fs::create_dir_all(&folder).map_err(Error::file("make the folder", &folder))?;
-    let Package { name, inx } = workspace.package;
-    let artefacts = Artefacts {
-        sys: folder.join(name).with_extension("sys"),
-        pdb: folder.join(name).with_extension("pdb"),
-        inf: folder.join(name).with_extension("inf"),
-    };
-    copy(&output.join(name).with_extension("dll"), &artefacts.sys)?;
-    copy(&output.join(name).with_extension("pdb"), &artefacts.pdb)?;
-    let inx = workspace.sources.join(inx);
-    let text = fs::read_to_string(&inx).map_err(Error::file("read", &inx))?;
-    let text = inf::stamp(&text, &inf::Stamp::new(&version(&workspace.sources)?))
-        .map_err(|what| Error::new(format!("{}: {what}", inx.display())))?;
-    fs::write(&artefacts.inf, text).map_err(Error::file("write", &artefacts.inf))?;
-    Ok(artefacts)
+    // cargo names a library's files as rustc names the crate.
+    let name = workspace.package.name.replace('-', "_");
+    let (sys, pdb) = (
+        folder.join(&name).with_extension("sys"),
+        folder.join(&name).with_extension("pdb"),
+    );
+    copy(&output.join(&name).with_extension("dll"), &sys)?;
+    copy(&output.join(&name).with_extension("pdb"), &pdb)?;
+    Ok([sys, pdb])
 }
 
 /// Runs clippy over the driver with warnings denied, in the build's profile and target folder, where everything but
@@ -267,7 +300,6 @@ fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "--package",
         workspace.package.name,
-        "--locked",
         "--profile",
         profile.name(),
         "--target-dir",
@@ -275,6 +307,7 @@ fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
     .map(Into::into)
     .into();
     arguments.push((&workspace.target).into());
+    arguments.extend_from_slice(&workspace.arguments);
     arguments
 }
 
@@ -315,7 +348,10 @@ impl Environment {
         if sysroot.libraries_changed {
             forget_linked(workspace)?;
         }
-        let programs = build_programs(&workspace.repository, toolchain)?;
+        let programs = match &workspace.programs {
+            Some(folder) => folder.clone(),
+            None => build_programs(&workspace.repository, toolchain)?,
+        };
 
         // cc and rustc decide by the name what a program is: a compiler that takes MSVC's options, lld for Windows.
         let (clang_cl, lld_link) = (kit.join("clang-cl"), kit.join("lld-link"));
@@ -447,7 +483,7 @@ fn forget_linked(workspace: &Workspace) -> Result<(), Error> {
         let image = workspace
             .cargo_output(profile)
             .join("deps")
-            .join(workspace.package.name)
+            .join(workspace.package.name.replace('-', "_"))
             .with_extension("dll");
         if image.exists() {
             fs::remove_file(&image).map_err(Error::file("remove", &image))?;

@@ -9,13 +9,12 @@ pub struct Stamp {
     pub version: String,
     /// The date, as `mm/dd/yyyy`.
     pub date: String,
+    /// KMDF's version, as `1.31`.
+    pub kmdf: String,
 }
 
 /// A build without `SOURCE_DATE_EPOCH` carries this date, so that the same sources give the same bytes.
 const FIXED_DATE: &str = "01/01/2026";
-
-/// What `$KMDFVERSION$` stands for.
-const KMDF_VERSION: &str = "1.31";
 
 impl Stamp {
     /// For a package of `version` (three numbers, as cargo has them), dated by `SOURCE_DATE_EPOCH` where it is set.
@@ -28,38 +27,50 @@ impl Stamp {
         Self {
             version: format!("{version}.0"),
             date: date.unwrap_or_else(|| FIXED_DATE.to_owned()),
+            kmdf: "1.31".to_owned(),
         }
     }
 }
 
-/// Replaces `$ARCH$` and `$KMDFVERSION$` and completes `DriverVer`.
+/// The text, if it is ASCII.
 ///
 /// # Errors
 ///
-/// If the text is not ASCII, has not exactly one `DriverVer`, or keeps a variable that is not known here.
-pub fn stamp(inx: &str, stamp: &Stamp) -> Result<String, String> {
-    if !inx.is_ascii() {
-        return Err(
-            "is not ASCII, which Windows would read in the installing machine's code page".to_owned(),
-        );
+/// If it is not.
+pub fn ascii(inx: &str) -> Result<&str, String> {
+    if inx.is_ascii() {
+        Ok(inx)
+    } else {
+        Err("is not ASCII, which Windows would read in the installing machine's code page".to_owned())
     }
+}
+
+/// Replaces `$ARCH$` and `$KMDFVERSION$` and completes `DriverVer`, or adds it to the section `Version`.
+///
+/// # Errors
+///
+/// If the text has more than one `DriverVer`, or none and no section `Version`, or keeps a variable that is not known here.
+pub fn stamp(inx: &str, stamp: &Stamp) -> Result<String, String> {
+    let is = |line: &str, name: &str| {
+        line.split('=')
+            .next()
+            .is_some_and(|key| key.trim().eq_ignore_ascii_case(name))
+    };
+    let dated = format!("DriverVer = {},{}", stamp.date, stamp.version);
+    let has_none = !inx.lines().any(|line| is(line, "DriverVer"));
     let mut stamped = 0;
     let mut inf = String::with_capacity(inx.len() + 64);
     for line in inx.lines() {
         let (text, comment) = line
             .find(';')
             .map_or((line, ""), |position| line.split_at(position));
-        if text
-            .split('=')
-            .next()
-            .is_some_and(|key| key.trim().eq_ignore_ascii_case("DriverVer"))
-        {
+        if is(text, "DriverVer") {
             stamped += 1;
-            inf.extend(["DriverVer = ", &stamp.date, ",", &stamp.version]);
+            inf.push_str(&dated);
         } else {
             let text = text
                 .replace("$ARCH$", "amd64")
-                .replace("$KMDFVERSION$", KMDF_VERSION);
+                .replace("$KMDFVERSION$", &stamp.kmdf);
             if let Some(variable) = text.split('$').nth(1)
                 && variable != "WINDOWS NT"
             {
@@ -67,6 +78,10 @@ pub fn stamp(inx: &str, stamp: &Stamp) -> Result<String, String> {
             }
             inf.push_str(&text);
             inf.push_str(comment);
+            if has_none && is(&text, "[Version]") {
+                stamped += 1;
+                inf.extend(["\r\n", &dated]);
+            }
         }
         inf.push_str("\r\n");
     }
@@ -102,25 +117,37 @@ mod tests {
         Stamp {
             version: "1.2.3.0".to_owned(),
             date: "02/29/2024".to_owned(),
+            kmdf: "1.33".to_owned(),
         }
+    }
+
+    #[test]
+    fn adds_what_stampinf_adds() {
+        let inx = "[Version] ; first\nClass=Sample\n[Manufacturer]\n";
+        let inf = "[Version] ; first\r\nDriverVer = 02/29/2024,1.2.3.0\r\nClass=Sample\r\n[Manufacturer]\r\n";
+        assert_eq!(stamp(inx, &sample()).as_deref(), Ok(inf));
     }
 
     #[test]
     fn fills_in_what_stampinf_fills_in() {
         let inx = "[Version]\nSignature=\"$WINDOWS NT$\"\nDriverVer = ; later\n[M]\n%A%=S,NT$ARCH$ ; $X$\nK=$KMDFVERSION$\n";
         let inf = "[Version]\r\nSignature=\"$WINDOWS NT$\"\r\nDriverVer = 02/29/2024,1.2.3.0\r\n[M]\r\n\
-                   %A%=S,NTamd64 ; $X$\r\nK=1.31\r\n";
+                   %A%=S,NTamd64 ; $X$\r\nK=1.33\r\n";
         assert_eq!(stamp(inx, &sample()).as_deref(), Ok(inf));
     }
 
     #[test]
     fn refuses_what_it_cannot_stamp() {
         assert!(
-            stamp("DriverVer=\nProvider=\u{e9}\n", &sample())
+            ascii("DriverVer=\nProvider=\u{e9}\n")
                 .unwrap_err()
                 .contains("ASCII")
         );
-        assert!(stamp("Provider=x\n", &sample()).unwrap_err().contains("0 lines"));
+        assert!(
+            stamp("[Strings]\nProvider=x\n", &sample())
+                .unwrap_err()
+                .contains("0 lines")
+        );
         assert!(
             stamp("DriverVer=\nDriverVer=\n", &sample())
                 .unwrap_err()

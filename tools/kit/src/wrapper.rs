@@ -1,6 +1,6 @@
 //! The `RUSTC_WRAPPER` that lets wdk-build compile on a host that is not Windows.
 //!
-//! wdk-build 0.6.0 runs in build scripts, on the host. It depends on `windows` 0.62, which does not compile off
+//! wdk-build (0.5.1 and 0.6.0) runs in build scripts, on the host. It depends on `windows`, which does not compile off
 //! Windows, and has itself two `compile_error!`s and two uses of `std::os::windows`. This wrapper hands rustc another
 //! source file for exactly those crates; `Cargo.lock`, `--locked`, the registry's files and every crate that ends up
 //! in the driver stay as they are. Off its list it is transparent.
@@ -72,6 +72,37 @@ static REPLACEMENTS: &[Replacement] = &[
                 )],
             },
         ]),
+    },
+    Replacement {
+        crate_name: "wdk_build",
+        version: "0.5.1",
+        source: Source::Edited(&[
+            Edit {
+                file: "utils.rs",
+                sha256: "ada12e51a8e98752157477dfddfcad3eaca4516633d3a39dd8f4405d60b98856",
+                changes: &[
+                    ("compile_error!(", "panic!("),
+                    // The options of RegOpenKeyExA, which became an Option with `windows` 0.62.
+                    ("sub_key, 0, KEY_READ", "sub_key, None, KEY_READ"),
+                ],
+            },
+            Edit {
+                file: "cargo_make.rs",
+                sha256: "9c3afb26322f7a8838cc775566e453eb9c63d04e4b326bc27aa29bc0e0e138e5",
+                changes: &[(
+                    "std::os::windows::fs::symlink_file(",
+                    "std::os::unix::fs::symlink(",
+                )],
+            },
+        ]),
+    },
+    Replacement {
+        crate_name: "windows",
+        version: "0.58.0",
+        source: Source::StandIn {
+            root_sha256: "064be93bb699faaad5b803679704eed29ee5c9ab3b81dfdedc38cab421a29e01",
+            text: WINDOWS,
+        },
     },
     Replacement {
         crate_name: "windows",
@@ -202,19 +233,16 @@ impl<'a> Invocation<'a> {
 
 /// The replacement for a crate, or `None` where it needs none.
 fn find(crate_name: &str, version: &str) -> Result<Option<&'static Replacement>, Refusal> {
-    let Some(replacement) = REPLACEMENTS
-        .iter()
-        .find(|replacement| replacement.crate_name == crate_name)
-    else {
-        return Ok(None);
-    };
-    if replacement.version == version {
-        return Ok(Some(replacement));
+    let known = || REPLACEMENTS.iter().filter(|known| known.crate_name == crate_name);
+    let replacement = known().find(|known| known.version == version);
+    if replacement.is_some() || known().next().is_none() {
+        return Ok(replacement);
     }
+    let versions: Vec<_> = known().map(|known| known.version).collect();
     Err(Refusal(format!(
-        "does not know {crate_name} {version}, only {}. Pin that version in Cargo.toml, or teach the kit the new one \
-         (tools/kit/src/wrapper.rs).",
-        replacement.version
+        "does not know {crate_name} {version}, only {}. Pin one of these versions in Cargo.toml, or teach the kit the \
+         new one (tools/kit/src/wrapper.rs).",
+        versions.join(" and ")
     )))
 }
 

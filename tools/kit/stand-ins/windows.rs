@@ -1,4 +1,4 @@
-//! Stand-in for the crate `windows` 0.62 on hosts that are not Windows: the items that wdk-build 0.6 names, over a
+//! Stand-in for the crate `windows` (0.58 and 0.62) on hosts that are not Windows: the items that wdk-build names, over a
 //! registry in which nothing is found. wdk-build looks for the WDK there only when `WDKContentRoot` does not say.
 
 #![no_std]

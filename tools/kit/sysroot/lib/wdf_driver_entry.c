@@ -78,7 +78,7 @@ static WDF_BIND_INFO2 BindInfo = {
     .V1 = {
         .Size = sizeof(WDF_BIND_INFO2),
         .Component = L"KmdfLibrary",
-        .Version = { 1, 31, 0 },
+        .Version = { KMDF_VERSION_MAJOR, KMDF_VERSION_MINOR, 0 },
         .FuncCount = WdfFunctionTableNumEntries,
         .FuncTable = &WdfFunctions,
     },
