@@ -54,8 +54,8 @@ pub struct Workspace {
     messages: Option<PathBuf>,
     /// What is built of it.
     package: Package,
-    /// The folder with the kit's programs, if they are not built from the repository.
-    programs: Option<PathBuf>,
+    /// The one program that is the kit's compiler wrapper and linker by the name that it is called by, if they are not built from the repository.
+    program: Option<PathBuf>,
     /// What cargo is told besides.
     arguments: Vec<OsString>,
 }
@@ -72,7 +72,7 @@ impl Workspace {
             cargo_home: None,
             messages: None,
             package: Package::RUNDOWN,
-            programs: None,
+            program: None,
             arguments: vec!["--locked".into()],
         }
     }
@@ -95,18 +95,18 @@ impl Workspace {
             cargo_home: None,
             messages: None,
             package: Package::RUNDOWN,
-            programs: None,
+            program: None,
             arguments: vec!["--locked".into()],
         }
     }
 
-    /// Anybody's: the workspace in the folder `sources`, built in `target`. `programs` is the folder of the kit's installed programs, and
-    /// `arguments` are for cargo.
+    /// Anybody's: the workspace in the folder `sources`, built in `target`. `program`, called `kit-rustc-wrapper` or
+    /// `lld-link`, is the kit's; `arguments` are for cargo.
     #[must_use]
-    pub fn foreign(sources: &Path, target: &Path, programs: &Path, arguments: Vec<OsString>) -> Self {
+    pub fn foreign(sources: &Path, target: &Path, program: &Path, arguments: Vec<OsString>) -> Self {
         Self {
             target: target.to_path_buf(),
-            programs: Some(programs.to_path_buf()),
+            program: Some(program.to_path_buf()),
             arguments,
             ..Self::new(sources)
         }
@@ -348,15 +348,19 @@ impl Environment {
         if sysroot.libraries_changed {
             forget_linked(workspace)?;
         }
-        let programs = match &workspace.programs {
-            Some(folder) => folder.clone(),
-            None => build_programs(&workspace.repository, toolchain)?,
+        let [wrapper, linker] = if let Some(program) = &workspace.program {
+            let wrapper = kit.join("kit-rustc-wrapper");
+            sysroot::link(program, &wrapper)?;
+            [wrapper, program.clone()]
+        } else {
+            let programs = build_programs(&workspace.repository, toolchain)?;
+            ["kit-rustc-wrapper", "kit-linker"].map(|name| programs.join(name))
         };
 
         // cc and rustc decide by the name what a program is: a compiler that takes MSVC's options, lld for Windows.
         let (clang_cl, lld_link) = (kit.join("clang-cl"), kit.join("lld-link"));
         sysroot::link(&llvm.program("clang"), &clang_cl)?;
-        sysroot::link(&programs.join("kit-linker"), &lld_link)?;
+        sysroot::link(&linker, &lld_link)?;
         let caller = ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].map(env::var_os);
         let caller = caller
             .into_iter()
@@ -377,7 +381,7 @@ impl Environment {
             ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", lld_link.into()),
             // Takes the place of the flags in .cargo/config.toml, which are among them.
             ("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace).into()),
-            ("RUSTC_WRAPPER", programs.join("kit-rustc-wrapper").into()),
+            ("RUSTC_WRAPPER", wrapper.into()),
             (wrapper::STAND_INS_VARIABLE, kit.join("stand-ins").into()),
             (wrapper::CHAINED_VARIABLE, caller),
             (linker::LLD_VARIABLE, llvm.program("lld-link").into()),

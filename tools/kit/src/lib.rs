@@ -9,7 +9,6 @@
 //! [`toolchain`] finds a compiler, [`driver`] builds the driver and [`client`] its client for Windows, and [`pe`] checks
 //! the driver against what Windows' loader and its kernel ask of one; [`residence`] says what of it may leave memory.
 
-pub mod cargo_kmdf;
 pub mod client;
 pub mod driver;
 pub mod error;

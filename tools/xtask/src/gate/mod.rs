@@ -3,6 +3,7 @@
 //! A step that fails does not stop the others. Every single test and check counts, so a step that ran nothing shows.
 
 mod bare;
+mod cargo_kmdf;
 mod crate_mutants;
 mod deep;
 mod dump_readers;
@@ -45,6 +46,7 @@ pub(crate) fn run(
         steps::sweeps(&mut gate, tree);
         steps::verdicts(&mut gate, tree);
         example::steps(&mut gate, tree, toolchain);
+        cargo_kmdf::steps(&mut gate, tree, toolchain);
         outside::steps(&mut gate, tree, toolchain);
         native::steps(&mut gate, tree);
         if all {

@@ -1,5 +1,7 @@
 //! `cargo kmdf`: what the kit does for `rundown.sys`, for the driver of anybody's package that uses windows-drivers-rs.
 //!
+//! This program is also the compiler wrapper and the linker of those builds, when it is called so.
+//!
 //! The package, its WDK configuration and its target folder are what cargo says of them; nothing in its folder is changed.
 
 use std::{
@@ -13,23 +15,28 @@ use std::{
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use clap::{Arg, ArgAction, ArgMatches, Command as Cli, value_parser};
 
-use crate::{
+use rundown_kit::{
     Error,
     driver::{self, Profile, Workspace},
-    inf, kmdf, pe,
+    inf, kmdf, linker, pe,
     toolchain::{Target, Toolchain},
+    wrapper,
 };
 
 /// The exit code for what is wrong with the command line or the package.
 const BAD_INPUT: u8 = 2;
 /// The checks that a driver may fail: this project asks for a version resource, the loader does not.
 const STRICT_ONLY: &[&str] = &["version"];
-/// The checks of what only a driver of KMDF has.
-const KMDF_ONLY: &[&str] = &["entry", "bind-info"];
+/// The checks of what only a driver of KMDF has: its entry library, and that in its symbols.
+const KMDF_ONLY: &[&str] = &["entry", "bind-info", "pdb-symbols"];
 
-/// The program.
-#[must_use]
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let called = env::args_os().next().unwrap_or_default();
+    match Path::new(&called).file_stem().and_then(|name| name.to_str()) {
+        Some("kit-rustc-wrapper") => return wrapper::main(),
+        Some("lld-link") => return linker::main(),
+        _ => {}
+    }
     let matches = cli().get_matches();
     let (_, matches) = matches.subcommand().expect("it is `cargo kmdf`");
     match run(matches) {
@@ -41,16 +48,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-struct Failure(u8, Error);
+struct Failure(u8, String);
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(1, error)
+        Self(1, error.to_string())
     }
 }
 
 fn refuse(text: impl Into<String>) -> Failure {
-    Failure(BAD_INPUT, Error::new(text.into()))
+    Failure(BAD_INPUT, text.into())
 }
 
 fn cli() -> Cli {
@@ -122,17 +129,15 @@ fn cli() -> Cli {
 fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (subcommand, options) = matches.subcommand().expect("one is required");
     let metadata = metadata(options)?;
-    let package = choose(
-        &metadata,
-        options.get_one::<String>("package").map(String::as_str),
-    )?;
+    let package = choose(&metadata, options)?;
     let model = Model::of(&metadata, package)?;
     let profile = if options.get_flag("release") {
         Profile::Release
     } else {
         Profile::Dev
     };
-    let programs = programs()?;
+    let own =
+        env::current_exe().map_err(|error| refuse(format!("cannot tell where this program is: {error}")))?;
     let built = driver::Package {
         // One for each run of the program.
         name: package.name.to_string().leak(),
@@ -141,7 +146,7 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let workspace = Workspace::foreign(
         metadata.workspace_root.as_std_path(),
         metadata.target_directory.as_std_path(),
-        &programs,
+        &own,
         arguments(options),
     )
     .with_package(built);
@@ -156,7 +161,8 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let mut made = vec![sys.clone(), pdb];
     if let Some(text) = inf {
         let path = sys.with_extension("inf");
-        fs::write(&path, text).map_err(Error::file("write", &path))?;
+        fs::write(&path, text)
+            .map_err(|error| Failure(1, format!("cannot write {}: {error}", path.display())))?;
         made.push(path);
     }
     for path in made {
@@ -184,8 +190,8 @@ fn metadata(options: &ArgMatches) -> Result<Metadata, Failure> {
     })
 }
 
-/// The package with the driver: the one that is named, else the folder's, else the only one that there is.
-fn choose<'a>(metadata: &'a Metadata, name: Option<&str>) -> Result<&'a Package, Failure> {
+/// The package with the driver: the one that is named, else the one in whose folder this runs, else the only one that there is.
+fn choose<'a>(metadata: &'a Metadata, options: &ArgMatches) -> Result<&'a Package, Failure> {
     let is_driver = |package: &&Package| {
         package.targets.iter().any(cargo_metadata::Target::is_cdylib)
             && package.dependencies.iter().any(|of| of.name == "wdk-sys")
@@ -195,28 +201,26 @@ fn choose<'a>(metadata: &'a Metadata, name: Option<&str>) -> Result<&'a Package,
         .into_iter()
         .filter(is_driver)
         .collect();
-    let names = || {
-        let names: Vec<&str> = drivers.iter().map(|package| package.name.as_str()).collect();
-        if names.is_empty() {
-            "no package here is a driver: a cdylib that depends on wdk-sys".to_owned()
-        } else {
-            format!("the drivers here are {}", names.join(", "))
-        }
+    let names: Vec<&str> = drivers.iter().map(|package| package.name.as_str()).collect();
+    let names = if names.is_empty() {
+        "no package here is a driver: a cdylib that depends on wdk-sys".to_owned()
+    } else {
+        format!("the drivers here are {}", names.join(", "))
     };
-    if let Some(name) = name {
-        let named = drivers.iter().find(|package| package.name == name);
-        return named
-            .copied()
-            .ok_or_else(|| refuse(format!("`{name}` is no driver's package; {}", names())));
+    if let Some(name) = options.get_one::<String>("package") {
+        let mut wanted = drivers.into_iter().filter(|package| package.name == name);
+        return wanted
+            .next()
+            .ok_or_else(|| refuse(format!("`{name}` is no driver's package; {names}")));
     }
-    let own = metadata
-        .root_package()
-        .and_then(|root| drivers.iter().find(|package| package.id == root.id));
+    let manifest = options.get_one::<PathBuf>("manifest-path").cloned();
+    let place = manifest.unwrap_or_else(|| env::current_dir().unwrap_or_default().join("Cargo.toml"));
+    let place = fs::canonicalize(&place).unwrap_or(place);
+    let own = drivers.iter().find(|package| package.manifest_path == place);
     match (own, &drivers[..]) {
-        (Some(own), _) => Ok(own),
-        (None, [only]) => Ok(only),
-        (None, []) => Err(refuse(names())),
-        (None, _) => Err(refuse(format!("{}; name one with --package", names()))),
+        (Some(driver), _) | (None, [driver]) => Ok(driver),
+        (None, []) => Err(refuse(names)),
+        (None, _) => Err(refuse(format!("{names}; name one with --package"))),
     }
 }
 
@@ -265,22 +269,6 @@ impl Model {
             ))),
         }
     }
-}
-
-/// The folder with the programs that cargo and rustc run: this one's.
-fn programs() -> Result<PathBuf, Failure> {
-    let own =
-        env::current_exe().map_err(|error| refuse(format!("cannot tell where this program is: {error}")))?;
-    let folder = own.parent().unwrap_or(Path::new("/")).to_owned();
-    for program in ["kit-rustc-wrapper", "kit-linker"] {
-        if !folder.join(program).is_file() {
-            return Err(refuse(format!(
-                "{program} is not beside {}; `cargo install --path tools/kit` installs both",
-                own.display()
-            )));
-        }
-    }
-    Ok(folder)
 }
 
 /// What of the options is cargo's.
@@ -351,10 +339,6 @@ fn judge(sys: &Path, pdb: &Path, model: Model, strict: bool) -> Result<(), Failu
     }
     Err(Failure(
         1,
-        Error::new(format!(
-            "{} is not fit for Windows:\n{}",
-            sys.display(),
-            wrong.join("\n")
-        )),
+        format!("{} is not fit for Windows:\n{}", sys.display(), wrong.join("\n")),
     ))
 }

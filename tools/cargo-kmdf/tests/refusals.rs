@@ -1,0 +1,98 @@
+//! What `cargo kmdf` says of packages that it does not build: one line, before anything is built.
+
+use std::{fs, path::Path, process::Command};
+
+/// A package with this text after `[package]`'s, and these files beside its Cargo.toml.
+fn package(folder: &Path, name: &str, text: &str) {
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(folder.join("src/lib.rs"), "").unwrap();
+    let head = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    fs::write(folder.join("Cargo.toml"), format!("{head}{text}")).unwrap();
+}
+
+/// What it prints about the package in `folder`.
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_cargo-kmdf"))
+        .args(["kmdf", "build"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(output.stdout.is_empty());
+    text
+}
+
+const DRIVER: &str = "[lib]\ncrate-type = [\"cdylib\"]\n[dependencies]\nwdk-sys = \"0.5.2\"\n";
+
+fn model(text: &str) -> String {
+    format!("[workspace]\n{DRIVER}[package.metadata.wdk.driver-model]\n{text}\n")
+}
+
+#[test]
+fn what_is_no_driver_for_the_kernel_is_refused() {
+    let umdf = model("driver-type = \"UMDF\"\numdf-version-major = 2\ntarget-umdf-version-minor = 33");
+    let newer = model("driver-type = \"KMDF\"\nkmdf-version-major = 1\ntarget-kmdf-version-minor = 35");
+    let other = model("driver-type = \"NDIS\"");
+    let bare = format!("[workspace]\n{DRIVER}");
+    for (text, said) in [
+        (umdf.as_str(), "a UMDF driver is no kernel driver"),
+        (
+            &newer,
+            "KMDF 1.35 is asked for; the kit has the headers of 1.31 and 1.33",
+        ),
+        (&other, "`NDIS` is none of KMDF and WDM"),
+        (&bare, "has no [package.metadata.wdk.driver-model]"),
+        ("[workspace]\n", "a cdylib that depends on wdk-sys"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        package(folder.path(), "sample", text);
+        let refusal = refusal(folder.path(), &[]);
+        assert!(refusal.contains(said), "{refusal}");
+    }
+}
+
+#[test]
+fn one_of_several_drivers_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = "[workspace]\nmembers = [\"first\", \"second\"]\nresolver = \"2\"\n";
+    fs::write(folder.path().join("Cargo.toml"), workspace).unwrap();
+    for name in ["first", "second"] {
+        package(&folder.path().join(name), name, DRIVER);
+    }
+    let which = refusal(folder.path(), &[]);
+    assert!(
+        which.contains("the drivers here are first, second; name one"),
+        "{which}"
+    );
+    let unknown = refusal(folder.path(), &["-p", "third"]);
+    assert!(unknown.contains("`third` is no driver's package"), "{unknown}");
+    // The one in whose folder it runs needs no name; what it lacks is another matter.
+    let own = refusal(&folder.path().join("second"), &[]);
+    assert!(
+        own.contains("second/Cargo.toml has no [package.metadata.wdk"),
+        "{own}"
+    );
+}
+
+#[test]
+fn a_bad_inf_is_found_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "sample", &model("driver-type = \"WDM\""));
+    for (bytes, said) in [
+        (&b"[Strings]\n"[..], "0 lines DriverVer"),
+        (b"[Version]\nX = $UMDFVERSION$\n", "$UMDFVERSION$"),
+        (b"[Version]\n\xFF\n", "neither ASCII, UTF-8 nor UTF-16"),
+    ] {
+        fs::write(folder.path().join("sample.inx"), bytes).unwrap();
+        let refusal = refusal(folder.path(), &[]);
+        assert!(
+            refusal.contains("sample.inx: ") && refusal.contains(said),
+            "{refusal}"
+        );
+    }
+    let missing = refusal(folder.path(), &["--inf", "none.inx"]);
+    assert!(missing.contains("none.inx: cannot be read"), "{missing}");
+}
