@@ -105,7 +105,7 @@ impl Round {
                     dpc,
                     Self::routine as *const c_void,
                     (&raw const round).cast_mut().cast(),
-                )
+                );
             };
             // Less important, it would wait on another processor for the next clock tick or for company ("Organization of DPC
             // Queues", learn.microsoft.com).

@@ -102,9 +102,7 @@ fn layout(text: &str, name: &str) -> (Vec<(String, usize)>, usize) {
 #[test]
 fn its_structures_are_microsofts() {
     let metadata = Metadata::read();
-    for (here, theirs) in [
-        ("ProcessorNumber", "PROCESSOR_NUMBER"),
-    ] {
+    for (here, theirs) in [("ProcessorNumber", "PROCESSOR_NUMBER")] {
         let (fields, size) = layout(&declarations(), here);
         let theirs = metadata.layout(theirs);
         assert_eq!(size, theirs.size, "{here}");
