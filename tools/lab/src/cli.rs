@@ -807,7 +807,7 @@ mod tests {
         );
         for wrong in [
             "--cpus 0",
-            "--cpus 9",
+            "--cpus 65",
             "--monitorx 2",
             "--timeout 0",
             "--mode fast",

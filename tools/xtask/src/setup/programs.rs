@@ -25,9 +25,6 @@ const REQUIRED: [(&str, &str); 7] = [
 /// What README.md names before the first command: rustup, and gcc with the assembler of binutils.
 const NAMED: [&str; 3] = ["cargo", "rustup", "as"];
 
-/// What a step is not run without, and says so.
-const OPTIONAL: [&str; 1] = ["debootstrap"];
-
 /// What the package `PACKAGES` of the kit's own route has; the kit looks for each before it starts it.
 const KIT: [&str; 2] = ["/usr/bin/cargo", "/usr/bin/rustc"];
 
@@ -97,7 +94,6 @@ fn every_program_that_is_started_is_there() {
         .map(|(program, _)| *program)
         .chain(NAMED)
         .chain(KIT)
-        .chain(OPTIONAL)
         .chain(set_up)
         .collect();
     let started = started(&all);
