@@ -143,13 +143,12 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
         name: package.name.to_string().leak(),
         inx: "",
     };
-    let workspace = Workspace::foreign(
-        metadata.workspace_root.as_std_path(),
-        metadata.target_directory.as_std_path(),
-        &own,
-        arguments(options),
-    )
-    .with_package(built);
+    // wdk-build finds the workspace by the Cargo.lock above the target folder.
+    let (root, target) = (&metadata.workspace_root, &metadata.target_directory);
+    let inside = root.join("target");
+    let target = if target.starts_with(root) { target } else { &inside };
+    let workspace = Workspace::foreign(root.as_std_path(), target.as_std_path(), &own, arguments(options))
+        .with_package(built);
     let toolchain = Toolchain::choose_for(None, &[Target::Driver])?;
     if subcommand == "clippy" {
         return Ok(driver::clippy(&workspace, &toolchain, profile)?);

@@ -51,22 +51,25 @@ fn built_and_run(tree: &Tree, kind: &str, options: &[&str], progress: &Progress)
     let finished = process::watch(&mut build, progress)?;
     ensure!(finished.status.success(), "{}", finished.tail());
 
-    let folder = sources.join("target/x86_64-pc-windows-msvc/release");
-    let file = |extension: &str| folder.join(format!("a_{kind}_driver")).with_extension(extension);
+    // It says what it made.
+    let made: Vec<&Path> = finished.stdout.lines().map(Path::new).collect();
+    let file = |name: &str| made.iter().copied().find(|path| path.ends_with(name));
     let mut tally = Tally::default();
-    tally.count(wrong_inf(&file("inf"), kind == "kmdf")?);
+    tally.count(match (file("a_kmdf_driver.inf"), kind) {
+        (Some(inf), "kmdf") => wrong_inf(inf)?,
+        (None, "wdm") => None,
+        (inf, _) => Some(format!("{kind}: the INF is {inf:?}")),
+    });
+    let sys = file(&format!("a_{kind}_driver.sys")).context("no .sys is named")?;
     let mut lab = Command::new(tree.lab().join("rundown-lab"));
-    lab.arg("run").args(options).arg(file("sys"));
+    lab.arg("run").args(options).arg(sys);
     let finished = process::watch(&mut lab, progress)?;
     tally.count((!finished.status.success()).then(|| finished.tail()));
     Ok(tally)
 }
 
-/// What is wrong with the INF: it has the stamps, in UTF-16 where its text asks for it; there is none without an .inx.
-fn wrong_inf(inf: &Path, expected: bool) -> Result<Option<String>> {
-    if !expected {
-        return Ok(inf.exists().then(|| format!("{} is there", inf.display())));
-    }
+/// What is wrong with the INF: it has the stamps, in UTF-16, which its text asks for.
+fn wrong_inf(inf: &Path) -> Result<Option<String>> {
     let bytes = fs::read(inf).with_context(|| format!("{} cannot be read", inf.display()))?;
     let units: Vec<u16> = bytes
         .as_chunks::<2>()
