@@ -18,7 +18,7 @@
 //! The library boots and then calls what the image named with [`entry!`], in the first thread, at `PASSIVE_LEVEL`.
 //!
 //! # Trying it
-//! `tools/lab/tests/specimens.rs` boots the image many times: the kernel's own tests on 1 to 8 processors, and bad drivers, one
+//! `tools/lab/tests/specimens.rs` boots the image many times: the kernel's own tests on 1 to 8 of its up to 64 processors, and bad drivers, one
 //! offence each (`lab/specimens`). By hand, from `lab/`:
 //! ```text
 //! cargo build --release --target x86_64-unknown-none -p rundown-lab-image

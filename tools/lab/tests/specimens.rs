@@ -486,6 +486,9 @@ fn a_strangers_driver_is_looked_at_and_run() {
             && !text.contains("DbgPrint"),
         "{code:?} {text}"
     );
+    // The page shows just this.
+    let page = include_str!("../../../docs/your-driver.md");
+    assert!(page.contains(&text), "docs/your-driver.md does not show:\n{text}");
     let (code, text) = lab(&["run", "--legacy", "--seed", "3"]);
     assert!(
         code == Some(0) && text.contains("passed: specimens.sys was loaded"),

@@ -215,7 +215,7 @@ unsafe extern "win64" fn get_parameters(_globals: u64, handle: u64, parameters: 
 }
 
 /// Where a buffer is, and how long.
-type Buffer = Result<(u64, u64), i32>;
+pub(super) type Buffer = Result<(u64, u64), i32>;
 
 /// fxrequest.cpp:1299: the order of the questions is the framework's, since it decides which status a driver gets.
 fn input_buffer(body: &Request) -> Buffer {
@@ -288,11 +288,11 @@ fn mapped(body: &Request, length: u64) -> Buffer {
     Ok((address, length))
 }
 
-/// The end of both retrievals: a failed one leaves NULL and 0 behind.
+/// The end of every retrieval: a failed one leaves NULL and 0 behind.
 ///
 /// # Safety
 /// `buffer` has room for a pointer, `length` is null or has room for a length.
-unsafe fn retrieve(found: Buffer, least: u64, buffer: *mut u64, length: *mut u64) -> i32 {
+pub(super) unsafe fn retrieve(found: Buffer, least: u64, buffer: *mut u64, length: *mut u64) -> i32 {
     require(buffer, "Buffer");
     let found = found.and_then(|(address, bytes)| {
         if bytes < least {

@@ -1,5 +1,6 @@
 //! `wdfrequest.h`: a client's own memory, and requests' buffers as MDLs. The order of the questions is fxrequestapi.cpp's and fxrequestkm.cpp's.
 
+use super::functions::{Buffer, retrieve};
 use super::{Owner, Request, require_owner};
 use crate::layout::{IO_BUFFERED, IO_DIRECT, IO_NEITHER};
 use crate::memory;
@@ -17,11 +18,8 @@ use rundown_lab_kernel::status;
 const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
 
-/// Where something is, and how long.
-type Place = Result<(u64, u64), i32>;
-
 /// What a client says its input or output is, which is the client's own address.
-fn unsafe_buffer(body: &Request, input: bool) -> Place {
+fn unsafe_buffer(body: &Request, input: bool) -> Buffer {
     let transfer = if input { major::WRITE } else { major::READ };
     match body.function {
         major::DEVICE_CONTROL if body.code() & 3 == METHOD_NEITHER && input => {
@@ -44,7 +42,7 @@ fn unsafe_buffer(body: &Request, input: bool) -> Place {
 unsafe fn retrieve_unsafe(handle: u64, input: bool, least: u64, buffer: *mut u64, length: *mut u64) -> i32 {
     let request = object::find(handle, Kind::Request);
     let body = request.request();
-    require(buffer, "the buffer");
+    require(buffer, "Buffer");
     if !body.state.lock().in_caller_context {
         violation(
             violation::QUEUE,
@@ -56,19 +54,8 @@ unsafe fn retrieve_unsafe(handle: u64, input: bool, least: u64, buffer: *mut u64
             ),
         );
     }
-    let found = unsafe_buffer(body, input).and_then(|(address, bytes)| {
-        (bytes >= least)
-            .then_some((address, bytes))
-            .ok_or(status::BUFFER_TOO_SMALL)
-    });
-    let (address, bytes) = found.unwrap_or_default();
-    // SAFETY: the declaration: room for a pointer.
-    unsafe { buffer.write(address) };
-    // SAFETY: the declaration: room for a length, or null.
-    if let Some(length) = unsafe { length.as_mut() } {
-        *length = bytes;
-    }
-    found.err().unwrap_or(status::SUCCESS)
+    // SAFETY: the caller promises it.
+    unsafe { retrieve(unsafe_buffer(body, input), least, buffer, length) }
 }
 
 unsafe extern "win64" fn retrieve_unsafe_input(
