@@ -88,6 +88,32 @@ fn access_is_what_the_inf_says() {
     assert_eq!(ended.code, Some(0), "the client's death is no fault: {ended:?}");
 }
 
+/// A thread that sends and then closes is never told that the handle was closed: `NtDeviceIoControlFile` references the file before
+/// it does anything else (`ObReferenceObjectByHandle`).
+#[test]
+fn a_request_that_was_sent_has_its_file_though_the_next_line_closes_the_handle() {
+    let mut lab = Lab::ready(with_driver().args(["--cpus", "2", "--seed", "11"]));
+    for round in 0..200 {
+        let handle = lab.open(&format!("open {INTERFACE} r"));
+        // FILE_DEVICE_UNKNOWN, function 0xFFF: the driver's to refuse, at once.
+        let sent: Vec<u32> = (0..4)
+            .map(|_| lab.send(&format!("ioctl {handle} 0x00227ffc 0 -")))
+            .collect();
+        let closed = lab.send(&format!("close {handle}"));
+        for id in sent {
+            let (status, _) = lab.answer(id);
+            // STATUS_CANCELLED: it waited in the driver's queue when the cleanup came.
+            assert!(
+                matches!(status, 0xC000_0010 | 0xC000_0120),
+                "round {round}: {status:#010x}"
+            );
+        }
+        assert_eq!(lab.answer(closed).0, 0, "round {round}");
+    }
+    lab.ask("quit");
+    assert_eq!(lab.end().code, Some(0));
+}
+
 #[test]
 fn wrong_lines_do_no_harm() {
     let mut lab = Lab::ready(&mut with_driver());

@@ -7,7 +7,7 @@ use super::script;
 use super::service::{self, Service};
 use crate::hal::power::Exit;
 use crate::hal::{clock, cpu, power, serial};
-use crate::io::client::{self, Transfer};
+use crate::io::client::{self, Arrived, Transfer};
 use crate::ke::event::Event;
 use crate::ke::object::Kind;
 use crate::ke::{thread, worker};
@@ -235,7 +235,7 @@ fn transfer(
     make: impl for<'a> FnOnce(&'a [u8]) -> Transfer<'a> + Copy + Send + 'static,
 ) {
     let input = input.to_vec();
-    client::announce(id, make(&input).kind());
+    let arrived = Arrived::new(id, handle, make(&input).kind());
     let answer = Box::new(move |status: i32, output: Vec<u8>| {
         say(
             id,
@@ -245,7 +245,7 @@ fn transfer(
             },
         );
     });
-    worker::queue(move || client::transfer(id, handle, make(&input), answer));
+    worker::queue(move || arrived.send(make(&input), answer));
 }
 
 /// The end of a script, which is its client's death; requests that it left pending are answered by that.

@@ -406,40 +406,50 @@ pub fn current_caller() -> Option<Caller> {
 /// How the answer to a request is delivered; called at or below `DISPATCH_LEVEL`.
 pub type Answer = Box<dyn FnOnce(i32, Vec<u8>) + Send>;
 
-/// Notes a request as soon as it arrives, so that a cancellation that overtakes it finds it.
-pub fn announce(id: u32, asked: Asked) {
-    PENDING.lock().insert(
-        id,
-        Pending {
-            asked,
-            serial: None,
-            cancelled: false,
-        },
-    );
+/// A request that has arrived and is not sent yet.
+pub struct Arrived {
+    id: u32,
+    /// With a reference, or why there is none.
+    file: Result<Arc<File>, i32>,
 }
 
-/// Sends a request, announced before. Returns when the driver's dispatch routine does; `answer` is called when the request is done, with
-/// what was read, or for a write with the number of bytes.
-///
-/// # IRQL
-/// `PASSIVE_LEVEL`.
-pub fn transfer(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) {
-    match start(id, handle, transfer, answer) {
-        Ok(()) => {}
-        Err((status, answer)) => {
-            PENDING.lock().remove(&id);
+impl Arrived {
+    /// Takes note of a request the moment it arrives. A cancellation that overtakes it finds it, and whoever closes the handle after
+    /// it comes too late: `NtDeviceIoControlFile` has referenced the file before its thread can do anything else.
+    pub fn new(id: u32, handle: u64, asked: Asked) -> Self {
+        PENDING.lock().insert(
+            id,
+            Pending {
+                asked,
+                serial: None,
+                cancelled: false,
+            },
+        );
+        Self {
+            id,
+            file: File::of(handle).ok_or(status::INVALID_HANDLE),
+        }
+    }
+
+    /// Sends it. Returns when the driver's dispatch routine does; `answer` is called when the request is done, with what was read, or
+    /// for a write with the number of bytes.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub fn send(self, transfer: Transfer<'_>, answer: Answer) {
+        let sent = match self.file {
+            Ok(file) => {
+                let sent = start_on(&file, self.id, transfer, answer);
+                file.dereference();
+                sent
+            }
+            Err(status) => Err((status, answer)),
+        };
+        if let Err((status, answer)) = sent {
+            PENDING.lock().remove(&self.id);
             answer(status, Vec::new());
         }
     }
-}
-
-fn start(id: u32, handle: u64, transfer: Transfer<'_>, answer: Answer) -> Result<(), (i32, Answer)> {
-    let Some(file) = File::of(handle) else {
-        return Err((status::INVALID_HANDLE, answer));
-    };
-    let started = start_on(&file, id, transfer, answer);
-    file.dereference();
-    started
 }
 
 fn start_on(file: &Arc<File>, id: u32, transfer: Transfer<'_>, answer: Answer) -> Result<(), (i32, Answer)> {
