@@ -3,6 +3,7 @@
 //     .scriptload C:\path\rundown.js
 //     !rundown    <address of an EX_RUNDOWN_REF>              of any driver, native or ours
 //     !rundownca  <address of an EX_RUNDOWN_REF_CACHE_AWARE>  of any driver
+//     !rundownholders <address of a Tracked<...>>             who holds it, for drivers that record that
 //     !rundownlab [address of an EX_RUNDOWN_REF]              the rundown driver's stress run: threads and trace
 //     !rundownhelp
 //
@@ -60,6 +61,11 @@ class U64 {
     add(other) {
         const low = this.low + other.low;
         return new U64(this.high + other.high + (low > 0xffffffff ? 1 : 0), low);
+    }
+
+    minus(other) {
+        const low = this.low - other.low;
+        return new U64(this.high - other.high - (low < 0 ? 1 : 0), low);
     }
 
     compare(other) {
@@ -340,6 +346,91 @@ function reportBlock(report, address, judged) {
     });
 }
 
+const SYSTEM_PROCESS = 4;
+
+// ---- holders ----
+
+// crates/ex-rundown/src/holders.rs: signature, number of entries, references without one, and the entries of four words each.
+const HOLDERS_SIGNATURE = new U64(0x72646c6f, 0x486e6452); // "RdnHoldr"
+const HOLDERS_HEADER_WORDS = 3;
+const HOLDER_WORDS = 4;
+const MOST_HOLDERS = 65536;
+/** How far from a protection's first word its table begins at most, in words. */
+const HOLDERS_WITHIN = 8;
+
+/** The table that begins in the `count` words at `address`; undefined if there is none. */
+function findHolders(address, count) {
+    for (let index = 0; index < count; index += 1) {
+        const place = address.plus(8 * index);
+        try {
+            if (readWords(place, 1, "the table")[0].equals(HOLDERS_SIGNATURE)) {
+                return place;
+            }
+        } catch (error) {
+            // What lies behind a reference need not be there.
+            return undefined;
+        }
+    }
+    return undefined;
+}
+
+/** The entries of the table at `address`, the oldest first, and how many references have none. */
+function readHolders(address) {
+    const [, capacity, unrecorded] = readWords(address, HOLDERS_HEADER_WORDS, "the table of holders");
+    if (capacity.high !== 0 || capacity.low > MOST_HOLDERS) {
+        throw new Error("the table of holders at " + address + " has " + capacity + " entries, which is corrupt");
+    }
+    const holders = [];
+    for (let index = 0; index < capacity.low; index += 1) {
+        const place = address.plus(8 * (HOLDERS_HEADER_WORDS + HOLDER_WORDS * index));
+        const [thread, code, since, references] = readWords(place, HOLDER_WORDS, "entry " + index);
+        const count = new U64((references.high & 0x7fffffff) >>> 0, references.low).references(1);
+        // Without a count it is being written.
+        if (!thread.isZero && count !== 0) {
+            holders.push({ thread, code, since, count, byPointer: references.high >= 0x80000000 });
+        }
+    }
+    holders.sort((left, right) => left.since.compare(right.since));
+    return { holders, unrecorded: unrecorded.references(1) };
+}
+
+/** The module with that address in it, and where; the bare address when the debugger does not know it. */
+function codeText(address) {
+    try {
+        for (const process of host.currentSession.Processes) {
+            if (Number(process.Id) !== SYSTEM_PROCESS) {
+                continue;
+            }
+            for (const module of process.Modules) {
+                const from = U64.from(module.BaseAddress);
+                const offset = address.minus(from);
+                if (from.compare(address) <= 0 && offset.compare(U64.from(module.Size)) < 0) {
+                    return String(module.Name).replace(/^.*\\/, "") + "+0x" + offset.low.toString(16) + " (ln " + address + ")";
+                }
+            }
+        }
+    } catch (error) {
+        // The address does without.
+    }
+    return "ln " + address;
+}
+
+/** Adds who holds a protection to a report. */
+function reportHolders(report, address) {
+    const { holders, unrecorded } = readHolders(address);
+    const recorded = holders.reduce((sum, holder) => sum + holder.count, 0);
+    report.holders = holders.length === 0
+        ? "nobody is recorded"
+        : plural(recorded, "reference") + " of " + plural(holders.length, "holder") + ", the oldest first";
+    holders.forEach((holder, index) => {
+        report["holder" + index] = holder.count + " by !thread " + holder.thread + ", acquired at " + codeText(holder.code)
+            + ", TSC " + holder.since + (holder.byPointer ? ", without a guard (which of those: not known)" : "");
+    });
+    if (unrecorded !== 0) {
+        report.unrecorded = plural(unrecorded, "reference") + " more: the table is full";
+    }
+}
+
 // ---- reports ----
 
 /** What a command answers: its headline as text, its fields as properties, which the debugger shows as a tree. */
@@ -402,7 +493,28 @@ function rundown(argument) {
     if ((address.low & 7) !== 0) {
         throw new Error(address + " is not 8-byte aligned, and an EX_RUNDOWN_REF is");
     }
-    return reportWord(address, readWords(address, 1, "the word")[0]);
+    const report = reportWord(address, readWords(address, 1, "the word")[0]);
+    const holders = findHolders(address.plus(8), 1);
+    if (holders !== undefined) {
+        reportHolders(report, holders);
+    }
+    return report;
+}
+
+/** `!rundownholders <address>` */
+function rundownholders(argument) {
+    if (argument === undefined) {
+        return rundownhelp();
+    }
+    const address = U64.from(argument);
+    const table = findHolders(address, HOLDERS_WITHIN);
+    if (table === undefined) {
+        throw new Error("no table of holders begins within " + 8 * HOLDERS_WITHIN + " bytes of " + address
+            + ": is it a Tracked<...> of ex-rundown?");
+    }
+    const report = new Report("holders at " + table);
+    reportHolders(report, table);
+    return report;
 }
 
 const MOST_PROCESSORS = 2048;
@@ -471,8 +583,6 @@ function reportSlots(slots, active) {
     reportBlock(report, block, judged);
     return report;
 }
-
-const SYSTEM_PROCESS = 4;
 
 /** The rundown driver's address range, `[from, to)`. */
 function findDriver() {
@@ -616,6 +726,7 @@ function rundownhelp() {
     report.rundown = "!rundown <address>: an EX_RUNDOWN_REF of any driver: live, run down, or waiting with its wait "
         + "block, event and thread";
     report.rundownca = "!rundownca <address>: an EX_RUNDOWN_REF_CACHE_AWARE, with its slots and their sum";
+    report.rundownholders = "!rundownholders <address>: who holds a Tracked<...>, with thread and code; !rundown shows them too";
     report.rundownlab = "!rundownlab [address]: the rundown driver's threads (a stress run's, and waiters), its trace (runs, turns, "
         + "stalled waits), and its reference if you know where it is";
     report.addresses = "0xffffa80123456780, &variable, or \"ffffa801`23456780\" in quotes";
@@ -630,6 +741,7 @@ function initializeScript() {
         new host.apiVersionSupport(1, 3),
         new host.functionAlias(rundown, "rundown"),
         new host.functionAlias(rundownca, "rundownca"),
+        new host.functionAlias(rundownholders, "rundownholders"),
         new host.functionAlias(rundownlab, "rundownlab"),
         new host.functionAlias(rundownhelp, "rundownhelp"),
     ];

@@ -40,7 +40,7 @@ test("initializeScript returns the API version first, registers the commands, an
     // The mock has no host.memory and no host.currentSession before it returns.
     const { registrations, commands } = load({ memory: [] });
     assert.equal(registrations[0].constructor.name, "apiVersionSupport");
-    assert.deepEqual(Object.keys(commands), ["rundown", "rundownca", "rundownlab", "rundownhelp"]);
+    assert.deepEqual(Object.keys(commands), ["rundown", "rundownca", "rundownholders", "rundownlab", "rundownhelp"]);
 });
 
 test("the script is ECMAScript 2015, which is what the debugger's provider speaks", () => {
@@ -71,6 +71,45 @@ test("synthetic: a release too many leaves -2", () => {
     assert.equal(report.toString(), "underflow: released 1 time too often");
     assert.match(report.note1, /hang/);
     assert.equal(headline("rundown", { memory: [piece(WORD, -6n)] }), "underflow: released 3 times too often");
+});
+
+/** A table of holders at `address`, each [thread, code, since, references]. */
+function holders(address, unrecorded, ...entries) {
+    const signature = BigInt("0x" + Buffer.from("RdnHoldr").reverse().toString("hex"));
+    return piece(address, signature, BigInt(entries.length), unrecorded, ...entries.flat());
+}
+
+const TIMER = [0xffffb80f22222080n, 0xfffff80310001234n, 700n, 1n];
+const REQUESTS = [0xffffb80f33333080n, 0xfffff80555550000n, 90n, (1n << 63n) | 3n];
+const FREE = [0n, 0xfffff80310001234n, 10n, 0n];
+const WRITTEN = [0xffffb80f44444080n, 0n, 0n, 0n];
+
+test("synthetic: who holds a reference that records it", () => {
+    const image = {
+        memory: [piece(WORD, 10n), holders(WORD + 8n, 1n, TIMER, FREE, REQUESTS, WRITTEN)],
+        modules: [{ name: "\\SystemRoot\\drivers\\device.sys", base: "0xfffff80310000000", size: 0x8000 }],
+    };
+    const report = run("rundown", image);
+    assert.match(report.toString(), /^live\(5\)/);
+    assert.equal(report.holders, "4 references of 2 holders, the oldest first");
+    assert.equal(report.holder0, "3 by !thread 0xffffb80f`33333080, acquired at ln 0xfffff805`55550000, TSC 0x00000000`0000005a, "
+        + "without a guard (which of those: not known)");
+    assert.equal(report.holder1, "1 by !thread 0xffffb80f`22222080, acquired at device.sys+0x1234 (ln 0xfffff803`10001234), "
+        + "TSC 0x00000000`000002bc");
+    assert.equal(report.holder2, undefined);
+    assert.equal(report.unrecorded, "1 reference more: the table is full");
+    // One that lies further behind, as of a wide reference.
+    const wide = { memory: [piece(WORD, 4n, 0n), holders(WORD + 16n, 0n, FREE)] };
+    assert.equal(run("rundown", wide).holders, undefined);
+    assert.equal(run("rundownholders", wide).holders, "nobody is recorded");
+    assert.equal(run("rundownholders", wide).toString(), "holders at 0xffffa801`23456790");
+});
+
+test("synthetic: what is no table of holders, and what is a corrupt one", () => {
+    assert.throws(() => run("rundownholders", { memory: [piece(WORD, 4n)] }), /no table of holders begins within 64 bytes/);
+    const corrupt = { memory: [piece(WORD, 4n, BigInt("0x" + Buffer.from("RdnHoldr").reverse().toString("hex")), 1n << 40n, 0n)] };
+    assert.match(run("rundown", { memory: [piece(WORD, 4n)] }).toString(), /^live/);
+    assert.throws(() => run("rundown", corrupt), /which is corrupt/);
 });
 
 test("synthetic: run down", () => {

@@ -13,6 +13,7 @@ use core::{
 };
 
 use ex_rundown::{Held, Rundown};
+use ex_rundown_nt::Nt;
 use wdk_panic as _;
 use wdk_sys::{
     _WDF_IO_QUEUE_DISPATCH_TYPE::{WdfIoQueueDispatchManual, WdfIoQueueDispatchParallel},
@@ -25,8 +26,9 @@ use wdk_sys::{
 
 use wdf::{ContextType, size};
 
-/// What protects the state. The system's own routines instead: `ex_rundown_nt::NativeRundown`.
-type Protection = ex_rundown::RundownRef<ex_rundown_nt::Nt>;
+/// What protects the state, and knows who holds it: `!rundown` names them when a removal hangs. Without that it is the first type alone;
+/// the system's own routines instead: `ex_rundown_nt::NativeRundown`.
+type Protection = ex_rundown::Tracked<ex_rundown::RundownRef<Nt>, Nt>;
 
 /// What lives from the device's start to its stop: here a counter; in a driver with hardware its registers and buffers.
 struct Session {

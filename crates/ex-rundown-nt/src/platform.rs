@@ -6,11 +6,11 @@ use crate::{
     pool, processors, shared_data, spin_budget,
     system::{
         EXECUTIVE, Event, KERNEL_MODE, KeBugCheckEx, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject,
-        NO, SYNCHRONIZATION_EVENT,
+        NO, PsGetCurrentThread, SYNCHRONIZATION_EVENT,
     },
 };
 use ex_rundown::{
-    AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform, arch,
+    AtMostApcLevel, AtomicU32, HolderPlatform, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform, arch,
     wait_block::WaitBlock,
 };
 
@@ -150,5 +150,14 @@ unsafe impl PoolPlatform for Nt {
     unsafe fn free(memory: NonNull<usize>, _bytes: usize) {
         // SAFETY: from `allocate`, says the caller, and not used any more.
         unsafe { pool::free(memory) };
+    }
+}
+
+// SAFETY: the address of a thread.
+unsafe impl HolderPlatform for Nt {
+    #[inline]
+    fn current_thread() -> usize {
+        // SAFETY: no preconditions.
+        unsafe { PsGetCurrentThread() }.addr()
     }
 }

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use ex_rundown::{Guard, Protection};
+use ex_rundown::Protection;
 
 use crate::system::{KeEnterCriticalRegion, KeLeaveCriticalRegion};
 
@@ -65,10 +65,5 @@ impl Drop for CriticalRegion {
 #[inline]
 pub fn protect<R: Protection, T>(protection: &R, body: impl FnOnce() -> T) -> Option<T> {
     let _region = CriticalRegion::enter();
-    if !protection.acquire() {
-        return None;
-    }
-    // SAFETY: the reference was acquired above, and belongs to the guard.
-    let _guard = unsafe { Guard::<'_, R>::from_raw(protection) };
-    Some(body())
+    protection.protect(body)
 }

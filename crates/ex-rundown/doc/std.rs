@@ -70,7 +70,9 @@ mod platform {
         time::Instant,
     };
 
-    use ex_rundown::{AtMostApcLevel, AtomicU32, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform};
+    use ex_rundown::{
+        AtMostApcLevel, AtomicU32, HolderPlatform, Irql, Misuse, Platform, PoolPlatform, ProcessorPlatform,
+    };
 
     use super::{Settings, event::Event, processor};
 
@@ -144,6 +146,16 @@ mod platform {
         /// Always: a test expects it, or has found a bug.
         fn misuse(misuse: Misuse, word: usize) -> ! {
             panic!("misuse of run-down protection: {misuse:?} (word {word:#x})")
+        }
+    }
+
+    // SAFETY: an address of the thread's own, which is not null.
+    unsafe impl HolderPlatform for Std {
+        fn current_thread() -> usize {
+            thread_local! {
+                static THREAD: u8 = const { 0 };
+            }
+            THREAD.with(|own| std::ptr::from_ref(own).addr())
         }
     }
 

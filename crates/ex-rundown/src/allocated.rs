@@ -168,6 +168,8 @@ impl<P: PoolPlatform, C: Check> fmt::Debug for AllocatedCacheAwareRundownRef<P, 
 
 // SAFETY: it is the reference that it owns, and nothing else reaches that.
 unsafe impl<P: PoolPlatform> Protection for AllocatedCacheAwareRundownRef<P> {
+    type Ticket = ();
+
     #[inline]
     fn acquire(&self) -> bool {
         (**self).acquire()

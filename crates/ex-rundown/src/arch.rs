@@ -41,6 +41,41 @@ pub fn pause() {
     core::hint::spin_loop();
 }
 
+/// The address of the code that this is inlined into, which debuggers turn into a function and a line; 0 where it cannot be told.
+///
+/// # IRQL
+/// Any.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")]
+/// assert_ne!(ex_rundown::arch::program_counter(), ex_rundown::arch::program_counter());
+/// ```
+#[expect(clippy::inline_always, reason = "what it says is where it is")]
+#[inline(always)]
+#[must_use]
+pub fn program_counter() -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let address: usize;
+        // SAFETY: it reads its own address, and no memory.
+        unsafe {
+            core::arch::asm!("lea {}, [rip]", out(reg) address, options(nomem, nostack, preserves_flags));
+        };
+        address
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        let address: usize;
+        // SAFETY: it reads its own address, and no memory.
+        unsafe {
+            core::arch::asm!("adr {}, .", out(reg) address, options(nomem, nostack, preserves_flags));
+        };
+        address
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    0
+}
+
 /// The time stamp counter (`rdtsc`).
 ///
 /// # IRQL

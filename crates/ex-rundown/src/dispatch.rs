@@ -364,7 +364,7 @@ impl<P: DispatchPlatform> DispatchRundownRef<P> {
     /// ```
     #[inline]
     pub fn try_acquire_from_below(&self) -> Option<Guard<'_, Self>> {
-        Protection::acquire(self).then(|| Guard::new(self))
+        Protection::acquire(self).then(|| Guard::new(self, ()))
     }
 
     /// Begins run-down, lets a [grace period](DispatchPlatform::grace_period) pass, and waits until every reference is given back.
@@ -551,6 +551,8 @@ fn from_below<P: DispatchPlatform, R>(body: impl FnOnce(&AtDispatchLevel<P>) -> 
 
 // SAFETY: that is what the type is for; `docs/dispatch.md` argues it, and its loom models check it.
 unsafe impl<P: DispatchPlatform> Protection for DispatchRundownRef<P> {
+    type Ticket = ();
+
     #[inline]
     fn acquire(&self) -> bool {
         from_below(|level| Self::acquire(self, level))

@@ -38,20 +38,22 @@ pub type RundownGuard<'a, P> = Guard<'a, RundownRef<P>>;
 pub struct Guard<'a, R: Protection> {
     // INVARIANT: this guard owns one reference of it, so it is valid.
     protection: NonNull<R>,
+    ticket: R::Ticket,
     lifetime: PhantomData<&'a R>,
 }
 
 impl<'a, R: Protection> Guard<'a, R> {
     /// Wraps a reference that was just acquired.
     #[inline]
-    pub(crate) fn new(protection: &'a R) -> Self {
-        Self::at(NonNull::from(protection))
+    pub(crate) fn new(protection: &'a R, ticket: R::Ticket) -> Self {
+        Self::at(NonNull::from(protection), ticket)
     }
 
     #[inline]
-    fn at(protection: NonNull<R>) -> Self {
+    fn at(protection: NonNull<R>, ticket: R::Ticket) -> Self {
         Self {
             protection,
+            ticket,
             lifetime: PhantomData,
         }
     }
@@ -92,7 +94,10 @@ impl<'a, R: Protection> Guard<'a, R> {
     #[inline]
     #[must_use = "the reference is released by nobody else"]
     pub fn into_raw(guard: Self) -> *const R {
-        ManuallyDrop::new(guard).protection.as_ptr()
+        let guard = ManuallyDrop::new(guard);
+        // SAFETY: by the invariant it is valid as long as the reference is.
+        unsafe { guard.protection.as_ref() }.set_aside(guard.ticket);
+        guard.protection.as_ptr()
     }
 
     /// Puts together what [`into_raw`](Self::into_raw) took apart.
@@ -117,7 +122,10 @@ impl<'a, R: Protection> Guard<'a, R> {
     #[inline]
     pub unsafe fn from_raw(raw: *const R) -> Self {
         // SAFETY: valid, says the caller, so not null.
-        Self::at(unsafe { NonNull::new_unchecked(raw.cast_mut()) })
+        let protection = unsafe { NonNull::new_unchecked(raw.cast_mut()) };
+        // SAFETY: valid, since the caller owns a reference.
+        let ticket = unsafe { protection.as_ref() }.take_up(1);
+        Self::at(protection, ticket)
     }
 
     /// Frees the guard from its thread and its borrow.
@@ -144,9 +152,8 @@ impl<'a, R: Protection> Guard<'a, R> {
     where
         R: 'static,
     {
-        let raw = Self::into_raw(guard);
-        // SAFETY: just taken apart; the caller promises the rest.
-        Owned::from(unsafe { Guard::<'static, R>::from_raw(raw) })
+        let guard = ManuallyDrop::new(guard);
+        Owned::from(Guard::<'static, R>::at(guard.protection, guard.ticket))
     }
 }
 
@@ -154,7 +161,7 @@ impl<R: Protection> Drop for Guard<'_, R> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: by the invariant the reference is this guard's, and a guard is dropped once.
-        unsafe { R::release_at(self.protection.as_ptr()) };
+        unsafe { R::let_go_at(self.protection.as_ptr(), self.ticket) };
     }
 }
 
@@ -181,6 +188,7 @@ impl<R: Protection + fmt::Debug> fmt::Debug for Guard<'_, R> {
 pub struct CountedGuard<'a, R: Protection> {
     // INVARIANT: this guard owns `count` references of it. It is valid while that is not zero, and at any rate for 'a.
     protection: NonNull<R>,
+    ticket: R::Ticket,
     count: u32,
     lifetime: PhantomData<&'a R>,
 }
@@ -188,9 +196,15 @@ pub struct CountedGuard<'a, R: Protection> {
 impl<'a, R: Protection> CountedGuard<'a, R> {
     /// Wraps references that were just acquired.
     #[inline]
-    pub(crate) fn new(protection: &'a R, count: u32) -> Self {
+    pub(crate) fn new(protection: &'a R, ticket: R::Ticket, count: u32) -> Self {
+        Self::at(NonNull::from(protection), ticket, count)
+    }
+
+    #[inline]
+    fn at(protection: NonNull<R>, ticket: R::Ticket, count: u32) -> Self {
         Self {
-            protection: NonNull::from(protection),
+            protection,
+            ticket,
             count,
             lifetime: PhantomData,
         }
@@ -232,7 +246,13 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[inline]
     pub fn take_one(&mut self) -> Option<Guard<'a, R>> {
         self.count = self.count.checked_sub(1)?;
-        Some(Guard::at(self.protection))
+        let ticket = if self.count == 0 {
+            self.ticket
+        } else {
+            // SAFETY: by the invariant it is valid while there are references.
+            unsafe { self.protection.as_ref() }.split(self.ticket)
+        };
+        Some(Guard::at(self.protection, ticket))
     }
 
     /// Drops the guard, keeps the references and returns how many: whoever they are handed to has to release them.
@@ -252,7 +272,7 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[inline]
     #[must_use = "the references are released by nobody else"]
     pub fn forget(guard: Self) -> u32 {
-        ManuallyDrop::new(guard).count
+        Self::into_raw(guard).1
     }
 
     /// Takes the guard apart into the protection and how many references of it there are.
@@ -273,6 +293,10 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     #[must_use = "the references are released by nobody else"]
     pub fn into_raw(guard: Self) -> (*const R, u32) {
         let guard = ManuallyDrop::new(guard);
+        if guard.count != 0 {
+            // SAFETY: by the invariant it is valid while there are references.
+            unsafe { guard.protection.as_ref() }.set_aside(guard.ticket);
+        }
         (guard.protection.as_ptr(), guard.count)
     }
 
@@ -286,12 +310,15 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     /// them back.
     #[inline]
     pub unsafe fn from_raw(raw: *const R, count: u32) -> Self {
-        Self {
-            // SAFETY: valid, says the caller, so not null.
-            protection: unsafe { NonNull::new_unchecked(raw.cast_mut()) },
-            count,
-            lifetime: PhantomData,
-        }
+        // SAFETY: valid, says the caller, so not null.
+        let protection = unsafe { NonNull::new_unchecked(raw.cast_mut()) };
+        let ticket = if count == 0 {
+            R::Ticket::default()
+        } else {
+            // SAFETY: valid, since the caller owns references.
+            unsafe { protection.as_ref() }.take_up(count)
+        };
+        Self::at(protection, ticket, count)
     }
 
     /// Frees the guard from its thread and its borrow.
@@ -306,9 +333,12 @@ impl<'a, R: Protection> CountedGuard<'a, R> {
     where
         R: 'static,
     {
-        let (raw, count) = Self::into_raw(guard);
-        // SAFETY: just taken apart; the caller promises the rest.
-        Owned::from(unsafe { CountedGuard::<'static, R>::from_raw(raw, count) })
+        let guard = ManuallyDrop::new(guard);
+        Owned::from(CountedGuard::<'static, R>::at(
+            guard.protection,
+            guard.ticket,
+            guard.count,
+        ))
     }
 }
 
@@ -318,7 +348,7 @@ impl<R: Protection> Drop for CountedGuard<'_, R> {
         // With none left nothing says that the object is still there.
         if self.count != 0 {
             // SAFETY: by the invariant the references are this guard's, and a guard is dropped once.
-            unsafe { R::release_ex_at(self.protection.as_ptr(), self.count) };
+            unsafe { R::let_go_ex_at(self.protection.as_ptr(), self.ticket, self.count) };
         }
     }
 }

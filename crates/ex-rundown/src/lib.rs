@@ -35,6 +35,8 @@
 //! | [`WideCacheAwareRundownRef`] | the same, where native code has no part in it | an addition each, which cannot fail, on the processor's own line | its own |
 //! | [`DispatchRundownRef`] | long-lived objects that are used at `DISPATCH_LEVEL` all the time, as data paths do | a load, a branch and an ordinary addition each, on the processor's own line; a wait disturbs every processor once, so not for objects that come and go | its own |
 //!
+//! Any of them inside of [`Tracked`] knows who holds it, for the day on which a wait does not return.
+//!
 //! [`Rundown<T, R>`](Rundown) owns the data that one of them protects. [`Guard`] and [`CountedGuard`] give references
 //! back by themselves. The operations are those that Microsoft documents, one to one:
 //!
@@ -153,6 +155,8 @@ mod dispatch_guard;
 mod dispatch_level;
 #[allow(unsafe_code, reason = "the guard gives back the reference that it owns")]
 mod guard;
+#[cfg(all(target_pointer_width = "64", not(ex_rundown_loom)))]
+mod holders;
 #[allow(unsafe_code, reason = "a proof that is taken on trust is an unsafe function")]
 mod irql;
 #[cfg(target_pointer_width = "64")]
@@ -189,6 +193,9 @@ mod rundown;
 mod rundown_ref;
 mod spin;
 mod sync;
+#[cfg(all(target_pointer_width = "64", not(ex_rundown_loom)))]
+#[allow(unsafe_code, reason = "as `protection`")]
+mod tracked;
 #[allow(
     unsafe_code,
     reason = "a releaser reaches the waiter's stack through the pointer in the word"
@@ -214,10 +221,12 @@ pub use dispatch_guard::{DispatchGuard, HeldAtDispatchLevel};
 #[cfg(target_pointer_width = "64")]
 pub use dispatch_level::{AtDispatchLevel, DispatchPlatform};
 pub use guard::{CountedGuard, Guard, RundownGuard};
+#[cfg(all(target_pointer_width = "64", not(ex_rundown_loom)))]
+pub use holders::{Holder, Ticket};
 pub use irql::{APC_LEVEL, AtMostApcLevel, DISPATCH_LEVEL, Irql, PASSIVE_LEVEL};
 pub use memory::MemoryError;
 pub use owned::{Owned, OwnedCountedGuard, OwnedGuard, OwnedHeld};
-pub use platform::{Platform, PoolPlatform, ProcessorPlatform};
+pub use platform::{HolderPlatform, Platform, PoolPlatform, ProcessorPlatform};
 pub use protection::Protection;
 #[cfg(not(ex_rundown_loom))]
 pub use protection::StaticProtection;
@@ -226,6 +235,8 @@ pub use rundown_ref::RundownRef;
 pub use spin::WayOut;
 pub(crate) use sync::AtomicPtr;
 pub use sync::{AtomicU32, AtomicUsize};
+#[cfg(all(target_pointer_width = "64", not(ex_rundown_loom)))]
+pub use tracked::Tracked;
 pub use wide::WideRundownRef;
 #[cfg(target_pointer_width = "64")]
 pub use wide_cache_aware::WideCacheAwareRundownRef;

@@ -174,3 +174,24 @@ pub unsafe trait PoolPlatform: ProcessorPlatform {
     /// `memory` came from `allocate` with the same `bytes` and is not used any more.
     unsafe fn free(memory: NonNull<usize>, bytes: usize);
 }
+
+/// What a protection that [records its holders](crate::Tracked) needs besides.
+///
+/// # Safety
+///
+/// [`HolderPlatform::current_thread`] is never 0.
+///
+/// ```
+/// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
+/// use ex_rundown::HolderPlatform;
+/// use rundown_std::Std;
+///
+/// assert_ne!(Std::current_thread(), 0);
+/// ```
+pub unsafe trait HolderPlatform: Platform {
+    /// The thread that this runs on: the address of its `KTHREAD` (`KeGetCurrentThread`).
+    ///
+    /// # IRQL
+    /// Any.
+    fn current_thread() -> usize;
+}

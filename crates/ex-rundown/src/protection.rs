@@ -33,6 +33,10 @@ use crate::{CountedGuard, Guard, WayOut};
 /// assert_eq!(run_down(&WideRundownRef::<Nt>::new()), WayOut::Drained);
 /// ```
 pub unsafe trait Protection {
+    /// What a guard keeps of its acquire, to be found among the holders: `()` where nobody records them, which is everywhere but in
+    /// [`Tracked`](crate::Tracked).
+    type Ticket: Copy + Default + Send;
+
     /// Takes a reference, unless run-down has begun.
     ///
     /// # IRQL
@@ -89,35 +93,112 @@ pub unsafe trait Protection {
         unsafe { Self::release_ex_at(self, count) };
     }
 
+    /// [Acquires](Self::acquire) for a guard.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn hold(&self) -> Option<Self::Ticket> {
+        self.acquire().then(Self::Ticket::default)
+    }
+
+    /// [Acquires](Self::acquire_ex) `count` references for a guard.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn hold_ex(&self, count: u32) -> Option<Self::Ticket> {
+        self.acquire_ex(count).then(Self::Ticket::default)
+    }
+
+    /// [Gives back](Self::release_at) what a guard holds.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// As [`release_at`](Self::release_at).
+    #[inline]
+    unsafe fn let_go_at(this: *const Self, _ticket: Self::Ticket) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { Self::release_at(this) };
+    }
+
+    /// [Gives back](Self::release_ex_at) the `count` references that a guard holds.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    ///
+    /// # Safety
+    /// As [`release_ex_at`](Self::release_ex_at).
+    #[inline]
+    unsafe fn let_go_ex_at(this: *const Self, _ticket: Self::Ticket, count: u32) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { Self::release_ex_at(this, count) };
+    }
+
+    /// A guard is taken apart, and its references go on without it.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn set_aside(&self, _ticket: Self::Ticket) {}
+
+    /// A guard is put together of `count` references that went on without one.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn take_up(&self, _count: u32) -> Self::Ticket {
+        Self::Ticket::default()
+    }
+
+    /// One of a guard's references goes to a guard of its own.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL` if the reference is resident.
+    #[inline]
+    fn split(&self, _ticket: Self::Ticket) -> Self::Ticket {
+        Self::Ticket::default()
+    }
+
     /// Takes a reference and gives it back when the guard is dropped; `None` when run-down has begun.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "the holder's address is that of the code around it"
+    )]
+    #[inline(always)]
     fn try_acquire(&self) -> Option<Guard<'_, Self>>
     where
         Self: Sized,
     {
-        self.acquire().then(|| Guard::new(self))
+        let ticket = self.hold()?;
+        Some(Guard::new(self, ticket))
     }
 
     /// Takes `count` references and gives them back when the guard is dropped; `None` when run-down has begun.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident; so is the guard's drop.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `try_acquire`")]
+    #[inline(always)]
     fn try_acquire_ex(&self, count: u32) -> Option<CountedGuard<'_, Self>>
     where
         Self: Sized,
     {
-        self.acquire_ex(count).then(|| CountedGuard::new(self, count))
+        let ticket = self.hold_ex(count)?;
+        Some(CountedGuard::new(self, ticket, count))
     }
 
     /// Runs `body` under protection; `None`, without running it, when run-down has begun.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL` if the reference is resident.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `try_acquire`")]
+    #[inline(always)]
     fn protect<T>(&self, body: impl FnOnce() -> T) -> Option<T>
     where
         Self: Sized,
@@ -187,7 +268,7 @@ macro_rules! protection {
             /// ```
             #[inline]
             pub fn try_acquire(&self) -> Option<$crate::Guard<'_, Self>> {
-                self.acquire().then(|| $crate::Guard::new(self))
+                self.acquire().then(|| $crate::Guard::new(self, ()))
             }
 
             /// Takes `count` references and gives them back when the guard is dropped; `None` when run-down has
@@ -206,7 +287,7 @@ macro_rules! protection {
             #[inline]
             pub fn try_acquire_ex(&self, count: u32) -> Option<$crate::CountedGuard<'_, Self>> {
                 self.acquire_ex(count)
-                    .then(|| $crate::CountedGuard::new(self, count))
+                    .then(|| $crate::CountedGuard::new(self, (), count))
             }
 
             /// Runs `body` under protection; `None`, without running it, when run-down has begun.
@@ -229,6 +310,8 @@ macro_rules! protection {
 
         // SAFETY: that is what the type is for; its documentation argues it, and its loom models check it.
         unsafe impl<P: $crate::$platform> $crate::Protection for $type<P> {
+            type Ticket = ();
+
             #[inline]
             fn acquire(&self) -> bool {
                 self.acquire()

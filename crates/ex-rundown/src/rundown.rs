@@ -96,12 +96,15 @@ impl<T, R: Protection> Rundown<T, R> {
     /// let data = Rundown::new(7, RundownRef::<Nt>::new());
     /// assert_eq!(data.acquire().as_deref(), Some(&7));
     /// ```
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `Protection::try_acquire`")]
+    #[inline(always)]
     pub fn acquire(&self) -> Option<Held<'_, T, R>> {
-        self.protection.acquire().then(|| Held {
+        let ticket = self.protection.hold()?;
+        Some(Held {
             data: self.data.read(),
             reference: Reference {
                 rundown: NonNull::from(self),
+                ticket,
                 lifetime: PhantomData,
             },
         })
@@ -245,6 +248,7 @@ pub struct Held<'a, T, R: Protection> {
 struct Reference<'a, T, R: Protection> {
     // INVARIANT: this owns one reference of its protection, so it is valid. A raw pointer, as in `Guard`.
     rundown: NonNull<Rundown<T, R>>,
+    ticket: R::Ticket,
     lifetime: PhantomData<&'a Rundown<T, R>>,
 }
 
@@ -254,7 +258,7 @@ impl<T, R: Protection> Drop for Reference<'_, T, R> {
         // SAFETY: by the invariant it is valid; a field of it.
         let protection = unsafe { &raw const (*self.rundown.as_ptr()).protection };
         // SAFETY: by the invariant the reference is this one's, and it is dropped once.
-        unsafe { R::release_at(protection) };
+        unsafe { R::let_go_at(protection, self.ticket) };
     }
 }
 
@@ -279,7 +283,11 @@ impl<T, R: Protection> Held<'_, T, R> {
     pub fn into_raw(held: Self) -> *const Rundown<T, R> {
         // The pointer to the data goes, the reference stays.
         let Self { data: _, reference } = held;
-        ManuallyDrop::new(reference).rundown.as_ptr()
+        let reference = ManuallyDrop::new(reference);
+        // SAFETY: by the invariant it is valid as long as the reference is.
+        let rundown = unsafe { reference.rundown.as_ref() };
+        rundown.protection.set_aside(reference.ticket);
+        reference.rundown.as_ptr()
     }
 
     /// Puts together what [`into_raw`](Self::into_raw) took apart.
@@ -295,11 +303,12 @@ impl<T, R: Protection> Held<'_, T, R> {
         // SAFETY: from a `NonNull`, says the caller.
         let rundown = unsafe { NonNull::new_unchecked(raw.cast_mut()) };
         // SAFETY: valid, since the caller owns a reference.
-        let cell = unsafe { &(*rundown.as_ptr()).data };
+        let Rundown { protection, data, .. } = unsafe { rundown.as_ref() };
         Self {
-            data: cell.read(),
+            data: data.read(),
             reference: Reference {
                 rundown,
+                ticket: protection.take_up(1),
                 lifetime: PhantomData,
             },
         }
@@ -330,9 +339,16 @@ impl<T, R: Protection> Held<'_, T, R> {
         T: 'static,
         R: 'static,
     {
-        let raw = Self::into_raw(held);
-        // SAFETY: just taken apart; the caller promises the rest.
-        Owned::from(unsafe { Held::<'static, T, R>::from_raw(raw) })
+        let Self { data, reference } = held;
+        let reference = ManuallyDrop::new(reference);
+        Owned::from(Held {
+            data,
+            reference: Reference {
+                rundown: reference.rundown,
+                ticket: reference.ticket,
+                lifetime: PhantomData::<&'static Rundown<T, R>>,
+            },
+        })
     }
 }
 

@@ -10,9 +10,13 @@ use std::{
 
 use ex_rundown::{
     AllocatedCacheAwareRundownRef, CacheAwareRundownRef, CountedGuard, Guard, Held, OwnedHeld, PoolPlatform,
-    Protection, Rundown, RundownRef, WideRundownRef,
+    Protection, Rundown, RundownRef, Tracked, WideRundownRef,
 };
 use rundown_std::Std;
+
+fn tracked() -> Tracked<RundownRef<Std>, Std> {
+    Tracked::new(RundownRef::new())
+}
 
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 5_000 };
 
@@ -69,6 +73,11 @@ fn wide() {
 }
 
 #[test]
+fn with_its_holders() {
+    in_a_box(tracked);
+}
+
+#[test]
 fn cache_aware_allocated() {
     in_a_box(|| AllocatedCacheAwareRundownRef::<Std>::new().expect("memory"));
 }
@@ -116,6 +125,7 @@ fn data_is_freed<R: Protection + Sync>(make: impl Fn() -> R) {
 fn data() {
     data_is_freed(RundownRef::<Std>::new);
     data_is_freed(WideRundownRef::<Std>::new);
+    data_is_freed(tracked);
     data_is_freed(|| AllocatedCacheAwareRundownRef::<Std>::new().expect("memory"));
 }
 
@@ -171,5 +181,6 @@ fn held_by_a_request<R: Protection + Send + Sync + 'static>(make: impl Fn() -> R
 fn owned_by_a_request() {
     held_by_a_request(RundownRef::<Std>::new);
     held_by_a_request(WideRundownRef::<Std>::new);
+    held_by_a_request(tracked);
     held_by_a_request(|| AllocatedCacheAwareRundownRef::<Std>::new().expect("memory"));
 }

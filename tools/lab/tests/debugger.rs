@@ -13,7 +13,10 @@ mod images;
 
 use client::{Lab, artefact, serve};
 use images::expect;
-use pdb_addr2line::pdb::{FallibleIterator as _, PDB, SymbolData};
+use pdb_addr2line::{
+    ContextPdbData,
+    pdb::{FallibleIterator as _, PDB, SymbolData},
+};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,6 +24,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const INTERFACE: &str = "5b0ff8a3-6a1d-4a2c-9f6e-8d6c1d2b7e41";
+/// The example's, and its one request.
+const EXAMPLE: &str = "2d8b6f1e-90c4-4b7a-a315-6e0f5bc284d9";
+const ASK: &str = "0x00226000 8 -";
 const STRESS_START: u32 = 0x8052_e040;
 const STRESS_RESULT: u32 = 0x8052_6044;
 /// `RunState::Running`, as an answer has it.
@@ -95,6 +101,19 @@ impl Stub {
         self.send("c");
     }
 
+    /// Goes on until a processor is about to execute the instruction at `address`.
+    fn go_to(&mut self, address: u64) {
+        for packet in [
+            format!("Z1,{address:x},1"),
+            "c".into(),
+            format!("z1,{address:x},1"),
+        ] {
+            self.send(&packet);
+            let reply = self.reply();
+            assert!(reply == "OK" || reply.starts_with('T'), "{packet}: {reply}");
+        }
+    }
+
     fn stop(&mut self) {
         self.0.write_all(&[3]).unwrap();
         assert!(self.reply().starts_with('T'));
@@ -154,18 +173,18 @@ struct Session {
 }
 
 impl Session {
-    fn start() -> Self {
+    fn start(driver: &str, interface: &str) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let mut command = serve();
-        command.arg("--driver").arg(artefact("rundown.sys"));
+        command.arg("--driver").arg(artefact(driver));
         command.args(["--cpus", "2", "--seed", "3", "--gdb", &port.to_string()]);
         let lab = Lab::spawn(&mut command);
         let mut stub = Stub::connect(port);
         stub.go();
         let mut lab = lab.until_ready();
-        let handle = lab.open(&format!("open {INTERFACE} rw"));
+        let handle = lab.open(&format!("open {interface} rw"));
         Self { lab, stub, handle }
     }
 
@@ -386,9 +405,38 @@ fn offset_of(symbol: &str) -> u64 {
     panic!("the PDB has no {symbol}");
 }
 
+/// Where a driver's PDB has a function, as an offset in its image.
+fn procedure(pdb: &str, name: &str) -> u64 {
+    let mut pdb = PDB::open(std::fs::File::open(artefact(pdb)).unwrap()).unwrap();
+    let addresses = pdb.address_map().unwrap();
+    let information = pdb.debug_information().unwrap();
+    let mut modules = information.modules().unwrap();
+    while let Some(module) = modules.next().unwrap() {
+        let Some(module) = pdb.module_info(&module).unwrap() else {
+            continue;
+        };
+        let mut symbols = module.symbols().unwrap();
+        while let Some(found) = symbols.next().unwrap() {
+            if let Ok(SymbolData::Procedure(procedure)) = found.parse()
+                && procedure.name.to_string() == name
+            {
+                return procedure.offset.to_rva(&addresses).unwrap().0.into();
+            }
+        }
+    }
+    panic!("the PDB has no {name}");
+}
+
 /// As the extension writes an address.
 fn parted(address: u64) -> String {
     format!("0x{:08x}`{:08x}", address >> 32, address & 0xFFFF_FFFF)
+}
+
+/// The size of the driver's image, which the lab loads first.
+fn image_size(stub: &mut Stub) -> u64 {
+    assert_eq!(stub.read(IMAGE, 2).unwrap(), b"MZ");
+    let headers = IMAGE + (stub.word(IMAGE + 0x38) >> 32);
+    stub.word(headers + 0x50) & 0xFFFF_FFFF
 }
 
 /// The ring of the driver's trace, after a run of two turns: its records have to tell what the driver answered.
@@ -407,10 +455,7 @@ fn trace(session: &mut Session) {
     let acquires = u64::from_str_radix(&answer[64..80], 16).unwrap().swap_bytes();
 
     session.stub.stop();
-    // The first image that the lab loads.
-    assert_eq!(session.stub.read(IMAGE, 2).unwrap(), b"MZ");
-    let headers = IMAGE + (session.stub.word(IMAGE + 0x38) >> 32);
-    let size = session.stub.word(headers + 0x50) & 0xFFFF_FFFF;
+    let size = image_size(&mut session.stub);
     let ring = IMAGE + offset_of("RUNDOWN_TRACE");
     let written = session.stub.word(ring + 0x18);
     let mut memory = vec![(ring, session.stub.read(ring, RECORD).unwrap())];
@@ -528,9 +573,123 @@ fn cache_aware(session: &mut Session) {
     assert_eq!(session.lab.answer(wait).0, 0);
 }
 
+/// The function of `inflight.sys` that has an address, by its PDB.
+fn function(address: u64) -> String {
+    let file = std::fs::File::open(artefact("inflight.pdb")).unwrap();
+    let data = ContextPdbData::try_from_pdb(PDB::open(file).unwrap()).unwrap();
+    let context = data.make_context().unwrap();
+    let offset = u32::try_from(address - IMAGE).expect("the address is in the image");
+    let frames = context.find_frames(offset).unwrap().expect("it is code");
+    // The outermost: what is inlined there is the primitive.
+    let frame = frames.frames.last().expect("there is one");
+    frame.function.clone().expect("it has a name")
+}
+
+/// What the table of holders at `address` says: the fields that the extension shows, and the code of each holder.
+fn table(stub: &mut Stub, address: u64, size: u64) -> (serde_json::Map<String, Value>, Vec<u64>) {
+    let entries = stub.word(address + 8);
+    assert_eq!(stub.word(address + 16), 0, "there is room for all");
+    let mut holders: Vec<[u64; 4]> = (0..entries)
+        .map(|index| [0, 8, 16, 24].map(|field| stub.word(address + 24 + 32 * index + field)))
+        .filter(|&[_, _, _, references]| references != 0)
+        .collect();
+    holders.sort_by_key(|&[_, _, since, _]| since);
+    let mut fields = serde_json::Map::new();
+    let plural = |number: usize, noun| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let count = holders.len();
+    fields.insert(
+        "holders".into(),
+        format!(
+            "{} of {}, the oldest first",
+            plural(count, "reference"),
+            plural(count, "holder")
+        )
+        .into(),
+    );
+    for (index, &[thread, code, since, references]) in holders.iter().enumerate() {
+        assert_eq!(references, 1 << 63 | 1, "one, which the request keeps");
+        assert!((IMAGE..IMAGE + size).contains(&code), "{code:#x}");
+        let text = format!(
+            "1 by !thread {}, acquired at inflight.sys+{:#x} (ln {}), TSC {}, without a guard (which of those: not known)",
+            parted(thread),
+            code - IMAGE,
+            parted(code),
+            parted(since)
+        );
+        fields.insert(format!("holder{index}"), text.into());
+    }
+    (fields, holders.iter().map(|&[_, code, ..]| code).collect())
+}
+
+/// The example's requests hold its session until the next tick. Who they are is in the memory of the machine.
+#[test]
+fn the_extension_names_who_holds_a_reference() {
+    const SIGNATURE: u64 = u64::from_le_bytes(*b"RdnHoldr");
+    const ENTRIES: u64 = 32;
+    let folder = images::folder("holders");
+    let mut session = Session::start("inflight.sys", EXAMPLE);
+    session.stub.stop();
+    let size = image_size(&mut session.stub);
+    let pool = session.stub.pool().into_iter();
+    let places: Vec<u64> = pool
+        .filter_map(|(address, word)| (word == SIGNATURE).then_some(address))
+        .collect();
+    let &[place] = &*places else {
+        panic!("the device has one table, not {places:x?}")
+    };
+    let tick = IMAGE + procedure("inflight.pdb", "inflight::evt_tick");
+    let mut seen = 0;
+    for _ in 0..100 {
+        let line = format!("ioctl {} {ASK}", session.handle);
+        let requests = [(); 3].map(|()| session.lab.send(&line));
+        // What has come until the tick is in flight.
+        session.stub.go_to(tick);
+        let word = session.stub.word(place - 8);
+        let (fields, code) = table(&mut session.stub, place, size);
+        // Another processor may be between an acquire and its entry.
+        if code.len() > seen && word == 2 * code.len() as u64 {
+            seen = code.len();
+            for address in code {
+                let name = function(address);
+                assert!(name.starts_with("inflight::evt_io_device_control("), "{name}");
+            }
+            let count = word / 2;
+            let headline = format!(
+                "live({count}): {count} reference{} out, run-down has not begun",
+                if count == 1 { "" } else { "s" }
+            );
+            let bytes = session.stub.read(place - 8, 8 + 24).unwrap();
+            let entries = (0..ENTRIES).map(|index| place + 24 + 32 * index);
+            let entries = entries.map(|address| (address, session.stub.read(address, 32).unwrap()));
+            let memory: Vec<_> = [(place - 8, bytes)].into_iter().chain(entries).collect();
+            let modules = json!([{ "name": "inflight.sys", "base": format!("{IMAGE:#x}"), "size": size }]);
+            images::save(
+                &folder,
+                "lab-holders",
+                &memory,
+                json!({ "modules": modules }),
+                &expect("rundown", place - 8, &headline, &fields.into()),
+            );
+        }
+        session.stub.go();
+        for request in requests {
+            assert_eq!(session.lab.answer(request).0, 0);
+        }
+        if seen > 1 {
+            break;
+        }
+        session.stub.stop();
+    }
+    assert!(seen > 1, "at no time two requests hold the session");
+    assert_eq!(session.lab.ask("quit").0, 0);
+    assert_eq!(session.lab.end().code, Some(0));
+    let said = images::test(&folder);
+    assert!(said.contains("image lab-holders.json"), "{said}");
+}
+
 #[test]
 fn the_extension_reads_a_running_drivers_references() {
-    let mut session = Session::start();
+    let mut session = Session::start("rundown.sys", INTERFACE);
     plain(&mut session);
     stale(&mut session);
     cache_aware(&mut session);

@@ -261,6 +261,8 @@ impl<R: Routines> fmt::Debug for Native<R> {
 // SAFETY: 1, 2, 3 and 5 are the contract of the system's routines, whose rules invariants 1 and 2 keep; their counts cannot wrap, since
 // they are at most `MOST` at a time. 4: the routines are behind `&R`, whose owner's operations are unsafe.
 unsafe impl<R: Routines> Protection for Native<R> {
+    type Ticket = ();
+
     #[inline]
     fn acquire(&self) -> bool {
         // Relaxed, ordered by the acquire before it, which has read what the owner's re-initialise has written there after it had

@@ -1,8 +1,9 @@
 //! The scenes: more threads than loom can do, through several generations.
 
-use ex_rundown::{Protection, Rundown};
+use ex_rundown::{CountedGuard, Guard, Protection, Rundown, RundownRef, Tracked};
 
 use crate::{
+    platform::{Asleep, Modelled},
     protocol::Protocol,
     seam::{cell::UnsafeCell, sync::Arc, thread},
 };
@@ -103,4 +104,35 @@ pub(crate) fn owners_of_data<R: Protection + Send + Sync + 'static>(make: fn() -
     for thread in threads {
         thread.join().expect("a panic ends the run");
     }
+}
+
+/// Holders whose references go by pointer, so that each takes up whichever entry it finds, in a table that is too small. Afterwards
+/// nobody is in it.
+pub(crate) fn holders_take_up_each_others_entries() {
+    type Table = Tracked<RundownRef<Modelled<Asleep>>, Modelled<Asleep>, 2>;
+    let tracked = Arc::new(Table::new(RundownRef::new()));
+    let threads: Vec<_> = (1..=3_u32)
+        .map(|count| {
+            let tracked = tracked.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let guard = tracked.try_acquire_ex(count).expect("live");
+                    let (raw, count) = CountedGuard::into_raw(guard);
+                    // SAFETY: just taken apart.
+                    let mut guard = unsafe { CountedGuard::from_raw(raw, count) };
+                    let one = guard.take_one().map(Guard::into_raw);
+                    drop(guard);
+                    if let Some(one) = one {
+                        // SAFETY: just taken apart.
+                        drop(unsafe { Guard::from_raw(one) });
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("a panic ends the run");
+    }
+    assert_eq!(tracked.holders().next(), None, "it is still in the table");
+    assert_eq!(tracked.unrecorded(), 0);
 }

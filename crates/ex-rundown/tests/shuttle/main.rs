@@ -21,7 +21,7 @@ mod protocol;
 #[path = "../models/seam.rs"]
 mod seam;
 
-use crowd::{crowd, owners_of_data};
+use crowd::{crowd, holders_take_up_each_others_entries, owners_of_data};
 use ex_rundown::{
     AllocatedCacheAwareRundownRef, DispatchRundownRef, Parity, RundownRef, Strict, WideCacheAwareRundownRef,
     WideRundownRef,
@@ -101,6 +101,11 @@ fn all(schedules: usize) {
         "wide cache-aware, 6 threads, 4 generations",
         schedules,
         crowd::<WideCacheAware, 6, 4>,
+    );
+    holds(
+        "holders by pointer",
+        100 * schedules,
+        holders_take_up_each_others_entries,
     );
     holds("data, dispatch", schedules, || {
         owners_of_data(|| Dispatch::new().expect("memory"));
