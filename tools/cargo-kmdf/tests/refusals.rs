@@ -10,20 +10,28 @@ fn package(folder: &Path, name: &str, text: &str) {
     fs::write(folder.join("Cargo.toml"), format!("{head}{text}")).unwrap();
 }
 
-/// What it prints about the package in `folder`.
+/// What `cargo kmdf build` prints about the package in `folder`.
 fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    said(folder, &[&["build"], arguments].concat(), 2)
+}
+
+/// The one line that it prints, with this exit code.
+fn said(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_cargo-kmdf"))
-        .args(["kmdf", "build"])
+        .arg("kmdf")
         .args(arguments)
         .current_dir(folder)
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(output.status.code(), Some(code), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(output.stdout.is_empty());
     text
 }
+
+/// An INF that installs a service.
+const SERVICE: &str = "[Version]\n[Install.NT.Services]\nAddService = sample, 2, Service\n";
 
 const DRIVER: &str = "[lib]\ncrate-type = [\"cdylib\"]\n[dependencies]\nwdk-sys = \"0.5.2\"\n";
 
@@ -41,17 +49,51 @@ fn what_is_no_driver_for_the_kernel_is_refused() {
         (umdf.as_str(), "a UMDF driver is no kernel driver"),
         (
             &newer,
-            "KMDF 1.35 is asked for; the kit has the headers of 1.31 and 1.33",
+            "KMDF 1.35 is asked for; the kit has the headers of 1.31 and 1.33, so set target-kmdf-version-minor",
         ),
-        (&other, "`NDIS` is none of KMDF and WDM"),
+        (&other, "`NDIS` is none of KMDF and WDM; set driver-type"),
         (&bare, "has no [package.metadata.wdk.driver-model]"),
-        ("[workspace]\n", "a cdylib that depends on wdk-sys"),
+        (
+            "[workspace]\n",
+            "a cdylib that depends on wdk-sys; run this in a driver's folder",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         package(folder.path(), "sample", text);
-        let refusal = refusal(folder.path(), &[]);
-        assert!(refusal.contains(said), "{refusal}");
+        for subcommand in ["build", "check", "clippy", "lab"] {
+            let refusal = self::said(folder.path(), &[subcommand], 2);
+            assert!(refusal.contains(said), "{refusal}");
+        }
     }
+}
+
+#[test]
+fn without_llvm_its_packages_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "sample", &model("driver-type = \"WDM\""));
+    fs::write(folder.path().join("sample.inx"), SERVICE).unwrap();
+    for subcommand in ["build", "check", "clippy"] {
+        let text = said(folder.path(), &[subcommand, "--llvm", "none"], 1);
+        assert!(
+            text.contains("missing none/bin/clang, ") && text.contains("apt-get install clang-19 "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn without_the_lab_its_build_is_named_before_the_drivers() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "sample", &model("driver-type = \"WDM\""));
+    let text = said(
+        folder.path(),
+        &["lab", "--release", "--lab", ".", "--cpus", "4"],
+        2,
+    );
+    assert!(
+        text.contains("rundown-lab-kernel are not in .; run `cargo xtask test --only build` in"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -85,6 +127,14 @@ fn a_bad_inf_is_found_before_anything_is_built() {
         (&b"[Strings]\n"[..], "0 lines DriverVer"),
         (b"[Version]\nX = $UMDFVERSION$\n", "$UMDFVERSION$"),
         (b"[Version]\n\xFF\n", "neither ASCII, UTF-8 nor UTF-16"),
+        (
+            b"[Version]\n[Oops\n",
+            "line 3: a section heading is a name in brackets",
+        ),
+        (
+            b"[Version]\n[Install.NT]\nCopyFiles = Files\n",
+            "has no AddService, without which Windows starts no driver; add `AddService = sample, 2, ",
+        ),
     ] {
         fs::write(folder.path().join("sample.inx"), bytes).unwrap();
         let refusal = refusal(folder.path(), &[]);

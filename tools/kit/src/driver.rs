@@ -58,6 +58,8 @@ pub struct Workspace {
     program: Option<PathBuf>,
     /// What cargo is told besides.
     arguments: Vec<OsString>,
+    /// LLVM, if it is not where Debian has it.
+    llvm: Option<Llvm>,
 }
 
 impl Workspace {
@@ -74,6 +76,7 @@ impl Workspace {
             package: Package::RUNDOWN,
             program: None,
             arguments: vec!["--locked".into()],
+            llvm: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl Workspace {
             package: Package::RUNDOWN,
             program: None,
             arguments: vec!["--locked".into()],
+            llvm: None,
         }
     }
 
@@ -125,6 +129,15 @@ impl Workspace {
     #[must_use]
     pub fn with_package(self, package: Package) -> Self {
         Self { package, ..self }
+    }
+
+    /// As it is, with another LLVM than Debian's.
+    #[must_use]
+    pub fn with_llvm(self, llvm: Llvm) -> Self {
+        Self {
+            llvm: Some(llvm),
+            ..self
+        }
     }
 
     /// As it is, with another target folder. `Cargo.lock` has to lie in a folder above it, by which wdk-build finds the workspace.
@@ -251,6 +264,19 @@ pub fn image(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> 
     Ok([sys, pdb])
 }
 
+/// Checks that the driver compiles for Windows, without linking it, in the build's profile and target folder.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn check(workspace: &Workspace, toolchain: &Toolchain, profile: Profile) -> Result<(), Error> {
+    let environment = Environment::prepare(workspace, toolchain)?;
+    let mut cargo = toolchain.cargo(Target::Driver);
+    environment.apply(&mut cargo);
+    cargo.arg("check").args(selection(workspace, profile));
+    run(workspace, &mut cargo, "the driver does not compile for Windows")
+}
+
 /// Runs clippy over the driver with warnings denied, in the build's profile and target folder, where everything but
 /// the workspace's own crates is then already checked.
 ///
@@ -339,7 +365,8 @@ struct Environment(Vec<(&'static str, OsString)>);
 
 impl Environment {
     fn prepare(workspace: &Workspace, toolchain: &Toolchain) -> Result<Self, Error> {
-        let llvm = Llvm::find()?;
+        let llvm = workspace.llvm.clone().unwrap_or_default();
+        llvm.complete()?;
         let kit = workspace.target.join("kit");
         let sysroot = Sysroot::prepare(&kit.join("wdk"), &llvm)?;
         if sysroot.headers_changed {

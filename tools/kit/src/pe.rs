@@ -28,11 +28,24 @@ use pdb::FallibleIterator as _;
 
 use crate::{Error, sysroot};
 
+/// Who asks for what a check looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Windows, of every driver: without it the image is not loaded, or not where memory integrity is on, or does not start.
+    Windows,
+    /// The framework's loader, of a driver of KMDF that is linked with the kit's entry library.
+    Framework,
+    /// This project, of its own drivers: Windows loads others.
+    Project,
+}
+
 /// One check's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Its name, for reports and tests.
     pub name: &'static str,
+    /// Who asks for it.
+    pub by: By,
     /// What it found, or what is wrong.
     pub result: Result<String, String>,
 }
@@ -44,6 +57,19 @@ impl fmt::Display for Check {
             Err(wrong) => write!(f, "WRONG {}: {wrong}", self.name),
         }
     }
+}
+
+/// The checks that failed and that matter: all that Windows asks for; what the framework's loader asks for if the driver is its
+/// (`framework`); what this project asks of its own drivers if that is wanted (`strict`).
+pub fn failed(checks: &[Check], framework: bool, strict: bool) -> impl Iterator<Item = &Check> {
+    checks.iter().filter(move |check| {
+        let asked = match check.by {
+            By::Windows => true,
+            By::Framework => framework,
+            By::Project => strict,
+        };
+        asked && check.result.is_err()
+    })
 }
 
 /// Checks the driver `sys` with its symbols `pdb`.
@@ -65,41 +91,46 @@ pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
 pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
     let image = Image::parse(image)?;
     let symbols = Symbols::parse(symbols)?;
-    let checks: [(&'static str, Result<String, String>); 18] = [
-        ("machine", image.machine()),
-        ("subsystem", image.subsystem()),
-        ("entry", image.entry(&symbols)),
-        ("imports", image.imports()),
-        ("relocations", image.relocations()),
-        ("bind-info", image.bind_info(&symbols)),
+    let flag = |flag, name| image.flag(flag, name);
+    let checks: [(&'static str, By, Result<String, String>); 18] = [
+        ("machine", By::Windows, image.machine()),
+        ("subsystem", By::Windows, image.subsystem()),
+        ("entry", By::Framework, image.entry(&symbols)),
+        ("imports", By::Windows, image.imports()),
+        ("relocations", By::Windows, image.relocations()),
+        ("bind-info", By::Framework, image.bind_info(&symbols)),
         (
             "dynamic-base",
-            image.flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
+            By::Project,
+            flag(IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
         ),
         (
             "nx-compat",
-            image.flag(IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT"),
+            By::Project,
+            flag(IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT"),
         ),
         (
             "high-entropy",
-            image.flag(IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, "HIGH_ENTROPY_VA"),
+            By::Project,
+            flag(IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, "HIGH_ENTROPY_VA"),
         ),
         (
             "force-integrity",
-            image.flag(IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY"),
+            By::Project,
+            flag(IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY"),
         ),
-        ("control-flow-guard", image.control_flow_guard()),
-        ("checksum", image.checksum()),
-        ("section-alignment", image.section_alignment()),
-        ("section-rights", image.section_rights()),
-        ("section-names", image.section_names()),
-        ("version", image.version()),
-        ("pdb-identity", image.pdb_identity(&symbols)),
-        ("pdb-symbols", symbols.named()),
+        ("control-flow-guard", By::Project, image.control_flow_guard()),
+        ("checksum", By::Windows, image.checksum()),
+        ("section-alignment", By::Windows, image.section_alignment()),
+        ("section-rights", By::Windows, image.section_rights()),
+        ("section-names", By::Windows, image.section_names()),
+        ("version", By::Project, image.version()),
+        ("pdb-identity", By::Project, image.pdb_identity(&symbols)),
+        ("pdb-symbols", By::Framework, symbols.named()),
     ];
     Ok(checks
         .into_iter()
-        .map(|(name, result)| Check { name, result })
+        .map(|(name, by, result)| Check { name, by, result })
         .collect())
 }
 

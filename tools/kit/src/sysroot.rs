@@ -88,16 +88,32 @@ impl Llvm {
     ///
     /// # Errors
     ///
-    /// If a program or the headers are missing; the message names the packages.
+    /// As [`Llvm::complete`].
     pub fn find() -> Result<Self, Error> {
-        let llvm = Self {
-            folder: PathBuf::from(format!("/usr/lib/llvm-{}", Self::RELEASE)),
-        };
+        let llvm = Self::default();
+        llvm.complete()?;
+        Ok(llvm)
+    }
+
+    /// LLVM in the folder that has its `bin` and `lib`.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+        }
+    }
+
+    /// Whether all is there that the kit runs or reads.
+    ///
+    /// # Errors
+    ///
+    /// If a program or the headers are missing; the message names the packages.
+    pub fn complete(&self) -> Result<(), Error> {
         let wanted = [
-            llvm.program("clang"),
-            llvm.program("lld-link"),
-            llvm.program("llvm-dlltool"),
-            llvm.program("llvm-lib"),
+            self.program("clang"),
+            self.program("lld-link"),
+            self.program("llvm-dlltool"),
+            self.program("llvm-lib"),
             Path::new(MINGW_HEADERS).join("ddk/wdm.h"),
         ];
         let missing: Vec<_> = wanted
@@ -106,7 +122,7 @@ impl Llvm {
             .map(|path| path.display().to_string())
             .collect();
         if missing.is_empty() {
-            return Ok(llvm);
+            return Ok(());
         }
         Err(Error::new(format!(
             "the driver cannot be built: missing {}. On Debian or Ubuntu: apt-get install {}",
@@ -125,6 +141,12 @@ impl Llvm {
     #[must_use]
     pub fn libraries(&self) -> PathBuf {
         self.folder.join("lib")
+    }
+}
+
+impl Default for Llvm {
+    fn default() -> Self {
+        Self::at(format!("/usr/lib/llvm-{}", Self::RELEASE).as_ref())
     }
 }
 

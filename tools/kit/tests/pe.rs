@@ -104,6 +104,50 @@ fn a_driver_passes() {
     assert!(checks.len() >= 16);
 }
 
+/// What Windows loads is not judged by what this project asks of its own drivers, nor a driver of WDM by the framework's entry.
+#[test]
+fn a_check_matters_to_whom_asks_for_it() {
+    let mut image = FIXTURE.image.clone();
+    for flag in [0x0020, 0x0040, 0x0080, 0x0100, 0x4000] {
+        clear(&mut image, flag);
+    }
+    let [version, entry] = [
+        optional_header(&image) + 112 + 2 * 8,
+        optional_header(&image) + 16,
+    ];
+    image[version..version + 8].fill(0);
+    image[entry] ^= 0x10;
+    let position = pe::checksum_position(&image).unwrap();
+    let sum = pe::checksum(&image).unwrap();
+    image[position..position + 4].copy_from_slice(&sum.to_le_bytes());
+
+    let checks = pe::check_bytes(&image, &FIXTURE.symbols).unwrap();
+    let names = |framework, strict| -> Vec<&str> {
+        pe::failed(&checks, framework, strict)
+            .map(|check| check.name)
+            .collect()
+    };
+    let flags = [
+        "dynamic-base",
+        "nx-compat",
+        "high-entropy",
+        "force-integrity",
+        "control-flow-guard",
+    ];
+    assert!(names(false, false).is_empty(), "{:?}", names(false, false));
+    assert_eq!(names(true, false), ["entry"]);
+    assert_eq!(names(false, true), [&flags[..], &["version"]].concat());
+    assert_eq!(names(true, true), [&["entry"], &flags[..], &["version"]].concat());
+
+    // Damaged in what Windows asks for, it is refused whoever made it.
+    image[position] ^= 1;
+    let checks = pe::check_bytes(&image, &FIXTURE.symbols).unwrap();
+    let found: Vec<&str> = pe::failed(&checks, false, false)
+        .map(|check| check.name)
+        .collect();
+    assert_eq!(found, ["checksum"]);
+}
+
 #[test]
 fn machine() {
     fails_alone("machine", |image| {

@@ -7,10 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use rundown_kit::toolchain::Toolchain;
 
 use super::tally::{Gate, Tally};
-use crate::{mutate::copy, process, progress::Progress, tree::Tree};
+use crate::{
+    mutate::copy,
+    process::{self, Finished},
+    progress::Progress,
+    tree::Tree,
+};
 
-/// The templates below `tools/cargo-kmdf/tests/template`, and what the lab is told of each.
-const DRIVERS: [(&str, &[&str]); 2] = [("kmdf", &[]), ("wdm", &["--legacy"])];
+/// The templates below `tools/cargo-kmdf/tests/template`.
+const DRIVERS: [&str; 2] = ["kmdf", "wdm"];
 
 /// A step for each, after the lab is built.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
@@ -20,24 +25,24 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
             .args(["build", "--locked", "--package", "cargo-kmdf", "--manifest-path"])
             .arg(tree.root().join("tools/Cargo.toml"))
             .arg("--target-dir")
-            .arg(tree.target().join("tools"));
+            .arg(tree.tools_target());
         process::succeed(&mut cargo, progress)?;
         Ok(Tally::one(None))
     });
     if !built {
         return;
     }
-    for (kind, options) in DRIVERS {
+    for kind in DRIVERS {
         gate.group(format!("cargo kmdf, {kind}"), || {
             let progress = Progress::begin(format!("cargo kmdf, {kind}"));
-            let tally = built_and_run(tree, kind, options, &progress)?;
+            let tally = built_and_run(tree, kind, &progress)?;
             progress.done("");
             Ok(tally)
         });
     }
 }
 
-fn built_and_run(tree: &Tree, kind: &str, options: &[&str], progress: &Progress) -> Result<Tally> {
+fn built_and_run(tree: &Tree, kind: &str, progress: &Progress) -> Result<Tally> {
     let sources = tree.target().join("cargo-kmdf").join(kind);
     copy::refresh(
         &tree.root().join("tools/cargo-kmdf/tests/template").join(kind),
@@ -46,26 +51,58 @@ fn built_and_run(tree: &Tree, kind: &str, options: &[&str], progress: &Progress)
     // With the versions that everything here is tested with. cargo leaves out the other crates' when it looks at it.
     fs::copy(tree.root().join("Cargo.lock"), sources.join("Cargo.lock"))
         .with_context(|| format!("Cargo.lock cannot be copied to {}", sources.display()))?;
-    let mut build = Command::new(tree.target().join("tools/debug/cargo-kmdf"));
-    build.args(["kmdf", "build", "--release"]).current_dir(&sources);
-    let finished = process::watch(&mut build, progress)?;
-    ensure!(finished.status.success(), "{}", finished.tail());
+    let mut tally = Tally::default();
 
+    let finished = kmdf(tree, &sources, &["check", "--release"], progress)?;
+    tally.count((!finished.status.success()).then(|| finished.tail()));
+    let finished = kmdf(tree, &sources, &["build", "--release"], progress)?;
+    ensure!(finished.status.success(), "{}", finished.tail());
     // It says what it made.
     let made: Vec<&Path> = finished.stdout.lines().map(Path::new).collect();
     let file = |name: &str| made.iter().copied().find(|path| path.ends_with(name));
-    let mut tally = Tally::default();
     tally.count(match (file("a_kmdf_driver.inf"), kind) {
         (Some(inf), "kmdf") => wrong_inf(inf)?,
         (None, "wdm") => None,
         (inf, _) => Some(format!("{kind}: the INF is {inf:?}")),
     });
-    let sys = file(&format!("a_{kind}_driver.sys")).context("no .sys is named")?;
-    let mut lab = Command::new(tree.lab().join("rundown-lab"));
-    lab.arg("run").args(options).arg(sys);
-    let finished = process::watch(&mut lab, progress)?;
+    let sys = format!("a_{kind}_driver.sys");
+    tally.count(file(&sys).is_none().then(|| format!("{sys} is not named")));
+
+    // As `cargo wdk new` makes it, a driver lacks what this project asks of its own, and nothing else.
+    let finished = kmdf(tree, &sources, &["build", "--release", "--strict"], progress)?;
+    let wrong: Vec<&str> = finished
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("WRONG"))
+        .collect();
+    let only_the_version = matches!(wrong[..], [only] if only.starts_with("WRONG version: "));
+    tally.count((!only_the_version || finished.status.success()).then(|| finished.tail()));
+
+    let report = sources.join("report.json");
+    let (lab, written) = (tree.lab().display().to_string(), report.display().to_string());
+    let arguments = [
+        "lab",
+        "--release",
+        "--lab",
+        &lab,
+        "--cpus",
+        "1",
+        "--report",
+        &written,
+    ];
+    let finished = kmdf(tree, &sources, &arguments, progress)?;
     tally.count((!finished.status.success()).then(|| finished.tail()));
+    let text = fs::read_to_string(&report).with_context(|| format!("{} cannot be read", report.display()))?;
+    let report: serde_json::Value = serde_json::from_str(&text)?;
+    tally.count((report["cpus"] != 1 || report["passed"] != true).then_some(text));
     Ok(tally)
+}
+
+/// `cargo kmdf`, as this tree has it, in a driver's folder.
+fn kmdf(tree: &Tree, sources: &Path, arguments: &[&str], progress: &Progress) -> Result<Finished> {
+    let mut command = Command::new(tree.tools_target().join("debug/cargo-kmdf"));
+    command.arg("kmdf").args(arguments).current_dir(sources);
+    process::watch(&mut command, progress)
 }
 
 /// What is wrong with the INF: it has the stamps, in UTF-16, which its text asks for.
