@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use crate::sysroot;
+
 /// What is asked: `cargo kmdf SUBCOMMAND ...`.
 pub(crate) fn cli() -> Command {
     let build = selection(Command::new("build"))
@@ -25,6 +27,28 @@ pub(crate) fn cli() -> Command {
                 .value_parser(value_parser!(std::ffi::OsString))
                 .help("Everything from the first option on that is none of these goes to `rundown-lab run`: --script FILE, --sweeps, --cpus N, ..."),
         );
+    let sysroot = Command::new("sysroot")
+        .about("Make the stand-in WDK alone, for a driver in C, and print its folder")
+        .arg(
+            Arg::new("print")
+                .long("print")
+                .value_name("WHAT")
+                .num_args(0..=1)
+                .default_missing_value("all")
+                .value_parser(["all"].into_iter().chain(sysroot::NAMES).collect::<Vec<_>>())
+                .help("Print instead what a driver in C is compiled and linked with: all of it as lines of a makefile, or one as a shell reads it"),
+        )
+        .arg(
+            Arg::new("kmdf")
+                .long("kmdf")
+                .value_name("VERSION")
+                .value_parser(["1.31", "1.33"])
+                .default_value("1.33")
+                .help("The driver's version of KMDF"),
+        )
+        .arg(flag("wdm", "The driver is of WDM, without KMDF"))
+        .arg(path("target-dir", "DIR", "The WDK is made in its kit/wdk").default_value("target"))
+        .arg(llvm());
     Command::new("cargo")
         .bin_name("cargo")
         .subcommand_required(true)
@@ -36,7 +60,8 @@ pub(crate) fn cli() -> Command {
                 .subcommand(build)
                 .subcommand(check)
                 .subcommand(clippy)
-                .subcommand(lab),
+                .subcommand(lab)
+                .subcommand(sysroot),
         )
 }
 
@@ -50,6 +75,14 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn llvm() -> Arg {
+    path(
+        "llvm",
+        "DIR",
+        "The folder of LLVM 19, with bin and lib in it [default: /usr/lib/llvm-19]",
+    )
 }
 
 /// The options that say what is compiled, most of them cargo's.
@@ -78,11 +111,7 @@ fn selection(command: Command) -> Command {
         .arg(flag("no-default-features", "Without its default features"))
         .arg(flag("locked", "Cargo.lock must be up to date"))
         .arg(flag("offline", "Without the network"))
-        .arg(path(
-            "llvm",
-            "DIR",
-            "The folder of LLVM 19, with bin and lib in it [default: /usr/lib/llvm-19]",
-        ))
+        .arg(llvm())
 }
 
 /// The options of what is made of it.

@@ -8,6 +8,7 @@ mod cli;
 mod inf;
 mod lab;
 mod package;
+mod sysroot;
 
 use std::{
     env,
@@ -66,6 +67,9 @@ fn refuse(text: impl Into<String>) -> Failure {
 
 fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (subcommand, options) = matches.subcommand().expect("one is required");
+    if subcommand == "sysroot" {
+        return sysroot::run(options);
+    }
     let driver = Driver::of(options)?;
     match subcommand {
         "check" => Ok(driver::check(&driver.workspace, &toolchain()?, driver.profile)?),

@@ -1,7 +1,7 @@
 //! KMDF's header, made from the facts in `sysroot/kmdf.txt`: every declaration, and an assertion for every index, size, offset and
 //! value, so that a compiler which lays a structure out otherwise says so.
 //!
-//! The inline wrappers and the `*_INIT` functions are left out: bindgen drops inlines, and wdk-sys calls through the table by index.
+//! The functions that C calls are inlines over the table ([`calls`]). wdk-sys calls through the table by index, and never sees them.
 
 use std::{collections::HashSet, fmt::Write as _};
 
@@ -115,9 +115,28 @@ pub fn header(version: Version) -> String {
 #[must_use]
 pub fn usb_header(version: Version) -> String {
     let items = items(version);
+    let usb = || items.iter().filter(|item| item.is_usb());
     let mut text = format!("{MADE}#ifndef KIT_WDFUSB_H\n#define KIT_WDFUSB_H\n");
-    declarations(&mut text, items.iter().filter(|item| item.is_usb()));
-    text.push_str("#endif\n");
+    declarations(&mut text, usb());
+    text.push_str("\n#ifndef __BINDGEN__\n");
+    for item in usb().filter(|item| item.kind == "function") {
+        call(&mut text, item);
+    }
+    text.push_str("#endif\n#endif\n");
+    text
+}
+
+/// `wdfcalls.h` of a version: each function but those of `wdfusb.h`, as C calls it.
+#[must_use]
+pub fn calls(version: Version) -> String {
+    let mut text = String::from(MADE);
+    let items = items(version);
+    for item in items
+        .iter()
+        .filter(|item| item.kind == "function" && !item.is_usb())
+    {
+        call(&mut text, item);
+    }
     text
 }
 
@@ -262,6 +281,29 @@ fn pointer(text: &mut String, item: &Item<'_>) {
         text,
         format_args!(
             "typedef {result} (NTAPI *PFN_{name})(PWDF_DRIVER_GLOBALS DriverGlobals{comma}{parameters});"
+        ),
+    );
+}
+
+/// A function of the table under its own name.
+fn call(text: &mut String, item: &Item<'_>) {
+    let (name, rest) = pair(item.rest);
+    let (result, parameters) = signature(rest);
+    let names = parameters.split(',').filter_map(|parameter| {
+        let name = parameter.rsplit([' ', '*']).next()?;
+        (!name.is_empty()).then(|| format!(", {name}"))
+    });
+    let (names, parameters) = (
+        names.collect::<String>(),
+        if parameters.is_empty() { "VOID" } else { parameters },
+    );
+    line(
+        text,
+        format_args!(
+            "static __inline {result} {name}({parameters})\n{{\n    \
+             {returns}((PFN_{pointer})WdfFunctions[{name}TableIndex])(WdfDriverGlobals{names});\n}}",
+            returns = if result == "void" { "" } else { "return " },
+            pointer = name.to_uppercase(),
         ),
     );
 }

@@ -9,6 +9,7 @@
 //! [`toolchain`] finds a compiler, [`driver`] builds the driver and [`client`] its client for Windows, and [`pe`] checks
 //! the driver against what Windows' loader and its kernel ask of one; [`residence`] says what of it may leave memory.
 
+pub mod c;
 pub mod client;
 pub mod driver;
 pub mod error;

@@ -14,7 +14,7 @@
 //! second build finds nothing to do.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -33,6 +33,7 @@ const CRT_HEADERS: &[(&str, &str)] = &[
     ("wdm.h", include_str!("../sysroot/include/crt/wdm.h")),
 ];
 const WDF_HEADER: &str = include_str!("../sysroot/include/kmdf/wdf.h");
+const WDF_INIT_HEADER: &str = include_str!("../sysroot/include/kmdf/wdfinit.h");
 
 /// The exports of ntoskrnl.exe that a driver may import; see [`exports`].
 pub const NTOSKRNL: &str = include_str!("../sysroot/lib/ntoskrnl.def");
@@ -226,6 +227,8 @@ impl Sysroot {
                 ("wdfversion.h", &which),
                 ("wdfapi.h", &kmdf::header(version)),
                 ("wdfusb.h", &kmdf::usb_header(version)),
+                ("wdfcalls.h", &kmdf::calls(version)),
+                ("wdfinit.h", WDF_INIT_HEADER),
             ] {
                 self.headers_changed |= write(&self.kmdf(version).join(name), text.as_bytes())?;
             }
@@ -309,31 +312,58 @@ impl Sysroot {
         Ok(())
     }
 
-    /// clang, set up to compile C for the kernel with these headers; the caller names what to compile.
+    /// clang, set up to compile C for the kernel with these headers, warnings denied; the caller names what to compile.
     #[must_use]
     pub fn compiler(&self, llvm: &Llvm, version: kmdf::Version) -> Command {
         let mut clang = Command::new(llvm.program("clang"));
         clang
-            .args([
-                "--target=x86_64-pc-windows-msvc",
-                MINGW_COMPATIBILITY,
-                "-fms-extensions",
-                "-fno-builtin",
-            ])
-            .args(["-D_WIN64", "-D_AMD64_", "-DAMD64", "-D_KERNEL_MODE"])
-            .arg("-DKMDF_VERSION_MAJOR=1")
-            .arg(format!("-DKMDF_VERSION_MINOR={}", version.minor()))
+            .args(self.compiler_flags(Some(version)))
             .args(["-Wall", "-Werror"]);
-        // As system folders: mingw-w64's headers have warnings of their own.
-        for folder in [
-            self.km().join("crt"),
-            self.km(),
-            self.shared(),
-            self.kmdf(version),
-        ] {
-            clang.arg("-isystem").arg(folder);
-        }
         clang
+    }
+
+    /// What clang is told of C for the kernel, with the headers of a version of KMDF or of WDM alone.
+    #[must_use]
+    pub fn compiler_flags(&self, kmdf: Option<kmdf::Version>) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = [
+            "--target=x86_64-pc-windows-msvc",
+            MINGW_COMPATIBILITY,
+            "-fms-extensions",
+            "-fno-builtin",
+            "-D_WIN64",
+            "-D_AMD64_",
+            "-DAMD64",
+            "-D_KERNEL_MODE",
+        ]
+        .map(Into::into)
+        .into();
+        let mut folders = vec![self.km().join("crt"), self.km(), self.shared()];
+        if let Some(version) = kmdf {
+            flags.push("-DKMDF_VERSION_MAJOR=1".into());
+            flags.push(format!("-DKMDF_VERSION_MINOR={}", version.minor()).into());
+            folders.push(self.kmdf(version));
+        }
+        // As system folders: mingw-w64's headers have warnings of their own.
+        flags.extend(
+            folders
+                .into_iter()
+                .flat_map(|folder| ["-isystem".into(), folder.into()]),
+        );
+        flags
+    }
+
+    /// The libraries that a driver is linked with, as wdk-build names them.
+    #[must_use]
+    pub fn libraries_of(&self, kmdf: Option<kmdf::Version>) -> Vec<PathBuf> {
+        let km = self.root.join("Lib").join(VERSION).join("km/x64");
+        let every = ["BufferOverflowFastFailK", "ntoskrnl", "hal", "wmilib"];
+        let mut libraries: Vec<_> = every.map(|name| km.join(name).with_extension("lib")).into();
+        if let Some(version) = kmdf {
+            let folder = self.root.join(format!("Lib/wdf/kmdf/x64/1.{}", version.minor()));
+            libraries
+                .extend(["WdfLdr", "WdfDriverEntry"].map(|name| folder.join(name).with_extension("lib")));
+        }
+        libraries
     }
 
     /// clang, set up to compile one C file beside itself, with Control Flow Guard as the driver itself.

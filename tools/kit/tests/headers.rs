@@ -73,10 +73,16 @@ fn the_folder_of_another_version_is_an_error() {
 #[test]
 fn every_version_of_kmdf_compiles() {
     for version in Version::ALL {
-        let texts = [kmdf::header(version), kmdf::usb_header(version)].concat();
+        let texts = [
+            kmdf::header(version),
+            kmdf::usb_header(version),
+            kmdf::calls(version),
+        ]
+        .concat();
         for (what, count) in [
             ("TableIndex = ", 445),
             ("PWDF_DRIVER_GLOBALS DriverGlobals", 445),
+            ("TableIndex])(WdfDriverGlobals", 445),
             ("KIT_SIZE(", 64),
         ] {
             assert_eq!(texts.matches(what).count(), count, "{what}");

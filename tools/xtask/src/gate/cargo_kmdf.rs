@@ -1,10 +1,10 @@
-//! `cargo kmdf` for drivers in the shape that `cargo wdk new` gives them, each run in the lab.
+//! `cargo kmdf` for drivers in the shape that `cargo wdk new` gives them, and for drivers in C, each run in the lab.
 
-use std::{fs, path::Path, process::Command};
+use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use rundown_kit::toolchain::Toolchain;
+use rundown_kit::{pe, toolchain::Toolchain};
 
 use super::tally::{Gate, Tally};
 use crate::{
@@ -16,6 +16,32 @@ use crate::{
 
 /// The templates below `tools/cargo-kmdf/tests/template`.
 const DRIVERS: [&str; 2] = ["kmdf", "wdm"];
+
+/// A driver in C below the same folder.
+struct InC {
+    name: &'static str,
+    /// Whether it is of KMDF.
+    framework: bool,
+    /// What the lab is told of it, which has no INF.
+    lab: &'static [&'static str],
+    /// What the lab then says.
+    says: &'static str,
+}
+
+const IN_C: [InC; 2] = [
+    InC {
+        name: "c-kmdf",
+        framework: true,
+        lab: &["--hwid", r"Root\ACKmdfDriver", "--script", "test.script"],
+        says: "step 3 is answered with 0x00000000 and 5 bytes: 48656c6c6f",
+    },
+    InC {
+        name: "c-wdm",
+        framework: false,
+        lab: &["--legacy"],
+        says: "passed: a_c_wdm_driver.sys",
+    },
+];
 
 /// A step for each, after the lab is built.
 pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
@@ -32,14 +58,56 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     if !built {
         return;
     }
-    for kind in DRIVERS {
+    let mut group = |kind: &str, run: &dyn Fn(&Progress) -> Result<Tally>| {
         gate.group(format!("cargo kmdf, {kind}"), || {
             let progress = Progress::begin(format!("cargo kmdf, {kind}"));
-            let tally = built_and_run(tree, kind, &progress)?;
+            let tally = run(&progress)?;
             progress.done("");
             Ok(tally)
         });
+    };
+    for kind in DRIVERS {
+        group(kind, &|progress| built_and_run(tree, kind, progress));
     }
+    for driver in &IN_C {
+        group(driver.name, &|progress| made_and_run(tree, driver, progress));
+    }
+}
+
+/// A driver in C: its makefile asks `cargo kmdf sysroot` for all that it needs.
+fn made_and_run(tree: &Tree, driver: &InC, progress: &Progress) -> Result<Tally> {
+    let sources = tree.target().join("cargo-kmdf").join(driver.name);
+    copy::refresh(
+        &tree
+            .root()
+            .join("tools/cargo-kmdf/tests/template")
+            .join(driver.name),
+        &sources,
+    )?;
+    // cargo finds its subcommand on the path.
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = [tree.tools_target().join("debug")]
+        .into_iter()
+        .chain(env::split_paths(&path));
+    let mut make = Command::new("make");
+    make.env("PATH", env::join_paths(path)?).current_dir(&sources);
+    process::succeed(&mut make, progress)?;
+
+    // It has all that the kit gives a driver in Rust.
+    let sys = sources.join(format!("a_{}_driver.sys", driver.name.replace('-', "_")));
+    let checks = pe::check(&sys, &sys.with_extension("pdb"))?;
+    let wrong: Vec<String> = pe::failed(&checks, driver.framework, true)
+        .filter(|check| check.name != "version")
+        .map(ToString::to_string)
+        .collect();
+    let mut tally = Tally::one((!wrong.is_empty()).then(|| wrong.join("\n")));
+
+    let mut lab = Command::new(tree.lab().join("rundown-lab"));
+    lab.arg("run").arg(&sys).args(driver.lab).current_dir(&sources);
+    let finished = process::watch(&mut lab, progress)?;
+    let right = finished.status.success() && finished.text.contains(driver.says);
+    tally.count((!right).then(|| finished.tail()));
+    Ok(tally)
 }
 
 fn built_and_run(tree: &Tree, kind: &str, progress: &Progress) -> Result<Tally> {

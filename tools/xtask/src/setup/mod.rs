@@ -63,6 +63,11 @@ pub(crate) const NODE: Tool = Tool {
     program: "node",
     package: "nodejs",
 };
+/// Builds the drivers in C.
+pub(crate) const MAKE: Tool = Tool {
+    program: "make",
+    package: "make",
+};
 /// Links the client for Windows.
 const MINGW: Tool = Tool {
     program: client::LINKER,

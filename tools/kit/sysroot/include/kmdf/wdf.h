@@ -4,8 +4,8 @@
  *
  * Written for this kit, which makes wdfapi.h beside it for each version. The facts (function indices, prototypes,
  * layouts, enumerators' values) are those of the headers in https://github.com/microsoft/Windows-Driver-Frameworks
- * (MIT), src/publicinc/wdf/kmdf. The inline wrappers and the *_INIT functions are left out: bindgen drops inlines, and
- * wdk-sys calls through the table by index.
+ * (MIT), src/publicinc/wdf/kmdf. What only C needs is kept from bindgen, which has no use for inlines: wdk-sys calls
+ * through the table by index.
  */
 #ifndef KIT_WDF_H
 #define KIT_WDF_H
@@ -58,5 +58,10 @@ extern BOOLEAN WdfClientVersionHigherThanFramework;
 extern ULONG WdfFunctionCount;
 extern ULONG WdfStructureCount;
 extern size_t *WdfStructures;
+
+#ifndef __BINDGEN__
+#include "wdfcalls.h"
+#include "wdfinit.h"
+#endif
 
 #endif
