@@ -3,7 +3,7 @@
 use crate::call::invoke;
 use crate::file::{self, File};
 use crate::object::{self, Kind, Object};
-use crate::{arrival, queue, request};
+use crate::{arrival, device, queue, request};
 use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
 use rundown_lab_kernel::io::object::{FileObject, Irp};
@@ -72,5 +72,7 @@ pub fn close(device: &Arc<Object>, irp: &'static Irp) -> i32 {
         invoke("EvtFileClose", callback, [file.handle(), 0, 0, 0, 0]);
         file::forget(&file);
     }
-    arrival::complete(irp, status::SUCCESS)
+    let status = arrival::complete(irp, status::SUCCESS);
+    device::control::closed(device);
+    status
 }

@@ -1,8 +1,10 @@
 //! The dispatch routine of every major function: from an IRP to the framework's part of it.
 
+use crate::object::Object;
 use crate::{arrival, create_close, device, pnp, queue};
+use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
-use rundown_lab_kernel::io::object::major;
+use rundown_lab_kernel::io::object::{Irp, major};
 use rundown_lab_kernel::status;
 
 /// What `WdfDriverCreate` puts into the driver object.
@@ -12,14 +14,21 @@ use rundown_lab_kernel::status;
 pub unsafe extern "win64" fn dispatch(device: u64, irp: u64) -> i32 {
     let irp = irp::check(irp, "the framework");
     let device = device::of(device);
-    match irp::current(irp).major_function.get() {
-        major::PNP => pnp::dispatch(&device, irp),
-        major::POWER | major::SYSTEM_CONTROL => irp::pass_down(device.device().below, irp),
-        major::CREATE => create_close::create(&device, irp),
-        major::CLEANUP => create_close::cleanup(&device, irp),
-        major::CLOSE => create_close::close(&device, irp),
+    match (irp::current(irp).major_function.get(), device.device().stack) {
+        (major::PNP, Some(stack)) => pnp::dispatch(&device, stack, irp),
+        (major::POWER | major::SYSTEM_CONTROL, Some(stack)) => irp::pass_down(stack.below, irp),
+        (function, _) => by_function(&device, irp, function),
+    }
+}
+
+/// What goes to no device below.
+fn by_function(device: &Arc<Object>, irp: &'static Irp, function: u8) -> i32 {
+    match function {
+        major::CREATE => create_close::create(device, irp),
+        major::CLEANUP => create_close::cleanup(device, irp),
+        major::CLOSE => create_close::close(device, irp),
         major::READ | major::WRITE | major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
-            queue::arrive(&device, irp)
+            queue::arrive(device, irp)
         }
         _ => arrival::complete(irp, status::INVALID_DEVICE_REQUEST),
     }

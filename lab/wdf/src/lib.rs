@@ -28,7 +28,7 @@
 //! which checks how they come back.
 //!
 //! # What it leaves out
-//! Filter, bus and control devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets. Slots of those trap.
+//! Filter and bus devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets. Slots of those trap.
 #![no_std]
 
 extern crate alloc;

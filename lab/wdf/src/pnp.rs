@@ -1,6 +1,7 @@
 //! Plug and Play of a function driver's device: its callbacks, in the order that Microsoft documents for power-up and removal.
 
 use crate::call::{invoke, invoke_for_status};
+use crate::device::Stack;
 use crate::object::{self, Kind, Object, Plain};
 use crate::queue;
 use alloc::sync::Arc;
@@ -14,11 +15,11 @@ use rundown_lab_kernel::status;
 const D3_FINAL: u64 = 5;
 
 /// `IRP_MJ_PNP`.
-pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
+pub fn dispatch(device: &Arc<Object>, stack: Stack, irp: &'static Irp) -> i32 {
     let body = device.device();
     match irp::current(irp).minor_function.get() {
         pnp_minor::START_DEVICE => {
-            let mut status = irp::forward_and_wait(body.below, irp);
+            let mut status = irp::forward_and_wait(stack.below, irp);
             if status::is_success(status) {
                 status = start(device);
             }
@@ -31,11 +32,11 @@ pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
                 return finish(irp, status);
             }
             irp.io_status.status.set(status::SUCCESS);
-            irp::pass_down(body.below, irp)
+            irp::pass_down(stack.below, irp)
         }
         pnp_minor::CANCEL_REMOVE_DEVICE => {
             irp.io_status.status.set(status::SUCCESS);
-            irp::pass_down(body.below, irp)
+            irp::pass_down(stack.below, irp)
         }
         pnp_minor::SURPRISE_REMOVAL => {
             invoke(
@@ -46,18 +47,18 @@ pub fn dispatch(device: &Arc<Object>, irp: &'static Irp) -> i32 {
             stop(device);
             clean_up_for_removal(device);
             irp.io_status.status.set(status::SUCCESS);
-            irp::pass_down(body.below, irp)
+            irp::pass_down(stack.below, irp)
         }
         pnp_minor::REMOVE_DEVICE => {
             stop(device);
             clean_up_for_removal(device);
             remove(device);
             irp.io_status.status.set(status::SUCCESS);
-            let status = irp::forward_and_wait(body.below, irp);
+            let status = irp::forward_and_wait(stack.below, irp);
             delete(device);
             finish(irp, status)
         }
-        _ => irp::pass_down(body.below, irp),
+        _ => irp::pass_down(stack.below, irp),
     }
 }
 
@@ -198,6 +199,8 @@ pub fn delete(device: &Arc<Object>) {
     let body = device.device();
     device.delete();
     body.forget();
-    wdm::detach(body.below);
+    if let Some(stack) = body.stack {
+        wdm::detach(stack.below);
+    }
     wdm::delete(body.wdm);
 }

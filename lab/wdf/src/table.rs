@@ -9,8 +9,9 @@ use rundown_lab_kernel::export::Export;
 use rundown_lab_kernel::ldr::export;
 
 /// Everything that is implemented.
-fn families() -> [&'static [Slot]; 13] {
+fn families() -> [&'static [Slot]; 14] {
     [
+        device::control::FUNCTIONS,
         device::functions::FUNCTIONS,
         driver::functions::FUNCTIONS,
         file::FUNCTIONS,

@@ -141,6 +141,26 @@ pub fn call_entry(image: &Image, object: u64, service: &str) -> i32 {
     returned
 }
 
+/// The last device of a Plug and Play driver is removed: Windows unloads it then, unless it still has a device object. So a control device has to be
+/// deleted in a clean-up callback of a device (the rule `ControlDeviceDeleted` of Static Driver Verifier).
+pub fn check_devices_are_deleted(object: &'static DriverObject) {
+    let count = device::count_of(object);
+    if count != 0 {
+        bug::bugcheck(
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [
+                code::sub::IO_OBJECT_LEAKED,
+                code::io_leaked::DEVICE,
+                count as u64,
+                0,
+            ],
+            format_args!(
+                "the driver's last Plug and Play device is removed and leaves {count} device(s) behind: Windows does not unload the driver while it has one"
+            ),
+        );
+    }
+}
+
 /// Calls the unload routine, and checks that the I/O manager has nothing of the driver any more. Pool, threads, timers and
 /// handles are checked by [`judge::unload::check`].
 pub fn unload(object: &'static DriverObject) {

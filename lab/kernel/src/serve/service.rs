@@ -82,6 +82,7 @@ impl Service {
         client::close_all();
         if let Some(root) = self.root {
             root.remove();
+            driver::check_devices_are_deleted(self.driver);
         }
         driver::unload(self.driver);
         if driver::can_unload(self.driver) {

@@ -1,7 +1,7 @@
 //! `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.
 
-use super::{Device, State};
-use crate::init::Init;
+use super::{Device, Stack, State, control};
+use crate::init::{Init, Role};
 use crate::layout::{IO_BUFFERED, IO_DIRECT, ObjectAttributes};
 use crate::lock::Serial;
 use crate::object::{self, Allowed, Kind, Object};
@@ -50,12 +50,21 @@ unsafe extern "win64" fn create(
 fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc<Object>, i32> {
     let driver = driver::object().ok_or(status::INVALID_DEVICE_STATE)?;
     let (init, name, security) = Init::take(address);
-    let physical = wdm::check(init.physical, routine());
+    let physical = match init.role {
+        Role::Function { physical } => Some(wdm::check(physical, routine())),
+        Role::Control => None,
+    };
+    if security
+        .as_deref()
+        .is_some_and(|text| wdm::is_security_descriptor(text).is_err())
+    {
+        return Err(status::INVALID_PARAMETER);
+    }
     let extension_size = size_of::<u64>() as u32;
     let wdm = wdm::create(
         driver.driver().wdm(),
         extension_size,
-        name,
+        name.clone(),
         init.device_type,
         init.characteristics,
         init.exclusive,
@@ -64,22 +73,26 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
     if let Some(security) = security {
         wdm::set_security(wdm, security);
     }
-    let Some(below) = wdm::attach(wdm, physical) else {
-        // The published framework's answer (FxDevice::FdoInitialize).
-        wdm::delete(wdm);
-        return Err(status::NO_SUCH_DEVICE);
+    let stack = match physical.map(|physical| (physical, wdm::attach(wdm, physical))) {
+        None => None,
+        Some((physical, Some(below))) => Some(Stack { physical, below }),
+        Some((_, None)) => {
+            // The published framework's answer (FxDevice::FdoInitialize).
+            wdm::delete(wdm);
+            return Err(status::NO_SUCH_DEVICE);
+        }
     };
     let transfers = match init.io_type {
         IO_BUFFERED => device_flag::BUFFERED_IO,
         IO_DIRECT => device_flag::DIRECT_IO,
         _ => 0,
     };
-    wdm.flags
-        .set(wdm.flags.get() | transfers | below.flags.get() & device_flag::POWER_PAGABLE);
+    let inherited = stack.map_or(0, |stack| stack.below.flags.get() & device_flag::POWER_PAGABLE);
+    wdm.flags.set(wdm.flags.get() | transfers | inherited);
     let body = Device {
         wdm,
-        physical,
-        below,
+        stack,
+        name,
         init,
         state: State::default(),
         serial: Serial::new(),
@@ -91,13 +104,18 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         links: IrqLock::new(Vec::new()),
     };
     let device = object::create(Kind::Device, attributes, Some(&driver), body).inspect_err(|_| {
-        wdm::detach(below);
+        if let Some(stack) = stack {
+            wdm::detach(stack.below);
+        }
         wdm::delete(wdm);
     })?;
     let extension = wdm.device_extension.get().cast::<u64>();
     // SAFETY: the extension was created with eight bytes, aligned as pool is.
     unsafe { extension.write(device.handle()) };
     Init::created(address, &device);
+    if stack.is_none() {
+        control::made(&device);
+    }
     Ok(device)
 }
 
@@ -115,7 +133,11 @@ unsafe extern "win64" fn create_interface(
     let reference = unsafe { reference.as_ref() };
     // SAFETY: as above.
     let reference = reference.map(|reference| unsafe { reference.to_text() });
-    let link = interface::register(device.physical, class, reference.as_deref());
+    let Some(stack) = device.stack else {
+        // fxdeviceinterfaceapi.cpp:97.
+        return status::INVALID_DEVICE_REQUEST;
+    };
+    let link = interface::register(stack.physical, class, reference.as_deref());
     if device.state.is_started() {
         // It was registered just now.
         let _ = interface::set_state(&link, true);
@@ -130,9 +152,16 @@ unsafe extern "win64" fn create_symbolic_link(_globals: u64, device: u64, name: 
     let name = unsafe { &*require(name, "SymbolicLinkName") };
     // SAFETY: as above.
     let name = unsafe { name.to_text() };
-    match interface::create_link(&name, "\\Device\\00000001") {
+    let device = object.device();
+    let target = match (&device.name, device.stack) {
+        (Some(name), _) => name.clone(),
+        (None, Some(stack)) => wdm::name_of(stack.physical).unwrap_or_default(),
+        // fxdevicekm.cpp:533.
+        (None, None) => return status::INVALID_DEVICE_STATE,
+    };
+    match interface::create_link(&name, &target) {
         Ok(()) => {
-            object.device().links.lock().push(name);
+            device.links.lock().push(name);
             status::SUCCESS
         }
         Err(status) => status,
@@ -144,11 +173,13 @@ unsafe extern "win64" fn get_device_object(_globals: u64, device: u64) -> u64 {
 }
 
 unsafe extern "win64" fn get_attached_device(_globals: u64, device: u64) -> u64 {
-    (&raw const *object::find(device, Kind::Device).device().below) as u64
+    let stack = object::find(device, Kind::Device).device().stack;
+    stack.map_or(0, |stack| (&raw const *stack.below) as u64)
 }
 
 unsafe extern "win64" fn get_physical_device(_globals: u64, device: u64) -> u64 {
-    (&raw const *object::find(device, Kind::Device).device().physical) as u64
+    let stack = object::find(device, Kind::Device).device().stack;
+    stack.map_or(0, |stack| (&raw const *stack.physical) as u64)
 }
 
 unsafe extern "win64" fn get_device_handle(_globals: u64, wdm: u64) -> u64 {
@@ -183,6 +214,10 @@ unsafe extern "win64" fn configure_request_dispatching(
     let queue = object::find(queue, Kind::Queue);
     if queue.queue().device().handle() != device.handle() {
         return status::INVALID_DEVICE_REQUEST;
+    }
+    if device.device().stack.is_none() && device.device().is_made() {
+        // fxdeviceapi.cpp:1925.
+        return status::INVALID_DEVICE_STATE;
     }
     let routes = &mut *device.device().routes.lock();
     if routes.contains_key(&request_type) {

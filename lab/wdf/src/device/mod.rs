@@ -1,5 +1,6 @@
 //! Framework devices.
 
+pub mod control;
 pub mod functions;
 mod state;
 
@@ -19,14 +20,23 @@ use rundown_lab_kernel::io::object::{DeviceObject, device_flag};
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::status;
 
-/// A function driver's device.
+/// The stack that a function driver's device is in.
+#[derive(Clone, Copy)]
+pub struct Stack {
+    /// The physical device object at its bottom.
+    pub physical: &'static DeviceObject,
+    /// The device that this one is attached to.
+    pub below: &'static DeviceObject,
+}
+
+/// A function driver's device, or a control device.
 pub struct Device {
     /// Its device object.
     pub wdm: &'static DeviceObject,
-    /// The physical device object at the bottom of its stack.
-    pub physical: &'static DeviceObject,
-    /// The device that it is attached to.
-    pub below: &'static DeviceObject,
+    /// `None` for a control device.
+    pub stack: Option<Stack>,
+    /// The name that the driver gave it.
+    pub name: Option<String>,
     /// What the driver said about it.
     pub init: Init,
     /// Where it is between started and removed.
@@ -60,6 +70,14 @@ pub fn finish_initializing(device: &Arc<Object>) {
 }
 
 impl Device {
+    /// Whether it is a control device that [may be opened](control), or a device that was started: too late for what belongs to its making.
+    pub fn is_made(&self) -> bool {
+        match self.stack {
+            Some(_) => self.state.was_started(),
+            None => self.wdm.flags.get() & device_flag::DEVICE_INITIALIZING == 0,
+        }
+    }
+
     /// Whether the driver wants framework file objects.
     pub fn has_files(&self) -> bool {
         self.init

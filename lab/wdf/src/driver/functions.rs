@@ -52,6 +52,7 @@ fn tag_of(service: &str) -> u32 {
 pub fn unbound() {
     let driver = CURRENT.lock().take();
     if let Some(driver) = driver {
+        device::control::delete_all();
         driver.delete();
     }
 }
@@ -75,9 +76,10 @@ unsafe extern "win64" fn create(
     if object().is_some() {
         return status::DRIVER_INTERNAL_ERROR;
     }
-    if config.driver_init_flags & NON_PNP_DRIVER != 0 {
-        rundown_lab_kernel::log!("log: WdfDriverCreate: non-PnP drivers are not supported by the lab");
-        return status::NOT_SUPPORTED;
+    let is_non_pnp = config.driver_init_flags & NON_PNP_DRIVER != 0;
+    if is_non_pnp && config.evt_driver_device_add != 0 {
+        // fxdriverapi.cpp:239.
+        return status::INVALID_PARAMETER;
     }
     if config.driver_init_flags & NO_DISPATCH_OVERRIDE != 0 {
         rundown_lab_kernel::log!(
@@ -116,13 +118,21 @@ unsafe extern "win64" fn create(
         *CURRENT.lock() = Some(driver.clone());
         // SAFETY: a driver object names its extension.
         let extension = unsafe { &*wdm.extension.get() };
-        extension.add_device.set(add_device as *const () as u64);
-        wdm.unload.set(unload as *const () as u64);
+        // fxdriver.cpp:478: without AddDevice NT unloads a driver that still has devices, and without an unload routine none.
+        let add_device = if is_non_pnp {
+            0
+        } else {
+            add_device as *const () as u64
+        };
+        let unloads = !is_non_pnp || config.evt_driver_unload != 0;
+        extension.add_device.set(add_device);
+        wdm.unload
+            .set(if unloads { unload as *const () as u64 } else { 0 });
         for routine in &wdm.major_function {
             routine.set(dispatch::dispatch as *const () as u64);
         }
         globals().driver.set(driver.handle());
-        globals().displace_driver_unload.set(1);
+        globals().displace_driver_unload.set(u8::from(unloads));
     }
     // SAFETY: the declaration: room for a handle, or null.
     unsafe { objects::answer(driver, result) }
@@ -158,6 +168,7 @@ unsafe extern "win64" fn unload(_driver: u64) {
             driver.driver().config.evt_driver_unload,
             [driver.handle(), 0, 0, 0, 0],
         );
+        device::control::delete_all();
         driver.delete();
     }
 }

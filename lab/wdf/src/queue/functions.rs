@@ -36,7 +36,7 @@ unsafe extern "win64" fn create(
     if config.default_queue == 0 && result.is_null() {
         return status::INVALID_PARAMETER_4;
     }
-    if config.default_queue != 0 && device.device().state.was_started() {
+    if config.default_queue != 0 && device.device().is_made() {
         return status::INVALID_DEVICE_STATE;
     }
     let created = try_create(&device, config, attributes.as_ref());
@@ -56,7 +56,8 @@ fn try_create(
         }
     }
     check(&config)?;
-    let power_managed = config.power_managed != TRI_STATE_FALSE;
+    // "Queues for NonPnp devices can't be power managed" (fxioqueue.cpp:420).
+    let power_managed = config.power_managed != TRI_STATE_FALSE && device.device().stack.is_some();
     let powered = !power_managed || device.device().state.is_started();
     let body = Queue {
         device: device.clone(),

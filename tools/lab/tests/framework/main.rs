@@ -7,6 +7,7 @@ mod bind;
 mod build;
 #[path = "../client/mod.rs"]
 mod client;
+mod control;
 #[path = "../offences/mod.rs"]
 mod offences;
 mod rules;

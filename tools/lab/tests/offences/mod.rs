@@ -855,7 +855,11 @@ pub(crate) const DEVICE: &[Offence] = &[
         "while its cancel routine is still set",
     ),
     bad_io("0x805", io::NOT_COMPLETED, "it must return STATUS_PENDING"),
-    bad_io("0x806", io::BAD_DEVICE_DELETION, "open handles"),
+    bad_io(
+        "0x806",
+        io::BAD_DEVICE_DELETION,
+        "still attached to the device below",
+    ),
     bad_io(
         "0x807",
         io::INFORMATION_TOO_LARGE,

@@ -234,8 +234,11 @@ fn open_device(
 
 /// Counts a handle to `device` off.
 fn leave(device: &'static DeviceObject) {
-    let _guard = OPENING.lock();
-    device.reference_count.set(device.reference_count.get() - 1);
+    {
+        let _guard = OPENING.lock();
+        device.reference_count.set(device.reference_count.get() - 1);
+    }
+    device::handle_closed((&raw const *device) as u64);
 }
 
 /// Makes a file object and asks the driver whether it may be.
