@@ -42,13 +42,14 @@ pub(crate) fn cli() -> Command {
             Arg::new("kmdf")
                 .long("kmdf")
                 .value_name("VERSION")
-                .value_parser(["1.31", "1.33"])
+                .value_parser(sysroot::minor)
                 .default_value("1.33")
                 .help("The driver's version of KMDF"),
         )
         .arg(flag("wdm", "The driver is of WDM, without KMDF"))
         .arg(path("target-dir", "DIR", "The WDK is made in its kit/wdk").default_value("target"))
-        .arg(llvm());
+        .arg(llvm())
+.arg(wdk());
     Command::new("cargo")
         .bin_name("cargo")
         .subcommand_required(true)
@@ -75,6 +76,14 @@ fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn wdk() -> Arg {
+    path(
+        "wdk",
+        "DIR",
+        "Your own WDK in place of the stand-in: a copy of Windows' `Windows Kits/10` with Include and Lib, or what xwin lays out",
+    )
 }
 
 fn llvm() -> Arg {
@@ -112,6 +121,7 @@ fn selection(command: Command) -> Command {
         .arg(flag("locked", "Cargo.lock must be up to date"))
         .arg(flag("offline", "Without the network"))
         .arg(llvm())
+        .arg(wdk())
 }
 
 /// The options of what is made of it.

@@ -33,8 +33,8 @@ pub(crate) fn stamped(
     let text = rundown_inf::decode(&bytes).map_err(|error| wrong(error.to_string()))?;
     let version = &package.version;
     let mut stamp = inf::Stamp::new(&format!("{}.{}.{}", version.major, version.minor, version.patch));
-    if let Model::Kmdf(version) = model {
-        stamp.kmdf = format!("1.{}", version.minor());
+    if let Model::Kmdf(minor) = model {
+        stamp.kmdf = format!("1.{minor}");
     }
     let text = inf::stamp(&text, &stamp).map_err(wrong)?;
     let parsed = rundown_inf::Inf::parse(&text).map_err(|error| wrong(error.to_string()))?;

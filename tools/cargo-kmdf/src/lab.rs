@@ -93,8 +93,6 @@ fn without_inf(made: &Made, model: Model, further: &[OsString]) -> Vec<OsString>
 mod tests {
     use std::fs;
 
-    use rundown_kit::kmdf::Version;
-
     use super::*;
 
     fn made(inf: Option<&str>) -> Made {
@@ -132,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_driver_without_an_inf_is_run_as_its_model_has_it() {
-        let kmdf = Model::Kmdf(Version::V33);
+        let kmdf = Model::Kmdf(33);
         let words = |words: &[&str]| -> Vec<OsString> { words.iter().map(Into::into).collect() };
         for (inf, model, further, expected) in [
             (None, Model::Wdm, &[][..], &["--legacy"][..]),

@@ -96,6 +96,8 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
 struct Driver {
     workspace: Workspace,
     model: Model,
+    /// Whether the WDK is the user's own.
+    own_wdk: bool,
     profile: Profile,
     package: cargo_metadata::Package,
 }
@@ -112,7 +114,8 @@ impl Driver {
     fn of(options: &ArgMatches) -> Result<Self, Failure> {
         let metadata = package::metadata(options)?;
         let package = package::choose(&metadata, options)?;
-        let model = Model::of(&metadata, package)?;
+        let wdk = options.get_one::<PathBuf>("wdk");
+        let model = Model::of(&metadata, package, wdk)?;
         let profile = if options.get_flag("release") {
             Profile::Release
         } else {
@@ -135,9 +138,13 @@ impl Driver {
         if let Some(folder) = options.get_one::<PathBuf>("llvm") {
             workspace = workspace.with_llvm(Llvm::at(folder));
         }
+        if let Some(wdk) = wdk {
+            workspace = workspace.with_wdk(wdk, model.kmdf());
+        }
         Ok(Self {
             workspace,
             model,
+            own_wdk: wdk.is_some(),
             profile,
             package: package.clone(),
         })
@@ -147,7 +154,7 @@ impl Driver {
         // What is wrong with the INF is said before anything is built.
         let stamped = inf::stamped(&self.package, self.model, options.get_one::<PathBuf>("inf"))?;
         let [sys, pdb] = driver::image(&self.workspace, &toolchain()?, self.profile)?;
-        judge(&sys, &pdb, self.model, options.get_flag("strict"))?;
+        self.judge(&sys, &pdb, options.get_flag("strict"))?;
         let mut inf = None;
         if let Some(text) = stamped {
             let path = sys.with_extension("inf");
@@ -156,6 +163,23 @@ impl Driver {
             inf = Some(path);
         }
         Ok(Made { sys, pdb, inf })
+    }
+
+    /// The image against what is asked of it. What is linked by the user's own WDK has Windows' word for its imports and its entry.
+    fn judge(&self, sys: &Path, pdb: &Path, strict: bool) -> Result<(), Failure> {
+        let framework = self.model != Model::Wdm && !self.own_wdk;
+        let checks = pe::check(sys, pdb)?;
+        let wrong: Vec<String> = pe::failed(&checks, framework, strict)
+            .filter(|check| !(self.own_wdk && check.name == "imports"))
+            .map(ToString::to_string)
+            .collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Failure(
+            1,
+            format!("{} is not fit for Windows:\n{}", sys.display(), wrong.join("\n")),
+        ))
     }
 }
 
@@ -175,19 +199,4 @@ fn arguments(options: &ArgMatches) -> Vec<OsString> {
         }
     }
     arguments
-}
-
-/// The image against what is asked of it.
-fn judge(sys: &Path, pdb: &Path, model: Model, strict: bool) -> Result<(), Failure> {
-    let checks = pe::check(sys, pdb)?;
-    let wrong: Vec<String> = pe::failed(&checks, model != Model::Wdm, strict)
-        .map(ToString::to_string)
-        .collect();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(Failure(
-        1,
-        format!("{} is not fit for Windows:\n{}", sys.display(), wrong.join("\n")),
-    ))
 }

@@ -66,11 +66,21 @@ pub(crate) fn choose<'a>(metadata: &'a Metadata, options: &ArgMatches) -> Result
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Model {
     Wdm,
-    Kmdf(kmdf::Version),
+    /// With the number behind `1.`.
+    Kmdf(u32),
 }
 
 impl Model {
-    pub(crate) fn of(metadata: &Metadata, package: &Package) -> Result<Self, Failure> {
+    /// The number behind `1.` of KMDF's version, if it is KMDF.
+    pub(crate) fn kmdf(self) -> Option<u32> {
+        match self {
+            Self::Wdm => None,
+            Self::Kmdf(minor) => Some(minor),
+        }
+    }
+
+    /// The package's model; any version of KMDF if the headers are not the kit's but of the user's `wdk`.
+    pub(crate) fn of(metadata: &Metadata, package: &Package, wdk: Option<&PathBuf>) -> Result<Self, Failure> {
         let tables = [&package.metadata, &metadata.workspace_metadata];
         let Some(model) = tables
             .iter()
@@ -89,13 +99,12 @@ impl Model {
         {
             "WDM" => Ok(Self::Wdm),
             "KMDF" => {
-                let asked = (number("kmdf-version-major"), number("target-kmdf-version-minor"));
-                let known = kmdf::Version::ALL.into_iter();
-                let mut found = known.filter(|version| asked == (Some(1), Some(version.minor().into())));
-                found.next().map(Self::Kmdf).ok_or_else(|| {
-                    let (major, minor) = (asked.0.unwrap_or_default(), asked.1.unwrap_or_default());
+                let number = |key: &str| number(key).unwrap_or_default();
+                let (major, minor) = (number("kmdf-version-major"), number("target-kmdf-version-minor"));
+                let minor_known = u32::try_from(minor).ok().filter(|&minor| has_headers(minor, wdk));
+                minor_known.filter(|_| major == 1).map(Self::Kmdf).ok_or_else(|| {
                     refuse(format!(
-                        "KMDF {major}.{minor} is asked for; the kit has the headers of 1.31 and 1.33, so set target-kmdf-version-minor to 31 or 33"
+                        "KMDF {major}.{minor} is asked for; the kit has the headers of 1.31 and 1.33, so set target-kmdf-version-minor to 31 or 33, or name a WDK that has others with --wdk"
                     ))
                 })
             }
@@ -108,4 +117,9 @@ impl Model {
             ))),
         }
     }
+}
+
+/// Whether there are headers of KMDF 1.`minor`; what the user's own WDK has is looked for when it is read.
+pub(crate) fn has_headers(minor: u32, wdk: Option<&PathBuf>) -> bool {
+    wdk.is_some() || kmdf::Version::ALL.iter().any(|version| version.minor() == minor)
 }

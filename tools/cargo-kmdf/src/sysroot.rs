@@ -9,29 +9,35 @@ use clap::ArgMatches;
 
 use rundown_kit::{
     c::Flags,
-    kmdf::Version,
     sysroot::{Llvm, Sysroot},
+    wdk,
 };
 
-use crate::{Failure, refuse};
+use crate::{Failure, package::has_headers, refuse};
 
 /// Makes the WDK, or brings it up to date, and prints what is asked for.
 pub(crate) fn run(options: &ArgMatches) -> Result<(), Failure> {
-    let kmdf = match options.get_one::<String>("kmdf").map(String::as_str) {
-        _ if options.get_flag("wdm") => None,
-        Some("1.31") => Some(Version::V31),
-        _ => Some(Version::V33),
-    };
+    let wdk = options.get_one::<PathBuf>("wdk");
+    let minor = *options.get_one::<u32>("kmdf").expect("it has a default");
+    let kmdf = (!options.get_flag("wdm")).then_some(minor);
+    if kmdf.is_some() && !has_headers(minor, wdk) {
+        return Err(refuse(format!(
+            "the kit has no headers of KMDF 1.{minor}; it has 1.31 and 1.33, and with --wdk what that WDK has"
+        )));
+    }
     let llvm = options
         .get_one::<PathBuf>("llvm")
         .map(|folder| Llvm::at(folder))
         .unwrap_or_default();
-    llvm.complete()?;
+    llvm.complete(wdk.is_none())?;
     let target = options
         .get_one::<PathBuf>("target-dir")
         .expect("it has a default");
     let target = path::absolute(target).map_err(|error| refuse(format!("{}: {error}", target.display())))?;
-    let sysroot = Sysroot::prepare(&target.join("kit/wdk"), &llvm)?;
+    let sysroot = match wdk {
+        Some(wdk) => Sysroot::of_wdk(&wdk::target(&target, wdk).join("kit/wdk"), wdk, kmdf)?,
+        None => Sysroot::prepare(&target.join("kit/wdk"), &llvm)?,
+    };
     let lines = lines(&Flags::new(&sysroot, &llvm, kmdf));
     match options.get_one::<String>("print").map(String::as_str) {
         None => println!("{}", sysroot.root().display()),
@@ -71,6 +77,12 @@ fn words(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         }
     });
     quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The number behind `1.` in a version of KMDF.
+pub(crate) fn minor(version: &str) -> Result<u32, String> {
+    let minor = version.strip_prefix("1.").and_then(|minor| minor.parse().ok());
+    minor.ok_or_else(|| "a version of KMDF is 1 and a number, as 1.33".to_owned())
 }
 
 #[test]

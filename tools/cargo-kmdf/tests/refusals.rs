@@ -82,6 +82,31 @@ fn without_llvm_its_packages_are_named() {
 }
 
 #[test]
+fn a_folder_that_is_no_wdk_is_told_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let kmdf = "driver-type = \"KMDF\"\nkmdf-version-major = 1\ntarget-kmdf-version-minor = 35";
+    package(folder.path(), "sample", &model(kmdf));
+    fs::write(folder.path().join("sample.inx"), SERVICE).unwrap();
+    fs::create_dir_all(folder.path().join("Kits/Include/10.0.22621.0/km")).unwrap();
+    for (arguments, minor) in [
+        (&["build", "--wdk", "Kits"][..], 35),
+        (&["sysroot", "--print", "--kmdf", "1.15", "--wdk", "Kits"], 15),
+    ] {
+        let text = said(folder.path(), arguments, 1);
+        let lacks = [
+            "Include/10.0.22621.0/km/wdm.h",
+            &format!("Lib/wdf/kmdf/x64/1.{minor}/WdfLdr.lib"),
+        ];
+        assert!(lacks.iter().all(|part| text.contains(part)), "{text}");
+    }
+    let none = said(folder.path(), &["sysroot", "--kmdf", "1.15"], 2);
+    assert!(
+        none.contains("no headers of KMDF 1.15; it has 1.31 and 1.33"),
+        "{none}"
+    );
+}
+
+#[test]
 fn without_the_lab_its_build_is_named_before_the_drivers() {
     let folder = tempfile::tempdir().unwrap();
     package(folder.path(), "sample", &model("driver-type = \"WDM\""));

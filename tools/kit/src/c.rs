@@ -4,7 +4,6 @@ use std::{ffi::OsString, path::PathBuf};
 
 use crate::{
     driver::LINK_ARGUMENTS,
-    kmdf,
     sysroot::{Llvm, Sysroot},
 };
 
@@ -44,9 +43,9 @@ const IMAGE: &[&str] = &[
 ];
 
 impl Flags {
-    /// For a driver of a version of KMDF, or of WDM.
+    /// For a driver of KMDF 1.`kmdf`, or of WDM.
     #[must_use]
-    pub fn new(sysroot: &Sysroot, llvm: &Llvm, kmdf: Option<kmdf::Version>) -> Self {
+    pub fn new(sysroot: &Sysroot, llvm: &Llvm, kmdf: Option<u32>) -> Self {
         let entry = if kmdf.is_some() {
             "/ENTRY:FxDriverEntry"
         } else {

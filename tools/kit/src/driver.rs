@@ -10,9 +10,9 @@ use std::{
 
 use crate::{
     Error, inf, linker,
-    sysroot::{self, Llvm, MINGW_COMPATIBILITY, Sysroot},
+    sysroot::{self, Llvm, Sysroot},
     toolchain::{Target, Toolchain, cargo_home},
-    wrapper,
+    wdk, wrapper,
 };
 
 /// A driver's package, whose artefacts have its name, and its INF in the tree of sources.
@@ -60,6 +60,8 @@ pub struct Workspace {
     arguments: Vec<OsString>,
     /// LLVM, if it is not where Debian has it.
     llvm: Option<Llvm>,
+    /// The user's own WDK in place of the stand-in, and the minor version of KMDF that is asked of it.
+    wdk: Option<(PathBuf, Option<u32>)>,
 }
 
 impl Workspace {
@@ -77,6 +79,7 @@ impl Workspace {
             program: None,
             arguments: vec!["--locked".into()],
             llvm: None,
+            wdk: None,
         }
     }
 
@@ -101,6 +104,7 @@ impl Workspace {
             program: None,
             arguments: vec!["--locked".into()],
             llvm: None,
+            wdk: None,
         }
     }
 
@@ -136,6 +140,16 @@ impl Workspace {
     pub fn with_llvm(self, llvm: Llvm) -> Self {
         Self {
             llvm: Some(llvm),
+            ..self
+        }
+    }
+
+    /// As it is, with the user's own WDK in place of the stand-in, for a driver of KMDF 1.`kmdf` or of WDM, and in a target folder for it.
+    #[must_use]
+    pub fn with_wdk(self, wdk: &Path, kmdf: Option<u32>) -> Self {
+        Self {
+            target: wdk::target(&self.target, wdk),
+            wdk: Some((wdk.to_path_buf(), kmdf)),
             ..self
         }
     }
@@ -366,9 +380,14 @@ struct Environment(Vec<(&'static str, OsString)>);
 impl Environment {
     fn prepare(workspace: &Workspace, toolchain: &Toolchain) -> Result<Self, Error> {
         let llvm = workspace.llvm.clone().unwrap_or_default();
-        llvm.complete()?;
+        llvm.complete(workspace.wdk.is_none())?;
         let kit = workspace.target.join("kit");
-        let sysroot = Sysroot::prepare(&kit.join("wdk"), &llvm)?;
+        let root = kit.join("wdk");
+        let sysroot = match &workspace.wdk {
+            Some((wdk, kmdf)) => Sysroot::of_wdk(&root, wdk, *kmdf)?,
+            None => Sysroot::prepare(&root, &llvm)?,
+        };
+        let compatibility = sysroot.compatibility();
         if sysroot.headers_changed {
             forget_generated(&workspace.target)?;
         }
@@ -397,12 +416,15 @@ impl Environment {
 
         Ok(Self(vec![
             ("WDKContentRoot", sysroot.root().into()),
-            ("BINDGEN_EXTRA_CLANG_ARGS", MINGW_COMPATIBILITY.into()),
+            ("BINDGEN_EXTRA_CLANG_ARGS", compatibility.into()),
             ("LIBCLANG_PATH", llvm.libraries().into()),
             ("CC_x86_64_pc_windows_msvc", clang_cl.into()),
             (
                 "CFLAGS_x86_64_pc_windows_msvc",
-                format!("/clang:{MINGW_COMPATIBILITY} -w").into(),
+                match compatibility {
+                    "" => "-w".into(),
+                    flag => format!("/clang:{flag} -w").into(),
+                },
             ),
             ("AR_x86_64_pc_windows_msvc", llvm.program("llvm-lib").into()),
             ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", lld_link.into()),

@@ -21,6 +21,7 @@ pub mod residence;
 pub mod stack;
 pub mod sysroot;
 pub mod toolchain;
+pub mod wdk;
 pub mod wrapper;
 
 pub use error::Error;

@@ -20,10 +20,10 @@ use std::{
     process::Command,
 };
 
-use crate::{Error, kmdf};
+use crate::{Error, kmdf, wdk};
 
 /// The version of the WDK that the folder poses as: the newest that the pinned wdk-build was released for.
-const VERSION: &str = "10.0.26100.0";
+pub(crate) const VERSION: &str = "10.0.26100.0";
 
 /// Where Debian's mingw-w64-common puts its headers.
 const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
@@ -92,7 +92,7 @@ impl Llvm {
     /// As [`Llvm::complete`].
     pub fn find() -> Result<Self, Error> {
         let llvm = Self::default();
-        llvm.complete()?;
+        llvm.complete(true)?;
         Ok(llvm)
     }
 
@@ -104,19 +104,15 @@ impl Llvm {
         }
     }
 
-    /// Whether all is there that the kit runs or reads.
+    /// Whether all is there that the kit runs; and of what it reads mingw-w64's headers, which the stand-in is made of.
     ///
     /// # Errors
     ///
     /// If a program or the headers are missing; the message names the packages.
-    pub fn complete(&self) -> Result<(), Error> {
-        let wanted = [
-            self.program("clang"),
-            self.program("lld-link"),
-            self.program("llvm-dlltool"),
-            self.program("llvm-lib"),
-            Path::new(MINGW_HEADERS).join("ddk/wdm.h"),
-        ];
+    pub fn complete(&self, stand_in: bool) -> Result<(), Error> {
+        let programs = ["clang", "lld-link", "llvm-dlltool", "llvm-lib"].map(|name| self.program(name));
+        let headers = Path::new(MINGW_HEADERS).join("ddk/wdm.h");
+        let wanted: Vec<_> = programs.into_iter().chain(stand_in.then_some(headers)).collect();
         let missing: Vec<_> = wanted
             .iter()
             .filter(|path| !path.exists())
@@ -155,6 +151,10 @@ impl Default for Llvm {
 #[derive(Debug, Clone)]
 pub struct Sysroot {
     root: PathBuf,
+    /// The WDK's, by which its folders are called.
+    version: String,
+    /// Whether it is the kit's own.
+    stand_in: bool,
     /// Whether a header was written anew: what was generated from the old ones is stale then.
     pub(crate) headers_changed: bool,
     /// Whether a library was made anew: what was linked with the old one is stale then.
@@ -170,12 +170,35 @@ impl Sysroot {
     pub fn prepare(root: &Path, llvm: &Llvm) -> Result<Self, Error> {
         let mut sysroot = Self {
             root: root.to_path_buf(),
+            version: VERSION.to_owned(),
+            stand_in: true,
             headers_changed: false,
             libraries_changed: false,
         };
         sysroot.headers()?;
         sysroot.libraries(llvm)?;
         Ok(sysroot)
+    }
+
+    /// Makes the folder `root` of links to the user's own WDK, for a driver of WDM or of KMDF 1.`kmdf`.
+    ///
+    /// # Errors
+    ///
+    /// As [`wdk::gather`].
+    pub fn of_wdk(root: &Path, wdk: &Path, kmdf: Option<u32>) -> Result<Self, Error> {
+        let (version, changed) = wdk::gather(wdk, root, kmdf)?;
+        Ok(Self {
+            root: root.to_path_buf(),
+            version,
+            stand_in: false,
+            headers_changed: changed,
+            libraries_changed: changed,
+        })
+    }
+
+    /// What clang has to be told before it reads the headers.
+    pub(crate) fn compatibility(&self) -> &'static str {
+        if self.stand_in { MINGW_COMPATIBILITY } else { "" }
     }
 
     /// The folder for `WDKContentRoot`.
@@ -185,15 +208,15 @@ impl Sysroot {
     }
 
     fn km(&self) -> PathBuf {
-        self.root.join("Include").join(VERSION).join("km")
+        self.root.join("Include").join(&self.version).join("km")
     }
 
     fn shared(&self) -> PathBuf {
-        self.root.join("Include").join(VERSION).join("shared")
+        self.root.join("Include").join(&self.version).join("shared")
     }
 
-    fn kmdf(&self, version: kmdf::Version) -> PathBuf {
-        self.root.join(format!("Include/wdf/kmdf/1.{}", version.minor()))
+    fn kmdf(&self, minor: u32) -> PathBuf {
+        self.root.join(format!("Include/wdf/kmdf/1.{minor}"))
     }
 
     fn headers(&mut self) -> Result<(), Error> {
@@ -230,7 +253,7 @@ impl Sysroot {
                 ("wdfcalls.h", &kmdf::calls(version)),
                 ("wdfinit.h", WDF_INIT_HEADER),
             ] {
-                self.headers_changed |= write(&self.kmdf(version).join(name), text.as_bytes())?;
+                self.headers_changed |= write(&self.kmdf(minor).join(name), text.as_bytes())?;
             }
         }
         Ok(())
@@ -317,33 +340,36 @@ impl Sysroot {
     pub fn compiler(&self, llvm: &Llvm, version: kmdf::Version) -> Command {
         let mut clang = Command::new(llvm.program("clang"));
         clang
-            .args(self.compiler_flags(Some(version)))
+            .args(self.compiler_flags(Some(version.minor())))
             .args(["-Wall", "-Werror"]);
         clang
     }
 
-    /// What clang is told of C for the kernel, with the headers of a version of KMDF or of WDM alone.
+    /// What clang is told of C for the kernel, for a driver of KMDF 1.`kmdf` or of WDM.
     #[must_use]
-    pub fn compiler_flags(&self, kmdf: Option<kmdf::Version>) -> Vec<OsString> {
-        let mut flags: Vec<OsString> = [
+    pub fn compiler_flags(&self, kmdf: Option<u32>) -> Vec<OsString> {
+        let flags = [
             "--target=x86_64-pc-windows-msvc",
-            MINGW_COMPATIBILITY,
+            self.compatibility(),
             "-fms-extensions",
             "-fno-builtin",
             "-D_WIN64",
             "-D_AMD64_",
             "-DAMD64",
             "-D_KERNEL_MODE",
-        ]
-        .map(Into::into)
-        .into();
+        ];
+        let mut flags: Vec<OsString> = flags
+            .into_iter()
+            .filter(|flag| !flag.is_empty())
+            .map(Into::into)
+            .collect();
         let mut folders = vec![self.km().join("crt"), self.km(), self.shared()];
-        if let Some(version) = kmdf {
+        if let Some(minor) = kmdf {
             flags.push("-DKMDF_VERSION_MAJOR=1".into());
-            flags.push(format!("-DKMDF_VERSION_MINOR={}", version.minor()).into());
-            folders.push(self.kmdf(version));
+            flags.push(format!("-DKMDF_VERSION_MINOR={minor}").into());
+            folders.push(self.kmdf(minor));
         }
-        // As system folders: mingw-w64's headers have warnings of their own.
+        // As system folders: mingw-w64's headers and Windows' have warnings of their own.
         flags.extend(
             folders
                 .into_iter()
@@ -352,16 +378,14 @@ impl Sysroot {
         flags
     }
 
-    /// The libraries that a driver is linked with, as wdk-build names them.
+    /// The libraries that a driver of KMDF 1.`kmdf` or of WDM is linked with, as wdk-build names them.
     #[must_use]
-    pub fn libraries_of(&self, kmdf: Option<kmdf::Version>) -> Vec<PathBuf> {
-        let km = self.root.join("Lib").join(VERSION).join("km/x64");
-        let every = ["BufferOverflowFastFailK", "ntoskrnl", "hal", "wmilib"];
-        let mut libraries: Vec<_> = every.map(|name| km.join(name).with_extension("lib")).into();
-        if let Some(version) = kmdf {
-            let folder = self.root.join(format!("Lib/wdf/kmdf/x64/1.{}", version.minor()));
-            libraries
-                .extend(["WdfLdr", "WdfDriverEntry"].map(|name| folder.join(name).with_extension("lib")));
+    pub fn libraries_of(&self, kmdf: Option<u32>) -> Vec<PathBuf> {
+        let km = self.root.join("Lib").join(&self.version).join("km/x64");
+        let mut libraries: Vec<_> = wdk::LIBRARIES.iter().map(|name| km.join(name)).collect();
+        if let Some(minor) = kmdf {
+            let folder = self.root.join(format!("Lib/wdf/kmdf/x64/1.{minor}"));
+            libraries.extend(wdk::KMDF_LIBRARIES.iter().map(|name| folder.join(name)));
         }
         libraries
     }
@@ -410,7 +434,7 @@ fn align_objects(wdm: &str) -> Result<String, String> {
     Ok(text)
 }
 
-fn make_folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(Error::file("make the folder", path))
 }
 

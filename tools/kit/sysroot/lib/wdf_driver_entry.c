@@ -64,8 +64,11 @@ const WDFFUNC *WdfFunctions;
 PWDF_DRIVER_GLOBALS WdfDriverGlobals;
 WDFFUNC WdfDriverMiniportUnloadOverride;
 BOOLEAN WdfClientVersionHigherThanFramework;
-/* The oldest framework that the driver loads with. Under the WDK wdffuncenum.h defines it, for KMDF_VERSION_MINOR. */
-ULONG WdfMinimumVersionRequired = KMDF_VERSION_MINOR;
+/*
+ * The oldest framework that the driver loads with. Under the WDK wdffuncenum.h defines it so in every C file, for
+ * KMDF_VERSION_MINOR, and one of them is taken.
+ */
+__declspec(selectany) ULONG WdfMinimumVersionRequired = KMDF_VERSION_MINOR;
 /*
  * The client's table size until the loader stores the framework's. wdk-sys takes the length of its table from here
  * at run time, so a loader that leaves it alone must find the right value.

@@ -1,6 +1,10 @@
 //! `cargo kmdf` for drivers in the shape that `cargo wdk new` gives them, and for drivers in C, each run in the lab.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -26,6 +30,13 @@ struct InC {
     lab: &'static [&'static str],
     /// What the lab then says.
     says: &'static str,
+}
+
+impl InC {
+    /// What its makefile makes.
+    fn sys(&self) -> String {
+        format!("a_{}_driver.sys", self.name.replace('-', "_"))
+    }
 }
 
 const IN_C: [InC; 2] = [
@@ -72,18 +83,12 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     for driver in &IN_C {
         group(driver.name, &|progress| made_and_run(tree, driver, progress));
     }
+    group("own WDK", &|progress| with_own_wdk(tree, progress));
 }
 
 /// A driver in C: its makefile asks `cargo kmdf sysroot` for all that it needs.
 fn made_and_run(tree: &Tree, driver: &InC, progress: &Progress) -> Result<Tally> {
-    let sources = tree.target().join("cargo-kmdf").join(driver.name);
-    copy::refresh(
-        &tree
-            .root()
-            .join("tools/cargo-kmdf/tests/template")
-            .join(driver.name),
-        &sources,
-    )?;
+    let sources = fresh(tree, driver.name, driver.name)?;
     // cargo finds its subcommand on the path.
     let path = env::var_os("PATH").unwrap_or_default();
     let path = [tree.tools_target().join("debug")]
@@ -94,7 +99,7 @@ fn made_and_run(tree: &Tree, driver: &InC, progress: &Progress) -> Result<Tally>
     process::succeed(&mut make, progress)?;
 
     // It has all that the kit gives a driver in Rust.
-    let sys = sources.join(format!("a_{}_driver.sys", driver.name.replace('-', "_")));
+    let sys = sources.join(driver.sys());
     let checks = pe::check(&sys, &sys.with_extension("pdb"))?;
     let wrong: Vec<String> = pe::failed(&checks, driver.framework, true)
         .filter(|check| check.name != "version")
@@ -102,23 +107,24 @@ fn made_and_run(tree: &Tree, driver: &InC, progress: &Progress) -> Result<Tally>
         .collect();
     let mut tally = Tally::one((!wrong.is_empty()).then(|| wrong.join("\n")));
 
-    let mut lab = Command::new(tree.lab().join("rundown-lab"));
-    lab.arg("run").arg(&sys).args(driver.lab).current_dir(&sources);
-    let finished = process::watch(&mut lab, progress)?;
-    let right = finished.status.success() && finished.text.contains(driver.says);
-    tally.count((!right).then(|| finished.tail()));
+    tally.count(run_in_lab(tree, driver, &sources, progress)?);
     Ok(tally)
 }
 
+/// What is wrong with a driver in C that was made in `sources`, as the lab sees it.
+fn run_in_lab(tree: &Tree, driver: &InC, sources: &Path, progress: &Progress) -> Result<Option<String>> {
+    let mut lab = Command::new(tree.lab().join("rundown-lab"));
+    lab.arg("run")
+        .arg(sources.join(driver.sys()))
+        .args(driver.lab)
+        .current_dir(sources);
+    let finished = process::watch(&mut lab, progress)?;
+    let right = finished.status.success() && finished.text.contains(driver.says);
+    Ok((!right).then(|| finished.tail()))
+}
+
 fn built_and_run(tree: &Tree, kind: &str, progress: &Progress) -> Result<Tally> {
-    let sources = tree.target().join("cargo-kmdf").join(kind);
-    copy::refresh(
-        &tree.root().join("tools/cargo-kmdf/tests/template").join(kind),
-        &sources,
-    )?;
-    // With the versions that everything here is tested with. cargo leaves out the other crates' when it looks at it.
-    fs::copy(tree.root().join("Cargo.lock"), sources.join("Cargo.lock"))
-        .with_context(|| format!("Cargo.lock cannot be copied to {}", sources.display()))?;
+    let sources = fresh(tree, kind, kind)?;
     let mut tally = Tally::default();
 
     let finished = kmdf(tree, &sources, &["check", "--release"], progress)?;
@@ -164,6 +170,82 @@ fn built_and_run(tree: &Tree, kind: &str, progress: &Progress) -> Result<Tally> 
     let report: serde_json::Value = serde_json::from_str(&text)?;
     tally.count((report["cpus"] != 1 || report["passed"] != true).then_some(text));
     Ok(tally)
+}
+
+/// `cargo kmdf` with a WDK of the user's own, which is looked for, spelt and laid out as Windows' is: for the driver in Rust, and for one in C.
+fn with_own_wdk(tree: &Tree, progress: &Progress) -> Result<Tally> {
+    let c = &IN_C[0];
+    let (rust, in_c) = (fresh(tree, "kmdf", "own-wdk")?, fresh(tree, c.name, "own-wdk-c")?);
+    let finished = kmdf(tree, &in_c, &["sysroot"], progress)?;
+    ensure!(finished.status.success(), "{}", finished.tail());
+    let wdk = tree.target().join("cargo-kmdf/Windows Kits/10");
+    windows_kits(Path::new(finished.stdout.trim()), &wdk)?;
+    let (lab, wdk) = (tree.lab().display().to_string(), wdk.display().to_string());
+    let arguments = ["lab", "--release", "--wdk", &wdk, "--lab", &lab];
+    let finished = kmdf(tree, &rust, &arguments, progress)?;
+    let mut tally = Tally::one((!finished.status.success()).then(|| finished.tail()));
+
+    let finished = kmdf(tree, &in_c, &["sysroot", "--print", "--wdk", &wdk], progress)?;
+    ensure!(finished.status.success(), "{}", finished.tail());
+    // What the makefile would ask for itself.
+    fs::write(in_c.join("wdk.mk"), &finished.stdout)?;
+    process::succeed(Command::new("make").current_dir(&in_c), progress)?;
+    tally.count(run_in_lab(tree, c, &in_c, progress)?);
+    Ok(tally)
+}
+
+/// The stand-ins as Windows has a WDK: with names in other cases than they are asked for, and without what the kit tells clang of its own.
+fn windows_kits(stand_in: &Path, wdk: &Path) -> Result<()> {
+    if wdk.exists() {
+        fs::remove_dir_all(wdk)?;
+    }
+    for folder in ["Include", "Lib"] {
+        copied(&stand_in.join(folder), &wdk.join(folder))?;
+    }
+    let version = Path::new("10.0.26100.0");
+    let headers = wdk.join("Include").join(version).join("km");
+    for folder in ["1.31", "1.33"].map(|name| wdk.join("Include/wdf/kmdf").join(name)) {
+        fs::rename(folder.join("wdfapi.h"), folder.join("WdfApi.h"))?;
+    }
+    fs::rename(headers.join("wdm.h"), headers.join("WDM.H"))?;
+    let libraries = wdk.join("Lib").join(version).join("km/x64");
+    fs::rename(
+        libraries.join("BufferOverflowFastFailK.lib"),
+        libraries.join("bufferoverflowfastfailk.lib"),
+    )?;
+    let gcc = "#define __GNUC__ 4\n#define __GNUC_MINOR__ 8\n#define __GNUC_PATCHLEVEL__ 0\n#include_next <_mingw.h>\n";
+    fs::write(headers.join("crt/_mingw.h"), gcc)?;
+    Ok(())
+}
+
+/// A copy of a folder, with the files that its links point at.
+fn copied(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copied(&path, &to)?;
+        } else {
+            fs::copy(&path, &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// A copy of a template, called `name`.
+fn fresh(tree: &Tree, template: &str, name: &str) -> Result<PathBuf> {
+    let sources = tree.target().join("cargo-kmdf").join(name);
+    copy::refresh(
+        &tree.root().join("tools/cargo-kmdf/tests/template").join(template),
+        &sources,
+    )?;
+    if sources.join("Cargo.toml").exists() {
+        // With the versions that everything here is tested with. cargo leaves out the other crates' when it looks at it.
+        fs::copy(tree.root().join("Cargo.lock"), sources.join("Cargo.lock"))
+            .with_context(|| format!("Cargo.lock cannot be copied to {}", sources.display()))?;
+    }
+    Ok(sources)
 }
 
 /// `cargo kmdf`, as this tree has it, in a driver's folder.
