@@ -27,6 +27,9 @@ pub(crate) fn cli() -> Command {
                 .value_parser(value_parser!(std::ffi::OsString))
                 .help("Everything from the first option on that is none of these goes to `rundown-lab run`: --script FILE, --sweeps, --cpus N, ..."),
         );
+    let package = selection(Command::new("package"))
+        .about("Build the driver and make the folder that a Windows test machine installs: catalogue, test certificate, signatures")
+        .args(artefacts());
     let sysroot = Command::new("sysroot")
         .about("Make the stand-in WDK alone, for a driver in C, and print its folder")
         .arg(
@@ -62,6 +65,7 @@ pub(crate) fn cli() -> Command {
                 .subcommand(check)
                 .subcommand(clippy)
                 .subcommand(lab)
+                .subcommand(package)
                 .subcommand(sysroot),
         )
 }

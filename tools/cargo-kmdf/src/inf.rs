@@ -22,10 +22,6 @@ pub(crate) fn stamped(
         .parent()
         .map_or(Path::new("."), |path| path.as_std_path());
     let Some(path) = named.cloned().or_else(|| only_inx(folder)) else {
-        rundown_streams::tell!(
-            "cargo kmdf: {} has no .inx file; no INF is made",
-            folder.display()
-        );
         return Ok(None);
     };
     let wrong = |what: String| refuse(format!("{}: {what}", path.display()));

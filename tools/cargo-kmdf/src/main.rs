@@ -29,6 +29,8 @@ use rundown_kit::{
     wrapper,
 };
 
+use rundown_package::{Inputs, inf::Rules};
+
 use self::package::Model;
 
 /// The exit code for what is wrong with the command line or the package.
@@ -81,6 +83,16 @@ fn run(matches: &ArgMatches) -> Result<(), Failure> {
             let further = options.get_many::<OsString>("lab-options");
             let further: Vec<OsString> = further.unwrap_or_default().cloned().collect();
             Err(lab.run(&made, driver.model, &further))
+        }
+        "package" => {
+            if driver.inf(options)?.is_none() {
+                return Err(refuse(
+                    "a driver is installed by its INF, and there is none; add a .inx file to the package, or name one with --inf",
+                ));
+            }
+            let made = driver.build(options)?;
+            println!("{}", packaged(&made, options.get_flag("strict"))?.display());
+            Ok(())
         }
         _ => {
             let made = driver.build(options)?;
@@ -150,9 +162,18 @@ impl Driver {
         })
     }
 
+    /// The INF's text, stamped, if there is one.
+    fn inf(&self, options: &ArgMatches) -> Result<Option<Vec<u8>>, Failure> {
+        inf::stamped(&self.package, self.model, options.get_one::<PathBuf>("inf"))
+    }
+
     fn build(&self, options: &ArgMatches) -> Result<Made, Failure> {
         // What is wrong with the INF is said before anything is built.
-        let stamped = inf::stamped(&self.package, self.model, options.get_one::<PathBuf>("inf"))?;
+        let stamped = self.inf(options)?;
+        if stamped.is_none() {
+            let folder = self.package.manifest_path.with_file_name("");
+            rundown_streams::tell!("cargo kmdf: {folder} has no .inx file; no INF is made");
+        }
         let [sys, pdb] = driver::image(&self.workspace, &toolchain()?, self.profile)?;
         self.judge(&sys, &pdb, options.get_flag("strict"))?;
         let mut inf = None;
@@ -185,6 +206,31 @@ impl Driver {
 
 fn toolchain() -> Result<Toolchain, Error> {
     Toolchain::choose_for(None, &[Target::Driver])
+}
+
+/// The folder that a test machine installs, where cargo-wdk makes it too.
+fn packaged(made: &Made, strict: bool) -> Result<PathBuf, Failure> {
+    let inf = made.sys.with_extension("inf");
+    let name = made.sys.file_stem().unwrap_or_default();
+    let inputs = Inputs {
+        inf: inf.clone(),
+        driver: made.sys.clone(),
+        pdb: made.pdb.clone(),
+        beside: Vec::new(),
+        rules: if strict { Rules::Project } else { Rules::Windows },
+        output: made.sys.with_file_name(format!("{}_package", name.display())),
+    };
+    let package = rundown_package::build(&inputs).map_err(|error| Failure(1, error.to_string()))?;
+    for warning in &package.warnings {
+        rundown_streams::tell!(
+            "cargo kmdf: {}:{}: {} [{}]",
+            inf.display(),
+            warning.line,
+            warning.what,
+            warning.rule
+        );
+    }
+    Ok(package.folder)
 }
 
 /// What of the options is cargo's.

@@ -60,7 +60,7 @@ fn what_is_no_driver_for_the_kernel_is_refused() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         package(folder.path(), "sample", text);
-        for subcommand in ["build", "check", "clippy", "lab"] {
+        for subcommand in ["build", "check", "clippy", "lab", "package"] {
             let refusal = self::said(folder.path(), &[subcommand], 2);
             assert!(refusal.contains(said), "{refusal}");
         }
@@ -103,6 +103,17 @@ fn a_folder_that_is_no_wdk_is_told_what_it_lacks() {
     assert!(
         none.contains("no headers of KMDF 1.15; it has 1.31 and 1.33"),
         "{none}"
+    );
+}
+
+#[test]
+fn a_package_without_an_inf_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "sample", &model("driver-type = \"WDM\""));
+    let text = said(folder.path(), &["package"], 2);
+    assert!(
+        text.contains("installed by its INF, and there is none; add a .inx file"),
+        "{text}"
     );
 }
 

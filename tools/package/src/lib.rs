@@ -34,7 +34,7 @@ use rundown_inf::{Inf, decode};
 use self::{
     catalogue::Member,
     certificate::TestCertificate,
-    inf::{Finding, Resolved, Severity},
+    inf::{Finding, Resolved, Rules, Severity},
     sign::Signer,
 };
 pub use self::{
@@ -54,6 +54,8 @@ pub struct Inputs {
     pub pdb: PathBuf,
     /// Files that are only laid beside: the client, the debugger's files, the walk's script.
     pub beside: Vec<PathBuf>,
+    /// Whose rules the INF has to keep.
+    pub rules: Rules,
     /// The folder to make. What it holds is replaced when it is a package, and left alone otherwise.
     pub output: PathBuf,
 }
@@ -74,7 +76,7 @@ pub struct Package {
 /// # Errors
 /// What is wrong with the inputs, or missing on this machine. The output folder is then as it was.
 pub fn build(inputs: &Inputs) -> Result<Package, Error> {
-    let (inf, warnings) = checked_inf(&inputs.inf)?;
+    let (inf, warnings) = checked_inf(&inputs.inf, inputs.rules)?;
     let resolved = Resolved::new(&inf);
     let driver_name = name(&inputs.driver);
     let files = resolved.source_files();
@@ -126,7 +128,7 @@ pub fn build(inputs: &Inputs) -> Result<Package, Error> {
     signer.sign_catalogue(&unsigned, &catalogue)?;
     fs::remove_file(&unsigned).map_err(|error| Error::io("cannot be removed", &unsigned, error))?;
 
-    let members = verify(folder)?;
+    let members = verify(folder, inputs.rules)?;
     replace(staging, &inputs.output)?;
     Ok(Package {
         folder: inputs.output.clone(),
@@ -136,14 +138,14 @@ pub fn build(inputs: &Inputs) -> Result<Package, Error> {
 }
 
 /// Reads and checks an INF; its warnings beside it.
-fn checked_inf(path: &Path) -> Result<(Inf, Vec<Finding>), Error> {
+fn checked_inf(path: &Path, rules: Rules) -> Result<(Inf, Vec<Finding>), Error> {
     let wrong = |source| Error::Inf {
         path: path.to_owned(),
         source,
     };
     let text = decode(&read(path)?).map_err(wrong)?;
     let inf = Inf::parse(&text).map_err(wrong)?;
-    let findings = inf::lint(&text, &inf);
+    let findings = inf::lint(&text, &inf, rules);
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(Error::Lint {
             path: path.to_owned(),

@@ -6,7 +6,7 @@ use std::{env, fs, path::PathBuf, process::ExitCode};
 use rundown_inf::{Inf, decode};
 use rundown_package::{
     Inputs, build,
-    inf::{RULES, Severity, lint},
+    inf::{RULES, Rules, Severity, lint},
     natvis, verify, windows_report,
 };
 use rundown_streams::EXIT_OUTPUT;
@@ -68,7 +68,7 @@ fn run(arguments: &[&str]) -> Result<String, Failure> {
         [] | ["help" | "--help" | "-h"] => Ok(HELP.into()),
         ["build", options @ ..] => Ok(made(&build(&inputs(options)?)?)),
         ["verify", folder] => {
-            let members = verify(folder.as_ref())?;
+            let members = verify(folder.as_ref(), Rules::Project)?;
             let names: Vec<&str> = members.iter().map(|member| member.file.as_str()).collect();
             Ok(format!(
                 "{folder}: signatures are good, and the catalogue vouches for {}",
@@ -126,6 +126,7 @@ fn inputs(options: &[&str]) -> Result<Inputs, Failure> {
         driver: needed(driver, "--driver")?,
         pdb: needed(pdb, "--pdb")?,
         beside,
+        rules: Rules::Project,
         output: needed(output, "--output")?,
     })
 }
@@ -147,7 +148,7 @@ fn linted(file: &str) -> Result<String, Failure> {
         fs::read(file).map_err(|error| Failure::NotGood(format!("{file}: cannot be read: {error}")))?;
     let text = decode(&bytes).map_err(failed)?;
     let inf = Inf::parse(&text).map_err(failed)?;
-    let findings = lint(&text, &inf);
+    let findings = lint(&text, &inf, Rules::Project);
     let lines = findings.iter().map(|finding| {
         format!(
             "

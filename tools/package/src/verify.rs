@@ -6,23 +6,23 @@ use crate::{
     Error,
     catalogue::{self, Member},
     checked_inf,
-    inf::Resolved,
+    inf::{Resolved, Rules},
     name, read, sign,
 };
 
 /// The test certificate's name in a package.
 pub const CERTIFICATE: &str = "rundown-test.cer";
 
-/// Verifies a package: its INF keeps the rules, catalogue and driver carry good signatures of the package's own
+/// Verifies a package: its INF keeps these rules, catalogue and driver carry good signatures of the package's own
 /// certificate, and the catalogue vouches for exactly the INF and the files that the INF installs, as they are now.
 ///
 /// The certificate is the folder's own, so this shows that the package is whole, not who made it.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn verify(folder: &Path) -> Result<Vec<Member>, Error> {
+pub fn verify(folder: &Path, rules: Rules) -> Result<Vec<Member>, Error> {
     let inf_path = find_inf(folder)?;
-    let (inf, _) = checked_inf(&inf_path)?;
+    let (inf, _) = checked_inf(&inf_path, rules)?;
     let catalogue = folder.join(inf.value("Version", "CatalogFile").unwrap_or_default());
     let certificate = folder.join(CERTIFICATE);
     sign::verify(&catalogue, &certificate, None)?;

@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use rundown_inf::Inf;
-use rundown_package::inf::{RULES, Resolved, lint};
+use rundown_package::inf::{RULES, Resolved, Rules, Severity, lint};
 
 const GOOD: &str = include_str!("fixtures/good.inf");
 
 fn findings(text: &str) -> Vec<(&'static str, usize, String)> {
     let inf = Inf::parse(text).unwrap();
-    lint(text, &inf)
+    lint(text, &inf, Rules::Project)
         .into_iter()
         .map(|finding| (finding.rule, finding.line, finding.what))
         .collect()
@@ -213,4 +213,28 @@ fn the_program_reads_an_inf_in_utf_16() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+}
+
+/// What only this project asks for is a warning to anybody else; what Windows asks for is an error to all.
+#[test]
+fn an_inf_of_anybodys_keeps_windows_rules() {
+    let errors = |text: &str, rules| -> Vec<&str> {
+        let findings = lint(text, &Inf::parse(text).unwrap(), rules);
+        let errors = findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        errors.map(|finding| finding.rule).collect()
+    };
+    let foreign = GOOD
+        .replace("The makers", "Thé makers")
+        .replace("HKR,,Security", "HKR,,Insecurity");
+    assert!(errors(&foreign, Rules::Project).contains(&"ascii"));
+    assert!(errors(&foreign, Rules::Project).contains(&"security"));
+    assert_eq!(errors(&foreign, Rules::Windows), [""; 0]);
+    assert_eq!(
+        lint(&foreign, &Inf::parse(&foreign).unwrap(), Rules::Windows).len(),
+        lint(&foreign, &Inf::parse(&foreign).unwrap(), Rules::Project).len()
+    );
+    let unsigned = GOOD.replace("CatalogFile = sample.cat\n", "");
+    assert_eq!(errors(&unsigned, Rules::Windows), ["1233"]);
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use rundown_package::{CERTIFICATE, Error, Inputs, build, catalogue, pe, verify};
+use rundown_package::{CERTIFICATE, Error, Inputs, build, catalogue, inf::Rules, pe, verify};
 use tempfile::TempDir;
 
 const GOOD: &str = include_str!("fixtures/good.inf");
@@ -63,6 +63,7 @@ fn inputs() -> Folder {
         driver: path("sample.sys"),
         pdb: path("sample.pdb"),
         beside: vec![path("walk.ps1")],
+        rules: Rules::Project,
         output: path("package"),
     };
     Folder { folder, inputs }
@@ -134,28 +135,34 @@ fn a_package_is_made_verified_and_every_change_to_it_detected() {
     for (file, position) in [("sample.sys", 0x500), ("sample.inf", 3), ("sample.cat", 400)] {
         let flip = |bytes: &mut Vec<u8>| bytes[position] ^= 1;
         change(output.join(file), flip);
-        let error = verify(output).expect_err(file);
+        let error = verify(output, Rules::Project).expect_err(file);
         let expected = match file {
             "sample.cat" => matches!(error, Error::Signature { .. }),
             _ => matches!(error, Error::Changed { .. }),
         };
         assert!(expected, "{file}: {error}");
         change(output.join(file), flip);
-        verify(output).unwrap();
+        verify(output, Rules::Project).unwrap();
     }
     // A driver whose signature was taken away keeps its hash, but is refused.
     fs::write(output.join("sample.sys"), image()).unwrap();
-    assert!(matches!(verify(output), Err(Error::Signature { .. })));
+    assert!(matches!(
+        verify(output, Rules::Project),
+        Err(Error::Signature { .. })
+    ));
     fs::write(output.join("sample.sys"), signed).unwrap();
 
     // A good catalogue of another certificate.
     let other = inputs();
     build(&other.inputs).unwrap();
     fs::copy(other.inputs.output.join("sample.cat"), output.join("sample.cat")).unwrap();
-    assert!(matches!(verify(output), Err(Error::Signature { .. })));
+    assert!(matches!(
+        verify(output, Rules::Project),
+        Err(Error::Signature { .. })
+    ));
     // A package is replaced by the next one.
     build(&made.inputs).unwrap();
-    verify(output).unwrap();
+    verify(output, Rules::Project).unwrap();
 }
 
 #[test]
@@ -220,6 +227,6 @@ fn a_catalogue_that_vouches_for_more_than_the_package_is_refused() {
     // The INF no longer installs the driver's file under this name.
     let wider = GOOD.replace("sample.sys", "wider.sys");
     fs::write(made.inputs.output.join("sample.inf"), wider).unwrap();
-    let error = verify(&made.inputs.output).unwrap_err();
+    let error = verify(&made.inputs.output, Rules::Project).unwrap_err();
     assert!(error.to_string().contains("wider.sys"), "{error}");
 }

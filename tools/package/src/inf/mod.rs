@@ -3,5 +3,5 @@
 mod lint;
 mod resolve;
 
-pub use lint::{Finding, RULES, Severity, lint};
+pub use lint::{Finding, RULES, Rules, Severity, lint};
 pub use resolve::{Reference, Resolved};

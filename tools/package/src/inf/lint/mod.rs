@@ -18,6 +18,25 @@ pub enum Severity {
     Warning,
 }
 
+/// Whose rules an INF has to keep. A rule of the others that it breaks is a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// What setup and `InfVerif` ask of any driver's.
+    Windows,
+    /// All of them: what this project asks of its own.
+    Project,
+}
+
+/// The rules that are this project's own, or that know no more than its INFs need.
+const OWN: &[&str] = &[
+    "ascii",
+    "pnp-lockdown",
+    "include",
+    "delete",
+    "directive",
+    "security",
+];
+
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -107,7 +126,17 @@ struct Lint<'a> {
 
 /// Checks an INF that is stamped.
 #[must_use]
-pub fn lint(text: &str, inf: &Inf) -> Vec<Finding> {
+pub fn lint(text: &str, inf: &Inf, rules: Rules) -> Vec<Finding> {
+    let mut findings = all(text, inf);
+    if rules == Rules::Windows {
+        for finding in findings.iter_mut().filter(|finding| OWN.contains(&finding.rule)) {
+            finding.severity = Severity::Warning;
+        }
+    }
+    findings
+}
+
+fn all(text: &str, inf: &Inf) -> Vec<Finding> {
     let resolved = Resolved::new(inf);
     let mut lint = Lint {
         inf,
