@@ -13,6 +13,7 @@ mod csq;
 mod device;
 mod etw;
 mod faults;
+mod files;
 mod irql;
 mod legacy;
 mod locks;
@@ -32,12 +33,13 @@ use nt::{FAILED, UnicodeString};
 /// What a specimen does; its result is `DriverEntry`'s, an NTSTATUS.
 type Specimen = unsafe fn() -> i32;
 
-const SPECIMENS: [&[(&str, Specimen)]; 14] = [
+const SPECIMENS: [&[(&str, Specimen)]; 15] = [
     sound::SPECIMENS,
     conformance::SPECIMENS,
     csq::SPECIMENS,
     etw::SPECIMENS,
     faults::SPECIMENS,
+    files::SPECIMENS,
     irql::SPECIMENS,
     locks::SPECIMENS,
     mdl::SPECIMENS,

@@ -210,6 +210,56 @@ unsafe extern "system" {
     ) -> *mut c_void;
     pub(crate) fn IoGetAttachedDeviceReference(device: *mut c_void) -> *mut c_void;
     pub(crate) fn PsGetCurrentProcess() -> *mut c_void;
+    pub(crate) fn ZwCreateFile(
+        handle: *mut u64,
+        access: u32,
+        attributes: *const ObjectAttributes,
+        iosb: *mut [u64; 2],
+        allocation: *const i64,
+        file_attributes: u32,
+        share: u32,
+        disposition: u32,
+        options: u32,
+        ea: *const c_void,
+        ea_length: u32,
+    ) -> i32;
+    pub(crate) fn ZwReadFile(
+        handle: u64,
+        event: u64,
+        routine: u64,
+        context: u64,
+        iosb: *mut [u64; 2],
+        buffer: *mut u8,
+        length: u32,
+        offset: *const i64,
+        key: *const u32,
+    ) -> i32;
+    pub(crate) fn ZwWriteFile(
+        handle: u64,
+        event: u64,
+        routine: u64,
+        context: u64,
+        iosb: *mut [u64; 2],
+        buffer: *const u8,
+        length: u32,
+        offset: *const i64,
+        key: *const u32,
+    ) -> i32;
+    pub(crate) fn ZwQueryInformationFile(
+        handle: u64,
+        iosb: *mut [u64; 2],
+        buffer: *mut u8,
+        length: u32,
+        class: u32,
+    ) -> i32;
+    pub(crate) fn ZwSetInformationFile(
+        handle: u64,
+        iosb: *mut [u64; 2],
+        buffer: *const u8,
+        length: u32,
+        class: u32,
+    ) -> i32;
+    pub(crate) fn ZwFlushBuffersFile(handle: u64, iosb: *mut [u64; 2]) -> i32;
     pub(crate) fn ZwOpenKey(handle: *mut u64, access: u32, attributes: *const ObjectAttributes) -> i32;
     pub(crate) fn ZwCreateKey(
         handle: *mut u64,

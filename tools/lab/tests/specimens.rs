@@ -240,6 +240,7 @@ fn sound_drivers_pass() {
                 ("sound-csq", "log: passed"),
                 ("sound-mdl", "log: passed"),
                 ("sound-registry", "log: passed"),
+                ("sound-files", "log: passed"),
                 ("sound-text", "dbg: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
                 ("take-all-memory", "log: memory is exhausted: pool has "),
                 ("run-down", "log: passed"),

@@ -6,6 +6,7 @@
 pub mod csq;
 pub mod etw;
 pub mod ex;
+pub mod file;
 pub mod io;
 pub mod irql_ranges;
 pub mod ke;
@@ -38,6 +39,7 @@ pub fn tables() -> impl Iterator<Item = &'static [Export]> {
         ex::resource::EXPORTS,
         ex::rundown::EXPORTS,
         ex::rundown_cache_aware::EXPORTS,
+        file::EXPORTS,
         io::EXPORTS,
         mdl::EXPORTS,
         ob::EXPORTS,

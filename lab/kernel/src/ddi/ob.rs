@@ -1,9 +1,10 @@
-//! Objects and handles: a driver can have handles to threads and registry keys here, and refer to threads, devices and processes.
+//! Objects and handles: a driver can have handles to threads, registry keys and files here, and refer to threads, devices and processes.
 
 use super::process::{self, Pointer};
 use crate::bug::{self, code};
 use crate::config::{self, Rule};
 use crate::export::Export;
+use crate::io::file::OpenFile;
 use crate::io::{client, device};
 use crate::ke::thread::{self, Thread};
 use crate::lock::IrqLock;
@@ -61,6 +62,8 @@ pub enum Object {
     Thread(Arc<Thread>),
     /// A registry key, by its path.
     Key(Arc<str>),
+    /// A file.
+    File(Arc<OpenFile>),
 }
 
 struct Handles {
@@ -113,7 +116,7 @@ pub fn thread(address: u64) -> Option<Arc<Thread>> {
         let handles = HANDLES.lock();
         let mut threads = handles.open.values().filter_map(|(object, _)| match object {
             Object::Thread(thread) => Some(thread),
-            Object::Key(_) => None,
+            Object::Key(_) | Object::File(_) => None,
         });
         threads.find(|thread| thread.address() == address).cloned()
     };
@@ -154,8 +157,8 @@ unsafe extern "win64" fn ob_reference_object_by_handle(
     };
     let thread = match found {
         None => return status::INVALID_HANDLE,
-        // Nobody needs a key's object.
-        Some(Object::Key(_)) => return status::OBJECT_TYPE_MISMATCH,
+        // Nobody needs a key's object. A file's the lab does not have.
+        Some(Object::Key(_) | Object::File(_)) => return status::OBJECT_TYPE_MISMATCH,
         Some(Object::Thread(thread)) => thread,
     };
     // Only an object that there is can be of another type.

@@ -24,7 +24,7 @@ fn path_of(handle: u64) -> Result<Arc<str>, i32> {
     match ob::object(handle) {
         Some(Object::Key(path)) if registry::exists(&path) => Ok(path),
         Some(Object::Key(_)) => Err(status::KEY_DELETED),
-        Some(Object::Thread(_)) => Err(status::OBJECT_TYPE_MISMATCH),
+        Some(Object::Thread(_) | Object::File(_)) => Err(status::OBJECT_TYPE_MISMATCH),
         None => Err(status::INVALID_HANDLE),
     }
 }

@@ -782,6 +782,12 @@ pub(crate) const BARE: &[Offence] = &[
         "cancel-safe queue",
     ),
     verifier("open-key-at-apc", sub::IRQL_APC_LTE, "ZwOpenKey called at IRQL 1"),
+    verifier(
+        "create-file-at-apc",
+        sub::IRQL_APC_LTE,
+        "ZwCreateFile called at IRQL 1",
+    ),
+    verifier("leave-file", sub::OBJECT_LEAKED, "with a handle open").branch(leaked::HANDLE),
     verifier("leave-key", sub::OBJECT_LEAKED, "with a handle open").branch(leaked::HANDLE),
     bad_pool("free-mdl-twice", pool::NEVER_ALLOCATED, "IoFreeMdl of"),
     offence(
