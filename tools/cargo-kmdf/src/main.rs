@@ -7,6 +7,7 @@
 mod cli;
 mod inf;
 mod lab;
+mod oldest;
 mod package;
 mod sysroot;
 
@@ -23,6 +24,7 @@ use clap::ArgMatches;
 use rundown_kit::{
     Error,
     driver::{self, Profile, Workspace},
+    exports::Windows,
     linker, pe,
     sysroot::Llvm,
     toolchain::{Target, Toolchain},
@@ -136,8 +138,7 @@ impl Driver {
         let own = env::current_exe()
             .map_err(|error| refuse(format!("cannot tell where this program is: {error}")))?;
         let built = driver::Package {
-            // One for each run of the program.
-            name: package.name.to_string().leak(),
+            name: package.name.to_string().into(),
             inx: "",
         };
         // wdk-build finds the workspace by the Cargo.lock above the target folder.
@@ -175,7 +176,11 @@ impl Driver {
             rundown_streams::tell!("cargo kmdf: {folder} has no .inx file; no INF is made");
         }
         let [sys, pdb] = driver::image(&self.workspace, &toolchain()?, self.profile)?;
-        self.judge(&sys, &pdb, options.get_flag("strict"))?;
+        let text = stamped
+            .as_deref()
+            .and_then(|bytes| rundown_inf::decode(bytes).ok());
+        let oldest = oldest::oldest(text.as_deref(), self.model.kmdf());
+        self.judge(&sys, &pdb, oldest, options.get_flag("strict"))?;
         let mut inf = None;
         if let Some(text) = stamped {
             let path = sys.with_extension("inf");
@@ -187,9 +192,9 @@ impl Driver {
     }
 
     /// The image against what is asked of it. What is linked by the user's own WDK has Windows' word for its imports and its entry.
-    fn judge(&self, sys: &Path, pdb: &Path, strict: bool) -> Result<(), Failure> {
+    fn judge(&self, sys: &Path, pdb: &Path, oldest: Windows, strict: bool) -> Result<(), Failure> {
         let framework = self.model != Model::Wdm && !self.own_wdk;
-        let checks = pe::check(sys, pdb)?;
+        let checks = pe::check(sys, pdb, oldest)?;
         let wrong: Vec<String> = pe::failed(&checks, framework, strict)
             .filter(|check| !(self.own_wdk && check.name == "imports"))
             .map(ToString::to_string)

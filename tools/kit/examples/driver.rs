@@ -8,6 +8,7 @@ use std::{env, error::Error, path::PathBuf, time::Instant};
 
 use rundown_kit::{
     driver::{self, Profile, Workspace},
+    exports::Windows,
     pe, residence,
     toolchain::{Route, Toolchain},
 };
@@ -50,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         let artefacts = driver::build(&workspace, &toolchain, profile)?;
         println!("{}", artefacts.sys.display());
-        let checks = pe::check(&artefacts.sys, &artefacts.pdb)?;
+        let checks = pe::check(&artefacts.sys, &artefacts.pdb, Windows::V2004)?;
         for check in &checks {
             println!("{check}");
         }

@@ -1,6 +1,7 @@
 //! Builds the driver: `rundown.sys`, its symbols, its stamped INF.
 
 use std::{
+    borrow::Cow,
     env,
     ffi::OsString,
     fs,
@@ -16,10 +17,10 @@ use crate::{
 };
 
 /// A driver's package, whose artefacts have its name, and its INF in the tree of sources.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Package {
     /// The package's name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its INF before it is stamped.
     pub inx: &'static str,
 }
@@ -27,12 +28,12 @@ pub struct Package {
 impl Package {
     /// `rundown.sys`.
     pub const RUNDOWN: Self = Self {
-        name: "rundown",
+        name: Cow::Borrowed("rundown"),
         inx: "inf/rundown.inx",
     };
     /// `inflight.sys`, the example.
     pub const EXAMPLE: Self = Self {
-        name: "inflight",
+        name: Cow::Borrowed("inflight"),
         inx: "example/inflight.inx",
     };
 }
@@ -339,7 +340,7 @@ fn run(workspace: &Workspace, cargo: &mut Command, what: &str) -> Result<(), Err
 fn selection(workspace: &Workspace, profile: Profile) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "--package",
-        workspace.package.name,
+        &workspace.package.name,
         "--profile",
         profile.name(),
         "--target-dir",

@@ -13,6 +13,7 @@ pub mod c;
 pub mod client;
 pub mod driver;
 pub mod error;
+pub mod exports;
 pub mod inf;
 pub mod kmdf;
 pub mod linker;

@@ -26,7 +26,11 @@ use object::{
 };
 use pdb::FallibleIterator as _;
 
-use crate::{Error, sysroot};
+use crate::{
+    Error,
+    exports::{self, Image as Exporter, Since, Windows},
+    sysroot,
+};
 
 /// Who asks for what a check looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +76,15 @@ pub fn failed(checks: &[Check], framework: bool, strict: bool) -> impl Iterator<
     })
 }
 
-/// Checks the driver `sys` with its symbols `pdb`.
+/// Checks the driver `sys` with its symbols `pdb`, which is to run on `target` and all later Windows.
 ///
 /// # Errors
 ///
 /// If a file cannot be read, or is not a 64-bit PE image, or not a program database; a failed check is no error.
-pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
+pub fn check(sys: &Path, pdb: &Path, target: Windows) -> Result<Vec<Check>, Error> {
     let image = fs::read(sys).map_err(Error::file("read", sys))?;
     let symbols = fs::read(pdb).map_err(Error::file("read", pdb))?;
-    check_bytes(&image, &symbols).map_err(|what| Error::new(format!("{}: {what}", sys.display())))
+    check_bytes(&image, &symbols, target).map_err(|what| Error::new(format!("{}: {what}", sys.display())))
 }
 
 /// As [`check`], on the files' contents.
@@ -88,7 +92,7 @@ pub fn check(sys: &Path, pdb: &Path) -> Result<Vec<Check>, Error> {
 /// # Errors
 ///
 /// As [`check`].
-pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
+pub fn check_bytes(image: &[u8], symbols: &[u8], target: Windows) -> Result<Vec<Check>, String> {
     let image = Image::parse(image)?;
     let symbols = Symbols::parse(symbols)?;
     let flag = |flag, name| image.flag(flag, name);
@@ -96,7 +100,7 @@ pub fn check_bytes(image: &[u8], symbols: &[u8]) -> Result<Vec<Check>, String> {
         ("machine", By::Windows, image.machine()),
         ("subsystem", By::Windows, image.subsystem()),
         ("entry", By::Framework, image.entry(&symbols)),
-        ("imports", By::Windows, image.imports()),
+        ("imports", By::Windows, image.imports(target)),
         ("relocations", By::Windows, image.relocations()),
         ("bind-info", By::Framework, image.bind_info(&symbols)),
         (
@@ -162,6 +166,34 @@ pub fn checksum_position(image: &[u8]) -> Option<usize> {
     (position + 4 <= image.len()).then_some(position)
 }
 
+/// Since when the image `library` has what a driver for `target` imports from it; what is wrong otherwise, and what to do.
+fn import(library: &str, name: &str, target: Windows) -> Result<Since, String> {
+    let (loader, routines) = sysroot::exports(sysroot::WDFLDR);
+    if loader.eq_ignore_ascii_case(library) && routines.contains(&name) {
+        return Ok(Since::Windows(Windows::V2004));
+    }
+    let image = Exporter::ALL
+        .into_iter()
+        .find(|image| image.name().eq_ignore_ascii_case(library));
+    let export = exports::all().get(name);
+    match image.zip(export) {
+        Some((image, export)) if image.has(export.image) => match export.since {
+            Since::Windows(first) if first > target => Err(format!(
+                "{library}!{name} is there since {first}, and the driver is for {target} and later: ask \
+                 MmGetSystemRoutineAddress for it, or have the INF's [Manufacturer] say 10.0...{}",
+                first.build()
+            )),
+            since => Ok(since),
+        },
+        _ if exports::inlines().any(|inline| inline == name) => Err(format!(
+            "{library}!{name} is an inline or a macro of the WDK, and no import: write what it does in the driver"
+        )),
+        _ => Err(format!(
+            "{library}!{name} is not among the exports that the kit knows: is it misspelt, or is its library missing?"
+        )),
+    }
+}
+
 struct Image<'a> {
     bytes: &'a [u8],
     file: PeFile64<'a>,
@@ -217,43 +249,47 @@ impl<'a> Image<'a> {
         }
     }
 
-    fn imports(&self) -> Result<String, String> {
-        let allowed = [
-            sysroot::exports(sysroot::NTOSKRNL),
-            sysroot::exports(sysroot::WDFLDR),
-        ];
+    fn imports(&self, target: Windows) -> Result<String, String> {
         let trouble = |error: object::Error| format!("unreadable: {error}");
         let table = self.file.import_table().map_err(trouble)?.ok_or("none at all")?;
         let mut descriptors = table.descriptors().map_err(trouble)?;
-        let (mut count, mut wrong) = (0, Vec::new());
+        let (mut count, mut unknown, mut wrong) = (0, Vec::new(), Vec::new());
         while let Some(descriptor) = descriptors.next().map_err(trouble)? {
             let library = table.name(descriptor.name.get(LE)).map_err(trouble)?;
             let library = String::from_utf8_lossy(library);
-            let names = allowed
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(&library))
-                .map(|(_, names)| names);
             let mut thunks = table
                 .thunks(descriptor.original_first_thunk.get(LE))
                 .map_err(trouble)?;
             while let Some(thunk) = thunks.next::<object::pe::ImageNtHeaders64>().map_err(trouble)? {
                 count += 1;
                 if thunk.is_ordinal() {
-                    wrong.push(format!("{library} by ordinal {}", thunk.ordinal()));
+                    wrong.push(format!(
+                        "{library} by ordinal {}, which Windows does not keep from one build to the next",
+                        thunk.ordinal()
+                    ));
                     continue;
                 }
                 let (_, name) = table.hint_name(thunk.address()).map_err(trouble)?;
                 let name = String::from_utf8_lossy(name);
-                if !names.is_some_and(|names| names.contains(&&*name)) {
-                    wrong.push(format!("{library}!{name}"));
+                match import(&library, &name, target) {
+                    Ok(Since::Windows(_)) => {}
+                    Ok(Since::Unknown) => unknown.push(name.into_owned()),
+                    Err(what) => wrong.push(what),
                 }
             }
         }
-        if wrong.is_empty() {
-            Ok(format!("{count}, all exported by Windows 10 version 2004"))
-        } else {
-            Err(format!("not on the kit's lists of exports: {}", wrong.join(", ")))
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
         }
+        Ok(if unknown.is_empty() {
+            format!("{count}, all exported by {target}")
+        } else {
+            let rest = count - unknown.len();
+            format!(
+                "{rest} exported by {target}; no source says which Windows has {}",
+                unknown.join(", ")
+            )
+        })
     }
 
     fn relocations(&self) -> Result<String, String> {

@@ -6,7 +6,7 @@ mod common;
 
 use std::{fs, path::Path, sync::LazyLock};
 
-use rundown_kit::{pe, residence};
+use rundown_kit::{exports::Windows, pe, residence};
 
 use common::{Fixture, link};
 
@@ -28,7 +28,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| link("driver", DRIVER, &[])
 
 /// The names of the checks that fail.
 fn failing(image: &[u8], symbols: &[u8]) -> Vec<&'static str> {
-    let checks = pe::check_bytes(image, symbols).unwrap_or_else(|error| panic!("{error}"));
+    let checks = pe::check_bytes(image, symbols, Windows::V2004).unwrap_or_else(|error| panic!("{error}"));
     checks
         .into_iter()
         .filter(|check| check.result.is_err())
@@ -97,7 +97,7 @@ fn find(image: &[u8], text: &[u8]) -> usize {
 
 #[test]
 fn a_driver_passes() {
-    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols).unwrap();
+    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols, Windows::V2004).unwrap();
     for check in &checks {
         assert!(check.result.is_ok(), "{check}");
     }
@@ -121,7 +121,7 @@ fn a_check_matters_to_whom_asks_for_it() {
     let sum = pe::checksum(&image).unwrap();
     image[position..position + 4].copy_from_slice(&sum.to_le_bytes());
 
-    let checks = pe::check_bytes(&image, &FIXTURE.symbols).unwrap();
+    let checks = pe::check_bytes(&image, &FIXTURE.symbols, Windows::V2004).unwrap();
     let names = |framework, strict| -> Vec<&str> {
         pe::failed(&checks, framework, strict)
             .map(|check| check.name)
@@ -141,7 +141,7 @@ fn a_check_matters_to_whom_asks_for_it() {
 
     // Damaged in what Windows asks for, it is refused whoever made it.
     image[position] ^= 1;
-    let checks = pe::check_bytes(&image, &FIXTURE.symbols).unwrap();
+    let checks = pe::check_bytes(&image, &FIXTURE.symbols, Windows::V2004).unwrap();
     let found: Vec<&str> = pe::failed(&checks, false, false)
         .map(|check| check.name)
         .collect();
@@ -177,6 +177,77 @@ fn import_that_windows_lacks() {
     fails_alone("imports", |image| {
         let position = find(image, b"DbgPrint\0");
         image[position..position + 8].copy_from_slice(b"DbgXrint");
+    });
+}
+
+/// What the check says of the imports of a driver for `target`.
+fn imports(fixture: &Fixture, target: Windows) -> Result<String, String> {
+    let checks = pe::check_bytes(&fixture.image, &fixture.symbols, target).unwrap();
+    let check = checks.into_iter().find(|check| check.name == "imports");
+    check.unwrap().result
+}
+
+#[test]
+fn import_that_is_newer_than_the_target() {
+    // In wdm.h from NTDDI_WIN10_FE on.
+    let newer = link(
+        "newer",
+        "long IoGetIommuInterfaceEx(unsigned, unsigned long long, void *); unsigned long DbgPrint(const char *, ...);
+         long DriverEntry(void *Driver, void *Path) { DbgPrint(\"\"); return IoGetIommuInterfaceEx(3, 0, Driver); }",
+        &[],
+    );
+    let said = imports(&newer, Windows::V2004).unwrap_err();
+    assert_eq!(
+        said,
+        "ntoskrnl.exe!IoGetIommuInterfaceEx is there since Windows Server 2022 (build 20348), and the driver is for Windows 10, version \
+         2004 (build 19041) and later: ask MmGetSystemRoutineAddress for it, or have the INF's [Manufacturer] say 10.0...20348"
+    );
+    let found = imports(&newer, Windows::from_build(22000)).unwrap();
+    assert!(
+        found.ends_with("all exported by Windows 11, version 21H2 (build 22000)"),
+        "{found}"
+    );
+}
+
+#[test]
+fn import_of_which_no_source_knows_the_windows() {
+    let old = link(
+        "unknown",
+        "long ZwYieldExecution(void); long DriverEntry(void *Driver, void *Path) { return ZwYieldExecution(); }",
+        &[],
+    );
+    let found = imports(&old, Windows::V2004).unwrap();
+    assert!(
+        found.ends_with("no source says which Windows has ZwYieldExecution"),
+        "{found}"
+    );
+}
+
+#[test]
+fn import_from_the_hal() {
+    let hal = link(
+        "hal",
+        "void KeStallExecutionProcessor(unsigned long); long DriverEntry(void *Driver, void *Path) { KeStallExecutionProcessor(1); return 0; }",
+        &[],
+    );
+    find(&hal.image, b"HAL.dll\0");
+    imports(&hal, Windows::V2004).unwrap();
+    // The kernel's routines are not the HAL's.
+    let mut image = hal.image.clone();
+    let name = find(&image, b"KeStallExecutionProcessor\0");
+    image[name..name + 26].copy_from_slice(b"KeSetEvent\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let said = imports(&Fixture { image, ..hal }, Windows::V2004).unwrap_err();
+    assert!(
+        said.contains("HAL.dll!KeSetEvent is not among the exports"),
+        "{said}"
+    );
+}
+
+#[test]
+fn import_that_is_an_inline_of_the_wdk() {
+    fails_alone("imports", |image| {
+        let position = find(image, b"DbgPrint\0");
+        image[position..position + 8].copy_from_slice(b"CTL_CODE");
     });
 }
 
@@ -378,7 +449,7 @@ fn retpoline_section() {
 
 #[test]
 fn version() {
-    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols).unwrap();
+    let checks = pe::check_bytes(&FIXTURE.image, &FIXTURE.symbols, Windows::V2004).unwrap();
     let found = checks.into_iter().find(|check| check.name == "version").unwrap();
     assert_eq!(found.result, Ok("1.2.3.4".to_owned()));
     fails_alone("version", |image| {
@@ -426,13 +497,13 @@ fn symbols_of_another_program() {
 fn not_an_image_at_all() {
     for bytes in [&b""[..], b"MZ", &FIXTURE.image[..0x90], &[0; 4096]] {
         assert!(
-            pe::check_bytes(bytes, &FIXTURE.symbols)
+            pe::check_bytes(bytes, &FIXTURE.symbols, Windows::V2004)
                 .unwrap_err()
                 .contains("not a 64-bit PE image")
         );
     }
     assert!(
-        pe::check_bytes(&FIXTURE.image, b"no PDB")
+        pe::check_bytes(&FIXTURE.image, b"no PDB", Windows::V2004)
             .unwrap_err()
             .contains("PDB")
     );

@@ -60,7 +60,7 @@ pub(crate) fn link(name: &str, source: &str, arguments: &[&str]) -> Fixture {
         .arg(path("obj"))
         .arg(path("res"))
         .args(
-            ["BufferOverflowFastFailK", "ntoskrnl"]
+            ["BufferOverflowFastFailK", "ntoskrnl", "hal"]
                 .map(|file| lib(&format!("10.0.26100.0/km/x64/{file}.lib"))),
         )
         .args(["WdfLdr", "WdfDriverEntry"].map(|file| lib(&format!("wdf/kmdf/x64/1.31/{file}.lib"))))

@@ -1,6 +1,11 @@
 //! Microsoft's metadata of the kernel's interface, as the source of windows-sys states it.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::signature::{Signature, Type};
 
@@ -73,17 +78,23 @@ impl Metadata {
             "Win32/System/WindowsProgramming",
             "Win32/System/Diagnostics/Debug",
             "Win32/System/Diagnostics/Etw",
-            "Wdk/Foundation",
-            "Wdk/Storage/FileSystem",
-            "Wdk/System/SystemServices",
         ] {
-            let path = root.join(module).join("mod.rs");
-            let text =
-                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            metadata.read_module(&text);
+            metadata.read_folder(&root.join(module));
+        }
+        let mut folders = vec![root.join("Wdk")];
+        while let Some(folder) = folders.pop() {
+            metadata.read_folder(&folder);
+            let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            folders.extend(entries.filter(|path| path.is_dir()));
         }
         assert!(metadata.functions.len() > 1000, "{}", metadata.functions.len());
         metadata
+    }
+
+    fn read_folder(&mut self, folder: &Path) {
+        let path = folder.join("mod.rs");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        self.read_module(&text);
     }
 
     fn read_module(&mut self, text: &str) {
@@ -159,6 +170,13 @@ impl Metadata {
     /// The image that exports a function.
     pub(crate) fn exporter(&self, name: &str) -> Option<&str> {
         self.exporters.get(name).map(String::as_str)
+    }
+
+    /// Every function with the image that exports it.
+    pub(crate) fn exporters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.exporters
+            .iter()
+            .map(|(name, image)| (name.as_str(), image.as_str()))
     }
 
     /// A constant's value as 32 bits.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use rundown_kit::{pe, toolchain::Toolchain};
+use rundown_kit::{exports::Windows, pe, toolchain::Toolchain};
 
 use super::tally::{Gate, Tally};
 use crate::{
@@ -100,7 +100,7 @@ fn made_and_run(tree: &Tree, driver: &InC, progress: &Progress) -> Result<Tally>
 
     // It has all that the kit gives a driver in Rust.
     let sys = sources.join(driver.sys());
-    let checks = pe::check(&sys, &sys.with_extension("pdb"))?;
+    let checks = pe::check(&sys, &sys.with_extension("pdb"), Windows::V2004)?;
     let wrong: Vec<String> = pe::failed(&checks, driver.framework, true)
         .filter(|check| check.name != "version")
         .map(ToString::to_string)

@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result};
 use rundown_kit::{
     driver::{self, Package, Profile, Workspace},
+    exports::Windows,
     pe,
     toolchain::Toolchain,
 };
@@ -36,7 +37,11 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
         let mut tally = Tally::default();
         let artefact = |name: &str| tree.lab().join(name);
         // It has no version resource, to be short.
-        let checks = pe::check(&artefact("inflight.sys"), &artefact("inflight.pdb"))?;
+        let checks = pe::check(
+            &artefact("inflight.sys"),
+            &artefact("inflight.pdb"),
+            Windows::V2004,
+        )?;
         for check in checks.into_iter().filter(|check| check.name != "version") {
             tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
         }

@@ -2,6 +2,7 @@
 //! the lab.
 
 use std::{
+    borrow::Cow,
     env, fs,
     path::{Path, PathBuf},
 };
@@ -20,7 +21,7 @@ use super::{
 use crate::{build, mutate::copy, progress::Progress, setup::host_cargo, tree::Tree};
 
 const STRANGER: Package = Package {
-    name: "inflight",
+    name: Cow::Borrowed("inflight"),
     inx: "inflight.inx",
 };
 

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rundown_kit::{
     driver::{self, Profile, Workspace},
+    exports::Windows,
     pe, residence, stack,
     toolchain::{Target, Toolchain},
 };
@@ -166,7 +167,7 @@ pub(super) fn image(gate: &mut Gate, tree: &Tree, profile: Profile) {
     gate.step(name, |_| {
         let (sys, pdb) = (&folder.join("rundown.sys"), &folder.join("rundown.pdb"));
         let mut tally = Tally::default();
-        for check in pe::check(sys, pdb)? {
+        for check in pe::check(sys, pdb, Windows::V2004)? {
             tally.count(check.result.err().map(|why| format!("{}: {why}", check.name)));
         }
         for fault in residence_faults(sys, pdb)? {
