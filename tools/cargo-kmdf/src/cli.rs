@@ -124,6 +124,10 @@ fn selection(command: Command) -> Command {
         .arg(flag("no-default-features", "Without its default features"))
         .arg(flag("locked", "Cargo.lock must be up to date"))
         .arg(flag("offline", "Without the network"))
+        .arg(flag(
+            "try-anyway",
+            "Let the compiler judge a version of wdk-build or windows that the kit does not know",
+        ))
         .arg(llvm())
         .arg(wdk())
 }

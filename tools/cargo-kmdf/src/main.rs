@@ -147,7 +147,8 @@ impl Driver {
         let target = if target.starts_with(root) { target } else { &inside };
         let mut workspace =
             Workspace::foreign(root.as_std_path(), target.as_std_path(), &own, arguments(options))
-                .with_package(built);
+                .with_package(built)
+                .with_unknown_versions(options.get_flag("try-anyway"));
         if let Some(folder) = options.get_one::<PathBuf>("llvm") {
             workspace = workspace.with_llvm(Llvm::at(folder));
         }

@@ -63,6 +63,8 @@ pub struct Workspace {
     llvm: Option<Llvm>,
     /// The user's own WDK in place of the stand-in, and the minor version of KMDF that is asked of it.
     wdk: Option<(PathBuf, Option<u32>)>,
+    /// Whether versions of windows-drivers-rs that the kit does not know are tried.
+    try_anyway: bool,
 }
 
 impl Workspace {
@@ -81,6 +83,7 @@ impl Workspace {
             arguments: vec!["--locked".into()],
             llvm: None,
             wdk: None,
+            try_anyway: false,
         }
     }
 
@@ -106,6 +109,7 @@ impl Workspace {
             arguments: vec!["--locked".into()],
             llvm: None,
             wdk: None,
+            try_anyway: false,
         }
     }
 
@@ -153,6 +157,12 @@ impl Workspace {
             wdk: Some((wdk.to_path_buf(), kmdf)),
             ..self
         }
+    }
+
+    /// As it is, and versions of windows-drivers-rs that the kit does not know are treated as those that it does.
+    #[must_use]
+    pub fn with_unknown_versions(self, try_anyway: bool) -> Self {
+        Self { try_anyway, ..self }
     }
 
     /// As it is, with another target folder. `Cargo.lock` has to lie in a folder above it, by which wdk-build finds the workspace.
@@ -415,7 +425,7 @@ impl Environment {
             .find(|value| !value.is_empty())
             .unwrap_or_default();
 
-        Ok(Self(vec![
+        let mut variables: Vec<(&'static str, OsString)> = vec![
             ("WDKContentRoot", sysroot.root().into()),
             ("BINDGEN_EXTRA_CLANG_ARGS", compatibility.into()),
             ("LIBCLANG_PATH", llvm.libraries().into()),
@@ -436,7 +446,11 @@ impl Environment {
             (wrapper::CHAINED_VARIABLE, caller),
             (linker::LLD_VARIABLE, llvm.program("lld-link").into()),
             (linker::TARGET_VARIABLE, (&workspace.target).into()),
-        ]))
+        ];
+        if workspace.try_anyway {
+            variables.push((wrapper::TRY_VARIABLE, "1".into()));
+        }
+        Ok(Self(variables))
     }
 
     fn apply(&self, command: &mut Command) {

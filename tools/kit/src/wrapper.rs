@@ -1,18 +1,21 @@
 //! The `RUSTC_WRAPPER` that lets wdk-build compile on a host that is not Windows.
 //!
-//! wdk-build (0.5.1 and 0.6.0) runs in build scripts, on the host. It depends on `windows`, which does not compile off
+//! wdk-build (0.5 and 0.6) runs in build scripts, on the host. It depends on `windows`, which does not compile off
 //! Windows, and has itself two `compile_error!`s and two uses of `std::os::windows`. This wrapper hands rustc another
 //! source file for exactly those crates; `Cargo.lock`, `--locked`, the registry's files and every crate that ends up
 //! in the driver stay as they are. Off its list it is transparent.
 //!
-//! A replacement is keyed to the crate's name, its version and the SHA-256 of each file it stands for; anything else
-//! stops the build with a message, because a stand-in for unknown code would be a guess.
+//! A crate is known by its name, its series of versions, and what its text says: each line that is changed has to be there as often as it is
+//! known to be. So a release, a git revision and a checkout beside the driver are treated alike; that a release is the registry's is what
+//! cargo checks against `Cargo.lock`. Anything else stops the build with a message, because a stand-in for unknown code would be a guess;
+//! [`TRY_VARIABLE`] lets the compiler be the judge of that guess.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
     fmt, fs,
-    path::{Path, PathBuf},
+    ops::RangeInclusive,
+    path::{self, Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -22,117 +25,94 @@ use sha2::{Digest as _, Sha256};
 pub const STAND_INS_VARIABLE: &str = "RUNDOWN_KIT_STAND_INS";
 /// Names the wrapper that the caller used before (sccache, say); it is run in front of rustc.
 pub const CHAINED_VARIABLE: &str = "RUNDOWN_KIT_CHAINED_WRAPPER";
+/// If it is set to something, versions and texts that the kit does not know are treated like those that it does.
+pub const TRY_VARIABLE: &str = "RUNDOWN_KIT_TRY_ANYWAY";
 
 /// A crate that gets another source on hosts that are not Windows.
 struct Replacement {
     /// As in `--crate-name`.
     crate_name: &'static str,
-    version: &'static str,
+    /// The versions that were looked at: `0.5` is every 0.5.x.
+    series: &'static [&'static str],
     source: Source,
 }
 
 enum Source {
-    /// One file in place of the whole crate, whose root file has this SHA-256.
-    StandIn {
-        root_sha256: &'static str,
-        text: &'static str,
-    },
-    /// The crate's own files, with some lines changed in those that are listed.
+    /// One file in place of the whole crate, whose root file has this line.
+    StandIn { mark: &'static str, text: &'static str },
+    /// The crate's own files, with some texts changed.
     Edited(&'static [Edit]),
 }
 
-/// Changes to one file below `src/`, whose SHA-256 is known, so that each text to find is in it.
+/// A change to one file below `src/`.
 struct Edit {
     file: &'static str,
-    sha256: &'static str,
-    /// What to find (every occurrence) and what to put there.
-    changes: &'static [(&'static str, &'static str)],
+    find: &'static str,
+    put: &'static str,
+    /// How often it is found in what the kit knows; every occurrence is changed.
+    times: RangeInclusive<usize>,
 }
 
 const WINDOWS: &str = include_str!("../stand-ins/windows.rs");
 const EMPTY: &str = include_str!("../stand-ins/empty.rs");
+const BINDINGS: &str = "pub use bindings::*;";
 
 static REPLACEMENTS: &[Replacement] = &[
     Replacement {
         crate_name: "wdk_build",
-        version: "0.6.0",
+        series: &["0.5", "0.6"],
         source: Source::Edited(&[
             Edit {
                 // `set_var` and `remove_var` are for cargo-make's tasks, which do not run here; they must compile.
                 file: "utils.rs",
-                sha256: "21c431ffecb238478f0318286f2dd48bb957fe773043102e49b34d478d9bc5b6",
-                changes: &[("compile_error!(", "panic!(")],
+                find: "compile_error!(",
+                put: "panic!(",
+                times: 2..=2,
             },
             Edit {
-                file: "cargo_make.rs",
-                sha256: "171382c8cec8af77ebaa0a0c8c2ebdffddfed52f3da786742c16f2f22de77f22",
-                changes: &[(
-                    "std::os::windows::fs::symlink_file(",
-                    "std::os::unix::fs::symlink(",
-                )],
-            },
-        ]),
-    },
-    Replacement {
-        crate_name: "wdk_build",
-        version: "0.5.1",
-        source: Source::Edited(&[
-            Edit {
+                // The options of RegOpenKeyExA, which became an Option with `windows` 0.62.
                 file: "utils.rs",
-                sha256: "ada12e51a8e98752157477dfddfcad3eaca4516633d3a39dd8f4405d60b98856",
-                changes: &[
-                    ("compile_error!(", "panic!("),
-                    // The options of RegOpenKeyExA, which became an Option with `windows` 0.62.
-                    ("sub_key, 0, KEY_READ", "sub_key, None, KEY_READ"),
-                ],
+                find: "sub_key, 0, KEY_READ",
+                put: "sub_key, None, KEY_READ",
+                times: 0..=1,
             },
             Edit {
                 file: "cargo_make.rs",
-                sha256: "9c3afb26322f7a8838cc775566e453eb9c63d04e4b326bc27aa29bc0e0e138e5",
-                changes: &[(
-                    "std::os::windows::fs::symlink_file(",
-                    "std::os::unix::fs::symlink(",
-                )],
+                find: "std::os::windows::fs::symlink_file(",
+                put: "std::os::unix::fs::symlink(",
+                times: 2..=2,
             },
         ]),
     },
     Replacement {
         crate_name: "windows",
-        version: "0.58.0",
+        series: &["0.58", "0.62"],
         source: Source::StandIn {
-            root_sha256: "064be93bb699faaad5b803679704eed29ee5c9ab3b81dfdedc38cab421a29e01",
-            text: WINDOWS,
-        },
-    },
-    Replacement {
-        crate_name: "windows",
-        version: "0.62.2",
-        source: Source::StandIn {
-            root_sha256: "d74f1ecad63b22960e7f0b3b721bf4091b1d34c9c11a1d58fdfca789d13a8988",
+            mark: "include!(\"Windows/mod.rs\");",
             text: WINDOWS,
         },
     },
     Replacement {
         crate_name: "windows_collections",
-        version: "0.3.2",
+        series: &["0.3"],
         source: Source::StandIn {
-            root_sha256: "5fb05de300eff98f8497a1b4f6ef2fc0ae74deb0acea34f677edc5c52c3383b4",
+            mark: BINDINGS,
             text: EMPTY,
         },
     },
     Replacement {
         crate_name: "windows_future",
-        version: "0.3.2",
+        series: &["0.3"],
         source: Source::StandIn {
-            root_sha256: "d986973fb214b5c652eb4ed53ff43e0b4d6e93ceaad202c720fbe148fd5ef8c4",
+            mark: BINDINGS,
             text: EMPTY,
         },
     },
     Replacement {
         crate_name: "windows_numerics",
-        version: "0.3.1",
+        series: &["0.3"],
         source: Source::StandIn {
-            root_sha256: "ff2134611669c2ca59e6517d46474750b2b15223aef92ae626e5267463df5d8d",
+            mark: BINDINGS,
             text: EMPTY,
         },
     },
@@ -165,13 +145,14 @@ fn wrap(mut arguments: Vec<OsString>) -> Result<ExitCode, Refusal> {
         && !cfg!(windows)
     {
         let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-        if let Some(replacement) = find(invocation.crate_name, &version)? {
+        let try_anyway = env::var_os(TRY_VARIABLE).is_some_and(|value| !value.is_empty());
+        if let Some(replacement) = find(invocation.crate_name, &version, try_anyway)? {
             let folder = env::var_os(STAND_INS_VARIABLE).ok_or_else(|| {
                 Refusal(format!(
                     "{STAND_INS_VARIABLE} is not set; the kit sets it when it runs cargo"
                 ))
             })?;
-            let root = replacement.materialise(Path::new(invocation.root), Path::new(&folder))?;
+            let root = replacement.materialise(Path::new(invocation.root), Path::new(&folder), try_anyway)?;
             let position = invocation.root_position;
             arguments[position] = root.into_os_string();
         }
@@ -231,18 +212,30 @@ impl<'a> Invocation<'a> {
     }
 }
 
+/// What to do about a crate that the kit does not know.
+const REMEDY: &str = "Depend on a release of wdk-build that it knows (0.5.1 or 0.6.0), or let the compiler judge: `cargo kmdf --try-anyway`, or \
+                      RUNDOWN_KIT_TRY_ANYWAY=1 in the environment.";
+
 /// The replacement for a crate, or `None` where it needs none.
-fn find(crate_name: &str, version: &str) -> Result<Option<&'static Replacement>, Refusal> {
-    let known = || REPLACEMENTS.iter().filter(|known| known.crate_name == crate_name);
-    let replacement = known().find(|known| known.version == version);
-    if replacement.is_some() || known().next().is_none() {
-        return Ok(replacement);
+fn find(crate_name: &str, version: &str, try_anyway: bool) -> Result<Option<&'static Replacement>, Refusal> {
+    let Some(replacement) = REPLACEMENTS.iter().find(|known| known.crate_name == crate_name) else {
+        return Ok(None);
+    };
+    let is_of = |series: &str| {
+        version
+            .strip_prefix(series)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    if replacement.series.iter().any(|series| is_of(series)) {
+        return Ok(Some(replacement));
     }
-    let versions: Vec<_> = known().map(|known| known.version).collect();
+    if try_anyway {
+        rundown_streams::tell!("kit-rustc-wrapper: {crate_name} {version} is not known, and tried anyway");
+        return Ok(Some(replacement));
+    }
     Err(Refusal(format!(
-        "does not know {crate_name} {version}, only {}. Pin one of these versions in Cargo.toml, or teach the kit the \
-         new one (tools/kit/src/wrapper.rs).",
-        versions.join(" and ")
+        "the kit does not know {crate_name} {version}, only {}. {REMEDY}",
+        replacement.series.join(" and ")
     )))
 }
 
@@ -250,11 +243,21 @@ impl Replacement {
     /// Writes the replacement below `folder` and answers with its root file.
     ///
     /// `root` is the crate's own root file, `src/lib.rs` in all of them.
-    fn materialise(&self, root: &Path, folder: &Path) -> Result<PathBuf, Refusal> {
-        let folder = folder.join(format!("{}-{}", self.crate_name, self.version));
+    fn materialise(&self, root: &Path, folder: &Path, try_anyway: bool) -> Result<PathBuf, Refusal> {
+        // A release and a git revision may have one version.
+        let place = path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
+        let place = format!("{:x}", Sha256::digest(place.as_os_str().as_encoded_bytes()));
+        let folder = folder.join(format!("{}-{}", self.crate_name, &place[..16]));
         match &self.source {
-            Source::StandIn { root_sha256, text } => {
-                self.expect(root, &read(root)?, root_sha256)?;
+            Source::StandIn { mark, text } => {
+                let own = String::from_utf8_lossy(&read(root)?).into_owned();
+                if !own.contains(mark) && !try_anyway {
+                    return Err(Refusal(format!(
+                        "{} is not the `{}` that the kit has a stand-in for: it lacks `{mark}`. {REMEDY}",
+                        root.display(),
+                        self.crate_name
+                    )));
+                }
                 let copy = folder.join("lib.rs");
                 write_if_different(&copy, text.as_bytes())?;
                 Ok(copy)
@@ -263,64 +266,75 @@ impl Replacement {
                 let own = root
                     .parent()
                     .ok_or_else(|| Refusal(format!("{} has no folder", root.display())))?;
-                self.copy(own, &folder, Path::new(""), edits)?;
-                Ok(folder.join(root.file_name().unwrap_or_default()))
+                let mut originals = Vec::new();
+                let copier = Copier { edits, try_anyway };
+                copier.copy(own, &folder, Path::new(""), &mut originals)?;
+                let copy = folder.join(root.file_name().unwrap_or_default());
+                // cargo looks at the files that rustc has read, and someone may edit a crate of his own.
+                let watched = originals
+                    .iter()
+                    .map(|path| format!("const _: &[u8] = include_bytes!(r#\"{}\"#);\n", path.display()));
+                let text =
+                    String::from_utf8_lossy(&read(root)?).into_owned() + "\n" + &watched.collect::<String>();
+                write_if_different(&copy, text.as_bytes())?;
+                Ok(copy)
             }
         }
     }
+}
 
-    /// Copies the folder `own` to `folder`, edited; `inside` is the path from the crate's `src/`.
-    fn copy(&self, own: &Path, folder: &Path, inside: &Path, edits: &[Edit]) -> Result<(), Refusal> {
+struct Copier<'a> {
+    edits: &'a [Edit],
+    try_anyway: bool,
+}
+
+impl Copier<'_> {
+    /// Copies the folder `own` to `folder`, edited, but for the root file, and names what it read; `inside` is the path from the crate's `src/`.
+    fn copy(
+        &self,
+        own: &Path,
+        folder: &Path,
+        inside: &Path,
+        originals: &mut Vec<PathBuf>,
+    ) -> Result<(), Refusal> {
         let trouble = |error| Refusal(format!("cannot list {}: {error}", own.display()));
         for entry in fs::read_dir(own).map_err(trouble)? {
             let path = entry.map_err(trouble)?.path();
             let name = path.file_name().unwrap_or_default();
             let inside = inside.join(name);
             if path.is_dir() {
-                self.copy(&path, &folder.join(name), &inside, edits)?;
+                self.copy(&path, &folder.join(name), &inside, originals)?;
+                continue;
+            }
+            originals.push(path::absolute(&path).unwrap_or_else(|_| path.clone()));
+            if inside == Path::new("lib.rs") {
                 continue;
             }
             let mut bytes = read(&path)?;
-            if let Some(edit) = edits.iter().find(|edit| Path::new(edit.file) == inside) {
-                self.expect(&path, &bytes, edit.sha256)?;
-                bytes = edit.apply(&bytes).ok_or_else(|| {
-                    Refusal(format!(
-                        "{} lacks a line that the kit has to change",
-                        path.display()
-                    ))
-                })?;
+            for edit in self.edits.iter().filter(|edit| Path::new(edit.file) == inside) {
+                bytes = edit.apply(&path, bytes, self.try_anyway)?;
             }
             write_if_different(&folder.join(name), &bytes)?;
         }
+        originals.sort();
         Ok(())
-    }
-
-    fn expect(&self, path: &Path, bytes: &[u8], sha256: &str) -> Result<(), Refusal> {
-        let found = format!("{:x}", Sha256::digest(bytes));
-        if found == sha256 {
-            return Ok(());
-        }
-        Err(Refusal(format!(
-            "{} is not the file of {} {} that the kit knows (its SHA-256 is {found}, known is {sha256}). Was the \
-             registry's copy edited? Delete its folder and let cargo fetch it again.",
-            path.display(),
-            self.crate_name,
-            self.version
-        )))
     }
 }
 
 impl Edit {
-    /// The file with every change made, or `None` if a text to find is not in it.
-    fn apply(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut text = String::from_utf8(bytes.to_vec()).ok()?;
-        for (find, put) in self.changes {
-            if !text.contains(find) {
-                return None;
-            }
-            text = text.replace(find, put);
+    /// The file with the change made, if it is there as often as the kit knows it.
+    fn apply(&self, path: &Path, bytes: Vec<u8>, try_anyway: bool) -> Result<Vec<u8>, Refusal> {
+        let text = String::from_utf8(bytes).map_err(|_| Refusal(format!("{} is no text", path.display())))?;
+        let found = text.matches(self.find).count();
+        if !try_anyway && !self.times.contains(&found) {
+            return Err(Refusal(format!(
+                "{} has `{}` {found} times, where the kit knows {}. {REMEDY}",
+                path.display(),
+                self.find,
+                self.times.end()
+            )));
         }
-        Some(text.into_bytes())
+        Ok(text.replace(self.find, self.put).into_bytes())
     }
 }
 
@@ -357,10 +371,6 @@ mod tests {
         folder
     }
 
-    fn sha256(text: &str) -> &'static str {
-        Box::leak(format!("{:x}", Sha256::digest(text)).into_boxed_str())
-    }
-
     #[test]
     fn finds_crate_and_root_as_cargo_and_clippy_pass_them() {
         for line in [
@@ -390,8 +400,15 @@ mod tests {
 
     #[test]
     fn replaces_known_versions_only() {
-        assert!(find("wdk_build", "0.6.0").unwrap().is_some());
-        assert!(find("windows", "0.62.2").unwrap().is_some());
+        for (name, version) in [
+            ("wdk_build", "0.5.1"),
+            ("wdk_build", "0.6.0"),
+            ("wdk_build", "0.6.7"),
+            ("windows", "0.58.0"),
+            ("windows", "0.62.2"),
+        ] {
+            assert!(find(name, version, false).unwrap().is_some(), "{name} {version}");
+        }
         for other in [
             "wdk_sys",
             "windows_sys",
@@ -399,47 +416,64 @@ mod tests {
             "build_script_build",
             "serde",
         ] {
-            assert!(find(other, "0.6.0").unwrap().is_none(), "{other}");
+            assert!(find(other, "0.6.0", false).unwrap().is_none(), "{other}");
         }
-        let Err(Refusal(message)) = find("wdk_build", "0.7.0") else {
-            panic!("0.7.0 is not known")
-        };
-        assert!(
-            message.contains("wdk_build 0.7.0") && message.contains("0.6.0"),
-            "{message}"
-        );
+        for version in ["0.7.0", "0.60.0", "1.0.0", "0.6", ""] {
+            let Err(Refusal(message)) = find("wdk_build", version, false) else {
+                panic!("{version} is not known")
+            };
+            assert!(
+                message.contains(&format!("does not know wdk_build {version}, only 0.5 and 0.6. "))
+                    && message.contains("--try-anyway"),
+                "{message}"
+            );
+            assert!(find("wdk_build", version, true).unwrap().is_some());
+        }
     }
 
     #[test]
-    fn stand_in_takes_the_place_of_the_file_it_was_made_for() {
+    fn stand_in_takes_the_place_of_the_crate_it_was_made_for() {
         let folder = folder("stand-in");
         let root = folder.join("lib.rs");
-        fs::write(&root, "#![cfg(windows)]").unwrap();
-        let known = |root_sha256| Replacement {
+        let known = Replacement {
             crate_name: "windows",
-            version: "1.2.3",
+            series: &["1.2"],
             source: Source::StandIn {
-                root_sha256,
+                mark: "mod windows;",
                 text: "// stand-in",
             },
         };
-
-        let copy = known(sha256("#![cfg(windows)]"))
-            .materialise(&root, &folder.join("out"))
-            .unwrap();
+        fs::write(&root, "#![cfg(windows)]\nmod windows;\n").unwrap();
+        let copy = known.materialise(&root, &folder.join("out"), false).unwrap();
         assert_eq!(fs::read_to_string(copy).unwrap(), "// stand-in");
 
-        let Refusal(message) = known(sha256("something else"))
-            .materialise(&root, &folder.join("out"))
-            .unwrap_err();
+        fs::write(&root, "mod panes;").unwrap();
+        let Refusal(message) = known.materialise(&root, &folder.join("out"), false).unwrap_err();
         assert!(
-            message.contains("lib.rs is not the file of windows 1.2.3"),
+            message.contains(
+                "lib.rs is not the `windows` that the kit has a stand-in for: it lacks `mod windows;`"
+            ),
             "{message}"
         );
+        assert!(known.materialise(&root, &folder.join("out"), true).is_ok());
     }
 
     #[test]
     fn edited_copy_keeps_every_other_file() {
+        static EDITS: [Edit; 2] = [
+            Edit {
+                file: "utils.rs",
+                find: "a",
+                put: "c",
+                times: 2..=2,
+            },
+            Edit {
+                file: "utils.rs",
+                find: "d",
+                put: "e",
+                times: 0..=1,
+            },
+        ];
         let folder = folder("edited");
         let own = folder.join("src");
         fs::create_dir_all(own.join("metadata")).unwrap();
@@ -450,35 +484,50 @@ mod tests {
         ] {
             fs::write(own.join(file), text).unwrap();
         }
-        let edits = |sha256, find| -> &'static [Edit] {
-            let changes: &'static [(&str, &str)] = Box::leak(Box::new([(find, "c")]));
-            Box::leak(Box::new([Edit {
-                file: "utils.rs",
-                sha256,
-                changes,
-            }]))
-        };
-        let known = |edits| Replacement {
+        let known = Replacement {
             crate_name: "x",
-            version: "1.0.0",
-            source: Source::Edited(edits),
+            series: &["1.0"],
+            source: Source::Edited(&EDITS),
         };
         let out = folder.join("out");
 
-        let root = known(edits(sha256("a b a"), "a"))
-            .materialise(&own.join("lib.rs"), &out)
-            .unwrap();
-        assert_eq!(root, out.join("x-1.0.0/lib.rs"));
-        let text = |file: &str| fs::read_to_string(out.join("x-1.0.0").join(file)).unwrap();
-        assert_eq!(
-            [text("lib.rs"), text("utils.rs"), text("metadata/utils.rs")],
-            ["mod utils;", "c b c", "a"]
+        let root = known.materialise(&own.join("lib.rs"), &out, false).unwrap();
+        let text = |file: &str| fs::read_to_string(root.with_file_name(file)).unwrap();
+        assert_eq!([text("utils.rs"), text("metadata/utils.rs")], ["c b c", "a"]);
+        // cargo compiles it again when a file of the crate's own changes.
+        let lib = text("lib.rs");
+        assert!(
+            lib.starts_with("mod utils;\nconst _: &[u8] = include_bytes!(r#\"/"),
+            "{lib}"
         );
+        for file in ["lib.rs", "utils.rs", "metadata/utils.rs"] {
+            assert!(
+                lib.contains(&format!("{}\"#);\n", own.join(file).display())),
+                "{file}: {lib}"
+            );
+        }
 
-        let stale = known(edits(sha256("a"), "a")).materialise(&own.join("lib.rs"), &out);
-        assert!(stale.unwrap_err().0.contains("is not the file of x 1.0.0"));
-        let lacking = known(edits(sha256("a b a"), "d")).materialise(&own.join("lib.rs"), &out);
-        assert!(lacking.unwrap_err().0.contains("lacks a line"));
+        fs::write(own.join("utils.rs"), "a b").unwrap();
+        let Refusal(message) = known.materialise(&own.join("lib.rs"), &out, false).unwrap_err();
+        assert!(
+            message.contains("utils.rs has `a` 1 times, where the kit knows 2. "),
+            "{message}"
+        );
+        known.materialise(&own.join("lib.rs"), &out, true).unwrap();
+        assert_eq!(text("utils.rs"), "c b");
+    }
+
+    #[test]
+    fn crates_of_one_version_do_not_share_a_copy() {
+        let known = find("windows", "0.62.2", false).unwrap().unwrap();
+        let folder = folder("shared");
+        let copy = |name: &str| {
+            let root = folder.join(name).join("lib.rs");
+            fs::create_dir_all(root.parent().unwrap()).unwrap();
+            fs::write(&root, "include!(\"Windows/mod.rs\");").unwrap();
+            known.materialise(&root, &folder.join("out"), false).unwrap()
+        };
+        assert_ne!(copy("release"), copy("checkout"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use rundown_kit::wrapper::{CHAINED_VARIABLE, STAND_INS_VARIABLE};
+use rundown_kit::wrapper::{CHAINED_VARIABLE, STAND_INS_VARIABLE, TRY_VARIABLE};
 
 /// A program that prints its name and its arguments, and leaves with status 7.
 fn echo(folder: &Path, name: &str) -> PathBuf {
@@ -29,7 +29,8 @@ fn wrapper(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kit-rustc-wrapper"));
     command
         .env(STAND_INS_VARIABLE, folder.join("stand-ins"))
-        .env_remove(CHAINED_VARIABLE);
+        .env_remove(CHAINED_VARIABLE)
+        .env_remove(TRY_VARIABLE);
     command
 }
 
@@ -79,7 +80,7 @@ fn stops_the_build_at_a_file_that_it_does_not_know() {
     let (stdout, stderr) = text(&output);
     assert_eq!(stdout, "", "the compiler ran");
     assert!(
-        stderr.contains("lib.rs is not the file of windows 0.62.2"),
+        stderr.contains("lib.rs is not the `windows` that the kit has a stand-in for"),
         "{stderr}"
     );
     assert_eq!(output.status.code(), Some(1));
@@ -95,11 +96,37 @@ fn stops_the_build_at_a_version_that_it_does_not_know() {
         .output()
         .unwrap();
     assert!(
-        text(&output).1.contains("does not know wdk_build 0.7.0"),
+        text(&output)
+            .1
+            .contains("does not know wdk_build 0.7.0, only 0.5 and 0.6. "),
         "{}",
         text(&output).1
     );
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn tries_what_it_does_not_know_where_it_is_told_to() {
+    let folder = folder("anyway");
+    fs::write(folder.join("lib.rs"), "// not what was released").unwrap();
+    let output = wrapper(&folder)
+        .env("CARGO_PKG_VERSION", "0.99.0")
+        .env(TRY_VARIABLE, "1")
+        .arg(echo(&folder, "rustc"))
+        .args(["--crate-name", "windows"])
+        .arg(folder.join("lib.rs"))
+        .output()
+        .unwrap();
+    let (stdout, stderr) = text(&output);
+    assert!(
+        stdout.starts_with("rustc --crate-name windows ") && stdout.contains("/stand-ins/windows-"),
+        "{stdout}"
+    );
+    assert!(
+        stderr.contains("windows 0.99.0 is not known, and tried anyway"),
+        "{stderr}"
+    );
+    assert_eq!(output.status.code(), Some(7));
 }
 
 #[test]
