@@ -11,6 +11,7 @@
 
 pub mod c;
 pub mod client;
+pub mod corrections;
 pub mod driver;
 pub mod error;
 pub mod exports;

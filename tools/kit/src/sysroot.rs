@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Include/V/km/crt              the kit's headers that fill mingw-w64's gaps; searched first
-//! Include/V/km                  mingw-w64's kernel headers, wdm.h corrected
+//! Include/V/km                  mingw-w64's kernel headers; wdm.h, ntddk.h and ntifs.h corrected
 //! Include/V/km/ufx/1.1          empty; wdk-build wants it to exist
 //! Include/V/shared              mingw-w64's other headers
 //! Include/wdf/kmdf/1.31         the kit's KMDF headers
@@ -14,14 +14,14 @@
 //! second build finds nothing to do.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
-    Error,
+    Error, corrections,
     exports::{self, Image},
     kmdf, wdk,
 };
@@ -34,6 +34,7 @@ const MINGW_HEADERS: &str = "/usr/share/mingw-w64/include";
 
 const CRT_HEADERS: &[(&str, &str)] = &[
     ("intrin.h", include_str!("../sysroot/include/crt/intrin.h")),
+    ("ntifs.h", include_str!("../sysroot/include/crt/ntifs.h")),
     ("wdm.h", include_str!("../sysroot/include/crt/wdm.h")),
 ];
 const WDF_HEADER: &str = include_str!("../sysroot/include/kmdf/wdf.h");
@@ -230,14 +231,21 @@ impl Sysroot {
         let ddk = mingw.join("ddk");
         for entry in fs::read_dir(&ddk).map_err(Error::file("list", &ddk))? {
             let path = entry.map_err(Error::file("list", &ddk))?.path();
-            if path.file_name() != Some(OsStr::new("wdm.h")) {
-                link(&path, &km.join(path.file_name().unwrap_or_default()))?;
+            let name = path.file_name().unwrap_or_default().to_owned();
+            if !corrections::HEADERS.iter().any(|corrected| name == *corrected) {
+                link(&path, &km.join(name))?;
             }
         }
-        let wdm = ddk.join("wdm.h");
-        let text = fs::read_to_string(&wdm).map_err(Error::file("read", &wdm))?;
-        let text = align_objects(&text).map_err(|what| Error::new(format!("{}: {what}", wdm.display())))?;
-        self.headers_changed |= write(&km.join("wdm.h"), text.as_bytes())?;
+        for name in corrections::HEADERS {
+            let path = ddk.join(name);
+            let trouble = |what: String| Error::new(format!("{}: {what}", path.display()));
+            let mut text = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+            text = corrections::correct(name, &text).map_err(trouble)?;
+            if name == "wdm.h" {
+                text = align_objects(&text).map_err(trouble)?;
+            }
+            self.headers_changed |= write(&km.join(name), text.as_bytes())?;
+        }
 
         for (name, text) in CRT_HEADERS {
             self.headers_changed |= write(&km.join("crt").join(name), text.as_bytes())?;
@@ -442,7 +450,10 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
 
 /// Writes a file unless it is there with this content; answers whether it wrote.
 fn write(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
+    // A link is from a kit that did not change this file, and leads to the system's.
+    if path.is_symlink() {
+        fs::remove_file(path).map_err(Error::file("remove", path))?;
+    } else if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(false);
     }
     if let Some(folder) = path.parent() {
@@ -506,6 +517,21 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), count);
         }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("rundown-kit-sysroot-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (system, own) = (folder.join("system.h"), folder.join("own.h"));
+        fs::write(&system, "the system's").unwrap();
+        link(&system, &own).unwrap();
+        for (text, written) in [("the kit's", true), ("the kit's", false)] {
+            assert_eq!(write(&own, text.as_bytes()), Ok(written));
+            assert_eq!(fs::read_to_string(&system).unwrap(), "the system's");
+            assert_eq!(fs::read_to_string(&own).unwrap(), text);
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The kit's headers, asked by compiling.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use rundown_kit::kmdf::Version;
 use rundown_kit::sysroot::{Llvm, Sysroot};
@@ -43,9 +43,36 @@ impl Headers {
         (output.status.success(), said)
     }
 
+    /// The first error that the compiler has of each line, by the line's index.
+    pub(crate) fn errors(&self, lines: &[String]) -> BTreeMap<usize, String> {
+        let before = INCLUDES.lines().count() + 1;
+        let (_, said) = self.compile("errors.c", &format!("{INCLUDES}{}\n", lines.join("\n")));
+        let mut errors = BTreeMap::new();
+        for line in said.lines() {
+            let place = line
+                .split_once("errors.c:")
+                .and_then(|(_, rest)| rest.split_once(": error: "));
+            if let Some((place, what)) = place {
+                let number: usize = place
+                    .split(':')
+                    .next()
+                    .and_then(|number| number.parse().ok())
+                    .expect("a line");
+                errors.entry(number - before).or_insert_with(|| what.to_owned());
+            }
+        }
+        errors
+    }
+
     /// Panics with the compiler's errors unless it accepts the lines.
     pub(crate) fn accept(&self, lines: &[String]) {
         let (accepted, said) = self.compile("lines.c", &format!("{INCLUDES}{}\n", lines.join("\n")));
+        assert!(accepted, "{said}");
+    }
+
+    /// The same with a line in front of the headers.
+    pub(crate) fn accept_before(&self, line: &str, lines: &[String]) {
+        let (accepted, said) = self.compile("lines.c", &format!("{line}\n{INCLUDES}{}\n", lines.join("\n")));
         assert!(accepted, "{said}");
     }
 

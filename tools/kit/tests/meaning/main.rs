@@ -15,6 +15,7 @@
 
 mod headers;
 mod imports;
+mod layouts;
 mod metadata;
 mod neither;
 mod nt;

@@ -16,17 +16,30 @@ pub(crate) struct Metadata {
     exporters: BTreeMap<String, String>,
     constants: BTreeMap<String, String>,
     aliases: BTreeMap<String, String>,
-    structures: BTreeMap<String, Vec<(String, String)>>,
-    unions: BTreeMap<String, Vec<(String, String)>>,
+    structures: BTreeMap<String, Record>,
+    unions: BTreeMap<String, Record>,
+}
+
+/// A structure or union.
+struct Record {
+    /// The most that a field is aligned to.
+    pack: usize,
+    /// Names and types.
+    fields: Vec<(String, String)>,
 }
 
 /// Size and offsets of a structure on x64.
 pub(crate) struct Layout {
     pub(crate) size: usize,
+    alignment: usize,
     offsets: Vec<(String, usize)>,
 }
 
 impl Layout {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.offsets.iter().map(|(name, offset)| (name.as_str(), *offset))
+    }
+
     pub(crate) fn offset(&self, field: &str) -> usize {
         let found = self.offsets.iter().find(|(name, _)| name == field);
         found
@@ -37,9 +50,19 @@ impl Layout {
 
 /// Where cargo keeps the release of windows-sys that this crate is locked to.
 fn folder() -> PathBuf {
+    package(Path::new(env!("CARGO_MANIFEST_DIR")), "windows-sys", "0.61.").join("src/Windows")
+}
+
+/// Where cargo keeps the wdk-sys that the driver is built with.
+pub(crate) fn wdk_sys() -> PathBuf {
+    package(crate::repository(), "wdk-sys", "")
+}
+
+/// Where cargo keeps a package that the one in `folder` is locked to.
+fn package(folder: &Path, name: &str, version: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .arg(folder.join("Cargo.toml"))
         .output()
         .unwrap();
     assert!(
@@ -48,11 +71,12 @@ fn folder() -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let found = metadata["packages"].as_array().unwrap().iter().find(|package| {
-        package["name"] == "windows-sys" && package["version"].as_str().unwrap().starts_with("0.61.")
-    });
+    let found =
+        metadata["packages"].as_array().unwrap().iter().find(|package| {
+            package["name"] == name && package["version"].as_str().unwrap().starts_with(version)
+        });
     let manifest = PathBuf::from(found.unwrap()["manifest_path"].as_str().unwrap());
-    manifest.parent().unwrap().join("src/Windows")
+    manifest.parent().unwrap().to_path_buf()
 }
 
 impl Metadata {
@@ -99,15 +123,23 @@ impl Metadata {
 
     fn read_module(&mut self, text: &str) {
         let mut lines = text.lines();
-        let mut other_machine = false;
+        let (mut other_machine, mut pack) = (false, usize::MAX);
         while let Some(line) = lines.next() {
             if let Some(condition) = line.strip_prefix("#[cfg(") {
                 other_machine |= condition.contains("target_arch") && !condition.contains("x86_64");
                 continue;
             }
+            if let Some(packed) = line
+                .strip_prefix("#[repr(C, packed(")
+                .and_then(|rest| rest.strip_suffix("))]"))
+            {
+                pack = packed.parse().unwrap();
+                continue;
+            }
             if line.starts_with("#[") {
                 continue;
             }
+            let pack = std::mem::replace(&mut pack, usize::MAX);
             if std::mem::take(&mut other_machine) {
                 continue;
             }
@@ -128,9 +160,11 @@ impl Metadata {
             } else if let Some((name, of)) = item("pub type ").and_then(|rest| rest.split_once(" = ")) {
                 self.aliases.insert(name.into(), of.trim_end_matches(';').into());
             } else if let Some(name) = item("pub struct ").and_then(|rest| rest.strip_suffix(" {")) {
-                self.structures.insert(name.into(), fields(&mut lines));
+                let fields = fields(&mut lines);
+                self.structures.insert(name.into(), Record { pack, fields });
             } else if let Some(name) = item("pub union ").and_then(|rest| rest.strip_suffix(" {")) {
-                self.unions.insert(name.into(), fields(&mut lines));
+                let fields = fields(&mut lines);
+                self.unions.insert(name.into(), Record { pack, fields });
             }
         }
     }
@@ -179,6 +213,20 @@ impl Metadata {
             .map(|(name, image)| (name.as_str(), image.as_str()))
     }
 
+    /// Every constant that is an integer, as C writes its value.
+    pub(crate) fn integers(&self) -> impl Iterator<Item = (&str, String)> {
+        self.constants.iter().filter_map(|(name, text)| {
+            let number = text.trim_end_matches(" as _").replace('_', "");
+            let (digits, suffix) = ["u32", "i32", "u64", "i64", "u16", "i16", "u8", "i8"]
+                .into_iter()
+                .find_map(|kind| Some((number.strip_suffix(kind)?, kind)))?;
+            let radix = if digits.starts_with("0x") { 16 } else { 10 };
+            i128::from_str_radix(digits.trim_start_matches("0x"), radix).ok()?;
+            let suffix = if suffix.starts_with('u') { "ULL" } else { "LL" };
+            Some((name.as_str(), format!("{digits}{suffix}")))
+        })
+    }
+
     /// A constant's value as 32 bits.
     pub(crate) fn constant(&self, name: &str) -> Option<u32> {
         let text = self.constants.get(name)?;
@@ -223,7 +271,13 @@ impl Metadata {
             "i64" | "isize" => Type::Integer("i64"),
             "u64" | "usize" => Type::Integer("u64"),
             // Pointers to opaque types, which the metadata has as integers.
-            "PEX_RUNDOWN_REF_CACHE_AWARE" | "PKTHREAD" | "POBJECT_TYPE" => Type::Pointer,
+            "PEX_RUNDOWN_REF_CACHE_AWARE"
+            | "PKTHREAD"
+            | "POBJECT_TYPE"
+            | "PSTR"
+            | "PCSTR"
+            | "PWSTR"
+            | "PCWSTR" => Type::Pointer,
             _ => match self.aliases.get(name) {
                 Some(of) if of.starts_with("Option<") => Type::Pointer,
                 Some(of) => self.resolve(of),
@@ -232,42 +286,47 @@ impl Metadata {
         }
     }
 
+    pub(crate) fn structure_names(&self) -> impl Iterator<Item = &str> {
+        self.structures.keys().map(String::as_str)
+    }
+
     pub(crate) fn layout(&self, name: &str) -> Layout {
-        let fields = self
-            .structures
-            .get(name)
-            .unwrap_or_else(|| panic!("the metadata has no structure {name}"));
-        let (mut end, mut offsets) = (0_usize, Vec::new());
+        self.try_layout(name)
+            .unwrap_or_else(|| panic!("the metadata has no structure {name}, or not of all of its fields"))
+    }
+
+    /// The layout of a structure; `None` if it or a type in it is not there.
+    pub(crate) fn try_layout(&self, name: &str) -> Option<Layout> {
+        let Record { pack, fields } = self.structures.get(name)?;
+        let (mut end, mut most, mut offsets) = (0_usize, 1, Vec::new());
         for (field, of) in fields {
-            let (size, alignment) = self.size(of);
+            let (size, alignment) = self.size(of)?;
+            let alignment = alignment.min(*pack);
             end = end.next_multiple_of(alignment);
             offsets.push((field.clone(), end));
             end += size;
+            most = most.max(alignment);
         }
-        Layout {
-            size: end.next_multiple_of(self.alignment(fields)),
+        Some(Layout {
+            size: end.next_multiple_of(most),
+            alignment: most,
             offsets,
-        }
-    }
-
-    fn alignment(&self, fields: &[(String, String)]) -> usize {
-        let alignments = fields.iter().map(|(_, of)| self.size(of).1);
-        alignments.max().unwrap_or(1)
+        })
     }
 
     /// Size and alignment of a field's type.
-    fn size(&self, of: &str) -> (usize, usize) {
+    fn size(&self, of: &str) -> Option<(usize, usize)> {
         let of = of.trim();
         if let Some((element, count)) = of
             .strip_prefix('[')
             .and_then(|array| array.strip_suffix(']')?.split_once(';'))
         {
-            let (size, alignment) = self.size(element);
-            return (size * count.trim().parse::<usize>().unwrap(), alignment);
+            let (size, alignment) = self.size(element)?;
+            return Some((size * count.trim().parse::<usize>().ok()?, alignment));
         }
         let name = of.rsplit("::").next().unwrap_or(of).trim();
         if of.starts_with('*') || of.starts_with("Option<") || matches!(name, "PWSTR" | "PSTR") {
-            return (8, 8);
+            return Some((8, 8));
         }
         let plain = match name {
             "bool" | "u8" | "i8" => 1,
@@ -277,15 +336,18 @@ impl Metadata {
             _ => 0,
         };
         if plain > 0 {
-            (plain, plain)
+            Some((plain, plain))
         } else if let Some(alias) = self.aliases.get(name) {
             self.size(alias)
-        } else if let Some(fields) = self.unions.get(name) {
-            let alignment = self.alignment(fields);
-            let size = fields.iter().map(|(_, of)| self.size(of).0).max().unwrap_or(0);
-            (size.next_multiple_of(alignment), alignment)
+        } else if let Some(Record { pack, fields }) = self.unions.get(name) {
+            let sizes: Option<Vec<_>> = fields.iter().map(|(_, of)| self.size(of)).collect();
+            let (size, alignment) = sizes?.into_iter().fold((0, 1), |(size, most), (own, alignment)| {
+                (own.max(size), alignment.min(*pack).max(most))
+            });
+            Some((size.next_multiple_of(alignment), alignment))
         } else {
-            (self.layout(name).size, self.alignment(&self.structures[name]))
+            let layout = self.try_layout(name)?;
+            Some((layout.size, layout.alignment))
         }
     }
 }

@@ -12,6 +12,7 @@ unsigned short __readgsword(unsigned long Offset);
 unsigned __int64 __readgsqword(unsigned long Offset);
 unsigned __int64 __umulh(unsigned __int64 a, unsigned __int64 b);
 void _mm_pause(void);
+void __debugbreak(void);
 
 unsigned char __inbyte(unsigned short Port);
 unsigned short __inword(unsigned short Port);
