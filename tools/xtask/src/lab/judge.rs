@@ -83,6 +83,34 @@ fn spins_with_monitor(scenario: Scenario) -> bool {
     scenario.monitorx() && scenario.unparked() > 1 && scenario.way != Some(Way::Dispatch)
 }
 
+/// What is counted by breakpoints of the debug registers.
+const CR8_AT_DISPATCH: &str = "CR8 reads at DISPATCH_LEVEL in the wait";
+const CR8_BELOW_DISPATCH: &str = "CR8 reads below DISPATCH_LEVEL in the wait";
+
+/// Whether the lab has counted what the driver has. Of a breakpoint's hits a few may be missing: QEMU 10.0 has lost one in about 75,000, in 1 of
+/// 50 boots, and QEMU 7.2 none in 150 boots (docs/decisions.md).
+fn agree(driver: u64, counterpart: &str, lab: u64) -> bool {
+    let most = if matches!(counterpart, CR8_AT_DISPATCH | CR8_BELOW_DISPATCH) {
+        driver.min(1 + driver / 1_000)
+    } else {
+        0
+    };
+    lab <= driver && driver - lab <= most
+}
+
+#[test]
+fn a_breakpoint_may_miss_a_hit_and_nothing_else_may() {
+    for reads in [CR8_AT_DISPATCH, CR8_BELOW_DISPATCH] {
+        let agrees = [(317, 317), (317, 316), (4_000, 3_995), (0, 0)];
+        assert!(agrees.into_iter().all(|(driver, lab)| agree(driver, reads, lab)));
+        let differs = [(317, 318), (317, 315), (4_000, 3_994), (2, 0), (0, 1)];
+        assert!(!differs.into_iter().any(|(driver, lab)| agree(driver, reads, lab)));
+    }
+    assert!(
+        agree(317, "generations", 317) && !agree(317, "generations", 316) && !agree(317, "generations", 318)
+    );
+}
+
 /// The differences between what the driver counted and what the lab counted in the same boot.
 pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> Vec<String> {
     let ways = &driver.ways_out;
@@ -99,13 +127,13 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
                 (
                     "waits handed over at DISPATCH_LEVEL",
                     ways.dispatch,
-                    "CR8 reads at DISPATCH_LEVEL in the wait",
+                    CR8_AT_DISPATCH,
                     counted.cr8_reads.at_dispatch,
                 ),
                 (
                     "blocking waits below DISPATCH_LEVEL",
                     ways.mwaitx + ways.pause + ways.event + ways.late,
-                    "CR8 reads below DISPATCH_LEVEL in the wait",
+                    CR8_BELOW_DISPATCH,
                     counted.cr8_reads.below_dispatch,
                 ),
                 (
@@ -158,7 +186,7 @@ pub(crate) fn differences(scenario: Scenario, driver: &Counters, lab: &Lab) -> V
     pairs.push(("runs", 1, "events RunFinished", written("RunFinished")));
     pairs
         .into_iter()
-        .filter(|(_, driver, _, lab)| driver != lab)
+        .filter(|&(_, driver, counterpart, lab)| !agree(driver, counterpart, lab))
         .map(|(what, driver, counterpart, lab)| {
             format!("there were {driver} {what}, and {lab} {counterpart}")
         })
