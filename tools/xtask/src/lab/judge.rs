@@ -408,7 +408,8 @@ mod tests {
         let client = client(&ways("event", 30), 40);
         let event = scenario(Some(Way::Event));
         for (lab, expected) in [
-            (lab(29, 0, 30, 0), "below DISPATCH_LEVEL"),
+            (lab(28, 0, 30, 0), "below DISPATCH_LEVEL"),
+            (lab(31, 0, 30, 0), "below DISPATCH_LEVEL"),
             (lab(30, 1, 30, 0), "at DISPATCH_LEVEL"),
             (lab(30, 0, 31, 0), "KeWaitForSingleObject"),
             (lab(30, 0, 30, 1), "MONITORX"),
