@@ -35,6 +35,8 @@ const STATUS_INSUFFICIENT_RESOURCES: u32 = 0xC000_009A;
 const STATUS_CANCELLED: u32 = 0xC000_0120;
 const STATUS_INVALID_HANDLE: u32 = 0xC000_0008;
 const STATUS_DEVICE_REMOVED: u32 = 0xC000_02B6;
+/// The framework's own of a request that comes when the queue of a device that goes takes none any more (fxioqueue.cpp:2300).
+const STATUS_INVALID_DEVICE_STATE: u32 = 0xC000_0184;
 
 impl What {
     const fn action(self) -> Action {
@@ -91,7 +93,12 @@ fn unexplained(what: What, refused: &[Refused], allowed: &[(What, u32)]) -> Opti
         What::LowResources => &[STATUS_INSUFFICIENT_RESOURCES],
         What::Cancel => &[STATUS_CANCELLED],
         What::Close | What::Kill => &[STATUS_CANCELLED, STATUS_INVALID_HANDLE],
-        What::Unload => &[STATUS_CANCELLED, STATUS_INVALID_HANDLE, STATUS_DEVICE_REMOVED],
+        What::Unload => &[
+            STATUS_CANCELLED,
+            STATUS_INVALID_HANDLE,
+            STATUS_DEVICE_REMOVED,
+            STATUS_INVALID_DEVICE_STATE,
+        ],
     };
     let cancelled = refused.iter().find(|refused| refused.status == STATUS_CANCELLED);
     let explained = |refused: &&Refused| {
@@ -508,7 +515,12 @@ mod tests {
             (What::Kill, &[STATUS_CANCELLED, STATUS_INVALID_HANDLE]),
             (
                 What::Unload,
-                &[STATUS_CANCELLED, STATUS_INVALID_HANDLE, STATUS_DEVICE_REMOVED],
+                &[
+                    STATUS_CANCELLED,
+                    STATUS_INVALID_HANDLE,
+                    STATUS_DEVICE_REMOVED,
+                    STATUS_INVALID_DEVICE_STATE,
+                ],
             ),
         ];
         let all = [
@@ -516,6 +528,7 @@ mod tests {
             STATUS_CANCELLED,
             STATUS_INVALID_HANDLE,
             STATUS_DEVICE_REMOVED,
+            STATUS_INVALID_DEVICE_STATE,
             0xC000_0001,
         ];
         for (what, own) in own {
