@@ -73,11 +73,6 @@ pub(crate) const NAMES: &[Known] = &[
         "windows-hardware/drivers/ddi/wdm/nf-wdm-kelowerirql",
     ),
     known(
-        "PsGetCurrentThread",
-        Meaning::Function("PETHREAD (*)(void)"),
-        "windows-hardware/drivers/ddi/ntddk/nf-ntddk-psgetcurrentthread",
-    ),
-    known(
         "PKDPC",
         Meaning::Is("KDPC *"),
         "windows-hardware/drivers/ddi/wdm/nf-wdm-keinitializedpc",
