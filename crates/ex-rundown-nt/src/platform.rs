@@ -6,7 +6,7 @@ use crate::{
     pool, processors, shared_data, spin_budget,
     system::{
         EXECUTIVE, Event, KERNEL_MODE, KeBugCheckEx, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject,
-        NO, PsGetCurrentThread, SYNCHRONIZATION_EVENT,
+        NO, SYNCHRONIZATION_EVENT,
     },
 };
 use ex_rundown::{
@@ -155,9 +155,14 @@ unsafe impl PoolPlatform for Nt {
 
 // SAFETY: the address of a thread.
 unsafe impl HolderPlatform for Nt {
+    /// `KPCR.Prcb.CurrentThread`, as the WDK's `KeGetCurrentThread` has it in line.
     #[inline]
     fn current_thread() -> usize {
-        // SAFETY: no preconditions.
-        unsafe { PsGetCurrentThread() }.addr()
+        let thread: usize;
+        // SAFETY: in the kernel GS is the processor's control region, and this field is where wdm.h reads it.
+        unsafe {
+            core::arch::asm!("mov {}, gs:[0x188]", out(reg) thread, options(nostack, preserves_flags, readonly));
+        };
+        thread
     }
 }

@@ -80,7 +80,6 @@ unsafe extern "system" {
     pub(crate) fn KeGetCurrentIrql() -> u8;
     pub(crate) fn KfRaiseIrql(irql: u8) -> u8;
     pub(crate) fn KeLowerIrql(irql: u8);
-    pub(crate) fn PsGetCurrentThread() -> *mut c_void;
     pub(crate) fn KeGetCurrentProcessorNumberEx(number: *mut ProcessorNumber) -> u32;
     pub(crate) fn KeGetProcessorNumberFromIndex(processor: u32, number: *mut ProcessorNumber) -> i32;
     pub(crate) fn KeQueryActiveProcessorCountEx(group: u16) -> u32;
