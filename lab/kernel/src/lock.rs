@@ -2,7 +2,7 @@
 //!
 //! Lock order: dispatcher, then DPC queues, then memory (pool, page tables, frames, heap), then the log.
 
-use crate::hal::cpu;
+use crate::hal::{cpu, nmi};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,8 @@ impl<T> IrqLock<T> {
         }
     }
 
-    /// Takes the lock, spinning with interrupts disabled.
+    /// Takes the lock, spinning with interrupts disabled. On a machine that this processor has frozen nobody ever gives it back, and a report
+    /// must go on: it is taken all the same.
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let interrupts = cpu::disable_interrupts();
         // Acquire: pairs with the Release in `release`.
@@ -34,8 +35,11 @@ impl<T> IrqLock<T> {
             .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_err()
         {
-            while self.held.load(Ordering::Relaxed) {
+            while self.held.load(Ordering::Relaxed) && !nmi::frozen_here() {
                 core::hint::spin_loop();
+            }
+            if nmi::frozen_here() {
+                break;
             }
         }
         IrqGuard {

@@ -92,6 +92,13 @@ pub fn frozen() -> bool {
     FREEZER.load(Ordering::Relaxed) != 0
 }
 
+/// Whether this processor has frozen the others.
+pub fn frozen_here() -> bool {
+    // Relaxed: of its own write it knows.
+    let freezer = FREEZER.load(Ordering::Relaxed);
+    freezer != 0 && freezer == pcr::current_number() as u32 + 1
+}
+
 /// The NMI handler; whether the host asks where everybody is, and the answer is the caller's.
 #[must_use]
 pub fn interrupt(frame: &TrapFrame) -> bool {

@@ -10,7 +10,7 @@ use super::irql::{self, DISPATCH_LEVEL};
 use super::thread;
 use crate::hal::{clock, cpu, pcr};
 use crate::lock::IrqLock;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The longest stay of the run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,11 +88,22 @@ fn begin(raiser: u64) {
     this.raiser.store(raiser, Relaxed);
 }
 
+/// How long ago that was. What interrupts this moves it on, by work [apart](apart) that the time before does not have in it.
+fn since(raised_at: &AtomicU64) -> u64 {
+    loop {
+        let raised = raised_at.load(Relaxed);
+        let now = cpu::rdtsc();
+        if raised_at.load(Relaxed) == raised {
+            return now.saturating_sub(raised);
+        }
+    }
+}
+
 /// At `DISPATCH_LEVEL`.
 fn end() {
     let this = pcr::this();
     let raiser = this.raiser.swap(0, Relaxed);
-    let cycles = cpu::rdtsc().wrapping_sub(this.raised_at.load(Relaxed));
+    let cycles = since(&this.raised_at);
     // Without a raiser it is the lab's own code.
     if raiser == 0 {
         return;

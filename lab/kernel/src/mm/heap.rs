@@ -48,14 +48,17 @@ pub(crate) fn initialize() {
             .claim(Span::from_base_size(physical(start), bytes as usize))
     };
     claimed.expect("the heap's first range is far larger than its bookkeeping");
-    RANGE.lock().replace((physical(start) as u64, bytes));
+    START.store(physical(start) as u64, Relaxed);
+    LENGTH.store(bytes, Relaxed);
 }
 
-static RANGE: IrqLock<Option<(u64, u64)>> = IrqLock::new(None);
+/// Written once, at boot; no lock, since a report asks for it on a machine whose other processors stand still wherever they were.
+static START: AtomicU64 = AtomicU64::new(0);
+static LENGTH: AtomicU64 = AtomicU64::new(0);
 
 /// Start and length of the heap.
 pub fn range() -> (u64, u64) {
-    RANGE.lock().unwrap_or((0, 0))
+    (START.load(Relaxed), LENGTH.load(Relaxed))
 }
 
 /// Bytes that are not in use.
