@@ -117,7 +117,10 @@ fn explained(finished: &Finished) -> String {
         let line = line.trim();
         line.starts_with("error") || line.starts_with("Diff in") || line.ends_with("FAILED")
     };
-    let says = finished.text.lines().find(says_what);
+    let lines = || finished.text.lines();
+    // The last lines of a gate or a lab, which has told more before.
+    let is_verdict = |line: &&str| line.starts_with("FAILED ");
+    let says = lines().find(says_what).or_else(|| lines().rfind(is_verdict));
     let what = finished
         .timed_out
         .as_deref()
@@ -428,6 +431,7 @@ mod tests {
             ("warning: x\nerror: no such file\nmore", "error: no such file"),
             ("a\nDiff in src/lib.rs:1", "Diff in src/lib.rs:1"),
             ("test a ... ok\ntest b ... FAILED\n", "test b ... FAILED"),
+            ("FAILED a: x\nFAILED b: y\n1 passed, 2 failed", "FAILED b: y"),
             ("nothing of use", "it does not say why"),
         ] {
             let failures = Tally::of_program(&finished(text, "false")).failures;
