@@ -153,8 +153,7 @@ unsafe impl PoolPlatform for Nt {
     }
 }
 
-// SAFETY: the address of a thread.
-unsafe impl HolderPlatform for Nt {
+impl HolderPlatform for Nt {
     /// `KPCR.Prcb.CurrentThread`, as the WDK's `KeGetCurrentThread` has it in line.
     #[inline]
     fn current_thread() -> usize {

@@ -149,8 +149,7 @@ mod platform {
         }
     }
 
-    // SAFETY: an address of the thread's own, which is not null.
-    unsafe impl HolderPlatform for Std {
+    impl HolderPlatform for Std {
         fn current_thread() -> usize {
             thread_local! {
                 static THREAD: u8 = const { 0 };

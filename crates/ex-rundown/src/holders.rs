@@ -222,7 +222,7 @@ impl<const N: usize> Table<N> {
             return;
         };
         // Relaxed: the caller's own.
-        match entry.references.load(Relaxed) - count as usize {
+        match entry.references.load(Relaxed).saturating_sub(count as usize) {
             0 => entry.free(),
             // Relaxed: as above.
             rest => entry.references.store(rest, Relaxed),

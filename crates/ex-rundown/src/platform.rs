@@ -177,10 +177,6 @@ pub unsafe trait PoolPlatform: ProcessorPlatform {
 
 /// What a protection that [records its holders](crate::Tracked) needs besides.
 ///
-/// # Safety
-///
-/// [`HolderPlatform::current_thread`] is never 0.
-///
 /// ```
 /// # mod rundown_std { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/std.rs")); }
 /// use ex_rundown::HolderPlatform;
@@ -188,8 +184,8 @@ pub unsafe trait PoolPlatform: ProcessorPlatform {
 ///
 /// assert_ne!(Std::current_thread(), 0);
 /// ```
-pub unsafe trait HolderPlatform: Platform {
-    /// The thread that this runs on: the address of its `KTHREAD` (`KeGetCurrentThread`).
+pub trait HolderPlatform: Platform {
+    /// The thread that this runs on: the address of its `KTHREAD` (`KeGetCurrentThread`), and never 0.
     ///
     /// # IRQL
     /// Any.

@@ -18,6 +18,9 @@ use crate::{CountedGuard, Guard, WayOut};
 ///    `wait`, [`completed`](Self::completed) and `reinitialize`. So a handle that is cloned is no `Protection`.
 /// 5. [`release_at`](Self::release_at) and [`release_ex_at`](Self::release_ex_at) touch the value no more once the references
 ///    are given back: its memory may be gone then.
+/// 6. [`hold`](Self::hold) and [`hold_ex`](Self::hold_ex) are acquires, [`let_go_at`](Self::let_go_at) and
+///    [`let_go_ex_at`](Self::let_go_ex_at) are releases, with all that is said of those; the other methods that take or give a
+///    [`Ticket`](Self::Ticket) change nothing of the protection.
 ///
 /// 1 and 2 may rely on it that `wait`, `completed` and `reinitialize` are called by one thread at a time, and that no call
 /// ended in [misuse](crate::Misuse) before.

@@ -23,8 +23,8 @@ use crate::{
 /// static NAME: Rundown<String, Protection> = Rundown::<_, Protection>::empty();
 /// ```
 ///
-/// An acquire takes a free entry by a compare-exchange, a release empties it by a store: so it costs about as much again, and all
-/// processors write to the table. Holders for whom there is no entry are [counted](Self::unrecorded).
+/// An acquire adds a compare-exchange, a reading of the time stamp and four stores, a release two stores, all on lines that every
+/// processor writes. Holders for whom there is no entry are [counted](Self::unrecorded).
 ///
 /// A guard knows its entry, wherever it is dropped. A reference without a guard, by [`acquire`](Protection::acquire) or by a guard's
 /// `into_raw`, has an entry that says so ([`Holder::by_pointer`]), and whoever gives such a reference back empties one of those of

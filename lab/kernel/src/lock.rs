@@ -13,7 +13,7 @@ pub struct IrqLock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `held` admits one guard at a time, and the guard is the only way to the value.
+// SAFETY: `held` admits one guard at a time, but for one on a processor that stands still for good; the guard is the only way to the value.
 unsafe impl<T: Send> Sync for IrqLock<T> {}
 
 impl<T> IrqLock<T> {

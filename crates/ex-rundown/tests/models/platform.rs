@@ -139,9 +139,8 @@ pub(crate) fn move_to(processor: usize) {
     PROCESSOR.set(u32::try_from(processor).expect("a small number"));
 }
 
-// SAFETY: addresses, which are not null.
 #[cfg(ex_rundown_shuttle)]
-unsafe impl<W: Way> ex_rundown::HolderPlatform for Modelled<W> {
+impl<W: Way> ex_rundown::HolderPlatform for Modelled<W> {
     fn current_thread() -> usize {
         // Their numbers, so that each begins at another place of a table.
         64 * (1 + usize::from(thread::current().id()))

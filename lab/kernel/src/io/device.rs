@@ -107,11 +107,6 @@ pub fn let_go(device: &'static DeviceObject) -> bool {
     true
 }
 
-/// A handle to the device at `address` is closed, and counted off.
-pub fn handle_closed(address: u64) {
-    release_if_unused(address);
-}
-
 /// `IoCreateDevice`.
 ///
 /// # Errors
@@ -226,8 +221,8 @@ pub fn delete(device: &'static DeviceObject) {
     release_if_unused(address(device));
 }
 
-/// The memory of a deleted device goes, once, when nobody has anything of it any more.
-fn release_if_unused(address: u64) {
+/// The memory of a deleted device goes, once, when nobody has a handle to it or a reference any more.
+pub fn release_if_unused(address: u64) {
     let device = {
         let mut devices = DEVICES.lock();
         if !devices.get(&address).is_some_and(|record| record.deleted) {

@@ -238,7 +238,7 @@ fn leave(device: &'static DeviceObject) {
         let _guard = OPENING.lock();
         device.reference_count.set(device.reference_count.get() - 1);
     }
-    device::handle_closed((&raw const *device) as u64);
+    device::release_if_unused((&raw const *device) as u64);
 }
 
 /// Makes a file object and asks the driver whether it may be.
