@@ -79,6 +79,7 @@ impl<T> IrqLock<T> {
 
 /// The right to use an [`IrqLock`]'s value; dropping it frees the lock and restores the interrupt flag.
 #[must_use = "the lock is free again once the guard is dropped"]
+#[clippy::has_significant_drop]
 pub struct IrqGuard<'a, T> {
     lock: &'a IrqLock<T>,
     interrupts: bool,

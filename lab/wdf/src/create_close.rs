@@ -58,7 +58,7 @@ pub fn cleanup(device: &Arc<Object>, irp: &'static Irp) -> i32 {
         invoke("EvtFileCleanup", callback, [file.handle(), 0, 0, 0, 0]);
     }
     let wdm = irp::current(irp).file_object.get() as u64;
-    for queue in body.queues.lock().clone() {
+    for queue in body.queues() {
         queue::cancel_of_file(&queue, wdm);
     }
     arrival::complete(irp, status::SUCCESS)

@@ -101,7 +101,7 @@ fn start(device: &Arc<Object>) -> i32 {
     }
     // Release: an interface that is created from now on is enabled at once.
     body.state.started.store(true, Ordering::Release);
-    for queue in body.queues.lock().clone() {
+    for queue in body.queues() {
         queue::power_up(&queue);
     }
     body.state.self_managed.store(true, Ordering::Relaxed);
@@ -129,7 +129,7 @@ fn stop(device: &Arc<Object>) {
             let name = "EvtDeviceSelfManagedIoSuspend";
             invoke_for_status(name, callbacks.self_managed_io_suspend, [handle, 0, 0, 0, 0]);
         }
-        for queue in body.queues.lock().clone() {
+        for queue in body.queues() {
             queue::power_down(&queue);
         }
         for (name, callback) in [
@@ -187,7 +187,7 @@ fn remove(device: &Arc<Object>) {
 
 /// Ends the queues that are, or are not, power-managed.
 fn purge(device: &Arc<Object>, power_managed: bool) {
-    for queue in device.device().queues.lock().clone() {
+    for queue in device.device().queues() {
         if queue.queue().is_power_managed() == power_managed {
             queue::shut_down(&queue);
         }

@@ -6,6 +6,7 @@ use super::stay;
 use super::thread::{self, State, Thread};
 use super::wait_list;
 use super::waiter::Waiter;
+use crate::bug;
 use crate::hal::clock;
 use crate::mm::paging;
 use alloc::sync::Arc;
@@ -87,6 +88,12 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
     }
     if timeout == Some(0) {
         return STATUS_TIMEOUT;
+    }
+    if !dispatcher.interrupts() {
+        drop(dispatcher);
+        bug::lab_failure(format_args!(
+            "a thread waits with interrupts disabled: the lab holds a lock, or the driver has executed CLI"
+        ));
     }
     let thread = thread::by_address(current.address()).expect("a running thread is in the table");
     current.set_state(State::Waiting);

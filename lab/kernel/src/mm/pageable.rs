@@ -43,7 +43,8 @@ pub fn add(range: Range) {
 
 /// Brings back, for good, what begins at `start`: it is about to be unmapped.
 pub fn remove(start: u64) {
-    if let Some(mut entry) = RANGES.lock().remove(&start) {
+    let removed = RANGES.lock().remove(&start);
+    if let Some(mut entry) = removed {
         set_present(&mut entry, true);
     }
 }

@@ -44,7 +44,7 @@ pub struct Device {
     /// The lock of `WdfSynchronizationScopeDevice`.
     pub serial: Serial,
     /// Its queues, the default one included.
-    pub queues: IrqLock<Vec<Arc<Object>>>,
+    queues: IrqLock<Vec<Arc<Object>>>,
     /// Its file objects, by the address of NT's.
     pub files: IrqLock<BTreeMap<u64, Arc<Object>>>,
     default_queue: IrqLock<Option<Arc<Object>>>,
@@ -106,6 +106,16 @@ impl Device {
             .is_some_and(|default| default.handle() == queue.handle())
     }
 
+    /// Its queues as they are now: whoever goes through them may wait, and holds no lock.
+    pub fn queues(&self) -> Vec<Arc<Object>> {
+        self.queues.lock().clone()
+    }
+
+    /// A queue is made.
+    pub fn add_queue(&self, queue: &Arc<Object>) {
+        self.queues.lock().push(queue.clone());
+    }
+
     /// A queue is deleted.
     pub fn forget_queue(&self, queue: &Object) {
         self.queues.lock().retain(|own| own.handle() != queue.handle());
@@ -139,7 +149,8 @@ impl Device {
         self.queues.lock().clear();
         self.routes.lock().clear();
         *self.default_queue.lock() = None;
-        for link in core::mem::take(&mut *self.links.lock()) {
+        let links = core::mem::take(&mut *self.links.lock());
+        for link in links {
             // It was created by `create_symbolic_link`.
             let _ = interface::delete_link(&link);
         }

@@ -239,7 +239,8 @@ impl Object {
             *child.parent.lock() = None;
             child.release();
         }
-        if let Some(parent) = self.parent.lock().take() {
+        let parent = self.parent.lock().take();
+        if let Some(parent) = parent {
             parent.children.lock().retain(|child| child.handle != self.handle);
         }
         self.dereference();

@@ -93,7 +93,7 @@ fn try_create(
         queue.forget_callbacks();
         queue.delete();
     })?;
-    device.device().queues.lock().push(queue.clone());
+    device.device().add_queue(&queue);
     Ok(queue)
 }
 
