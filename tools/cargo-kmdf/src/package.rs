@@ -17,13 +17,10 @@ pub(crate) fn metadata(options: &ArgMatches) -> Result<Metadata, Failure> {
         command.manifest_path(path);
     }
     command.exec().map_err(|error| match error {
-        cargo_metadata::Error::CargoMetadata { stderr } => refuse(
-            stderr
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("error: "),
-        ),
+        // As cargo has it, causes and all: where a manifest is wrong is in its last lines.
+        cargo_metadata::Error::CargoMetadata { stderr } => {
+            refuse(stderr.trim().trim_start_matches("error: "))
+        }
         error => refuse(error.to_string()),
     })
 }

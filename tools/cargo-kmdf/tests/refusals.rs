@@ -68,6 +68,25 @@ fn what_is_no_driver_for_the_kernel_is_refused() {
 }
 
 #[test]
+fn a_manifest_that_cargo_does_not_read_is_told_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, cause) in [
+        ("[lib\n", "unclosed table"),
+        ("[dependencies]\nwdk-sys = 5\n", "expected a version string"),
+    ] {
+        package(folder.path(), "sample", text);
+        let output = Command::new(env!("CARGO_BIN_EXE_cargo-kmdf"))
+            .args(["kmdf", "build"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(cause) && said.contains("Cargo.toml"), "{said}");
+    }
+}
+
+#[test]
 fn without_llvm_its_packages_are_named() {
     let folder = tempfile::tempdir().unwrap();
     package(folder.path(), "sample", &model("driver-type = \"WDM\""));

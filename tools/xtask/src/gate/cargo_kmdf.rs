@@ -43,7 +43,13 @@ const IN_C: [InC; 2] = [
     InC {
         name: "c-kmdf",
         framework: true,
-        lab: &["--hwid", r"Root\ACKmdfDriver", "--script", "test.script", "--sweeps"],
+        lab: &[
+            "--hwid",
+            r"Root\ACKmdfDriver",
+            "--script",
+            "test.script",
+            "--sweeps",
+        ],
         says: "step 3 is answered with 0x00000000 and 5 bytes: 48656c6c6f",
     },
     InC {
