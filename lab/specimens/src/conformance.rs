@@ -214,14 +214,6 @@ static mut FIRST: Event = Event([0; 3]);
 static mut SECOND: Event = Event([0; 3]);
 static mut SEMAPHORE: Semaphore = Semaphore([0; 4]);
 
-/// Whether somebody waits for the event: whether its list of waiters, behind the two first double words, names anything but itself.
-unsafe fn waits(event: *mut Event) -> bool {
-    unsafe {
-        let list = event.cast::<u64>().add(1);
-        list.read_volatile() != list as u64
-    }
-}
-
 unsafe extern "system" fn woken(_context: *mut c_void) {
     unsafe {
         KeSetSystemAffinityThreadEx(1);

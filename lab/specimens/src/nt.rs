@@ -696,6 +696,14 @@ pub(crate) unsafe fn freed_block() -> *mut u8 {
     }
 }
 
+/// Whether somebody waits for the event: whether its list of waiters, behind the two first double words, names anything but itself.
+pub(crate) unsafe fn waits(event: *mut Event) -> bool {
+    unsafe {
+        let list = event.cast::<u64>().add(1);
+        list.read_volatile() != list as u64
+    }
+}
+
 pub(crate) unsafe fn sleep(milliseconds: i64) {
     let interval = -milliseconds * 10_000;
     unsafe { KeDelayExecutionThread(0, 0, &interval) };

@@ -51,7 +51,7 @@ unsafe fn set_no_event() -> i32 {
 static mut WAITED: Event = Event([0; 3]);
 
 unsafe extern "system" fn timed_waiter(_context: *mut c_void) {
-    let limit = -1_000_000_i64;
+    let limit = -10_000_000_i64;
     unsafe { KeWaitForSingleObject((&raw mut WAITED).cast(), 0, 0, 0, &limit) };
 }
 
@@ -59,7 +59,9 @@ unsafe fn write_over_waited_event() -> i32 {
     unsafe {
         KeInitializeEvent(&raw mut WAITED, 1, 0);
         let thread = start(timed_waiter, core::ptr::null_mut());
-        sleep(30);
+        while !waits(&raw mut WAITED) {
+            sleep(1);
+        }
         (&raw mut WAITED).write_volatile(Event([0; 3]));
         join(thread);
     }
