@@ -17,6 +17,9 @@ use alloc::vec::Vec;
 const MAGIC: &[u8; 8] = b"RUNDLAB\x01";
 const VERSION: u32 = 3;
 
+/// Where the kernel puts the first image of the driver; one that is loaded again lies behind it.
+pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameter<'a> {

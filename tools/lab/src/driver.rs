@@ -3,7 +3,7 @@
 use object::LittleEndian as LE;
 use object::pe::{IMAGE_FILE_MACHINE_AMD64, IMAGE_SUBSYSTEM_NATIVE, Machine, Subsystem};
 use object::read::pe::{ImageNtHeaders, PeFile64};
-use object::{FileKind, Object};
+use object::{FileKind, Object, ObjectSection};
 use std::path::{Path, PathBuf};
 
 /// A 64-bit NATIVE image that the machine can try to load.
@@ -78,6 +78,24 @@ fn check(bytes: &[u8]) -> Result<Option<([u8; 16], u32)>, String> {
         .pdb_info()
         .map_err(|e| format!("its debug directory cannot be read: {e}"))?;
     Ok(pdb.map(|info| (info.guid(), info.age())))
+}
+
+/// What an image has from `start` on, relative to its base, to the end of the section.
+#[must_use]
+pub fn behind(file: &[u8], start: u32) -> Option<&[u8]> {
+    let pe = PeFile64::parse(file).ok()?;
+    let address = pe.relative_address_base() + u64::from(start);
+    let section = pe
+        .sections()
+        .find(|s| (s.address()..s.address() + s.size()).contains(&address))?;
+    let from = usize::try_from(address - section.address()).ok()?;
+    section.data().ok()?.get(from..)
+}
+
+/// The bytes of a function in the file.
+#[must_use]
+pub fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
+    behind(file, start)?.get(..usize::try_from(end.checked_sub(start)?).ok()?)
 }
 
 fn machine_name(machine: Machine) -> String {

@@ -15,6 +15,7 @@
 //! kvm      whether it can be used
 //! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
 //! doctor   what of a driver the lab has         run      one run, the sweeps, and JUnit's XML
+//! gdb      what gdb is told of the driver        lines    where each instruction comes from
 //! ```
 
 pub mod cli;
@@ -25,8 +26,10 @@ pub mod driver;
 pub mod events;
 pub mod explain;
 pub mod failure;
+pub mod gdb;
 pub mod inf;
 pub mod kvm;
+pub mod lines;
 pub mod machine;
 pub mod names;
 pub mod native;

@@ -6,6 +6,7 @@ use crate::driver::DriverFile;
 use crate::events::{self, Events};
 use crate::explain;
 use crate::failure::{self, FailedRun};
+use crate::gdb;
 use crate::inf::{DriverInf, RegistryData};
 use crate::kvm;
 use crate::machine::{Accelerator, Machine, Options, StartError};
@@ -152,10 +153,14 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         log: arguments.log.as_deref(),
         gdb: arguments.gdb,
     };
+    let gdb = arguments.gdb.map(|port| gdb_files(port, &inputs)).transpose()?;
     let (mut machine, com1_in, com1_out) = Machine::start(&options).map_err(|e| match e {
         StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
         StartError::Log(..) => Failure(exit::OUTPUT, e.to_string()),
     })?;
+    if let Some(gdb) = &gdb {
+        rundown_streams::tell!("GDB:            {}", gdb.command());
+    }
     let mut output = Output::default();
     let input: Box<dyn BufRead + Send> = if arguments.alone {
         Box::new(io::empty())
@@ -211,6 +216,17 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         report: Some(run.report),
         said,
     })
+}
+
+/// What gdb is told of the driver and the kernel.
+fn gdb_files(port: u16, inputs: &Inputs) -> Result<gdb::Files, Failure> {
+    if inputs.symbols.is_none() {
+        rundown_streams::tell!(
+            "rundown-lab: without the driver's PDB (--pdb FILE) gdb knows only the kernel's functions"
+        );
+    }
+    let (kernel, symbols) = (&inputs.kernel_path, inputs.symbols.as_ref());
+    gdb::Files::write(port, kernel, &inputs.driver, symbols).map_err(|text| Failure(exit::LAB_FAILED, text))
 }
 
 /// The instructions that the options name, for the debug registers.

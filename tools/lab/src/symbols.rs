@@ -1,7 +1,8 @@
 //! From addresses to functions, files and lines: the driver's by its PDB, the kernel's by its DWARF.
 
 use crate::driver::DriverFile;
-use pdb_addr2line::{ContextPdbData, TypeFormatterFlags, pdb};
+use pdb_addr2line::pdb::{self, FallibleIterator as _};
+use pdb_addr2line::{ContextPdbData, TypeFormatterFlags};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub struct Function {
 
 /// The driver's symbols.
 pub struct DriverSymbols {
+    /// What the linker calls functions, and where they are: `DriverEntry`.
+    names: Vec<(String, u32)>,
     data: ContextPdbData<'static, 'static, Cursor<Vec<u8>>>,
 }
 
@@ -51,9 +54,17 @@ impl DriverSymbols {
                 driver.path.display()
             ));
         }
+        let names = names(&mut pdb).map_err(|e| wrong(&e))?;
         Ok(Self {
+            names,
             data: ContextPdbData::try_from_pdb(pdb).map_err(|e| wrong(&e))?,
         })
+    }
+
+    /// The linker's names of functions, each with its address relative to the image base.
+    #[must_use]
+    pub fn names(&self) -> &[(String, u32)] {
+        &self.names
     }
 
     /// Calls `use_context` with the tables that answer questions. They borrow from the PDB, hence the detour.
@@ -107,6 +118,22 @@ impl DriverSymbols {
             functions
         })
     }
+}
+
+/// The linker's names of functions.
+fn names(pdb: &mut pdb::PDB<'static, Cursor<Vec<u8>>>) -> pdb::Result<Vec<(String, u32)>> {
+    let (symbols, addresses) = (pdb.global_symbols()?, pdb.address_map()?);
+    let mut symbols = symbols.iter();
+    let mut names = Vec::new();
+    while let Some(symbol) = symbols.next()? {
+        if let Ok(pdb::SymbolData::Public(public)) = symbol.parse()
+            && public.function
+            && let Some(address) = public.offset.to_rva(&addresses)
+        {
+            names.push((public.name.to_string().into_owned(), address.0));
+        }
+    }
+    Ok(names)
 }
 
 fn locations(context: &pdb_addr2line::Context<'_, '_>, address: u32) -> Vec<Location> {

@@ -1,6 +1,6 @@
 //! Which instructions of the driver the machine has to watch: the reads of CR8, or of the TSC, in the functions that the user names.
 
-use crate::driver::DriverFile;
+use crate::driver::{self, DriverFile};
 use crate::symbols::DriverSymbols;
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register};
 use object::{Object, ObjectSection, SectionKind};
@@ -42,7 +42,7 @@ impl Read {
 pub fn all_reads(driver: &DriverFile, symbols: &DriverSymbols, what: Read) -> Result<Vec<u32>, String> {
     let mut reads = Vec::new();
     for function in symbols.functions()? {
-        if let Some(code) = code(&driver.bytes, function.start, function.end) {
+        if let Some(code) = driver::code(&driver.bytes, function.start, function.end) {
             let in_function = reads_in(code, function.start.into(), what);
             reads.extend(
                 in_function
@@ -120,18 +120,6 @@ fn write_in(code: &[u8]) -> Option<usize> {
     code.windows(4).position(
         |bytes| matches!(bytes, [0x44..=0x47 | 0x4C..=0x4F, 0x0F, 0x22, modrm] if modrm & (7 << 3) == 0),
     )
-}
-
-/// The bytes of a function in the file.
-fn code(file: &[u8], start: u32, end: u32) -> Option<&[u8]> {
-    let pe = object::read::pe::PeFile64::parse(file).ok()?;
-    let address = pe.relative_address_base() + u64::from(start);
-    let section = pe
-        .sections()
-        .find(|s| (s.address()..s.address() + s.size()).contains(&address))?;
-    let data = section.data().ok()?;
-    let from = usize::try_from(address - section.address()).ok()?;
-    data.get(from..from + usize::try_from(end.checked_sub(start)?).ok()?)
 }
 
 /// The addresses of every such read in code that lies at `start`.

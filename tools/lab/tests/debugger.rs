@@ -47,7 +47,7 @@ const PAGE: u64 = 0x1000;
 const STACKS: u64 = 0xFFFF_9000_0000_0000;
 const POOL: u64 = 0xFFFF_A000_0000_0000;
 /// Where it loads the driver.
-const IMAGE: u64 = 0xFFFF_F800_1000_0000;
+const IMAGE: u64 = lab_wire::boot::IMAGES;
 /// QEMU's stub reads no more at a time.
 const LONGEST: u64 = PAGE / 4;
 /// Pages of pool that are searched.

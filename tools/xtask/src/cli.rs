@@ -15,7 +15,7 @@ use crate::{
     lab::{self, Settings},
     mutate::{self, by_rule},
     native, package,
-    setup::{self, Consent, MAKE, NODE, OSSLSIGNCODE, PATCH, QEMU},
+    setup::{self, Consent, GDB, MAKE, NODE, OSSLSIGNCODE, PATCH, QEMU},
     tree::Tree,
 };
 
@@ -184,7 +184,7 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
     let consent = Consent::new(matches.get_flag("yes"));
     match name {
         "setup" => {
-            setup::ensure(route, consent, &[QEMU, PATCH, OSSLSIGNCODE, NODE, MAKE])?;
+            setup::ensure(route, consent, &[QEMU, PATCH, OSSLSIGNCODE, NODE, GDB, MAKE])?;
             setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
             rundown_streams::tell!("everything is there");
@@ -241,7 +241,7 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
         }
         "test" => {
             let deep = matches.get_flag("deep");
-            let toolchain = setup::ensure(route, consent, &[QEMU, OSSLSIGNCODE, NODE, PATCH, MAKE])?;
+            let toolchain = setup::ensure(route, consent, &[QEMU, OSSLSIGNCODE, NODE, GDB, PATCH, MAKE])?;
             let for_client = setup::ensure_client(route, consent)?;
             setup::ensure_components()?;
             let only = matches.get_many("only").into_iter().flatten().cloned().collect();

@@ -40,7 +40,7 @@ pub const MAPPINGS: u64 = 0xFFFF_B000_0000_0000;
 /// Stands for the first variable that a driver imports and the lab lacks; never mapped.
 pub const MISSING: u64 = 0xFFFF_F800_0F00_0000;
 /// First address of driver images.
-pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+pub const IMAGES: u64 = lab_wire::boot::IMAGES;
 /// First address of NT's own routines ([`crate::ex::native`]).
 pub const NATIVE: u64 = 0xFFFF_F900_0000_0000;
 

@@ -252,7 +252,7 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     if !built {
         return;
     }
-    for suite in ["specimens", "framework", "lab", "debugger", "crash_dump"] {
+    for suite in ["specimens", "framework", "lab", "debugger", "crash_dump", "gdb"] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
             tests(lab_suite(tree, suite).arg("--no-fail-fast"), progress)
         });

@@ -63,6 +63,11 @@ pub(crate) const NODE: Tool = Tool {
     program: "node",
     package: "nodejs",
 };
+/// Looks at the running machine.
+pub(crate) const GDB: Tool = Tool {
+    program: "gdb",
+    package: "gdb",
+};
 /// Builds the drivers in C.
 pub(crate) const MAKE: Tool = Tool {
     program: "make",

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{MAKE, MINGW, NODE, OSSLSIGNCODE, PATCH, QEMU};
+use super::{GDB, MAKE, MINGW, NODE, OSSLSIGNCODE, PATCH, QEMU};
 use crate::tree::Tree;
 
 /// What `debootstrap --variant=minbase` leaves, by package: Debian's packages of priority `required`, which no installed
@@ -88,7 +88,7 @@ fn every_program_that_is_started_is_there() {
     for folder in ["tools", "crates", "lab", "src"] {
         sources(&tree.root().join(folder), &mut all);
     }
-    let set_up = [QEMU, PATCH, OSSLSIGNCODE, NODE, MAKE, MINGW].map(|tool| tool.program);
+    let set_up = [QEMU, PATCH, OSSLSIGNCODE, NODE, GDB, MAKE, MINGW].map(|tool| tool.program);
     let here: BTreeSet<&str> = REQUIRED
         .iter()
         .map(|(program, _)| *program)
