@@ -19,6 +19,8 @@ const VERSION: u32 = 3;
 
 /// Where the kernel puts the first image of the driver; one that is loaded again lies behind it.
 pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+/// The last address that an image can have.
+pub const IMAGES_END: u64 = 0xFFFF_F8FF_FFFF_FFFF;
 
 /// A value of the service's registry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -180,8 +180,14 @@ fn find(registers: &[(String, u64)], name: &str) -> Option<u64> {
 /// Base and size of the driver that was loaded last, by its `module:` line; zeroes if none was.
 #[must_use]
 pub fn driver(log: &str) -> (u64, u64) {
-    let mut lines = log.lines().filter_map(|line| line.strip_prefix("module: "));
-    lines.next_back().map(module).unwrap_or_default()
+    drivers(log).pop().unwrap_or_default()
+}
+
+/// The same for each time that it was loaded: no two lie in the same place.
+#[must_use]
+pub fn drivers(log: &str) -> Vec<(u64, u64)> {
+    let lines = log.lines().filter_map(|line| line.strip_prefix("module: "));
+    lines.map(module).collect()
 }
 
 /// The `bad-input:` line of a log: why the kernel refused to start.

@@ -154,6 +154,7 @@ pub struct Serve {
     pub failure: Option<PathBuf>,
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
+    pub coverage: Option<PathBuf>,
     pub gdb: Option<u16>,
     pub dump: Option<PathBuf>,
     pub dump_scope: Option<Scope>,
@@ -479,6 +480,11 @@ fn machine_options(command: Command) -> Command {
                 .default_value("0")
                 .value_parser(value_parser!(u8).range(0..=2)),
         )
+        .arg(
+            path("coverage", "FILE", "Add to FILE, as lcov's, which functions and lines of the driver ran; needs its PDB [env: RUNDOWN_LAB_COVERAGE]")
+                .env("RUNDOWN_LAB_COVERAGE")
+                .hide_env(true),
+        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
         .arg(option(
             "watch-cr8",
@@ -619,6 +625,7 @@ fn serve(serve: &ArgMatches) -> Serve {
         failure: path("failure"),
         report: own("report"),
         log: own("log"),
+        coverage: path("coverage"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
         dump: own("dump"),
         dump_scope: dump_scope(serve),

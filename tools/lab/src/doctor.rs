@@ -62,6 +62,7 @@ fn ask(kernel: &Path) -> Result<String, String> {
         memory: 64,
         accelerator: Accelerator::Tcg,
         log: None,
+        translated: None,
         gdb: None,
     };
     let (mut machine, _to, _from) = Machine::start(&options).map_err(|e| e.to_string())?;

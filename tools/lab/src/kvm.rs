@@ -30,6 +30,7 @@ pub fn self_test(kernel: &Path) -> Result<(), String> {
         memory: 64,
         accelerator: Accelerator::Kvm,
         log: None,
+        translated: None,
         gdb: None,
     };
     let (mut machine, _to, _from) = Machine::start(&options).map_err(|e| e.to_string())?;

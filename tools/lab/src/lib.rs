@@ -15,11 +15,13 @@
 //! kvm      whether it can be used
 //! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
 //! doctor   what of a driver the lab has         run      one run, the sweeps, and JUnit's XML
+//! coverage what of the driver ran
 //! gdb      what gdb is told of the driver        lines    where each instruction comes from
 //! ```
 
 pub mod cli;
 pub mod client;
+pub mod coverage;
 pub mod crash_dump;
 pub mod doctor;
 pub mod driver;

@@ -6,6 +6,7 @@
 
 use crate::qmp::{Processor, Qmp};
 use crate::session::Power;
+use lab_wire::boot::{IMAGES, IMAGES_END};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
@@ -54,6 +55,8 @@ pub struct Options<'a> {
     pub accelerator: Accelerator,
     /// Where the debug console's lines are kept, or written to at the end if that is no file; a temporary file if nowhere is said.
     pub log: Option<&'a Path>,
+    /// Where it logs the driver's code that it translates.
+    pub translated: Option<PathBuf>,
     /// The TCP port on which gdb may connect; the machine then waits for it before it starts.
     pub gdb: Option<u16>,
 }
@@ -401,6 +404,12 @@ fn arguments(options: &Options<'_>, container: &Path, log: &Path, files: Files) 
         container.into(),
     ]);
     arguments.extend(["-append".into(), options.command_line.clone().into()]);
+    if let Some(path) = &options.translated {
+        // From the first image of the driver to where NT's own routines would lie.
+        let range = format!("{IMAGES:#x}..{IMAGES_END:#x}");
+        arguments.extend(["-d".into(), "in_asm".into(), "-dfilter".into(), range.into()]);
+        arguments.extend(["-D".into(), path.into()]);
+    }
     if let Some(port) = options.gdb {
         arguments.extend(["-gdb".into(), format!("tcp:127.0.0.1:{port}").into(), "-S".into()]);
     }
@@ -421,6 +430,7 @@ mod tests {
             memory: 256,
             accelerator: Accelerator::Counted,
             log: None,
+            translated: Some("/g,h/translated".into()),
             gdb: Some(1234),
         };
         let arguments = arguments(
@@ -441,6 +451,8 @@ mod tests {
         assert_eq!(after("-accel"), Some("tcg,thread=single"));
         assert_eq!(after("-smp"), Some("2"));
         assert_eq!(after("-gdb"), Some("tcp:127.0.0.1:1234"));
+        assert_eq!(after("-dfilter"), Some("0xfffff80010000000..0xfffff8ffffffffff"));
+        assert_eq!(after("-D"), Some("/g,h/translated"));
         assert_eq!(
             after("-object"),
             Some("memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on")

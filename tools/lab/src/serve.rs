@@ -1,6 +1,7 @@
 //! `rundown-lab serve`: everything around one run.
 
 use crate::cli::{self, Mode, Serve, exit};
+use crate::coverage::{self, Measured};
 use crate::crash_dump::{CrashDump, Memory};
 use crate::driver::DriverFile;
 use crate::events::{self, Events};
@@ -126,6 +127,7 @@ pub fn serve_to_end(arguments: &Serve) -> Ended {
 
 fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
     let inputs = Inputs::read(arguments)?;
+    let measured = measured(arguments, &inputs)?;
     let accelerator = match (arguments.kvm, arguments.mode) {
         (true, mode) if mode.counts_instructions() => {
             return Err(bad_input(format!(
@@ -151,6 +153,7 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         memory: arguments.memory,
         accelerator,
         log: arguments.log.as_deref(),
+        translated: measured.as_ref().map(Measured::log),
         gdb: arguments.gdb,
     };
     let gdb = arguments.gdb.map(|port| gdb_files(port, &inputs)).transpose()?;
@@ -191,6 +194,9 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         show_what_it_said(&machine.log());
     }
     let said = steps(&machine.log());
+    if let Some(measured) = measured {
+        measured.end(&machine.log()).map_err(no_coverage)?;
+    }
     if arguments.alone && code == exit::PASSED {
         let summary = format!(
             "{said}passed: {} was loaded, started, removed and unloaded, and left nothing behind (seed {seed})\n",
@@ -216,6 +222,31 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         report: Some(run.report),
         said,
     })
+}
+
+/// The coverage that is asked for.
+fn measured<'a>(arguments: &'a Serve, inputs: &'a Inputs) -> Result<Option<Measured<'a>>, Failure> {
+    let Some(path) = &arguments.coverage else {
+        return Ok(None);
+    };
+    if arguments.kvm {
+        return Err(bad_input(
+            "--coverage sees what TCG translates: leave --accel kvm out".into(),
+        ));
+    }
+    let Some(symbols) = &inputs.symbols else {
+        return Err(bad_input("--coverage needs the driver's PDB (--pdb FILE)".into()));
+    };
+    Measured::begin(path, &inputs.driver, symbols)
+        .map(Some)
+        .map_err(no_coverage)
+}
+
+fn no_coverage(failure: coverage::Failure) -> Failure {
+    match failure {
+        coverage::Failure::Input(text) => bad_input(text),
+        coverage::Failure::Output(text) => Failure(exit::OUTPUT, text),
+    }
 }
 
 /// What gdb is told of the driver and the kernel.

@@ -275,6 +275,9 @@ impl Run<'_> {
             words.extend(["--gdb".into(), port.to_string()]);
             patience = PERSONS_PATIENCE;
         }
+        if let Some(path) = &serve.coverage {
+            words.extend(["--coverage".into(), path.display().to_string()]);
+        }
         let program = std::env::current_exe().map_err(|e| Gone(e.to_string()))?;
         let mut client = Client::start(Command::new(program).arg("serve").args(&words), patience)?;
         if low_resources {

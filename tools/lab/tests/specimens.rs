@@ -68,6 +68,7 @@ impl Boot {
             memory: 256,
             accelerator: self.accelerator,
             log: None,
+            translated: None,
             gdb: None,
         };
         let (mut machine, _to, _from) = Machine::start(&options).expect("QEMU is installed");

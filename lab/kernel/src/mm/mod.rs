@@ -42,7 +42,7 @@ pub const MISSING: u64 = 0xFFFF_F800_0F00_0000;
 /// First address of driver images.
 pub const IMAGES: u64 = lab_wire::boot::IMAGES;
 /// First address of NT's own routines ([`crate::ex::native`]).
-pub const NATIVE: u64 = 0xFFFF_F900_0000_0000;
+pub const NATIVE: u64 = lab_wire::boot::IMAGES_END + 1;
 
 /// Where the kernel's own code begins.
 pub const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;

@@ -252,7 +252,15 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     if !built {
         return;
     }
-    for suite in ["specimens", "framework", "lab", "debugger", "crash_dump", "gdb"] {
+    for suite in [
+        "specimens",
+        "framework",
+        "lab",
+        "debugger",
+        "crash_dump",
+        "gdb",
+        "coverage",
+    ] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
             tests(lab_suite(tree, suite).arg("--no-fail-fast"), progress)
         });
@@ -274,19 +282,25 @@ pub(super) fn sweeps(gate: &mut Gate, tree: &Tree) {
     for (mode, points) in [("smp", 334), ("chaos", 100)] {
         gate.step(format!("sweeps, {mode}"), |progress| {
             let what = "low-resources,cancel,close,kill";
-            sweep(tree, mode, what, points, progress)
+            swept(tree, mode, what, points, progress)
         });
         gate.step(format!("removals under load, {mode}"), |progress| {
-            sweep(tree, mode, "unload", 100, progress)
+            swept(tree, mode, "unload", 100, progress)
         });
     }
 }
 
-fn sweep(tree: &Tree, mode: &str, what: &str, points: u32, progress: &Progress) -> Result<Tally> {
-    let mut command = Command::new(tree.lab().join("rundown-lab"));
+/// Sweeps by the lab in `folder`, as a command.
+pub(super) fn sweep(folder: &Path, tree: &Tree, mode: &str, what: &str, points: u32) -> Command {
+    let mut command = Command::new(folder.join("rundown-lab"));
     command.args(["sweep", "--mode", mode, "--what", what]);
     command.args(["--points", &points.to_string(), "--script"]);
     command.arg(script(tree));
+    command
+}
+
+fn swept(tree: &Tree, mode: &str, what: &str, points: u32, progress: &Progress) -> Result<Tally> {
+    let mut command = sweep(&tree.lab(), tree, mode, what, points);
     Ok(Tally::of_sweeps(&process::watch(&mut command, progress)?))
 }
 
@@ -338,12 +352,17 @@ pub(super) fn dev(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
     }
     image(gate, tree, Profile::Dev);
     gate.step("driver's suite, dev", |progress| {
-        let mut command = suite_tests(tree, "*");
-        command.env("RUNDOWN_LAB_DIR", tree.dev_lab());
-        command.args(["--", "--skip", "a_minute_of_every_workload"]);
-        command.args(["--skip", "ours_is_the_code_of_its_design"]);
-        tests(&mut command, progress)
+        tests(&mut dev_suite(tree), progress)
     });
+}
+
+/// What of the driver's suite is for the dev profile's driver.
+pub(super) fn dev_suite(tree: &Tree) -> Command {
+    let mut command = suite_tests(tree, "*");
+    command.env("RUNDOWN_LAB_DIR", tree.dev_lab());
+    command.args(["--", "--skip", "a_minute_of_every_workload"]);
+    command.args(["--skip", "ours_is_the_code_of_its_design"]);
+    command
 }
 
 /// Test programs of the driver's suite, by a pattern of their names.
