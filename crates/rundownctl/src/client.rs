@@ -41,6 +41,12 @@ impl<'a> Client<'a> {
         Ok(Self { target, handle })
     }
 
+    /// As [`Target::lab_mode`].
+    #[must_use]
+    pub fn lab_mode(&self) -> Option<&str> {
+        self.target.lab_mode()
+    }
+
     /// Describes the driver and the machine.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Lab {
     /// What a thread of its own reads: a wait for a line can then have an end.
     from: Receiver<io::Result<String>>,
     process: Option<Child>,
+    /// As its first line says; empty if that is silent, as an older lab's is.
+    mode: String,
     next_id: u64,
     /// The device requests under way, by their ids.
     under_way: BTreeMap<u64, UnderWay>,
@@ -98,6 +100,7 @@ impl Lab {
             to: Some(to),
             from: received,
             process,
+            mode: String::new(),
             next_id: 1,
             under_way: BTreeMap::new(),
             arrived: BTreeMap::new(),
@@ -107,7 +110,11 @@ impl Lab {
     fn greeted(mut self) -> Result<Self, Error> {
         let line = self.line()?;
         match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["ready", PROTOCOL, ..] => Ok(self),
+            ["ready", PROTOCOL, ref words @ ..] => {
+                let mode = words.iter().find_map(|word| word.strip_prefix("mode="));
+                self.mode = mode.unwrap_or_default().to_owned();
+                Ok(self)
+            }
             ["ready", version, ..] => Err(Error::Protocol(format!(
                 "the lab speaks version {version} of its protocol, we speak {PROTOCOL}"
             ))),
@@ -322,6 +329,10 @@ impl Target for Lab {
         checked("closing the device", answer.status)
     }
 
+    fn lab_mode(&self) -> Option<&str> {
+        Some(&self.mode)
+    }
+
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
         let answer = self.request("quit")?;
         let exit = self.wait()?;
@@ -385,8 +396,10 @@ mod tests {
 
     #[test]
     fn a_conversation() {
-        let (mut lab, sent) =
-            lab("ready 1 cpus=2 seed=7\n1 0x00000000 3\n2 0x00000000 cafe\n3 0x00000000 -\n4 0x0 -\n");
+        let (mut lab, sent) = lab(
+            "ready 1 cpus=2 seed=7 mode=chaos\n1 0x00000000 3\n2 0x00000000 cafe\n3 0x00000000 -\n4 0x0 -\n",
+        );
+        assert_eq!(lab.lab_mode(), Some("chaos"));
         let handle = lab.open(Access::ReadWrite, User::Administrator).unwrap();
         assert_eq!(handle, Handle(3));
         assert_eq!(lab.ioctl(handle, &ANYTHING).unwrap(), [0xca, 0xfe]);
@@ -407,6 +420,7 @@ mod tests {
     #[test]
     fn answers_may_come_out_of_order() {
         let (mut lab, _) = lab("ready 1\n9 0x00000000 -\n1 0xC0000022 -\n");
+        assert_eq!(lab.lab_mode(), Some(""), "an older lab is one, too");
         let error = lab.open(Access::Read, User::Other).unwrap_err();
         assert!(
             matches!(

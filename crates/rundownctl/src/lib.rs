@@ -18,6 +18,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod counted;
 // Windows' own routines can only be called through pointers.
 #[cfg(windows)]
 #[allow(unsafe_code)]

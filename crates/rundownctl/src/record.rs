@@ -38,6 +38,9 @@ pub struct Record {
     pub load: Load,
     /// The machine and the driver; absent when nobody answered.
     pub machine: Option<Machine>,
+    /// The mode of the lab's machine; absent where the lab ran nothing, and in what an older client has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<String>,
     /// The machine code of the arms' fast paths, the system's only if it was asked for; a file of an older client has none.
     #[serde(default)]
     pub code: Vec<FastPath>,
@@ -569,6 +572,30 @@ impl Turn {
 }
 
 impl Record {
+    /// Whether the lab ran it, where times mean nothing.
+    #[must_use]
+    pub fn is_of_the_lab(&self) -> bool {
+        self.lab.is_some() || self.machine.as_ref().is_some_and(Machine::is_emulated)
+    }
+
+    /// Whether the machine's clock is the number of instructions that it has carried out.
+    #[must_use]
+    pub fn counts_instructions(&self) -> bool {
+        self.lab
+            .as_deref()
+            .is_some_and(|mode| ["counted", "replay"].contains(&mode))
+    }
+
+    /// What the machine's clock counts, in words.
+    #[must_use]
+    pub fn clock(&self) -> &'static str {
+        if self.counts_instructions() {
+            "instructions of all processors"
+        } else {
+            "TSC cycles"
+        }
+    }
+
     /// Why its times are not to be compared with anybody's, one sentence each.
     #[must_use]
     pub fn caveats(&self) -> Vec<&'static str> {
@@ -632,6 +659,7 @@ pub(crate) mod tests {
             workload: Workload::Storm,
             load: options.load,
             machine: None,
+            lab: None,
             code: Vec::new(),
             counters: None,
             arms: arms.iter().map(|&arm| figures(arm)).collect(),

@@ -102,6 +102,7 @@ impl Plan {
                 ..self.load.clone()
             },
             machine: None,
+            lab: None,
             code: Vec::new(),
             counters: None,
             arms: Vec::new(),
@@ -117,6 +118,7 @@ impl Plan {
         observer: &mut Observer<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
+        outcome.record.lab = client.lab_mode().map(str::to_owned);
         outcome.record.machine = Some(Machine::of(&client.info()?));
         for &arm in &self.arms {
             if let Some(kind) = session.code_behind(arm) {

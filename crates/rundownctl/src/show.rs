@@ -10,6 +10,7 @@ use console::Term;
 use serde::Serialize;
 
 use crate::{
+    counted,
     names::SpinPath,
     print,
     record::{ArmFigures, Counters, Latency, Limits, Machine, Record, Violations, WaysOut, per_second},
@@ -407,6 +408,55 @@ pub fn comparison_table(costs: &[Cost], ratios: &[Ratio]) -> String {
             ]
         }),
     )
+}
+
+/// What was counted of runs in the lab, arm beside arm.
+#[must_use]
+pub fn counted_table(records: &[&Record]) -> String {
+    grid(&COUNTED, counted_rows(records))
+}
+
+/// What [`counted_rows`] has in its columns; the first two are text.
+pub const COUNTED: [&str; 13] = [
+    "workload",
+    "arm",
+    "acquires",
+    "refused",
+    "generations",
+    "drained",
+    "mwaitx",
+    "pause",
+    "dispatch",
+    "late",
+    "event",
+    "instructions",
+    "path (locked)",
+];
+
+/// A row for each arm of each run.
+#[must_use]
+pub fn counted_rows(records: &[&Record]) -> Vec<Vec<String>> {
+    let counted = records.iter().flat_map(|record| counted::of(record));
+    counted
+        .map(|counted| {
+            let figures = counted.figures;
+            let mut row = vec![counted.workload.name().to_owned(), figures.arm.name().to_owned()];
+            row.extend([figures.acquires, figures.refused, figures.generations].map(count));
+            row.extend(match counted.ways_out() {
+                Some(ways) => ways.map(|(_, waits)| count(waits)),
+                None => [const { String::new() }; 6],
+            });
+            row.push(
+                counted
+                    .carried_out
+                    .map_or_else(String::new, |number| format!("{number:.1}")),
+            );
+            row.push(counted.path.map_or_else(String::new, |path| {
+                format!("{} ({})", path.instructions, path.locked)
+            }));
+            row
+        })
+        .collect()
 }
 
 /// A rate without its fraction.

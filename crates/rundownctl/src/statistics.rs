@@ -85,9 +85,12 @@ pub fn costs(record: &Record) -> Vec<Cost> {
         .collect()
 }
 
-/// How each of our arms compares with its counterpart, when that took part.
+/// How each of our arms compares with its counterpart, when that took part. Nothing of a run in the lab, whose times compare nothing.
 #[must_use]
 pub fn ratios(record: &Record) -> Vec<Ratio> {
+    if record.is_of_the_lab() {
+        return Vec::new();
+    }
     record
         .arms
         .iter()
@@ -208,6 +211,14 @@ mod tests {
         );
         assert_eq!(ratios(&record), []);
         assert_eq!(costs(&record).len(), 1);
+    }
+
+    #[test]
+    fn the_lab_has_no_ratio() {
+        let mut record = record(&[Arm::Ours, Arm::Native], |_, _| 1000);
+        assert_eq!(ratios(&record).len(), 1);
+        record.lab = Some("smp".into());
+        assert_eq!(ratios(&record), []);
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub trait Target {
     /// As [`Target::ioctl`].
     fn close(&mut self, handle: Handle) -> Result<(), Error>;
 
+    /// The mode of the lab's machine; `None` if the lab runs nothing here.
+    fn lab_mode(&self) -> Option<&str> {
+        None
+    }
+
     /// Ends the target. The lab unloads the driver and judges it; the device of a running system needs nothing.
     ///
     /// # Errors

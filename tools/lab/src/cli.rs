@@ -28,7 +28,7 @@ Exit codes:
 
 An example, typed by a person (the GUID is the driver's device interface):
   $ rundown-lab serve --cpus 2
-  ready 1 cpus=2 seed=1700000000
+  ready 1 cpus=2 seed=1700000000 mode=smp
   1 open {01234567-89ab-cdef-0123-456789abcdef} rw
   1 0x00000000 4
   2 ioctl 4 0x226000 64 -
@@ -424,7 +424,7 @@ fn machine_options(command: Command) -> Command {
         .arg(
             option("mode", "MODE", "smp: processors run freely. chaos: seeded delays and preemption at every kernel call. \
                  replay: as chaos, repeatable to the bit with --cpus 1; takes a script. counted: nothing is provoked and instructions \
-                 are the clock, to measure stays at DISPATCH_LEVEL; takes a script")
+                 are the clock, to measure stays at DISPATCH_LEVEL and to count what an operation takes")
                 .default_value("smp")
                 .value_parser(["smp", "chaos", "replay", "counted"]),
         )

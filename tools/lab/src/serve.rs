@@ -175,7 +175,7 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         // A script takes no lines.
         input: inputs.script.is_empty().then_some(input),
         output: if arguments.alone { &mut nobody } else { &mut output },
-        ready: format!("seed={seed}"),
+        ready: format!("seed={seed} mode={}", arguments.mode.name()),
     };
     let limit = Duration::from_secs(arguments.timeout.into()) + GRACE;
     let (ending, times) = session::run(&mut machine, (com1_in, com1_out), ends, limit);
@@ -338,7 +338,7 @@ impl Inputs {
             .unwrap_or_default();
         let script = match &arguments.script {
             Some(path) => read_script(path).map_err(bad_input)?,
-            None if arguments.mode.counts_instructions() => {
+            None if arguments.mode == Mode::Replay => {
                 return Err(bad_input(format!(
                     "--mode {} needs a script (--script FILE): what comes from outside cannot be repeated",
                     arguments.mode.name()

@@ -61,7 +61,7 @@ pub struct Options {
 pub struct Comparison {
     /// The version of this object's form.
     pub schema: u32,
-    /// Ours, divided by the system's.
+    /// Ours, divided by the system's; none of runs in the lab, whose times compare nothing.
     pub ratios: Vec<Ratio>,
     /// What operations cost.
     pub costs: Vec<Cost>,
@@ -110,7 +110,11 @@ pub fn run(options: &Options, session: &Session<'_>) -> Result<u8, Error> {
     } else if options.output.csv {
         print::raw(show::csv(&records))?;
     } else {
-        print::line(show::comparison_table(&comparison.costs, &comparison.ratios))?;
+        print::line(if records.iter().any(|record| record.is_of_the_lab()) {
+            show::counted_table(&records)
+        } else {
+            show::comparison_table(&comparison.costs, &comparison.ratios)
+        })?;
         for record in &records {
             print::raw(show::alarms(record))?;
         }

@@ -143,8 +143,8 @@ fn rarity(share: f64) -> f64 {
 }
 const TOP_RARITY: f64 = 4.5;
 
-/// Cumulative distributions: the share of samples, in nines, that took at most so many cycles.
-pub(super) fn distributions(workload: Workload, distributions: &[Distribution]) -> Markup {
+/// Cumulative distributions: the share of samples, in nines, that took at most so much by the `clock`.
+pub(super) fn distributions(workload: Workload, distributions: &[Distribution], clock: &str) -> Markup {
     const HEIGHT: f64 = 230.0;
     const TOP: f64 = 26.0;
     const BOTTOM: f64 = 46.0;
@@ -171,7 +171,7 @@ pub(super) fn distributions(workload: Workload, distributions: &[Distribution]) 
             polyline class={ "curve " (arm.name()) } points=(points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")) {}
             @if let Some((x, y)) = points.last() { circle class=(class(*arm)) cx=(at(*x)) cy=(at(*y)) r="3.5" {} }
         }
-        text.axis x=(at(WIDTH / 2.0)) y=(at(HEIGHT - 12.0)) { "TSC cycles, logarithmic" }
+        text.axis x=(at(WIDTH / 2.0)) y=(at(HEIGHT - 12.0)) { (clock) ", logarithmic" }
     };
     svg(HEIGHT, &format!("Distribution for {}", workload.name()), &content)
 }

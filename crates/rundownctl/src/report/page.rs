@@ -19,7 +19,10 @@ const STYLE: &str = include_str!("page.css");
 
 /// The page about some runs.
 pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
-    let costs: Vec<Cost> = records.iter().flat_map(|record| costs(record)).collect();
+    let in_the_lab = |record: &&&Record| record.is_of_the_lab();
+    let counted: Vec<&Record> = records.iter().filter(in_the_lab).copied().collect();
+    let timed = || records.iter().filter(|record| !in_the_lab(record));
+    let costs: Vec<Cost> = timed().flat_map(|record| costs(record)).collect();
     let ratios: Vec<Ratio> = records.iter().flat_map(|record| ratios(record)).collect();
     let mut arms: Vec<Arm> = records
         .iter()
@@ -39,6 +42,7 @@ pub(super) fn page(records: &[&Record], listings: &[Code]) -> Markup {
             body {
                 (verdict(records))
                 @if !costs.is_empty() { (throughput(&costs, &ratios, &arms)) }
+                @if !counted.is_empty() { (counts(&counted)) }
                 (latencies("Latency of an operation", "An acquire and its release, or a refusal, without the hold. Quantiles are at most 1/32 above the exact ones.", records, &arms, |figures| &figures.operation))
                 (waits(records, &arms))
                 (code(records, listings))
@@ -105,7 +109,32 @@ fn throughput(costs: &[Cost], ratios: &[Ratio], arms: &[Arm]) -> Markup {
     }
 }
 
-/// A chart for each run with samples.
+/// What the lab has in place of throughput and ratios.
+fn counts(records: &[&Record]) -> Markup {
+    html! {
+        h2 { "What was counted" }
+        p {
+            "The lab's machine has no times to compare. Counted are acquires, times that the object was run down, and how its waits ended, of which "
+            "the system's routines do not tell. Instructions are what all processors carried out for an operation, the engine's loop "
+            "among them, if the lab's mode is " code { "counted" } "; the path is an acquire and its release in the driver's own code when nobody "
+            "is in the way."
+        }
+        div.card.wide {
+            table {
+                tr { @for name in show::COUNTED { th { (name) } } }
+                @for row in show::counted_rows(records) {
+                    tr {
+                        @for (index, cell) in row.iter().enumerate() {
+                            @if index < 2 { td { (cell) } } @else { td.number { (cell) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A chart for each run with samples, if what its clock says means anything.
 fn latencies(
     heading: &str,
     explanation: &str,
@@ -115,6 +144,7 @@ fn latencies(
 ) -> Markup {
     let charts: Vec<_> = records
         .iter()
+        .filter(|record| !record.is_of_the_lab() || record.counts_instructions())
         .filter_map(|record| {
             let told: Vec<Distribution> = record
                 .arms
@@ -122,7 +152,7 @@ fn latencies(
                 .map(|figures| (figures.arm, latency(figures).clone()))
                 .filter(|(_, latency)| latency.samples > 0)
                 .collect();
-            (!told.is_empty()).then(|| chart::distributions(record.workload, &told))
+            (!told.is_empty()).then(|| chart::distributions(record.workload, &told, record.clock()))
         })
         .collect();
     html! {
@@ -228,9 +258,16 @@ fn surroundings(records: &[&Record]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::FromZeros as _;
+
     use crate::record::{FastPath, WaysOut, tests::record};
 
     fn text(listings: &[Code]) -> String {
+        page(&[&told(None)], listings).into_string()
+    }
+
+    /// A run with all that a page has something of, in the lab's `mode` if it is the lab's.
+    fn told(mode: Option<&str>) -> Record {
         let mut record = record(&[Arm::Ours, Arm::Native], |arm, _| {
             if arm == Arm::Ours { 900 } else { 1000 }
         });
@@ -252,7 +289,54 @@ mod tests {
             late: 1,
             ..WaysOut::default()
         };
-        page(&[&record], listings).into_string()
+        record.lab = mode.map(str::to_owned);
+        record
+    }
+
+    #[test]
+    fn a_page_of_the_lab_has_counts_and_no_ratio_of_times() {
+        let page_of = |mode| page(&[&told(Some(mode))], &[]).into_string();
+        let page = page_of("smp");
+        for time in [
+            "Throughput and ratio",
+            "operations/s",
+            "ours/native",
+            "Ratio",
+            "Distribution for",
+            "TSC cycles",
+        ] {
+            assert!(!page.contains(time), "{time}");
+        }
+        let row = |arm: &str, cells: &str| format!("<tr><td>storm</td><td>{arm}</td>{cells}</tr>");
+        let cells = |cells: [&str; 11]| {
+            cells
+                .map(|cell| format!("<td class=\"number\">{cell}</td>"))
+                .concat()
+        };
+        for (arm, expected) in [
+            ("ours", ["1", "0", "0", "3", "0", "0", "0", "1", "0", "", ""]),
+            ("native", ["1", "0", "0", "", "", "", "", "", "", "", ""]),
+        ] {
+            assert!(page.contains(&row(arm, &cells(expected))), "{arm}: {page}");
+        }
+        assert!(page.contains("aria-label=\"How waits ended\""));
+        let counted = page_of("counted");
+        assert!(
+            counted.contains(">instructions of all processors, logarithmic<")
+                && counted.contains("Distribution for storm"),
+            "there the clock means something"
+        );
+        assert!(!counted.contains("Ratio of ours") && !counted.contains("TSC cycles"));
+    }
+
+    #[test]
+    fn the_emulator_is_known_in_what_an_older_client_has_written() {
+        let mut record = told(None);
+        assert!(!record.is_of_the_lab());
+        let mut info = rundown_abi::Info::new_zeroed();
+        info.hypervisor = *b"TCGTCGTCGTCG";
+        record.machine = Some(crate::record::Machine::of(&info));
+        assert!(!page(&[&record], &[]).into_string().contains("Ratio"));
     }
 
     #[test]

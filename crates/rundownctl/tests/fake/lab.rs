@@ -21,7 +21,7 @@ fn main() {
     let mut objects = Objects::default();
     // The ids of the requests that pend, with their objects.
     let mut pending: Vec<(String, u64)> = Vec::new();
-    say("ready 1 cpus=4 seed=1");
+    say("ready 1 cpus=4 seed=1 mode=smp");
     for line in stdin().lock().lines().map_while(Result::ok) {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {

@@ -113,7 +113,7 @@ pub struct Ends<'a> {
     pub input: Option<Box<dyn BufRead + Send>>,
     /// Replies to it.
     pub output: &'a mut dyn Write,
-    /// Appended to `ready 1 cpus=<n>`, as `seed=7`.
+    /// Appended to `ready 1 cpus=<n>`, as `seed=7 mode=smp`.
     pub ready: String,
 }
 
