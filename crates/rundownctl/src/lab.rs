@@ -112,7 +112,7 @@ impl Lab {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["ready", PROTOCOL, ref words @ ..] => {
                 let mode = words.iter().find_map(|word| word.strip_prefix("mode="));
-                self.mode = mode.unwrap_or_default().to_owned();
+                mode.unwrap_or_default().clone_into(&mut self.mode);
                 Ok(self)
             }
             ["ready", version, ..] => Err(Error::Protocol(format!(
