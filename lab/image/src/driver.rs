@@ -4,7 +4,10 @@ use alloc::boxed::Box;
 use rundown_lab_kernel::callout::{self, Outermost};
 use rundown_lab_kernel::hal::power::{self, Exit};
 use rundown_lab_kernel::io;
-use rundown_lab_kernel::ldr::{self, image::Image};
+use rundown_lab_kernel::ldr::{
+    self,
+    image::{Image, Role},
+};
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::{judge, log};
 
@@ -76,5 +79,5 @@ pub(crate) fn run(image: &Image, case: &str) {
             unsafe { ldr::call(unload, [object as u64, 0, 0, 0]) };
         });
     }
-    judge::unload::check();
+    judge::unload::check(Role::Driver);
 }

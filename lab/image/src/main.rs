@@ -14,7 +14,8 @@ use lab_wire::WireError;
 use lab_wire::boot::Boot;
 use rundown_lab_kernel::config::Config;
 use rundown_lab_kernel::hal::power::{self, Exit};
-use rundown_lab_kernel::ldr::{export, image::Image};
+use rundown_lab_kernel::ldr::export;
+use rundown_lab_kernel::ldr::image::{Image, Role};
 use rundown_lab_kernel::{counters, judge, log, step};
 
 rundown_lab_kernel::entry!(main);
@@ -35,8 +36,8 @@ fn list_exports() {
 
 fn main(config: &'static Config) {
     rundown_lab_kernel::register_exports();
-    rundown_lab_wdf::register_exports();
     if config.exports {
+        rundown_lab_wdf::register_exports();
         list_exports();
         power::power_off(Exit::Passed);
     }
@@ -61,7 +62,7 @@ fn main(config: &'static Config) {
             power::power_off(Exit::BadInput);
         }
     }
-    let image = match Image::load(config.module) {
+    let image = match Image::load(Role::Driver, config.module) {
         Ok(image) => image,
         Err(error) => {
             log!("bad-input: {error}");

@@ -16,7 +16,11 @@ use rundown_lab_kernel::ke::irql::{DISPATCH_LEVEL, HIGH_LEVEL, Raised};
 use rundown_lab_kernel::ke::object::{Header, Kind, Semaphore, Timer};
 use rundown_lab_kernel::ke::spawn;
 use rundown_lab_kernel::ke::{irql, processor, sched, thread, timer, wait};
-use rundown_lab_kernel::ldr::{export, image::Image, pe::Headers};
+use rundown_lab_kernel::ldr::{
+    export,
+    image::{Image, Role},
+    pe::Headers,
+};
 use rundown_lab_kernel::mm::pool::{self, FreeError, Placement, Tag};
 use rundown_lab_kernel::mm::{self, PAGE, frames, paging};
 use rundown_lab_kernel::rtl::printf;
@@ -689,14 +693,14 @@ fn formats(_: &Config) -> Outcome {
 }
 
 fn bad_images(config: &Config) -> Outcome {
-    ensure!(Image::load(&[]).is_err());
-    ensure!(Image::load(b"MZ").is_err());
-    ensure!(Image::load(&[0xFF; 4096]).is_err());
+    ensure!(Image::load(Role::Driver, &[]).is_err());
+    ensure!(Image::load(Role::Driver, b"MZ").is_err());
+    ensure!(Image::load(Role::Driver, &[0xFF; 4096]).is_err());
     let module = config.module;
     if Headers::parse(module).is_ok() {
         // Every prefix of a good image is refused or loads, and nothing else; random damage as well.
         for length in (0..module.len()).step_by(97) {
-            if let Ok(image) = Image::load(&module[..length]) {
+            if let Ok(image) = Image::load(Role::Driver, &module[..length]) {
                 image.unload();
             }
         }
@@ -706,7 +710,7 @@ fn bad_images(config: &Config) -> Outcome {
                 let place = rng::below(module.len().min(4096) as u64) as usize;
                 damaged[place] = rng::next() as u8;
             }
-            if let Ok(image) = Image::load(&damaged) {
+            if let Ok(image) = Image::load(Role::Driver, &damaged) {
                 image.unload();
             }
         }

@@ -12,6 +12,7 @@ use rundown_lab_kernel::hal::power::Exit;
 use rundown_lab_kernel::io::{interface, registry};
 use rundown_lab_kernel::log;
 use rundown_lab_kernel::serve::control;
+use rundown_lab_kernel::serve::framework;
 use rundown_lab_kernel::serve::service::{self, Refused, Service};
 use rundown_lab_kernel::suspend;
 
@@ -24,7 +25,12 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
     if let Some(code) = &boot.native
         && let Err(error) = native::install(code, SLOW_PATHS)
     {
-        refuse("native code", &error);
+        refuse(&alloc::format!("native code: {error}"));
+    }
+    match boot.framework.map(framework::start) {
+        None => rundown_lab_wdf::register_exports(),
+        Some(Ok(())) => {}
+        Some(Err(reason)) => refuse(&alloc::format!("the framework that it is to run on: {reason}")),
     }
     if config.sweep_start {
         service::sweep_start(boot);
@@ -34,9 +40,10 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
             Ok(steps) => control::serve(service, config.cpus as u32, steps),
             Err(error) => bug::lab_failure(format_args!("the boot container: {error}")),
         },
-        Err(Refused::Image(error)) => refuse(boot.driver_name, &error),
+        Err(Refused::Image(error)) => refuse(&error),
         Err(Refused::Driver(error)) => {
             log!("log: {} returned {:#010x}", error.stage, error.status);
+            framework::stop();
             let reply = Reply::NotStarted {
                 status: error.status as u32,
                 stage: error.stage,
@@ -47,8 +54,8 @@ pub(crate) fn run(config: &Config, boot: Boot<'static>) -> ! {
 }
 
 /// Tells the host why something cannot be loaded.
-fn refuse(what: &str, error: &dyn core::fmt::Display) -> ! {
+fn refuse(error: &dyn core::fmt::Display) -> ! {
     let reason = alloc::format!("{error}");
-    log!("bad-input: {what}: {reason}");
+    log!("bad-input: {reason}");
     control::give_up(Reply::Refused { reason: &reason }, Exit::BadInput)
 }

@@ -11,7 +11,7 @@ use crate::hal::trap::TrapFrame;
 use crate::hal::{clock, cpu};
 use crate::ke::irql::{HIGH_LEVEL, Raised};
 use crate::ke::{processor, spawn, thread, wait};
-use crate::ldr::image;
+use crate::ldr::image::{self, Role};
 use crate::lock::IrqLock;
 use crate::mm::{pageable, paging};
 use crate::{log, status};
@@ -101,7 +101,7 @@ fn stand_still(number: usize, awakenings: u32) {
 
 /// Has every RDTSC of the driver's ask [`read`], those in sections that are gone for good apart.
 fn divert() {
-    let (base, _) = image::driver();
+    let (base, _) = image::range(Role::Driver);
     for &read in READS.lock().iter() {
         for (address, (from, to)) in (base + u64::from(read)..).zip(RDTSC.into_iter().zip(INT)) {
             if !paging::is_mapped(address) && !pageable::page_in(address) {

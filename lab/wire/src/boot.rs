@@ -8,7 +8,7 @@
 //! 16     records: u32 tag, u32 length, that many bytes
 //! ```
 //! Every record occurs once, but for [`Parameter`]s, and none is optional, so that nothing has a hidden default; but for
-//! [`Native`], which is there when the user has brought some.
+//! [`Native`] and the framework, which are there when the user has brought them.
 
 use crate::codec::{Put, Reader, Result, WireError, length_u32};
 use crate::native::Native;
@@ -63,6 +63,8 @@ pub struct Boot<'a> {
     pub driver: &'a [u8],
     /// Where the driver reads the time-stamp counter, relative to its base; empty if that is not known.
     pub tsc_reads: Vec<u32>,
+    /// A `Wdf01000.sys`, byte for byte, for the driver to run on; `None` for the lab's own framework.
+    pub framework: Option<&'a [u8]>,
     /// NT's own run-down routines; `None` for the kernel's reference.
     pub native: Option<Native<'a>>,
 }
@@ -91,6 +93,7 @@ tags! {
     SCRIPT = 8 "the script",
     NATIVE = 9 "the native code",
     TSC_READS = 10 "the reads of the time-stamp counter",
+    FRAMEWORK = 11 "the framework's file",
 }
 
 impl Boot<'_> {
@@ -119,6 +122,9 @@ impl Boot<'_> {
             .flat_map(|read| read.to_le_bytes())
             .collect();
         record(TSC_READS, &reads);
+        if let Some(framework) = self.framework {
+            record(FRAMEWORK, framework);
+        }
         if let Some(native) = &self.native {
             record(NATIVE, &native.encode());
         }
@@ -159,7 +165,7 @@ impl<'a> Boot<'a> {
         ] = [None; 5];
         let [mut script, mut driver] = [None; 2];
         let mut tsc_reads = None;
-        let mut native = None;
+        let (mut native, mut framework) = (None, None);
         let mut parameters = Vec::new();
         while !records.is_empty() {
             let tag = records.u32("a boot record")?;
@@ -175,6 +181,7 @@ impl<'a> Boot<'a> {
                 PARAMETER => parameters.push(decode_parameter(body)?),
                 SCRIPT => once(&mut script, body, name)?,
                 TSC_READS => once(&mut tsc_reads, decode_reads(body, name)?, name)?,
+                FRAMEWORK => once(&mut framework, body, name)?,
                 NATIVE => once(&mut native, Native::decode(body)?, name)?,
                 _ => once(&mut driver, body, name)?,
             }
@@ -189,6 +196,7 @@ impl<'a> Boot<'a> {
             script: found(script, SCRIPT)?,
             driver: found(driver, DRIVER)?,
             tsc_reads: found(tsc_reads, TSC_READS)?,
+            framework,
             native,
         })
     }
@@ -278,6 +286,7 @@ mod tests {
             script: b"steps",
             driver: b"MZ\0\x01\x02",
             tsc_reads: vec![0x1013, 0x20_0000],
+            framework: Some(b"MZ\0\x03"),
             native: Some(Native {
                 size: 0x1000,
                 segments: vec![],
@@ -295,8 +304,9 @@ mod tests {
     }
 
     #[test]
-    fn the_native_code_may_be_absent() {
+    fn what_the_user_brings_may_be_absent() {
         let plain = Boot {
+            framework: None,
             native: None,
             ..sample()
         };

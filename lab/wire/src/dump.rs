@@ -21,8 +21,10 @@ pub struct Dump {
     pub parameters: [u64; 4],
     /// `bug:`: one line for people.
     pub text: String,
-    /// `module:`: the driver's base and size; zeroes if none was loaded.
+    /// `module: driver`: the driver's base and size; zeroes if none was loaded.
     pub driver: (u64, u64),
+    /// `module: framework`: the same of a framework that the driver was run on; zeroes if it was the lab's own.
+    pub framework: (u64, u64),
     /// `reg:`: what is known of the registers where it happened, in the order written.
     pub registers: Vec<(String, u64)>,
     /// `machine:`: control registers that are alike on every processor, and where the kernel's heap lies.
@@ -129,7 +131,10 @@ impl Dump {
                 continue;
             };
             match kind {
-                "module" => dump.driver = module(rest),
+                "module" => match module(rest) {
+                    ("framework", place) => dump.framework = place,
+                    (_, place) => dump.driver = place,
+                },
                 "reg" => dump.registers = registers(rest),
                 "machine" => dump.machine = registers(rest),
                 "processor" => dump.processors.extend(processor(rest)),
@@ -177,17 +182,20 @@ fn find(registers: &[(String, u64)], name: &str) -> Option<u64> {
     found.map(|&(_, value)| value)
 }
 
-/// Base and size of the driver that was loaded last, by its `module:` line; zeroes if none was.
+/// Base and size of the image of that name that was loaded last, by its `module:` line; zeroes if none was.
 #[must_use]
-pub fn driver(log: &str) -> (u64, u64) {
-    drivers(log).pop().unwrap_or_default()
+pub fn image(log: &str, name: &str) -> (u64, u64) {
+    images(log, name).pop().unwrap_or_default()
 }
 
 /// The same for each time that it was loaded: no two lie in the same place.
 #[must_use]
-pub fn drivers(log: &str) -> Vec<(u64, u64)> {
+pub fn images(log: &str, name: &str) -> Vec<(u64, u64)> {
     let lines = log.lines().filter_map(|line| line.strip_prefix("module: "));
-    lines.map(module).collect()
+    lines
+        .map(module)
+        .filter_map(|(image, place)| (image == name).then_some(place))
+        .collect()
 }
 
 /// The `bad-input:` line of a log: why the kernel refused to start.
@@ -197,9 +205,10 @@ pub fn bad_input(log: &str) -> Option<&str> {
 }
 
 /// `NAME BASE SIZE`
-fn module(line: &str) -> (u64, u64) {
-    let mut numbers = line.split_ascii_whitespace().skip(1).map_while(number);
-    numbers.next().zip(numbers.next()).unwrap_or_default()
+fn module(line: &str) -> (&str, (u64, u64)) {
+    let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let mut numbers = rest.split_ascii_whitespace().map_while(number);
+    (name, numbers.next().zip(numbers.next()).unwrap_or_default())
 }
 
 /// `CODE NAME P1 P2 P3 P4 text`
@@ -321,6 +330,7 @@ dbg: hello
 leak: 0xffffa00000003fc0 0x40 Rund 0xfffff80010001222
 bug: 0x000000d1 DRIVER_IRQL_NOT_LESS_OR_EQUAL 0xffffa00000001ff0 0x2 0x0 0xfffff80010001234 the driver reads 0xffffa00000001ff0 at IRQL 2
 module: driver 0xfffff80010000000 0x9000
+module: framework 0xfffff80010019000 0xd4000
 reg: rip=0xfffff80010001234 rsp=0xffff900000005000 cr8=0x2
 machine: cr0=0x80010033 cr3=0x101000 cr4=0x620 heap=0xffff800000300000 heap_size=0x4000000
 processor: 0 gs=0xffffffff80200000 vectors=0xffffffff80200100
@@ -346,6 +356,10 @@ log: later
         );
         assert_eq!(dump.text, "the driver reads 0xffffa00000001ff0 at IRQL 2");
         assert_eq!(dump.driver, (0xFFFF_F800_1000_0000, 0x9000));
+        assert_eq!(dump.framework, (0xFFFF_F800_1001_9000, 0xD4000));
+        assert_eq!(image(LOG, "driver"), dump.driver);
+        assert_eq!(image(LOG, "framework"), dump.framework);
+        assert_eq!(image(LOG, "another"), (0, 0));
         assert_eq!(dump.register("cr8"), Some(2));
         assert_eq!(dump.register("rbx"), None);
         assert_eq!(

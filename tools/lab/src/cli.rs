@@ -143,6 +143,8 @@ pub struct Serve {
     pub memory: u32,
     pub spin_cycles: Option<u32>,
     pub native: Option<PathBuf>,
+    pub framework: Option<PathBuf>,
+    pub framework_verifier: u8,
     pub watch_cr8: Option<String>,
     pub tsc_back: Option<String>,
     pub script: Option<PathBuf>,
@@ -455,6 +457,16 @@ fn machine_options(command: Command) -> Command {
             "FILE",
             "NT's own code for the native routines: what WinDbg's `uf` prints of them [default: a reference]",
         ))
+        .arg(path(
+            "framework",
+            "FILE.sys",
+            "A Windows' own Wdf01000.sys for the driver to run on (docs/your-windows.md) [default: the lab's framework]",
+        ))
+        .arg(
+            option("framework-verifier", "0|1", "The given framework's own verifier, by VerifierOn in the service's Parameters\\Wdf, as on Windows; the lab's own always is on")
+                .default_value("0")
+                .value_parser(value_parser!(u8).range(0..=1)),
+        )
         .arg(
             option("allow", "RULE,...", "Let the driver break these rules, by which the lab is stricter than Windows (docs/lab.md)")
                 .value_delimiter(',')
@@ -611,6 +623,8 @@ fn serve(serve: &ArgMatches) -> Serve {
         memory: number("memory"),
         spin_cycles: serve.get_one("spin-cycles").copied(),
         native: path("native"),
+        framework: path("framework"),
+        framework_verifier: *serve.get_one("framework-verifier").expect("it has a default"),
         watch_cr8: serve.get_one("watch-cr8").cloned(),
         tsc_back: serve.get_one("tsc-back").cloned(),
         script: own("script"),
@@ -659,6 +673,7 @@ impl Serve {
             ("inf", &self.inf),
             ("bugcheck-names", &self.bugcheck_names),
             ("native", &self.native),
+            ("framework", &self.framework),
         ] {
             if let Some(value) = value {
                 option(name, value.to_string_lossy().into_owned());
@@ -685,6 +700,7 @@ impl Serve {
                 (self.missing == Missing::Refuse).then(|| "refuse".into()),
             ),
             ("verifier", changed(self.verifier.into(), 0)),
+            ("framework-verifier", changed(self.framework_verifier.into(), 0)),
             (
                 "max-processors",
                 self.max_processors.map(|count| count.to_string()),
@@ -830,11 +846,11 @@ mod tests {
 
     #[test]
     fn the_repeating_command_parses_to_the_same_run() {
-        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
+        let first = parse_words("rundown-lab serve --driver a.sys --cpus 4 --mode chaos --accel kvm --monitorx 0 --unparked 1 --native nt.txt --framework Wdf01000.sys --framework-verifier 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql").unwrap();
         let command = first.repeat_command(99);
         assert_eq!(
             command,
-            "rundown-lab serve --driver a.sys --native nt.txt --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
+            "rundown-lab serve --driver a.sys --native nt.txt --framework Wdf01000.sys --cpus 4 --seed 99 --mode chaos --accel kvm --monitorx 0 --unparked 1 --spin-cycles 9 --allow irql,paging --missing refuse --verifier 1 --framework-verifier 1 --max-processors 300 --foreign-layout 1 --watch-cr8 irql"
         );
         assert_eq!(parse_words(&command).unwrap().seed, Some(99));
         assert_eq!(quoted("it's here"), r"'it'\''s here'");

@@ -88,7 +88,7 @@ impl<'a> Measured<'a> {
         };
         // Without an instruction of the driver there is no log.
         let ran = match File::open(self.log()) {
-            Ok(log) => ran(BufReader::new(log), &dump::drivers(kernel_log)).map_err(cannot)?,
+            Ok(log) => ran(BufReader::new(log), &dump::images(kernel_log, "driver")).map_err(cannot)?,
             Err(_) => BTreeSet::new(),
         };
         let addresses: Vec<u32> = ran.into_iter().collect();

@@ -25,8 +25,16 @@ impl DriverFile {
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes =
             std::fs::read(path).map_err(|e| format!("cannot read the driver {}: {e}", path.display()))?;
-        let pdb = check(&bytes)
-            .map_err(|e| format!("{} is not a driver that the lab can load: {e}", path.display()))?;
+        Self::of(path, bytes)
+            .map_err(|e| format!("{} is not a driver that the lab can load: {e}", path.display()))
+    }
+
+    /// The same of bytes that were read at `path`.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, String> {
+        let pdb = check(&bytes)?;
         Ok(Self {
             path: path.to_owned(),
             bytes,

@@ -3,7 +3,7 @@
 use crate::qmp::Processor;
 use crate::report::{Bugcheck, StackFrame};
 use crate::stack::{self, Frame, Images, Method};
-use lab_wire::dump::{Dump, Leak, Thread};
+use lab_wire::dump::{self, Dump, Leak, Thread};
 use std::fmt::Write as _;
 
 /// Other threads shown with their stacks; a hang may have many more.
@@ -174,13 +174,18 @@ fn write_thread(
     Ok(())
 }
 
-/// Where the processors of a hung machine stand. `driver` is the image's base and size.
+/// Where the processors of a hung machine stand, whose log names the images in it.
 #[must_use]
-pub fn processors(processors: &[Processor], driver: (u64, u64), images: &Images<'_>) -> String {
+pub fn processors(processors: &[Processor], log: &str, images: &Images<'_>) -> String {
+    let dump = Dump {
+        driver: dump::image(log, "driver"),
+        framework: dump::image(log, "framework"),
+        ..Dump::default()
+    };
     let mut text = String::new();
     for processor in processors {
         // Writing to a String cannot fail.
-        let _ = write_processor(&mut text, processor, driver, images);
+        let _ = write_processor(&mut text, processor, &dump, images);
     }
     text
 }
@@ -188,7 +193,7 @@ pub fn processors(processors: &[Processor], driver: (u64, u64), images: &Images<
 fn write_processor(
     out: &mut String,
     processor: &Processor,
-    driver: (u64, u64),
+    dump: &Dump,
     images: &Images<'_>,
 ) -> std::fmt::Result {
     const INTERRUPT_FLAG: u64 = 1 << 9;
@@ -215,12 +220,8 @@ fn write_processor(
         stack: processor.stack.clone(),
         ..Thread::default()
     };
-    let dump = Dump {
-        driver,
-        ..Dump::default()
-    };
     writeln!(out, "STACK_TEXT:")?;
-    for frame in stack::walk_all(&dump, &thread, images) {
+    for frame in stack::walk_all(dump, &thread, images) {
         write_frame(out, &frame)?;
     }
     Ok(())
@@ -275,7 +276,7 @@ fn short(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::tests::with_code;
+    use crate::stack::{Image, tests::with_code};
 
     const LOG: &str = "\
 log: rundown-lab kernel: cpus=2
@@ -320,10 +321,14 @@ STACK_TEXT:     (return addresses found by scanning; some may be stale)
     #[test]
     fn a_report_without_symbols() {
         let driver = with_code(&[0x90, 0xE8, 1, 2, 3, 4, 0xFF, 0x15, 1, 2, 3, 4, 0x90]);
+        let driver = Image {
+            name: "rundown.sys".into(),
+            bytes: &driver,
+            symbols: None,
+        };
         let images = Images {
-            driver_name: "rundown.sys".into(),
-            driver: &driver,
-            driver_symbols: None,
+            driver,
+            framework: None,
             kernel: &[],
             kernel_symbols: None,
         };

@@ -10,7 +10,7 @@
 //! report   JSON, for scripts                  explain  words, for people
 //! sweep    a script at every point            script   its lines
 //! client   the pipe's other end             failure  what it takes to run a failed run again
-//! names    bug checks of the driver's own
+//! names    bug checks of the driver's own         framework  a Windows' own, for the driver to run on
 //! native   NT's own routines, from a listing      qmp      a look into a machine that no longer reacts
 //! kvm      whether it can be used
 //! events   what the driver told ETW             crash_dump  the machine as WinDbg opens it
@@ -28,6 +28,7 @@ pub mod driver;
 pub mod events;
 pub mod explain;
 pub mod failure;
+pub mod framework;
 pub mod gdb;
 pub mod inf;
 pub mod kvm;

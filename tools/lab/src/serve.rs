@@ -7,6 +7,7 @@ use crate::driver::DriverFile;
 use crate::events::{self, Events};
 use crate::explain;
 use crate::failure::{self, FailedRun};
+use crate::framework;
 use crate::gdb;
 use crate::inf::{DriverInf, RegistryData};
 use crate::kvm;
@@ -16,7 +17,7 @@ use crate::native::{self, NativeCode};
 use crate::report::{Bugcheck, CountersReport, DispatchStay, Report};
 use crate::script;
 use crate::session::{self, Ending, Ends, Times};
-use crate::stack::Images;
+use crate::stack::{Image, Images};
 use crate::symbols::{DriverSymbols, KernelSymbols};
 use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
@@ -60,6 +61,8 @@ struct Inputs {
     /// For the machine to carry out by itself; empty without `--script`.
     script: Vec<u8>,
     native: Option<NativeCode>,
+    /// A framework for the driver to run on, and its symbols.
+    framework: Option<(DriverFile, Option<DriverSymbols>)>,
 }
 
 /// Standard output, and its first failure: to the session every failure is a client that has left.
@@ -144,7 +147,7 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
     };
     let seed = arguments.seed.unwrap_or_else(seed_from_clock);
     let started = Instant::now();
-    let container = container(&inputs);
+    let container = container(&inputs, arguments.framework_verifier == 1);
     let options = Options {
         kernel: &inputs.kernel_path,
         container: &container,
@@ -301,6 +304,7 @@ impl Inputs {
             .unwrap_or_else(|| driver_path.with_extension("inf"));
         let inf = read_inf(arguments, &inf_path, &driver_path).map_err(bad_input)?;
         if let Some((major, minor)) = inf.kmdf
+            && arguments.framework.is_none()
             && (major, minor) > KMDF
         {
             return Err(bad_input(format!(
@@ -310,6 +314,12 @@ impl Inputs {
                 KMDF.1
             )));
         }
+        let framework = arguments.framework.as_deref();
+        let framework = framework.map(|path| framework::read(path, inf.kmdf).map_err(bad_input));
+        let framework = framework.transpose()?.map(|file| {
+            let symbols = symbols_beside(&file);
+            (file, symbols)
+        });
         let symbols = match &arguments.pdb {
             Some(path) => Some(DriverSymbols::read(path, &driver).map_err(bad_input)?),
             None => symbols_beside(&driver),
@@ -378,15 +388,23 @@ impl Inputs {
             tsc_reads,
             script,
             native,
+            framework,
         })
     }
 
     /// What a report is made with.
     fn images<'a>(&'a self, kernel_symbols: Option<&'a KernelSymbols>) -> Images<'a> {
         Images {
-            driver_name: self.driver.name(),
-            driver: &self.driver.bytes,
-            driver_symbols: self.symbols.as_ref(),
+            driver: Image {
+                name: self.driver.name(),
+                bytes: &self.driver.bytes,
+                symbols: self.symbols.as_ref(),
+            },
+            framework: self.framework.as_ref().map(|(file, symbols)| Image {
+                name: file.name(),
+                bytes: &file.bytes,
+                symbols: symbols.as_ref(),
+            }),
             kernel: &self.kernel,
             kernel_symbols,
         }
@@ -437,7 +455,7 @@ fn symbols_beside(driver: &DriverFile) -> Option<DriverSymbols> {
         .ok()
 }
 
-fn container(inputs: &Inputs) -> Vec<u8> {
+fn container(inputs: &Inputs, framework_verifier: bool) -> Vec<u8> {
     let inf = &inputs.inf;
     let parameters = inf.parameters.iter().map(|parameter| Parameter {
         key: &parameter.key,
@@ -447,16 +465,18 @@ fn container(inputs: &Inputs) -> Vec<u8> {
             RegistryData::Text(text) => Value::Text(text),
         },
     });
+    let verifier = framework_verifier.then_some(framework::VERIFIER_ON);
     Boot {
         driver_name: &inputs.driver.name(),
         service: &inf.service,
         hardware_id: &inf.hardware_id,
         class: &inf.class,
         security: inf.security.as_deref().unwrap_or_default(),
-        parameters: parameters.collect(),
+        parameters: parameters.chain(verifier).collect(),
         script: &inputs.script,
         driver: &inputs.driver.bytes,
         tsc_reads: inputs.tsc_reads.clone(),
+        framework: inputs.framework.as_ref().map(|(file, _)| &*file.bytes),
         native: inputs.native.as_ref().map(NativeCode::layout),
     }
     .encode()
@@ -632,7 +652,7 @@ impl Run<'_> {
 
     /// The longest stay, and whose it was.
     fn stay(&self, counters: &Counters, log: &str) -> DispatchStay {
-        let (base, size) = dump::driver(log);
+        let (base, size) = dump::image(log, "driver");
         let raiser = counters.dispatch_stay_raiser;
         let offset = raiser
             .checked_sub(base)
@@ -669,10 +689,9 @@ impl Run<'_> {
             "*** after {seconds} s (--timeout) the kernel no longer reacted; its processors:"
         );
         match processors {
-            Ok(processors) => rundown_streams::tell_raw!(
-                "{}",
-                explain::processors(&processors, dump::driver(&log), &images)
-            ),
+            Ok(processors) => {
+                rundown_streams::tell_raw!("{}", explain::processors(&processors, &log, &images));
+            }
             Err(text) => rundown_streams::tell!("unknown: {text}"),
         }
         let messages = machine.messages();
@@ -763,9 +782,8 @@ impl Run<'_> {
         let written = CrashDump {
             dump,
             memory: Memory::new(machine.memory(), u64::from(self.arguments.memory) << 20),
-            driver: &self.inputs.driver,
             images,
-            nt_code: self.inputs.native.is_some(),
+            windows_code: self.inputs.native.is_some() || self.inputs.framework.is_some(),
             scope,
         }
         .write(&path);

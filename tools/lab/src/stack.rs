@@ -29,18 +29,41 @@ pub enum Method {
     Scanned,
 }
 
-/// The driver and the kernel as they lay in the machine, with whatever symbols there are.
+/// A `.sys`, with whatever symbols there are.
+pub struct Image<'a> {
+    /// Its file's name: `rundown.sys`.
+    pub name: String,
+    /// Its file.
+    pub bytes: &'a [u8],
+    /// Its symbols.
+    pub symbols: Option<&'a DriverSymbols>,
+}
+
+/// What lay in the machine.
 pub struct Images<'a> {
-    /// The driver's file name.
-    pub driver_name: String,
-    /// The driver's file.
-    pub driver: &'a [u8],
-    /// The driver's symbols.
-    pub driver_symbols: Option<&'a DriverSymbols>,
+    /// The driver under test.
+    pub driver: Image<'a>,
+    /// The framework below it, if it is not the lab's own.
+    pub framework: Option<Image<'a>>,
     /// The kernel's ELF.
     pub kernel: &'a [u8],
     /// The kernel's symbols.
     pub kernel_symbols: Option<&'a KernelSymbols>,
+}
+
+impl<'a> Images<'a> {
+    /// Each `.sys` with its base and size in the machine of this report.
+    pub fn loaded(&self, dump: &Dump) -> impl Iterator<Item = (&Image<'a>, (u64, u64))> {
+        let framework = self.framework.as_ref().map(|image| (image, dump.framework));
+        std::iter::once((&self.driver, dump.driver)).chain(framework)
+    }
+
+    /// The `.sys` that `address` lies in, and its base.
+    fn at(&self, dump: &Dump, address: u64) -> Option<(&Image<'a>, u64)> {
+        let mut loaded = self.loaded(dump);
+        let found = loaded.find(|(_, (base, size))| address.wrapping_sub(*base) < *size);
+        found.map(|(image, (base, _))| (image, base))
+    }
 }
 
 /// An address on the stack, resolved.
@@ -50,7 +73,7 @@ pub struct Frame {
     pub module: String,
     /// The instruction, or the return address.
     pub address: u64,
-    /// Relative to the driver's base; the address itself elsewhere.
+    /// Relative to the image's base; the address itself in the kernel.
     pub offset: u64,
     /// What is there, the innermost inlined function first.
     pub locations: Vec<Location>,
@@ -64,7 +87,7 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .first()
         .is_some_and(|first| std::ptr::eq(first, thread));
     let starts = starts(dump, thread, guilty, images.kernel_symbols);
-    let tables = Sections::parse(images.driver)
+    let tables = Sections::parse(images.driver.bytes)
         .is_some_and(|sections| sections.file.section_by_name(".pdata").is_some());
     let ways = if tables { &starts[..] } else { &[] };
     let longest = ways
@@ -72,7 +95,8 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
         .map(|&start| unwind(dump, thread, start, images))
         .max_by_key(Vec::len)
         .unwrap_or_default();
-    let (addresses, method) = if longest.iter().any(|&(address, _)| contains(dump, address)) {
+    let judged = |&(address, _): &(u64, bool)| images.at(dump, address).is_some();
+    let (addresses, method) = if longest.iter().any(judged) {
         (longest, Method::Unwound)
     } else {
         let running = guilty || thread.running.0 != 0;
@@ -80,7 +104,7 @@ pub fn walk(dump: &Dump, thread: &Thread, images: &Images<'_>) -> (Vec<Frame>, M
             .first()
             .filter(|_| running)
             .map(|start| (start.ip(), false));
-        let returns = scan(dump, thread, images.driver)
+        let returns = scan(dump, thread, images)
             .into_iter()
             .map(|address| (address, true));
         (interrupted.into_iter().chain(returns).collect(), Method::Scanned)
@@ -98,8 +122,11 @@ pub fn walk_all(dump: &Dump, thread: &Thread, images: &Images<'_>) -> Vec<Frame>
         .into_iter()
         .flat_map(|start| unwind(dump, thread, start, images))
         .collect();
-    if !addresses.iter().any(|&(address, _)| contains(dump, address)) {
-        let returns = scan(dump, thread, images.driver);
+    if !addresses
+        .iter()
+        .any(|&(address, _)| images.at(dump, address).is_some())
+    {
+        let returns = scan(dump, thread, images);
         addresses.extend(returns.into_iter().map(|address| (address, true)));
     }
     let resolved = addresses.into_iter();
@@ -196,9 +223,10 @@ fn unwind(
     images: &Images<'_>,
 ) -> Vec<(u64, bool)> {
     let mut unwinder = UnwinderX86_64::<Vec<u8>>::new();
-    let (base, size) = dump.driver;
-    if let Some(sections) = Sections::parse(images.driver) {
-        unwinder.add_module(Module::new("driver".into(), base..base + size, base, sections));
+    for (image, (base, size)) in images.loaded(dump) {
+        if let Some(sections) = Sections::parse(image.bytes) {
+            unwinder.add_module(Module::new(image.name.clone(), base..base + size, base, sections));
+        }
     }
     if let Some(sections) = Sections::parse(images.kernel) {
         unwinder.add_module(Module::new(
@@ -222,7 +250,7 @@ fn unwind(
     let mut addresses = Vec::new();
     while let Some(frame) = next.filter(|_| addresses.len() < DEEPEST) {
         let address = frame.address();
-        if !contains(dump, address) && address < KERNEL_BASE && !addresses.is_empty() {
+        if images.at(dump, address).is_none() && address < KERNEL_BASE && !addresses.is_empty() {
             break;
         }
         addresses.push((address, frame.is_return_address()));
@@ -232,25 +260,20 @@ fn unwind(
     addresses
 }
 
-/// Every word of the stack that is the address behind a call instruction of the driver.
-fn scan(dump: &Dump, thread: &Thread, driver: &[u8]) -> Vec<u64> {
-    let (base, _) = dump.driver;
-    thread
-        .stack
-        .iter()
-        .copied()
-        .filter(|&word| contains(dump, word) && follows_call(driver, word - base))
-        .take(DEEPEST)
-        .collect()
+/// Every word of the stack that is the address behind a call instruction of the driver, or of the framework below it.
+fn scan(dump: &Dump, thread: &Thread, images: &Images<'_>) -> Vec<u64> {
+    let returns = |&word: &u64| {
+        images
+            .at(dump, word)
+            .is_some_and(|(image, base)| follows_call(image.bytes, word - base))
+    };
+    let words = thread.stack.iter().copied();
+    words.filter(returns).take(DEEPEST).collect()
 }
 
-fn contains(dump: &Dump, address: u64) -> bool {
-    address.wrapping_sub(dump.driver.0) < dump.driver.1
-}
-
-/// Whether a call instruction of the driver's code ends at `offset`: `E8 rel32`, or `FF /2` in its lengths of 2 to 7 bytes.
-fn follows_call(driver: &[u8], offset: u64) -> bool {
-    let Ok(file) = object::read::pe::PeFile64::parse(driver) else {
+/// Whether a call instruction of the image's code ends at `offset`: `E8 rel32`, or `FF /2` in its lengths of 2 to 7 bytes.
+fn follows_call(image: &[u8], offset: u64) -> bool {
+    let Ok(file) = object::read::pe::PeFile64::parse(image) else {
         return false;
     };
     let address = file.relative_address_base() + offset;
@@ -285,17 +308,16 @@ pub fn resolve(dump: &Dump, address: u64, returns: bool, images: &Images<'_>) ->
     } else {
         address
     };
-    if contains(dump, address) {
-        let offset = address - dump.driver.0;
-        let probe = u32::try_from(probe.saturating_sub(dump.driver.0)).unwrap_or(u32::MAX);
-        let locations = images
-            .driver_symbols
+    if let Some((image, base)) = images.at(dump, address) {
+        let probe = u32::try_from(probe.saturating_sub(base)).unwrap_or(u32::MAX);
+        let locations = image
+            .symbols
             .and_then(|symbols| symbols.locate(&[probe]).pop())
             .unwrap_or_default();
         Frame {
-            module: images.driver_name.clone(),
+            module: image.name.clone(),
             address,
-            offset,
+            offset: address - base,
             locations,
         }
     } else {
@@ -395,6 +417,16 @@ pub(crate) mod tests {
             driver: (base, 0x3000),
             ..Dump::default()
         };
+        let images = Images {
+            driver: Image {
+                name: "mine.sys".into(),
+                bytes: &driver,
+                symbols: None,
+            },
+            framework: None,
+            kernel: &[],
+            kernel_symbols: None,
+        };
         let stack: Vec<u64> = [0x1006, 0x1001, 0x100C, 0x1015, 0x100F, 0x2FFF]
             .iter()
             .map(|o| base + o)
@@ -406,9 +438,43 @@ pub(crate) mod tests {
             ..Thread::default()
         };
         assert_eq!(
-            scan(&dump, &thread, &driver),
+            scan(&dump, &thread, &images),
             [base + 0x1006, base + 0x100C, base + 0x100F]
         );
+    }
+
+    /// With a framework between the driver and the kernel each address is its own image's.
+    #[test]
+    fn an_address_is_told_by_the_image_that_it_lies_in() {
+        let code = with_code(&[0x90, 0xE8, 1, 2, 3, 4, 0x90]);
+        let image = |name: &str| Image {
+            name: name.into(),
+            bytes: &code,
+            symbols: None,
+        };
+        let images = Images {
+            driver: image("mine.sys"),
+            framework: Some(image("Wdf01000.sys")),
+            kernel: &[],
+            kernel_symbols: None,
+        };
+        let dump = Dump {
+            driver: (0xFFFF_F800_1000_0000, 0x3000),
+            framework: (0xFFFF_F800_2000_0000, 0x3000),
+            ..Dump::default()
+        };
+        let (in_driver, in_framework) = (dump.driver.0 + 0x1006, dump.framework.0 + 0x1006);
+        let thread = Thread {
+            stack: vec![in_framework, dump.framework.0 + 0x3006, 7, in_driver],
+            ..Thread::default()
+        };
+        let (frames, method) = walk(&dump, &thread, &images);
+        let told: Vec<_> = (frames.iter())
+            .map(|frame| (frame.module.as_str(), frame.offset))
+            .collect();
+        assert_eq!(told, [("Wdf01000.sys", 0x1006), ("mine.sys", 0x1006)]);
+        assert_eq!(method, Method::Scanned);
+        assert_eq!(resolve(&dump, 0xFFFF_F800_3000_0000, true, &images).module, "nt");
     }
 
     #[test]

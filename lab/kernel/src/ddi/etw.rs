@@ -76,11 +76,13 @@ impl DataDescriptor {
     }
 }
 
-/// A provider that is registered, and who did it.
-pub fn registered() -> Option<(u64, u64)> {
+/// The providers that are registered, and who did it.
+pub fn registered() -> Vec<(u64, u64)> {
     let providers = PROVIDERS.lock();
-    let provider = providers.registered.first()?;
-    Some((provider.handle, provider.caller))
+    let registered = providers.registered.iter();
+    registered
+        .map(|provider| (provider.handle, provider.caller))
+        .collect()
 }
 
 /// Calls the driver's `ETWENABLECALLBACK`: everything is wanted.
@@ -131,8 +133,7 @@ unsafe extern "win64" fn etw_unregister(handle: u64) -> i32 {
     // jump, returns to who called the driver; then the driver is found to have left its provider (seen by the authors of
     // eBPF for Windows, who switch that optimisation off).
     let caller = thread::current().caller();
-    let (base, size) = image::driver();
-    if !(base..base + size).contains(&caller) {
+    if image::holder(caller).is_none() {
         return status::SUCCESS;
     }
     let mut providers = PROVIDERS.lock();

@@ -21,6 +21,7 @@ pub mod se;
 pub mod strings;
 pub mod time_fields;
 pub mod verifier;
+pub mod wdfldr;
 pub mod work_item;
 
 use crate::config::{self, Rule};

@@ -4,7 +4,8 @@ use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, device_flag, maj
 use super::{device, interface, irp, mdl, registry, work_item};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
-use crate::ldr::{self, image::Image};
+use crate::ldr;
+use crate::ldr::image::{Image, Role};
 use crate::mm::pool::{self, Placement, Tag};
 use crate::rtl::UnicodeString;
 use crate::status;
@@ -163,10 +164,11 @@ pub fn check_devices_are_deleted(object: &'static DriverObject) {
 
 /// Calls the unload routine, and checks that the I/O manager has nothing of the driver any more. Pool, threads, timers and
 /// handles are checked by [`judge::unload::check`].
-pub fn unload(object: &'static DriverObject) {
+pub fn unload(object: &'static DriverObject, role: Role) {
+    let who = role.name();
     let routine = object.unload.get();
     if routine == 0 {
-        crate::log!("log: the driver has no unload routine, so it stays loaded, with what is its own");
+        crate::log!("log: the {who} has no unload routine, so it stays loaded, with what is its own");
         return;
     }
     callout::call_outermost("DriverUnload", Outermost::System, || {
@@ -186,7 +188,7 @@ pub fn unload(object: &'static DriverObject) {
             bug::bugcheck(
                 code::DRIVER_VERIFIER_DETECTED_VIOLATION,
                 [code::sub::IO_OBJECT_LEAKED, what, count as u64, 0],
-                format_args!("the driver unloads and leaves {count} {name}(s) behind"),
+                format_args!("the {who} unloads and leaves {count} {name}(s) behind"),
             );
         }
     }

@@ -4,7 +4,8 @@ use crate::bug::{bugcheck_at, code, lab_failure};
 use crate::hal::trap::TrapFrame;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
-use crate::ldr::{image, missing};
+use crate::ldr::image::{self, Role};
+use crate::ldr::missing;
 use crate::mm::{self, pageable, pool, user};
 
 const STATUS_ACCESS_VIOLATION: u64 = 0xFFFF_FFFF_C000_0005;
@@ -48,14 +49,14 @@ pub fn page_fault(frame: &TrapFrame, address: u64) {
         _ => (0, "reads"),
     };
     // Where nothing can be executed, nobody else jumped to.
-    let who = if image::in_driver(frame.rip) || operation == 8 {
-        "the driver"
-    } else {
-        "the kernel, for the driver,"
+    let who = match image::holder(frame.rip) {
+        Some(Role::Framework) => "the framework",
+        None if operation != 8 => "the kernel, for the driver,",
+        _ => "the driver",
     };
     let present = frame.error & 1 != 0;
     if irql >= DISPATCH_LEVEL && !present {
-        let code = if image::in_driver(frame.rip) {
+        let code = if image::holder(frame.rip).is_some() {
             code::DRIVER_IRQL_NOT_LESS_OR_EQUAL
         } else {
             code::IRQL_NOT_LESS_OR_EQUAL

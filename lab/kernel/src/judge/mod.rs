@@ -4,7 +4,7 @@
 //! Lines on the log, in this order; all numbers are hexadecimal and begin with `0x` unless said otherwise:
 //! ```text
 //! bug: CODE NAME P1 P2 P3 P4 one line for people
-//! module: NAME BASE SIZE                                       the driver, if one is loaded
+//! module: NAME BASE SIZE                                       the driver and the framework, if they are loaded
 //! reg: rip=.. rsp=.. rflags=.. rax=.. ... r15=.. cs=.. ss=.. cr2=.. cr8=..
 //!                                                              at a fault, or where bugcheck was called (rip, rsp, cr8)
 //! machine: cr0=.. cr3=.. cr4=.. heap=.. heap_size=..           alike on every processor; where the kernel's heap lies
@@ -18,7 +18,7 @@
 //!                                                              the guilty thread comes first
 //! end: bug
 //! ```
-//! Every word of a stack that lies in the module is a candidate for a return address.
+//! Every word of a stack that lies in a module is a candidate for a return address.
 
 pub mod fault;
 pub mod lock_order;
@@ -73,9 +73,8 @@ fn report(bug: BugCheck<'_>) -> ! {
         "bug: {code:#010x} {} {first:#x} {second:#x} {third:#x} {fourth:#x} {text}",
         code::name(code)
     );
-    let (base, size) = image::driver();
-    if base != 0 {
-        log!("module: driver {base:#x} {size:#x}");
+    for (role, base, size) in image::loaded() {
+        log!("module: {} {base:#x} {size:#x}", role.name());
     }
     let standing = &pcr::this().frozen;
     standing.note(frame);

@@ -1,4 +1,4 @@
-//! The driver's image in memory.
+//! Images in memory: the driver's under test, and the framework's below it, if the lab's own is not to do.
 
 use super::export;
 use super::missing::{self, Substitute};
@@ -25,8 +25,8 @@ pub enum LoadError {
     Relocation(u16, u32),
     /// Memory is short.
     NoMemory,
-    /// There is a driver already.
-    AlreadyLoaded,
+    /// There is one in this role already.
+    AlreadyLoaded(Role),
 }
 
 impl From<PeError> for LoadError {
@@ -40,7 +40,7 @@ impl fmt::Display for LoadError {
         match self {
             Self::Pe(error) => error.fmt(f),
             Self::MissingImports(names) => {
-                write!(f, "the driver imports what the lab does not export:")?;
+                write!(f, "it imports what the lab does not export:")?;
                 names.iter().try_for_each(|name| write!(f, " {name}"))
             }
             Self::Relocation(kind, place) => {
@@ -50,14 +50,75 @@ impl fmt::Display for LoadError {
                 )
             }
             Self::NoMemory => write!(f, "the machine has not enough memory for the image"),
-            Self::AlreadyLoaded => write!(f, "a driver is loaded already"),
+            Self::AlreadyLoaded(role) => write!(f, "a {} is loaded already", role.name()),
         }
     }
 }
 
+/// What an image is in this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The driver under test.
+    Driver,
+    /// The framework that it runs on.
+    Framework,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Driver, Self::Framework];
+
+    /// As the log has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Framework => "framework",
+        }
+    }
+
+    fn place(self) -> &'static Place {
+        &PLACES[self as usize]
+    }
+}
+
+/// Where the image of a role lies; zeros if there is none.
+struct Place {
+    base: AtomicU64,
+    size: AtomicU64,
+    /// Its writable ranges, for the search of a lost wake-up's word.
+    writable: IrqLock<Vec<(u64, u64)>>,
+}
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            base: AtomicU64::new(0),
+            size: AtomicU64::new(0),
+            writable: IrqLock::new(Vec::new()),
+        }
+    }
+
+    fn set(&self, base: u64, size: u64, writable: Vec<(u64, u64)>) {
+        self.base.store(base, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+        *self.writable.lock() = writable;
+    }
+
+    fn range(&self) -> (u64, u64) {
+        (
+            self.base.load(Ordering::Relaxed),
+            self.size.load(Ordering::Relaxed),
+        )
+    }
+}
+
+static PLACES: [Place; 2] = [const { Place::new() }; 2];
+static NEXT: IrqLock<u64> = IrqLock::new(IMAGES);
+
 /// A loaded image.
 #[derive(Debug)]
 pub struct Image {
+    /// What it is.
+    pub role: Role,
     /// Where it lies.
     pub base: u64,
     /// Its size, bytes.
@@ -67,26 +128,34 @@ pub struct Image {
     sections: Vec<Section>,
 }
 
-static BASE: AtomicU64 = AtomicU64::new(0);
-static SIZE: AtomicU64 = AtomicU64::new(0);
-static NEXT: IrqLock<u64> = IrqLock::new(IMAGES);
-/// Writable ranges of the loaded driver, for the search of a lost wake-up's word.
-static WRITABLE: IrqLock<Vec<(u64, u64)>> = IrqLock::new(Vec::new());
-
-/// Base and size of the driver's image; zeros if none is loaded.
-pub fn driver() -> (u64, u64) {
-    (BASE.load(Ordering::Relaxed), SIZE.load(Ordering::Relaxed))
+/// Base and size of the image of a role; zeros if there is none.
+pub fn range(role: Role) -> (u64, u64) {
+    role.place().range()
 }
 
 /// Whether `address` lies in the driver's image.
 pub fn in_driver(address: u64) -> bool {
-    let (base, size) = driver();
-    address.wrapping_sub(base) < size
+    holder(address) == Some(Role::Driver)
 }
 
-/// Calls `f` with each range that the driver's image may write.
-pub fn for_each_writable(f: impl FnMut(&(u64, u64))) {
-    WRITABLE.lock().iter().for_each(f);
+/// Whose image `address` lies in; `None` for the kernel's own code and for no code at all.
+pub fn holder(address: u64) -> Option<Role> {
+    let mut loaded = loaded();
+    let found = loaded.find(|(_, base, size)| address.wrapping_sub(*base) < *size);
+    found.map(|(role, ..)| role)
+}
+
+/// The images that are there: role, base and size.
+pub fn loaded() -> impl Iterator<Item = (Role, u64, u64)> {
+    let places = Role::ALL.into_iter().map(|role| (role, role.place().range()));
+    places.filter_map(|(role, (base, size))| (base != 0).then_some((role, base, size)))
+}
+
+/// Calls `f` with each range that an image may write.
+pub fn for_each_writable(mut f: impl FnMut(&(u64, u64))) {
+    for place in &PLACES {
+        place.writable.lock().iter().for_each(&mut f);
+    }
 }
 
 impl Image {
@@ -94,9 +163,9 @@ impl Image {
     ///
     /// # Errors
     /// See [`LoadError`]; nothing stays mapped then.
-    pub fn load(file: &[u8]) -> Result<Self, LoadError> {
-        if BASE.load(Ordering::Relaxed) != 0 {
-            return Err(LoadError::AlreadyLoaded);
+    pub fn load(role: Role, file: &[u8]) -> Result<Self, LoadError> {
+        if role.place().range() != (0, 0) {
+            return Err(LoadError::AlreadyLoaded(role));
         }
         let headers = Headers::parse(file)?;
         let size = u64::from(headers.image_size);
@@ -112,19 +181,17 @@ impl Image {
         }
         // SAFETY: the range was just mapped, writable, for this image alone, and is not shared before `load` returns.
         let memory = unsafe { core::slice::from_raw_parts_mut(base as *mut u8, size as usize) };
-        if let Err(error) = fill(memory, file, &headers, &sections, base) {
+        if let Err(error) = fill(memory, file, &headers, &sections, base, role) {
             paging::unmap(base, size / PAGE);
             return Err(error);
         }
         protect(base, &headers, &sections);
-        BASE.store(base, Ordering::Relaxed);
-        SIZE.store(size, Ordering::Relaxed);
-        log!("module: driver {base:#x} {size:#x}");
-        *WRITABLE.lock() = sections
+        let writable = sections
             .iter()
             .filter(|section| section.characteristics & pe::WRITE != 0)
-            .map(|section| (base + u64::from(section.address), u64::from(section.size)))
-            .collect();
+            .map(|section| (base + u64::from(section.address), u64::from(section.size)));
+        role.place().set(base, size, writable.collect());
+        log!("module: {} {base:#x} {size:#x}", role.name());
         for section in sections.iter().filter(|section| section.is_pageable()) {
             pageable::add(pageable::Range {
                 start: base + u64::from(section.address),
@@ -133,6 +200,7 @@ impl Image {
             });
         }
         Ok(Self {
+            role,
             base,
             size,
             entry: base + u64::from(headers.entry),
@@ -154,9 +222,7 @@ impl Image {
 
     /// Unmaps the image: what still runs in it faults.
     pub fn unload(self) {
-        BASE.store(0, Ordering::Relaxed);
-        SIZE.store(0, Ordering::Relaxed);
-        WRITABLE.lock().clear();
+        self.role.place().set(0, 0, Vec::new());
         for section in self.sections.iter().filter(|section| section.is_pageable()) {
             pageable::remove(self.base + u64::from(section.address));
         }
@@ -171,6 +237,7 @@ fn fill(
     headers: &Headers<'_>,
     sections: &[Section],
     base: u64,
+    role: Role,
 ) -> Result<(), LoadError> {
     let count = (headers.headers_size as usize).min(file.len()).min(memory.len());
     memory[..count].copy_from_slice(&file[..count]);
@@ -183,7 +250,7 @@ fn fill(
         memory[section.address as usize..][..count].copy_from_slice(bytes);
     }
     relocate(memory, headers, base)?;
-    bind_imports(memory, headers)?;
+    bind_imports(memory, headers, role)?;
     set_cookie(memory, headers, base)
 }
 
@@ -225,7 +292,9 @@ fn relocate(memory: &mut [u8], headers: &Headers<'_>, base: u64) -> Result<(), L
     Ok(())
 }
 
-fn bind_imports(memory: &mut [u8], headers: &Headers<'_>) -> Result<(), LoadError> {
+/// Writes into each import's slot where it is. What a framework imports and the lab lacks traps whatever the user said, who wrote the driver and
+/// not the framework.
+fn bind_imports(memory: &mut [u8], headers: &Headers<'_>, role: Role) -> Result<(), LoadError> {
     const BY_ORDINAL: u64 = 1 << 63;
     let (address, size) = headers.directory(pe::IMPORTS)?;
     let mut missing = Vec::new();
@@ -266,11 +335,12 @@ fn bind_imports(memory: &mut [u8], headers: &Headers<'_>) -> Result<(), LoadErro
     if missing.is_empty() {
         return Ok(());
     }
-    if config::get().missing == Missing::Refuse {
+    if role == Role::Driver && config::get().missing == Missing::Refuse {
         return Err(LoadError::MissingImports(missing));
     }
     log!(
-        "log: imports that the lab does not have, each of which traps: {}",
+        "log: imports of the {} that the lab does not have, each of which traps: {}",
+        role.name(),
         missing.join(" ")
     );
     Ok(())

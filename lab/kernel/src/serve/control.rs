@@ -3,6 +3,7 @@
 //! Requests are carried out by worker threads, each on its own; what they have to say is queued here. The queue may be filled at any
 //! IRQL up to `DISPATCH_LEVEL`.
 
+use super::framework;
 use super::script;
 use super::service::{self, Service};
 use crate::hal::power::Exit;
@@ -262,6 +263,7 @@ fn quit(id: u32) {
     let Some(service) = service::take() else { return };
     client::die();
     service.stop(false);
+    framework::stop();
     say_last(
         id,
         Reply::Finished {

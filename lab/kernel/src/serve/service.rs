@@ -6,7 +6,7 @@ use crate::io::object::DriverObject;
 use crate::io::pnp::{self, NotStarted, Root};
 use crate::io::{client, driver};
 use crate::judge;
-use crate::ldr::image::{Image, LoadError};
+use crate::ldr::image::{Image, LoadError, Role};
 use crate::lock::IrqLock;
 use crate::points::{self, Point};
 use crate::{bug, log, status, step, suspend};
@@ -38,7 +38,7 @@ impl Service {
     /// # Errors
     /// [`Refused`].
     pub fn start(boot: &'static Boot<'static>) -> Result<Self, Refused> {
-        let image = Image::load(boot.driver).map_err(Refused::Image)?;
+        let image = Image::load(Role::Driver, boot.driver).map_err(Refused::Image)?;
         step::watch(&native::watched(config::get().watched(image.base)));
         suspend::loaded();
         let refused = match driver::enter(&image, boot.service) {
@@ -55,7 +55,7 @@ impl Service {
                         });
                     }
                     Err(error) => {
-                        driver::unload(object);
+                        driver::unload(object, Role::Driver);
                         error
                     }
                 }
@@ -65,7 +65,7 @@ impl Service {
                 status,
             },
         };
-        judge::unload::check();
+        judge::unload::check(Role::Driver);
         image.unload();
         Err(Refused::Driver(refused))
     }
@@ -84,9 +84,9 @@ impl Service {
             root.remove();
             driver::check_devices_are_deleted(self.driver);
         }
-        driver::unload(self.driver);
+        driver::unload(self.driver, Role::Driver);
         if driver::can_unload(self.driver) {
-            judge::unload::check();
+            judge::unload::check(Role::Driver);
             self.image.unload();
         }
     }

@@ -7,7 +7,6 @@
 mod layout;
 mod memory;
 
-use crate::driver::DriverFile;
 use crate::stack::{self, Images};
 use lab_wire::dump::{Dump, Processor, Thread};
 use layout::{Fields, bitmap, context, debugger, header, module, process, processor, special, thread};
@@ -65,12 +64,10 @@ pub struct CrashDump<'a> {
     pub dump: &'a Dump,
     /// The machine's memory.
     pub memory: Memory<'a>,
-    /// The driver's file.
-    pub driver: &'a DriverFile,
-    /// The kernel's file and symbols.
+    /// The files and symbols of what lay in the machine.
     pub images: &'a Images<'a>,
-    /// Whether NT's own code is on board.
-    pub nt_code: bool,
+    /// Whether code of Windows' own is on board: NT's, or its framework's.
+    pub windows_code: bool,
     /// What of it is written.
     pub scope: Scope,
 }
@@ -232,12 +229,14 @@ impl CrashDump<'_> {
                 .flat_map(|&(start, length)| (start..start + length).step_by(PAGE_LENGTH));
             return all.collect();
         }
+        let (base, size) = self.dump.framework;
+        let framework = base..base + size;
         let mapped = self.memory.mapped(root);
         let mut pages = mapped.tables;
         let seen = mapped
             .pages
             .iter()
-            .filter(|(address, _)| !NATIVE.contains(address))
+            .filter(|(address, _)| !NATIVE.contains(address) && !framework.contains(address))
             .map(|&(_, page)| page);
         pages.extend(seen);
         if let Some((start, size)) = self
@@ -355,10 +354,10 @@ impl CrashDump<'_> {
             time: 0,
         };
         let mut modules = vec![kernel];
-        let (base, size) = self.dump.driver;
-        if base != 0 {
-            let name = self.driver.name();
-            let file = PeFile64::parse(&*self.driver.bytes).ok();
+        let loaded = self.images.loaded(self.dump);
+        for (image, (base, size)) in loaded.filter(|(_, (base, _))| *base != 0) {
+            let name = image.name.clone();
+            let file = PeFile64::parse(image.bytes).ok();
             let headers = file.as_ref().map(PeFile64::nt_headers);
             let optional = headers.map(ImageNtHeaders::optional_header);
             let exceptions = file
@@ -603,13 +602,13 @@ impl CrashDump<'_> {
             Scope::Driver => "driver",
             Scope::Full => "full",
         };
-        let nt = match (self.nt_code, self.scope) {
+        let code = match (self.windows_code, self.scope) {
             (false, _) => "no code of Windows",
-            (true, Scope::Driver) => "NT's code, which was on board, is left out",
-            (true, Scope::Full) => "HAS NT'S OWN CODE: NOT TO BE PASSED ON",
+            (true, Scope::Driver) => "Windows' code, which was on board, is left out",
+            (true, Scope::Full) => "HAS WINDOWS' OWN CODE: NOT TO BE PASSED ON",
         };
         format!(
-            "rundown-lab {}, not Windows; scope {scope}; {nt}",
+            "rundown-lab {}, not Windows; scope {scope}; {code}",
             env!("CARGO_PKG_VERSION")
         )
     }
@@ -644,19 +643,23 @@ impl CrashDump<'_> {
 mod tests {
     use super::memory::tests::{RAM, ROOT, Ram};
     use super::*;
+    use crate::stack::Image;
     use kdmp_parser::{Gva, Gxa as _, KernelDumpParser};
 
     const DRIVER: u64 = 0xFFFF_F800_1000_0000;
+    const FRAMEWORK: u64 = 0xFFFF_F800_2000_0000;
     const STACK: u64 = 0xFFFF_9000_0000_1000;
     const HEAP: u64 = DIRECT_MAP + 0x10_0000;
 
     /// What stands for NT's own code: bytes that no text has.
     const NATIVE_CODE: &[u8] = &[0xF3, 0x90, 0xC3, 0xCC];
 
-    /// A machine of two pages, stopped at a breakpoint on its first processor, with a page of NT's code.
+    /// A machine of a few pages, stopped at a breakpoint on its first processor, with a page of NT's code and one of a framework.
     fn machine() -> (Ram, String) {
         let mut ram = Ram::new();
         let (image, stack, native) = (ram.map(DRIVER, 1), ram.map(STACK, 1), ram.map(NATIVE.start, 1));
+        let framework = ram.map(FRAMEWORK, 1);
+        ram.set(framework, b"MZ");
         ram.set(image, b"MZ");
         ram.set(stack + 8, &7_u64.to_le_bytes());
         ram.set(native, NATIVE_CODE);
@@ -664,6 +667,7 @@ mod tests {
         let log = format!(
             "bug: 0x0000001e KMODE_EXCEPTION_NOT_HANDLED 0xffffffff80000003 {DRIVER:#x} 0x0 0x0 text\n\
              module: driver {DRIVER:#x} 0x1000\n\
+             module: framework {FRAMEWORK:#x} 0x1000\n\
              reg: rip={DRIVER:#x} rsp={STACK:#x} rax=0x1 cr8=0x0\n\
              machine: cr0=0x1 cr3={ROOT:#x} cr4=0x20 heap={HEAP:#x} heap_size=0x3000\n\
              processor: 0 gs=0x0 vectors={STACK:#x} rip={DRIVER:#x} rsp={STACK:#x} rax=0x1 cr8=0x0\n\
@@ -676,18 +680,18 @@ mod tests {
         (ram, log)
     }
 
-    fn written(scope: Scope, nt_code: bool) -> (tempfile::TempDir, KernelDumpParser) {
+    fn written(scope: Scope, windows_code: bool) -> (tempfile::TempDir, KernelDumpParser) {
         let (ram, log) = machine();
         let folder = tempfile::tempdir().unwrap();
-        let driver = DriverFile {
-            path: "mine.sys".into(),
-            bytes: crate::driver::tests::minimal_pe(),
-            pdb: None,
+        let bytes = crate::driver::tests::minimal_pe();
+        let image = |name: &str| Image {
+            name: name.into(),
+            bytes: &bytes,
+            symbols: None,
         };
         let images = Images {
-            driver_name: driver.name(),
-            driver: &driver.bytes,
-            driver_symbols: None,
+            driver: image("mine.sys"),
+            framework: Some(image("Wdf01000.sys")),
             kernel: &[],
             kernel_symbols: None,
         };
@@ -695,9 +699,8 @@ mod tests {
         CrashDump {
             dump: &Dump::parse(&log).unwrap(),
             memory: Memory::new(&ram.file, RAM),
-            driver: &driver,
             images: &images,
-            nt_code,
+            windows_code,
             scope,
         }
         .write(&path)
@@ -728,11 +731,15 @@ mod tests {
             (at.end.u64(), path),
             (DRIVER + PAGE, r"\SystemRoot\System32\drivers\mine.sys")
         );
+        let (_, path) = (parser.kernel_modules())
+            .find(|(at, _)| at.start.u64() == FRAMEWORK)
+            .expect("and so is its framework");
+        assert_eq!(path, r"\SystemRoot\System32\drivers\Wdf01000.sys");
         assert_eq!(header.number_processors, 2);
     }
 
     #[test]
-    fn nts_code_is_in_a_full_dump_only_which_says_so() {
+    fn code_of_windows_is_in_a_full_dump_only_which_says_so() {
         let comment = |parser: &KernelDumpParser| {
             String::from_utf8_lossy(&parser.headers().comment)
                 .trim_end_matches('\0')
@@ -740,9 +747,11 @@ mod tests {
         };
         let (_folder, full) = written(Scope::Full, true);
         assert_eq!(read(&full, NATIVE.start, 4).unwrap(), NATIVE_CODE);
-        assert!(comment(&full).ends_with("HAS NT'S OWN CODE: NOT TO BE PASSED ON"));
+        assert_eq!(read(&full, FRAMEWORK, 2).unwrap(), b"MZ");
+        assert!(comment(&full).ends_with("HAS WINDOWS' OWN CODE: NOT TO BE PASSED ON"));
         let (folder, driver) = written(Scope::Driver, true);
         assert_eq!(read(&driver, NATIVE.start, 4), None);
+        assert_eq!(read(&driver, FRAMEWORK, 2), None);
         let bytes = std::fs::read(folder.path().join("mine.dmp")).unwrap();
         assert!(!bytes.windows(4).any(|word| word == NATIVE_CODE));
         assert!(comment(&driver).ends_with("is left out"));
@@ -764,24 +773,22 @@ mod tests {
     fn a_report_without_page_tables_is_no_dump() {
         let (ram, log) = machine();
         let dump = Dump::parse(log.split("machine:").next().unwrap()).unwrap();
-        let driver = DriverFile {
-            path: "mine.sys".into(),
-            bytes: Vec::new(),
-            pdb: None,
+        let driver = Image {
+            name: "mine.sys".into(),
+            bytes: &[],
+            symbols: None,
         };
         let images = Images {
-            driver_name: driver.name(),
-            driver: &[],
-            driver_symbols: None,
+            driver,
+            framework: None,
             kernel: &[],
             kernel_symbols: None,
         };
         let written = CrashDump {
             dump: &dump,
             memory: Memory::new(&ram.file, RAM),
-            driver: &driver,
             images: &images,
-            nt_code: false,
+            windows_code: false,
             scope: Scope::Full,
         }
         .write(Path::new("/nowhere/mine.dmp"));

@@ -8,6 +8,7 @@
  *   MINIMUM        the version that it needs at least, in a WDF_BIND_INFO2; without it the structure is a WDF_BIND_INFO
  *   NUMBER         MINIMUM is in the structure by itself, where a pointer to it belongs
  *   NO_DEVICE      EvtDriverDeviceAdd succeeds and creates nothing
+ *   STAYS_BOUND    nothing is unbound behind the unload
  */
 typedef unsigned char BOOLEAN;
 typedef unsigned short WCHAR;
@@ -103,7 +104,9 @@ static UNICODE_STRING Path;
 static void Unload(void *driver)
 {
     DisplacedUnload(driver);
+#ifndef STAYS_BOUND
     WdfVersionUnbind(&Path, BIND, WdfDriverGlobals);
+#endif
 }
 
 NTSTATUS DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)

@@ -8,6 +8,7 @@ mod build;
 #[path = "../client/mod.rs"]
 mod client;
 mod control;
+mod library;
 #[path = "../offences/mod.rs"]
 mod offences;
 mod rules;
