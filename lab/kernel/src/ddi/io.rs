@@ -252,6 +252,55 @@ unsafe extern "win64" fn io_get_stack_limits(low: *mut u64, high: *mut u64) {
     unsafe { high.write(top) };
 }
 
+/// Sets the completion routine of the next stack location, as the header's `IoSetCompletionRoutine` does; and the device's driver is not unloaded before
+/// that has returned. The lab unloads none that has an IRP, so there is nothing more to do for that.
+unsafe extern "win64" fn io_set_completion_routine_ex(
+    device: u64,
+    irp: u64,
+    routine: u64,
+    context: u64,
+    success: u8,
+    error: u8,
+    cancel: u8,
+) -> i32 {
+    device::check(device, "IoSetCompletionRoutineEx");
+    irp::set_completion(
+        irp::check(irp, "IoSetCompletionRoutineEx"),
+        routine,
+        context,
+        [success, error, cancel].map(|when| when != 0),
+    );
+    status::SUCCESS
+}
+
+/// Takes a note of a device's power state, by type and state; what it was before, which is nothing at first.
+unsafe extern "win64" fn po_set_power_state(device: u64, kind: u32, state: u32) -> u32 {
+    const DEVICE_POWER_STATE: u32 = 1;
+    let device = device::check(device, "PoSetPowerState");
+    if kind != DEVICE_POWER_STATE {
+        return 0;
+    }
+    let before = device.reserved.get();
+    device.reserved.set(state.into());
+    before as u32
+}
+
+/// Nobody listens for WMI's requests, so none comes.
+unsafe extern "win64" fn io_wmi_registration_control(_device: u64, _action: u32) -> i32 {
+    status::SUCCESS
+}
+
+/// Nothing is traced by WMI, so there is nothing to tell of it.
+unsafe extern "win64" fn wmi_query_trace_information(
+    _class: u32,
+    _information: u64,
+    _length: u32,
+    _needed: u64,
+    _buffer: u64,
+) -> i32 {
+    status::NOT_SUPPORTED
+}
+
 /// "Starting with Windows Vista", says its page, `IoCallDriver` and this are the same.
 unsafe extern "win64" fn po_call_driver(device: u64, irp: u64) -> i32 {
     // SAFETY: a plain function; it checks what it is given.
@@ -337,6 +386,22 @@ pub static EXPORTS: &[Export] = &[
     Export::function("IoGetTopLevelIrp", DISPATCH, io_get_top_level_irp as *const ()).quiet(),
     Export::function("IoIs32bitProcess", DISPATCH, io_is_32bit_process as *const ()).quiet(),
     Export::function("IoGetStackLimits", ANY, io_get_stack_limits as *const ()).quiet(),
+    Export::function(
+        "IoSetCompletionRoutineEx",
+        DISPATCH,
+        io_set_completion_routine_ex as *const (),
+    ),
+    Export::function("PoSetPowerState", DISPATCH, po_set_power_state as *const ()),
+    Export::function(
+        "IoWMIRegistrationControl",
+        APC,
+        io_wmi_registration_control as *const (),
+    ),
+    Export::function(
+        "WmiQueryTraceInformation",
+        DISPATCH,
+        wmi_query_trace_information as *const (),
+    ),
     Export::function("PoCallDriver", DISPATCH, po_call_driver as *const ()),
     Export::function(
         "PoStartNextPowerIrp",

@@ -3,7 +3,9 @@
 //! A routine here takes what a driver gives it, checks it by its DDI page, and calls the mechanism below, which judges nobody. A
 //! new export is a function and a line in its family's table; its IRQLs are its page's. KMDF's functions are lab/wdf's.
 
+pub mod bug_check;
 pub mod csq;
+pub mod driver_object;
 pub mod etw;
 pub mod ex;
 pub mod file;
@@ -12,6 +14,7 @@ pub mod irql_ranges;
 pub mod ke;
 pub mod mdl;
 pub mod ob;
+pub mod pageable;
 pub mod process;
 pub mod ps;
 pub mod registry;
@@ -31,8 +34,11 @@ use crate::export::Export;
 pub fn tables() -> impl Iterator<Item = &'static [Export]> {
     let tolerated = config::allows(Rule::RundownWait).then_some(ex::rundown::TOLERATED);
     tolerated.into_iter().chain(ke::TABLES).chain([
+        bug_check::EXPORTS,
         csq::EXPORTS,
+        driver_object::EXPORTS,
         etw::EXPORTS,
+        ex::callback::EXPORTS,
         ex::fast_mutex::EXPORTS,
         ex::lists::EXPORTS,
         ex::lookaside::EXPORTS,
@@ -40,10 +46,12 @@ pub fn tables() -> impl Iterator<Item = &'static [Export]> {
         ex::resource::EXPORTS,
         ex::rundown::EXPORTS,
         ex::rundown_cache_aware::EXPORTS,
+        ex::timer::EXPORTS,
         file::EXPORTS,
         io::EXPORTS,
         mdl::EXPORTS,
         ob::EXPORTS,
+        pageable::EXPORTS,
         process::EXPORTS,
         ps::EXPORTS,
         registry::EXPORTS,

@@ -1,11 +1,13 @@
-//! Objects and handles: a driver can have handles to threads, registry keys and files here, and refer to threads, devices and processes.
+//! Objects and handles: a driver can have handles to threads, registry keys and files here, and refer to threads, devices, drivers, processes and
+//! callback objects.
 
 use super::process::{self, Pointer};
 use crate::bug::{self, code};
 use crate::config::{self, Rule};
+use crate::ex::callback;
 use crate::export::Export;
 use crate::io::file::OpenFile;
-use crate::io::{client, device};
+use crate::io::{client, device, driver};
 use crate::ke::thread::{self, Thread};
 use crate::lock::IrqLock;
 use crate::rtl::UnicodeString;
@@ -105,7 +107,11 @@ pub fn open_handles() -> Vec<(u64, u64)> {
 /// Objects that the driver still holds references to.
 pub fn references() -> Vec<u64> {
     let threads: Vec<u64> = REFERENCES.lock().keys().copied().collect();
-    let others = device::held().into_iter().chain(process::referenced());
+    let others = device::held()
+        .into_iter()
+        .chain(process::referenced())
+        .chain(callback::referenced())
+        .chain(driver::referenced());
     threads.into_iter().chain(others).collect()
 }
 
@@ -132,6 +138,11 @@ static THREAD_TYPE: [u8; 16] = *b"Lab.Thread.Type.";
 static THREAD_TYPE_POINTER: Pointer<[u8; 16]> = Pointer(&raw const THREAD_TYPE);
 /// The exported variable: `extern POBJECT_TYPE *PsThreadType`, so the type is two steps away.
 static PS_THREAD_TYPE: Pointer<Pointer<[u8; 16]>> = Pointer(&raw const THREAD_TYPE_POINTER);
+
+/// The files': here it is only compared with.
+static FILE_TYPE: [u8; 16] = *b"Lab.File.Type...";
+static FILE_TYPE_POINTER: Pointer<[u8; 16]> = Pointer(&raw const FILE_TYPE);
+static IO_FILE_OBJECT_TYPE: Pointer<Pointer<[u8; 16]>> = Pointer(&raw const FILE_TYPE_POINTER);
 
 unsafe extern "win64" fn ob_reference_object_by_handle(
     handle: u64,
@@ -176,6 +187,9 @@ unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
     if let Some(count) = process::count(object, true) {
         return count as i64;
     }
+    if let Some(count) = callback::count(object, true).or_else(|| driver::count(object, true)) {
+        return count as i64;
+    }
     if let Some(device) = device::find(object) {
         device::hold(device);
         return 1;
@@ -189,6 +203,9 @@ unsafe extern "win64" fn obf_reference_object(object: u64) -> i64 {
 
 unsafe extern "win64" fn obf_dereference_object(object: u64) -> i64 {
     if let Some(count) = process::count(object, false) {
+        return count as i64;
+    }
+    if let Some(count) = callback::count(object, false).or_else(|| driver::count(object, false)) {
         return count as i64;
     }
     if device::find(object).is_some_and(device::let_go) {
@@ -242,5 +259,6 @@ pub static EXPORTS: &[Export] = &[
     Export::function("ObfReferenceObject", 0..=2, obf_reference_object as *const ()),
     Export::function("ObfDereferenceObject", 0..=2, obf_dereference_object as *const ()),
     Export::function("ZwClose", 0..=0, zw_close as *const ()),
+    Export::data("IoFileObjectType", (&raw const IO_FILE_OBJECT_TYPE).cast()),
     Export::data("PsThreadType", (&raw const PS_THREAD_TYPE).cast()),
 ];

@@ -57,7 +57,7 @@ fn named(attributes: *const ObjectAttributes) -> Result<String, i32> {
 }
 
 /// Opens the key of that path.
-fn open(handle: *mut u64, path: &str) {
+pub fn open_key(handle: *mut u64, path: &str) {
     let opened = ob::open_handle(Object::Key(path.into()), thread::current().caller());
     // SAFETY: the DDI asks for room for a handle.
     unsafe { handle.write(opened) };
@@ -78,7 +78,7 @@ unsafe extern "win64" fn zw_open_key(
         if !registry::exists(&path) {
             return Err(status::OBJECT_NAME_NOT_FOUND);
         }
-        open(handle, &path);
+        open_key(handle, &path);
         Ok(status::SUCCESS)
     }))
 }
@@ -95,7 +95,7 @@ unsafe extern "win64" fn zw_create_key(
     ob::check_attributes(attributes);
     status_of(named(attributes).and_then(|path| {
         let created = registry::create(&path)?;
-        open(handle, &path);
+        open_key(handle, &path);
         // SAFETY: the DDI: room for a ULONG, or null.
         if let Some(disposition) = unsafe { disposition.as_mut() } {
             *disposition = if created { CREATED } else { OPENED };
@@ -442,7 +442,8 @@ unsafe fn query_directly(path: &str, query: &Query) -> Result<i32, i32> {
     let found = registry::query(path, &name);
     let data = match found {
         Some(data) => data,
-        None if query.default_type != 0 && !query.default_data.is_null() => {
+        // REG_NONE is no default ("RTL_QUERY_REGISTRY_TABLE"); above it is the type that TYPECHECK asks for.
+        None if query.default_type & 0xFF != 0 && !query.default_data.is_null() => {
             // SAFETY: the caller promises so many bytes.
             unsafe {
                 stored(
@@ -582,6 +583,11 @@ pub static EXPORTS: &[Export] = &[
     ),
     Export::function(
         "RtlQueryRegistryValues",
+        PASSIVE,
+        rtl_query_registry_values as *const (),
+    ),
+    Export::function(
+        "RtlQueryRegistryValuesEx",
         PASSIVE,
         rtl_query_registry_values as *const (),
     ),

@@ -127,6 +127,15 @@ unsafe extern "win64" fn strstr(text: *const u8, wanted: *const u8) -> *const u8
     unsafe { find_text(text, wanted) }
 }
 
+unsafe extern "win64" fn wcsrchr(text: *const u16, wanted: u16) -> *const u16 {
+    // SAFETY: the routine's contract: a terminated text.
+    let length = unsafe { wcslen(text) };
+    let mut places = (0..=length).rev().map(|index| text.wrapping_add(index));
+    // SAFETY: within the text, or its end.
+    let found = places.find(|place| unsafe { place.read() } == wanted);
+    found.unwrap_or(core::ptr::null())
+}
+
 unsafe extern "win64" fn wcsstr(text: *const u16, wanted: *const u16) -> *const u16 {
     // SAFETY: as above.
     unsafe { find_text(text, wanted) }
@@ -429,6 +438,7 @@ pub static EXPORTS: &[Export] = &[
     Export::function("strchr", ANY, strchr as *const ()).quiet(),
     Export::function("wcschr", ANY, wcschr as *const ()).quiet(),
     Export::function("strstr", ANY, strstr as *const ()).quiet(),
+    Export::function("wcsrchr", ANY, wcsrchr as *const ()).quiet(),
     Export::function("wcsstr", ANY, wcsstr as *const ()).quiet(),
     Export::function("RtlInitAnsiString", ANY, rtl_init_ansi_string as *const ()).quiet(),
     Export::function("RtlInitString", ANY, rtl_init_ansi_string as *const ()).quiet(),

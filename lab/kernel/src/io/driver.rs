@@ -1,15 +1,17 @@
 //! A driver from its entry point to its unload routine.
 
 use super::object::{DriverExtension, DriverObject, TYPE_DRIVER, device_flag, major};
-use super::{device, interface, irp, mdl, registry, work_item};
+use super::{device, extension, interface, irp, mdl, registry, work_item};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
 use crate::ldr;
 use crate::ldr::image::{Image, Role};
+use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use crate::rtl::UnicodeString;
 use crate::status;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 const PATH_TAG: Tag = Tag(u32::from_le_bytes(*b"RegP"));
@@ -44,6 +46,28 @@ unsafe impl Zeroable for DriverObject {}
 // SAFETY: as above.
 unsafe impl Zeroable for DriverExtension {}
 
+/// The driver objects, and how many references drivers hold to each.
+static OBJECTS: IrqLock<BTreeMap<u64, u64>> = IrqLock::new(BTreeMap::new());
+
+/// Counts a reference to a driver object up or down; how many there are then. `None` if it is none, or none is held.
+pub fn count(object: u64, up: bool) -> Option<u64> {
+    let mut objects = OBJECTS.lock();
+    let references = objects.get_mut(&object)?;
+    *references = if up {
+        *references + 1
+    } else {
+        references.checked_sub(1)?
+    };
+    Some(*references)
+}
+
+/// One that a driver still refers to.
+pub fn referenced() -> Option<u64> {
+    let objects = OBJECTS.lock();
+    let held = objects.iter().find(|(_, references)| **references != 0);
+    held.map(|(object, _)| *object)
+}
+
 /// A driver object named `\Driver\<service>`, every dispatch routine of which refuses. It stays for ever: a driver may keep the pointer.
 pub fn create(service: &str) -> &'static DriverObject {
     let object: &'static DriverObject = leak_zeroed();
@@ -59,6 +83,7 @@ pub fn create(service: &str) -> &'static DriverObject {
     for routine in &object.major_function {
         routine.set(invalid_device_request as *const () as u64);
     }
+    OBJECTS.lock().insert((&raw const *object) as u64, 0);
     object
 }
 
@@ -176,6 +201,7 @@ pub fn unload(object: &'static DriverObject, role: Role) {
         unsafe { ldr::call(routine, [(&raw const *object) as u64, 0, 0, 0]) };
     });
     work_item::wait_for_all();
+    extension::free_all(object);
     let links = interface::links();
     for (what, count, name) in [
         (code::io_leaked::DEVICE, device::count_of(object), "device"),

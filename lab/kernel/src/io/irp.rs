@@ -481,6 +481,20 @@ pub fn pass_down(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
     call_driver(device, irp)
 }
 
+/// Has `routine` called with `context` when the IRP comes back from the device below: on success, on error, when it was cancelled.
+pub fn set_completion(irp: &'static Irp, routine: u64, context: u64, when: [bool; 3]) {
+    let stack = next(irp);
+    stack.completion_routine.set(routine);
+    stack.context.set(context);
+    let flags = [
+        control::INVOKE_ON_SUCCESS,
+        control::INVOKE_ON_ERROR,
+        control::INVOKE_ON_CANCEL,
+    ];
+    let asked = flags.into_iter().zip(when).filter(|(_, asked)| *asked);
+    stack.control.set(asked.fold(0, |all, (flag, _)| all | flag));
+}
+
 /// Hands the IRP to the device below and takes it back when it is done there; its status.
 ///
 /// # IRQL
@@ -496,10 +510,12 @@ pub fn forward_and_wait(device: &'static DeviceObject, irp: &'static Irp) -> i32
         .zip(&from.parameters)
         .for_each(|(to, from)| to.set(from.get()));
     let back = Event::new(Kind::NotificationEvent);
-    to.completion_routine.set(forwarded as *const () as u64);
-    to.context.set((&raw const back) as u64);
-    to.control
-        .set(control::INVOKE_ON_SUCCESS | control::INVOKE_ON_ERROR | control::INVOKE_ON_CANCEL);
+    set_completion(
+        irp,
+        forwarded as *const () as u64,
+        (&raw const back) as u64,
+        [true; 3],
+    );
     call_driver(device, irp);
     back.wait();
     irp.io_status.status.get()

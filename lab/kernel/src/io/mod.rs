@@ -18,6 +18,7 @@ pub mod build;
 pub mod client;
 pub mod device;
 pub mod driver;
+pub mod extension;
 pub mod file;
 pub mod interface;
 pub mod irp;

@@ -91,6 +91,8 @@ pub mod pnp_minor {
     pub const REMOVE_DEVICE: u8 = 0x02;
     /// Cancel-remove: it stays after a query-remove.
     pub const CANCEL_REMOVE_DEVICE: u8 = 0x03;
+    /// What the device can do, by its bus.
+    pub const QUERY_CAPABILITIES: u8 = 0x09;
     /// Surprise removal: the hardware is gone already.
     pub const SURPRISE_REMOVAL: u8 = 0x17;
 }
@@ -303,6 +305,20 @@ pub struct SecurityContext {
     pub full_create_options: u32,
 }
 
+/// `DEVICE_CAPABILITIES`, 0x40 bytes.
+#[repr(C)]
+#[allow(missing_docs, reason = "the fields are wdm.h's")]
+pub struct DeviceCapabilities {
+    pub size: Field<u16>,
+    pub version: Field<u16>,
+    pub flags: Field<u32>,
+    pub address: Field<u32>,
+    pub number: Field<u32>,
+    pub device_state: [Field<u32>; 7],
+    pub wake: [Field<u32>; 2],
+    pub latencies: [Field<u32>; 3],
+}
+
 /// `IO_TYPE_DEVICE`.
 pub const TYPE_DEVICE: i16 = 3;
 /// `IO_TYPE_DRIVER`.
@@ -329,6 +345,7 @@ const _: () = {
     assert!(offset_of!(Irp, driver_context) == 0x78);
     assert!(offset_of!(Irp, current_stack_location) == 0xB8);
     assert!(size_of::<StackLocation>() == 72);
+    assert!(size_of::<DeviceCapabilities>() == 0x40);
     assert!(offset_of!(StackLocation, device_object) == 0x28);
     assert!(offset_of!(StackLocation, completion_routine) == 0x38);
     assert!(size_of::<FileObject>() == 0xD8);

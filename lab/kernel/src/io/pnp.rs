@@ -1,6 +1,6 @@
 //! The Plug and Play manager, for one root-enumerated device: added, started, removed.
 
-use super::object::{DeviceObject, DriverObject, device_flag, major, pnp_minor};
+use super::object::{DeviceCapabilities, DeviceObject, DriverObject, device_flag, major, pnp_minor};
 use super::{device, driver, interface, irp};
 use crate::bug::{self, code};
 use crate::callout::{self, Outermost};
@@ -183,14 +183,28 @@ unsafe extern "win64" fn pnp(_device: u64, irp: u64) -> i32 {
             | pnp_minor::QUERY_REMOVE_DEVICE
             | pnp_minor::REMOVE_DEVICE
             | pnp_minor::CANCEL_REMOVE_DEVICE
+            | pnp_minor::QUERY_CAPABILITIES
             | pnp_minor::SURPRISE_REMOVAL
     );
+    if irp::current(irp).minor_function.get() == pnp_minor::QUERY_CAPABILITIES {
+        // SAFETY: the request's parameter is a DEVICE_CAPABILITIES of who sends it.
+        tell_capabilities(unsafe { &*(irp::current(irp).parameters[0].get() as *const DeviceCapabilities) });
+    }
     if known {
         irp.io_status.status.set(status::SUCCESS);
     }
     let status = irp.io_status.status.get();
     irp::complete(irp);
     status
+}
+
+/// Of a root device only this is told: it is fully on in a working system, off in any other, and wakes nothing.
+fn tell_capabilities(capabilities: &DeviceCapabilities) {
+    // `PowerSystemWorking`, then S1 to `PowerSystemShutdown`; `PowerDeviceD0` and `PowerDeviceD3`.
+    const STATES: [u32; 7] = [0, 1, 4, 4, 4, 4, 4];
+    for (state, told) in capabilities.device_state.iter().zip(STATES) {
+        state.set(told);
+    }
 }
 
 /// The bus driver's answer to what it has nothing to do for.

@@ -28,8 +28,17 @@ impl Range {
     }
 }
 
-/// By where they lie, and whether they are there now.
-static RANGES: IrqLock<BTreeMap<u64, (Range, bool)>> = IrqLock::new(BTreeMap::new());
+/// What is known of a range.
+struct Known {
+    range: Range,
+    /// Whether it is there now.
+    there: bool,
+    /// How often it is locked: as long as it is, it stays.
+    locks: u32,
+}
+
+/// By where they lie.
+static RANGES: IrqLock<BTreeMap<u64, Known>> = IrqLock::new(BTreeMap::new());
 /// Whether there is anything to page out: false without pageable memory, and while it is out. Only saves work: who reads
 /// it late pages out or in what is so already.
 static PRESENT: AtomicBool = AtomicBool::new(false);
@@ -37,7 +46,12 @@ static PRESENT: AtomicBool = AtomicBool::new(false);
 /// Takes over memory that is mapped.
 pub fn add(range: Range) {
     let mut ranges = RANGES.lock();
-    ranges.insert(range.start, (range, true));
+    let known = Known {
+        range,
+        there: true,
+        locks: 0,
+    };
+    ranges.insert(known.range.start, known);
     PRESENT.store(true, Relaxed);
 }
 
@@ -49,10 +63,34 @@ pub fn remove(start: u64) {
     }
 }
 
-fn set_present((range, there): &mut (Range, bool), present: bool) {
-    if *there != present {
+fn set_present(known: &mut Known, present: bool) {
+    if known.there != present && (present || known.locks == 0) {
+        let range = &known.range;
         paging::set_present(range.start, range.pages, range.protection, present);
-        *there = present;
+        known.there = present;
+    }
+}
+
+/// The range that `address` lies in.
+fn find(ranges: &mut BTreeMap<u64, Known>, address: u64) -> Option<&mut Known> {
+    let (_, known) = ranges.range_mut(..=address).next_back()?;
+    known.range.contains(address).then_some(known)
+}
+
+/// Brings back what `address` lies in and keeps it there; where that begins. `None` if nothing pageable is there.
+pub fn lock(address: u64) -> Option<u64> {
+    let mut ranges = RANGES.lock();
+    let known = find(&mut ranges, address)?;
+    known.locks += 1;
+    set_present(known, true);
+    Some(known.range.start)
+}
+
+/// Takes one [`lock`] back.
+pub fn unlock(address: u64) {
+    if let Some(known) = find(&mut RANGES.lock(), address) {
+        known.locks = known.locks.saturating_sub(1);
+        PRESENT.store(true, Relaxed);
     }
 }
 
@@ -72,7 +110,7 @@ pub fn contains(address: u64) -> bool {
     // Whoever holds the lock touches no driver's memory, and the machine's end comes here with the processors frozen.
     RANGES.try_lock().is_some_and(|ranges| {
         let below = ranges.range(..=address).next_back();
-        below.is_some_and(|(_, (range, _))| range.contains(address))
+        below.is_some_and(|(_, known)| known.range.contains(address))
     })
 }
 
@@ -82,8 +120,7 @@ pub fn page_in(address: u64) -> bool {
         return false;
     }
     let mut ranges = RANGES.lock();
-    let below = ranges.range_mut(..=address).next_back();
-    let Some((_, entry)) = below.filter(|(_, (range, _))| range.contains(address)) else {
+    let Some(entry) = find(&mut ranges, address) else {
         return false;
     };
     set_present(entry, true);

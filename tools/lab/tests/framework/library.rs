@@ -180,3 +180,23 @@ fn a_file_that_is_no_library_is_refused_before_the_boot() {
         "{ended:?}"
     );
 }
+
+/// The routines that a framework needs and hardly a driver does, each by its page: a number is the line of `needs.c` that disagreed.
+#[test]
+fn what_a_framework_asks_of_the_kernel() {
+    let driver = build::driver("needs", "needs", &[]);
+    let log = driver.with_extension("log");
+    let mut lab = Lab::spawn(
+        serve()
+            .arg("--driver")
+            .arg(&driver)
+            .arg("--log")
+            .arg(&log)
+            .arg("--legacy"),
+    );
+    lab.send("quit");
+    let ended = lab.end();
+    let log = std::fs::read_to_string(&log).unwrap_or_default();
+    assert_eq!(ended.code, Some(0), "{ended:?}\n{log}");
+    assert!(log.lines().any(|line| line == "dbg: needs: 0"), "{log}");
+}

@@ -112,6 +112,17 @@ unsafe extern "win64" fn ke_set_timer_ex(timer: *const Header, due: i64, period:
     set_timer(timer, due, period.max(0) as u32, dpc)
 }
 
+/// A tolerance is how much later the timer may expire, which the lab does not make use of.
+unsafe extern "win64" fn ke_set_coalescable_timer(
+    timer: *const Header,
+    due: i64,
+    period: u32,
+    _tolerance: u32,
+    dpc: *const Dpc,
+) -> u8 {
+    set_timer(timer, due, period, dpc)
+}
+
 unsafe extern "win64" fn ke_set_timer(timer: *const Header, due: i64, dpc: *const Dpc) -> u8 {
     set_timer(timer, due, 0, dpc)
 }
@@ -141,5 +152,10 @@ pub(super) static EXPORTS: &[Export] = &[
     Export::function("KeReadStateTimer", DISPATCH, ke_read_state_timer as *const ()),
     Export::function("KeSetTimerEx", DISPATCH, ke_set_timer_ex as *const ()),
     Export::function("KeSetTimer", DISPATCH, ke_set_timer as *const ()),
+    Export::function(
+        "KeSetCoalescableTimer",
+        DISPATCH,
+        ke_set_coalescable_timer as *const (),
+    ),
     Export::function("KeCancelTimer", DISPATCH, ke_cancel_timer as *const ()),
 ];
