@@ -66,8 +66,8 @@ impl Machine {
     #[must_use]
     pub fn boot(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut command = Command::new(artefact("rundown-lab"));
-        command.args(["serve", "--allow", "rundown-wait"]).args(options);
+        let mut command = serve();
+        command.args(options);
         command.arg("--report").arg(folder.path().join("report.json"));
         let client = Client::start(&mut command, PATIENCE)
             .unwrap_or_else(|gone| panic!("the device did not start: {gone:?}; what the lab says is above"));
@@ -308,6 +308,16 @@ impl Verdict {
 #[must_use]
 pub fn refusal(status: u32) -> Refusal {
     Refusal::from_status(status).unwrap_or_else(|| panic!("0x{status:08X} is no refusal of the driver's"))
+}
+
+/// The lab's program, told to serve the driver; on a Windows' own framework, if the variable `RUNDOWN_FRAMEWORK` names one (docs/your-windows.md).
+fn serve() -> Command {
+    let mut command = Command::new(artefact("rundown-lab"));
+    command.args(["serve", "--allow", "rundown-wait"]);
+    if let Some(framework) = env::var_os("RUNDOWN_FRAMEWORK") {
+        command.arg("--framework").arg(framework);
+    }
+    command
 }
 
 /// A file that `cargo xtask lab` makes.

@@ -1,8 +1,8 @@
 //! Boots that carry out a script by themselves (docs/lab.md): many requests, without a way over the pipe for each.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
-use crate::{Verdict, artefact};
+use crate::{Verdict, serve};
 
 /// What a script came to.
 #[derive(Debug)]
@@ -22,8 +22,7 @@ pub fn play(options: &[&str], script: &str) -> Played {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name);
     fs::write(file("script"), script).expect("the folder takes a file");
-    let status = Command::new(artefact("rundown-lab"))
-        .args(["serve", "--allow", "rundown-wait"])
+    let status = serve()
         .args(options)
         .arg("--script")
         .arg(file("script"))

@@ -84,7 +84,14 @@ fn command() -> Command {
                         .default_value("1")
                         .help("Seeds the first boot of each scenario; further boots count up"),
                 )
-                .arg(native::listing()),
+                .arg(native::listing())
+                .arg(
+                    Arg::new("framework")
+                        .long("framework")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("A Windows' own Wdf01000.sys for the driver to run on (docs/your-windows.md)"),
+                ),
         )
         .subcommand(
             with_setup("test")
@@ -230,6 +237,7 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
             let settings = Settings {
                 cpus: matches.get_many("cpus").into_iter().flatten().copied().collect(),
                 seed: matches.get_one("seed").copied().unwrap_or(1),
+                framework: matches.get_one("framework").cloned(),
                 ..Settings::default()
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
@@ -297,6 +305,7 @@ mod tests {
         for words in [
             &["lab", "--native", "/proc/nowhere/x.txt"][..],
             &["lab", "--native", &listing],
+            &["lab", "--framework", "/proc/nowhere/Wdf01000.sys"],
             &["interop", "--native", "/proc/nowhere/x.txt"],
             &["interop", "--native", &listing],
             &["bench", "--native", &listing],

@@ -84,6 +84,9 @@ pub(crate) fn check(matches: &ArgMatches) -> Result<()> {
         protection::check(&exit::read(listing)?)
             .map_err(|error| exit::bad_input(format!("{}: {error}", listing.display())))?;
     }
+    if let Ok(Some(framework)) = matches.try_get_one::<PathBuf>("framework") {
+        exit::read(framework)?;
+    }
     if let Ok(Some(drawing)) = matches.try_get_one::<String>("svg")
         && let Some(folder) = Path::new(drawing).parent()
         && !folder.as_os_str().is_empty()

@@ -5,6 +5,7 @@
 
 pub mod bug_check;
 pub mod csq;
+pub mod device_property;
 pub mod driver_object;
 pub mod etw;
 pub mod ex;
@@ -36,6 +37,7 @@ pub fn tables() -> impl Iterator<Item = &'static [Export]> {
     tolerated.into_iter().chain(ke::TABLES).chain([
         bug_check::EXPORTS,
         csq::EXPORTS,
+        device_property::EXPORTS,
         driver_object::EXPORTS,
         etw::EXPORTS,
         ex::callback::EXPORTS,

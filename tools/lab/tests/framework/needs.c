@@ -35,6 +35,7 @@ __declspec(dllimport) NTSTATUS KeWaitForSingleObject(void *object, u32 reason, u
 __declspec(dllimport) const u16 *wcsrchr(const u16 *text, u16 wanted);
 __declspec(dllimport) NTSTATUS IoCreateDevice(DRIVER *, u32 extension, UNICODE_STRING *, u32 type, u32 flags, u8 exclusive, void **device);
 __declspec(dllimport) void IoDeleteDevice(void *device);
+__declspec(dllimport) NTSTATUS IoGetDeviceProperty(void *device, u32 property, u32 room, void *buffer, u32 *length);
 __declspec(dllimport) u32 PoSetPowerState(void *device, u32 kind, u32 state);
 __declspec(dllimport) NTSTATUS IoWMIRegistrationControl(void *device, u32 action);
 __declspec(dllimport) NTSTATUS IoSetCompletionRoutineEx(void *device, u8 *irp, void *routine, void *context, u8 success, u8 error, u8 cancel);
@@ -119,6 +120,8 @@ static u32 Rest(DRIVER *driver)
     u64 section, expired = 0, extended;
     void *device;
     u8 *irp, *next, old;
+    u16 name[16];
+    u32 length;
     CHECK(KeRegisterBugCheckReasonCallback(record, Callback, 1, "needs") == 1 && KeRegisterBugCheckReasonCallback(record, Callback, 1, "needs") == 0);
     CHECK(record[2] == (u64)Callback && record[3] != 0);
     CHECK(KeDeregisterBugCheckReasonCallback(record) == 1 && KeDeregisterBugCheckReasonCallback(record) == 0);
@@ -143,6 +146,9 @@ static u32 Rest(DRIVER *driver)
     CHECK(KeSetCoalescableTimer(timer, -MILLISECOND, 0, 10, 0) == 0 && KeWaitForSingleObject(timer, 0, 0, 0, 0) == SUCCESS);
 
     CHECK(IoCreateDevice(driver, 0, 0, 0x22, 0, 0, &device) == SUCCESS);
+    CHECK(IoGetDeviceProperty(device, 0xF, sizeof name, name, &length) == SUCCESS && length == 10 && name[0] == 'R' && name[4] == 0);
+    CHECK(IoGetDeviceProperty(device, 0xF, 8, name, &length) == (NTSTATUS)0xC0000023 && length == 10);
+    CHECK(IoGetDeviceProperty(device, 0xB, sizeof name, name, &length) == NAME_NOT_FOUND);
     CHECK(PoSetPowerState(device, 1, 1) == 0 && PoSetPowerState(device, 1, 4) == 1 && PoSetPowerState(device, 1, 1) == 4);
     CHECK(IoWMIRegistrationControl(device, 1) == SUCCESS && IoWMIRegistrationControl(device, 2) == SUCCESS);
     irp = IoAllocateIrp(1, 0);

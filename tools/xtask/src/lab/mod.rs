@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) arms: Vec<Arm>,
     /// The listing of NT's own code, which its arm needs.
     pub(crate) native: Option<PathBuf>,
+    /// A Windows' own framework for the driver to run on.
+    pub(crate) framework: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -52,11 +54,19 @@ impl Default for Settings {
             seed: 1,
             arms: vec![Arm::Ours, Arm::Native],
             native: None,
+            framework: None,
         }
     }
 }
 
 impl Settings {
+    /// `rundownctl --target` for a scenario, but for the seed and the report.
+    fn target(&self, scenario: Scenario) -> String {
+        let framework = self.framework.as_deref();
+        let framework = framework.map(|file| format!(",framework={}", boot::value(file)));
+        scenario.target(self.native.as_deref()) + &framework.unwrap_or_default()
+    }
+
     /// With NT's own code for the native arm, where there is a listing.
     pub(crate) fn with_native(self, listing: Option<PathBuf>) -> Self {
         match listing {
@@ -123,7 +133,7 @@ fn run_scenario(
     for round in 0..MOST_ROUNDS {
         let report = reports.join(format!("{}-{round}.json", scenario.slug()));
         let seed = settings.seed.wrapping_add(round);
-        let mut boot = Boot::new(tree, &scenario.target(settings.native.as_deref()), seed, &report);
+        let mut boot = Boot::new(tree, &settings.target(scenario), seed, &report);
         boot.stress(&scenario.stress(), ROUND, seed);
         let outcome = match boot.run(&progress) {
             Ok(outcome) => outcome,
@@ -286,8 +296,28 @@ mod tests {
             let (verdict, words) = verdict_on("listing", &client, &lab, &settings);
             assert_eq!((verdict.rows.len(), verdict.scenarios()), (rows, scenarios));
             assert!(words.iter().all(|words| words.contains(",native=nt.uf")));
+            assert!(!words.iter().any(|words| words.contains(",framework=")));
             assert_eq!(verdict.json()["routines"], lab["routines"]);
         }
+    }
+
+    /// Every boot of every arm runs on the framework that was given.
+    #[test]
+    fn a_framework_is_in_every_boot() {
+        let (client, lab) = sound();
+        let settings = Settings {
+            cpus: vec![2],
+            framework: Some("a, b/Wdf01000.sys".into()),
+            ..Settings::default()
+        };
+        let (_, words) = verdict_on("framework", &client, &lab, &settings);
+        assert!(!words.is_empty());
+        assert!(
+            words
+                .iter()
+                .all(|words| words.contains(",framework=a,, b/Wdf01000.sys")),
+            "{words:?}"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::export::Export;
 use crate::ke::critical_region;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::{stay, thread};
+use crate::ldr::image::{self, Role};
 use core::sync::atomic::Ordering::Relaxed;
 
 unsafe extern "win64" fn kf_raise_irql(new: u8) -> u8 {
@@ -75,10 +76,11 @@ unsafe extern "win64" fn ke_are_apcs_disabled() -> u8 {
 }
 
 unsafe extern "win64" fn ke_bug_check_ex(code: u32, first: u64, second: u64, third: u64, fourth: u64) {
+    let who = image::holder(thread::current().caller()).unwrap_or(Role::Driver);
     bug::bugcheck(
         code,
         [first, second, third, fourth],
-        format_args!("the driver called KeBugCheckEx"),
+        format_args!("the {} called KeBugCheckEx", who.name()),
     )
 }
 
