@@ -4,7 +4,7 @@ use crate::config::{self, Config, Mode};
 use crate::hal::direct_map::{DIRECT_MAP, physical};
 use crate::hal::memory_map::MemoryRange;
 use crate::hal::{apic, clock, descriptors, hpet, pcr, serial};
-use crate::{ke, log, mm, probe, rng};
+use crate::{ke, log, mm, probe, rng, trace};
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
 
@@ -89,6 +89,9 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
     if config.mode == Mode::Counted {
         hpet::cut(SLICE);
     }
+    if config.trace {
+        start_trace(config.cpus as u64);
+    }
     rng::seed(0, config.seed);
     mm::shared::initialize(config);
     apic::initialize(config::TICK);
@@ -110,6 +113,15 @@ extern "C" fn start_boot_processor(start_info: u64) -> ! {
     );
     ke::spawn::spawn("System", move || rundown_lab_main(config));
     ke::sched::idle()
+}
+
+/// Starts the timeline, and tells the host where it is.
+fn start_trace(cpus: u64) {
+    let bytes = trace::bytes_of_a_ring(cpus) * cpus;
+    match mm::frames::allocate_contiguous(bytes) {
+        Some(address) => log!("{}", trace::start(address, cpus)),
+        None => log!("log: no timeline: there are no {bytes} bytes of memory in one piece for it"),
+    }
 }
 
 /// Takes over the memory that the map calls RAM, except the first MiB, the kernel and the module.

@@ -6,15 +6,22 @@ use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::thread;
 use crate::ldr::{self, image};
 use crate::mm::pageable;
+use crate::trace::{self, Kind};
 use core::sync::atomic::Ordering;
 
 /// Calls into the driver, and checks that it comes back at the same IRQL and without a spin lock.
-pub fn call_driver<R>(what: &str, call: impl FnOnce() -> R) -> R {
+pub fn call_driver<R>(what: &'static str, call: impl FnOnce() -> R) -> R {
     let irql = irql::current();
     let locks = thread::current().spin_locks.load(Ordering::Relaxed);
+    note(Kind::CallBegins, what);
     let result = call();
+    note(Kind::CallEnds, what);
     check_return(what, irql, locks);
     result
+}
+
+fn note(kind: Kind, what: &'static str) {
+    trace::note(kind, [trace::name(what), 0, 0]);
 }
 
 /// Who the driver returns to from the outermost call.
@@ -28,7 +35,7 @@ pub enum Outermost {
 
 /// The same for a call that no other of the driver's is outside of: it ends in as many critical regions as it began in, or NT stops there
 /// (bug check 1's page).
-pub fn call_outermost<R>(what: &str, whose: Outermost, call: impl FnOnce() -> R) -> R {
+pub fn call_outermost<R>(what: &'static str, whose: Outermost, call: impl FnOnce() -> R) -> R {
     let thread = thread::current();
     let counts = || [&thread.regions, &thread.guarded_regions].map(|count| count.load(Ordering::Relaxed));
     let before = counts();

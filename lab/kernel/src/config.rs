@@ -165,6 +165,8 @@ pub struct Config {
     pub timeout: u64,
     /// Whether the driver is started and stopped with each creation of a start failing once, before it is served (`sweepstart`).
     pub sweep_start: bool,
+    /// Whether to write the timeline (`trace`).
+    pub trace: bool,
     /// Whether to list what drivers can import, and nothing else (`exports`).
     pub exports: bool,
     /// Whether to try out what the machine can do, and nothing else (`probe`).
@@ -199,6 +201,7 @@ impl Config {
             raised: 20_000,
             timeout: 0,
             sweep_start: false,
+            trace: false,
             exports: false,
             probe: false,
             selftest: false,
@@ -283,6 +286,7 @@ impl Config {
             "raised" => self.raised = number(value)?,
             "timeout" => self.timeout = number(value)?,
             "sweepstart" => self.sweep_start = true,
+            "trace" => self.trace = true,
             "exports" => self.exports = true,
             "probe" => self.probe = true,
             "selftest" => self.selftest = true,

@@ -5,6 +5,7 @@ use crate::hal::{apic, cpu, pcr};
 use crate::ke::irql::DISPATCH_LEVEL;
 use crate::ke::sched::{self, DISPATCHER, Reason, reschedule};
 use crate::ke::{dpc, thread, timer, wait};
+use crate::trace::{self, Kind};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The dispatch interrupt: runs DPCs, then reschedules if asked to. Interrupts are disabled, the IRQL is below `DISPATCH_LEVEL`.
@@ -25,6 +26,7 @@ pub fn dispatch_interrupt() {
         reschedule(dispatcher, reason);
     }
     cpu::write_cr8(irql);
+    trace::note(Kind::Irql, [irql.into(), 0, 0]);
 }
 
 /// The clock's part: counts the quantum down, and on the boot processor ends waits and timers that are due.
@@ -49,14 +51,17 @@ fn retire() {
     }
     // The interrupted code's vector state; the routines are the driver's.
     let vectors = cpu::FxArea::save();
+    trace::note(Kind::Irql, [DISPATCH_LEVEL.into(), 0, 0]);
     loop {
         let mut queue = dpc::queue_of(this.number());
         let Some(call) = queue.take() else { break };
         this.in_dpc.store(true, Relaxed);
         drop(queue);
+        trace::note(Kind::DpcBegins, [call.dpc, call.routine, 0]);
         cpu::restore_interrupts(true);
         callout::call_dpc(call);
         cpu::disable_interrupts();
+        trace::note(Kind::DpcEnds, [0; 3]);
         this.in_dpc.store(false, Relaxed);
     }
     vectors.restore();

@@ -11,6 +11,7 @@
 //! - [`ke`]: IRQLs, threads and the dispatcher, waits, DPCs, timers, spin locks
 //! - [`mm`]: frames, page tables, the heap, the driver's pool, `KUSER_SHARED_DATA`
 //! - [`hal`]: processors, traps, the local APIC, clocks, ports
+//! - [`trace`]: the timeline
 //! - [`chaos`], [`burst`], [`step`], [`points`] and [`creations`]: provocation; [`monitor`]: MONITORX and MWAITX; [`suspend`]: sleep
 //!
 //! Each imports only what stands below it in `ARCHITECTURE.md`, and a test holds that.
@@ -62,6 +63,7 @@ pub mod serve;
 pub mod status;
 pub mod step;
 pub mod suspend;
+pub mod trace;
 mod vectors;
 
 /// Registers every export of ntoskrnl.exe and HAL.dll that the kernel itself has.

@@ -12,6 +12,7 @@ use crate::ke::thread;
 use crate::ldr::image;
 use crate::mm;
 use crate::rng;
+use crate::trace::{self, Kind};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// MONITORX instructions of the driver and of NT's routines emulated.
@@ -72,12 +73,13 @@ pub fn emulate(frame: &mut TrapFrame) -> bool {
             } else {
                 (frame.rbx & 0xFFFF_FFFF).min(LONGEST)
             };
-            wait(
-                thread.monitor.swap(0, Relaxed),
-                thread.monitored.load(Relaxed),
-                limit,
-                frame.interrupts(),
-            );
+            let (address, before) = (thread.monitor.swap(0, Relaxed), thread.monitored.load(Relaxed));
+            trace::note(Kind::MonitorBegins, [address, 0, 0]);
+            wait(address, before, limit, frame.interrupts());
+            if trace::is_on() {
+                let changed = address != 0 && double_word(address) != before;
+                trace::note(Kind::MonitorEnds, [address, changed.into(), 0]);
+            }
         }
         _ => return false,
     }

@@ -6,7 +6,7 @@ pub type Callback = u64;
 
 /// Calls a callback with up to five arguments, and checks how it comes back; what it returns, if anything, is in the result.
 /// A callback that the driver left out (0) is not called.
-pub fn invoke(name: &str, callback: Callback, arguments: [u64; 5]) -> Option<u64> {
+pub fn invoke(name: &'static str, callback: Callback, arguments: [u64; 5]) -> Option<u64> {
     type Routine = unsafe extern "win64" fn(u64, u64, u64, u64, u64) -> u64;
     if callback == 0 {
         return None;
@@ -21,6 +21,6 @@ pub fn invoke(name: &str, callback: Callback, arguments: [u64; 5]) -> Option<u64
 }
 
 /// The same for a callback that returns an NTSTATUS; one that was left out succeeds.
-pub fn invoke_for_status(name: &str, callback: Callback, arguments: [u64; 5]) -> i32 {
+pub fn invoke_for_status(name: &'static str, callback: Callback, arguments: [u64; 5]) -> i32 {
     invoke(name, callback, arguments).map_or(0, |status| status as i32)
 }

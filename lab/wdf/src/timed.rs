@@ -60,7 +60,7 @@ fn ktimer(memory: &Memory) -> &'static dispatcher::Timer {
 }
 
 /// Calls a deferred callback, under its scope's lock if it asked for that.
-fn call(object: &Arc<Object>, name: &str, callback: u64, serialized: bool) {
+fn call(object: &Arc<Object>, name: &'static str, callback: u64, serialized: bool) {
     let arguments = [object.handle(), 0, 0, 0, 0];
     let parent = object.parent().filter(|_| serialized);
     let Some(parent) = parent else {

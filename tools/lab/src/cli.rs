@@ -14,7 +14,7 @@ pub mod exit {
     pub const BAD_INPUT: u8 = 2;
     /// QEMU or the lab itself is in trouble.
     pub const LAB_FAILED: u8 = 3;
-    /// Standard output, the report or the log cannot be written.
+    /// Standard output, the report, the log or the timeline cannot be written.
     pub const OUTPUT: u8 = rundown_streams::EXIT_OUTPUT;
 }
 
@@ -24,7 +24,7 @@ Exit codes:
   1  the driver failed: bug check, hang, leak, or it did not start
   2  bad input: wrong usage, a file that cannot be read or is no driver, a missing import, an INF that is wrong
   3  trouble with QEMU or the lab itself
-  7  standard output, the report or the log cannot be written
+  7  standard output, the report, the log or the timeline cannot be written
 
 An example, typed by a person (the GUID is the driver's device interface):
   $ rundown-lab serve --cpus 2
@@ -157,6 +157,7 @@ pub struct Serve {
     pub report: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub coverage: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
     pub gdb: Option<u16>,
     pub dump: Option<PathBuf>,
     pub dump_scope: Option<Scope>,
@@ -498,6 +499,11 @@ fn machine_options(command: Command) -> Command {
                 .hide_env(true),
         )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
+        .arg(path(
+            "trace",
+            "FILE.json",
+            "Write the timeline there, which ui.perfetto.dev opens: threads, IRQLs, waits, DPCs, timers, IRPs, calls, pool (docs/lab.md)",
+        ))
         .arg(option(
             "watch-cr8",
             "SUBSTRING",
@@ -640,6 +646,7 @@ fn serve(serve: &ArgMatches) -> Serve {
         report: own("report"),
         log: own("log"),
         coverage: path("coverage"),
+        trace: path("trace"),
         gdb: serve.try_get_one("gdb").ok().flatten().copied(),
         dump: own("dump"),
         dump_scope: dump_scope(serve),
@@ -756,6 +763,14 @@ impl Sweep {
         self.serve.seed.unwrap_or(1)
     }
 
+    /// Where the timeline of one sweep goes, each of which has a boot of its own: `FILE.WHAT.json` for `FILE.json`.
+    #[must_use]
+    pub fn trace(&self, what: What) -> Option<PathBuf> {
+        let path = self.serve.trace.as_ref()?;
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        Some(path.with_extension(format!("{}.{extension}", what.name()).trim_end_matches('.')))
+    }
+
     /// The options that repeat a point.
     #[must_use]
     pub fn words(&self, what: What, point: u64) -> Vec<String> {
@@ -842,6 +857,20 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn each_sweep_has_a_timeline_of_its_own() {
+        let of = |file: &str| {
+            let words = format!("rundown-lab sweep --script s --trace {file}");
+            match parse_from(words.split(' ').map(str::to_owned)).unwrap() {
+                Asked::Sweep(sweep) => sweep.trace(What::LowResources).unwrap(),
+                other => unreachable!("{other:?}"),
+            }
+        };
+        assert_eq!(of("a/t.json"), Path::new("a/t.low-resources.json"));
+        assert_eq!(of("t"), Path::new("t.low-resources"));
+        assert_eq!(parse_words("rundown-lab serve").unwrap().trace, None);
     }
 
     #[test]

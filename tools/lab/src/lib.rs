@@ -17,6 +17,7 @@
 //! doctor   what of a driver the lab has         run      one run, the sweeps, and JUnit's XML
 //! coverage what of the driver ran
 //! gdb      what gdb is told of the driver        lines    where each instruction comes from
+//! trace    the timeline
 //! ```
 
 pub mod cli;
@@ -46,4 +47,5 @@ pub mod session;
 pub mod stack;
 pub mod sweep;
 pub mod symbols;
+pub mod trace;
 pub mod watch;

@@ -190,6 +190,12 @@ impl Machine {
         self.child.id()
     }
 
+    /// Where the kernel's lines go while it runs.
+    #[must_use]
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Its RAM, as a file: what of it is read while the machine runs may be about to change.
     #[must_use]
     pub fn memory(&self) -> &File {

@@ -19,6 +19,7 @@ use crate::script;
 use crate::session::{self, Ending, Ends, Times};
 use crate::stack::{Image, Images};
 use crate::symbols::{DriverSymbols, KernelSymbols};
+use crate::trace::{self, Trace};
 use crate::watch;
 use lab_wire::boot::{Boot, Parameter, Value};
 use lab_wire::counters::Counters;
@@ -145,6 +146,9 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         (false, mode) if mode.counts_instructions() => Accelerator::Counted,
         (false, _) => Accelerator::Tcg,
     };
+    let unwritable = |text| Failure(exit::OUTPUT, text);
+    let trace = arguments.trace.as_deref().map(trace::Output::create).transpose();
+    let trace = trace.map_err(unwritable)?;
     let seed = arguments.seed.unwrap_or_else(seed_from_clock);
     let started = Instant::now();
     let container = container(&inputs, arguments.framework_verifier == 1);
@@ -164,6 +168,8 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         StartError::NoQemu | StartError::Io(..) => Failure(exit::LAB_FAILED, e.to_string()),
         StartError::Log(..) => Failure(exit::OUTPUT, e.to_string()),
     })?;
+    let trace = trace.map(|output| output.follow(&machine)).transpose();
+    let trace = trace.map_err(|text| Failure(exit::LAB_FAILED, text))?;
     if let Some(gdb) = &gdb {
         rundown_streams::tell!("GDB:            {}", gdb.command());
     }
@@ -195,6 +201,9 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
     let code = run.judge(ending, &mut machine);
     if code == exit::DRIVER_FAILED {
         show_what_it_said(&machine.log());
+    }
+    if let Some(trace) = trace {
+        run.write_trace(trace, &machine).map_err(unwritable)?;
     }
     let said = steps(&machine.log());
     if let Some(measured) = measured {
@@ -520,6 +529,9 @@ fn command_line(arguments: &Serve, seed: u64, watch: &[u32]) -> String {
     if arguments.sweep_start {
         line.push_str(" sweepstart");
     }
+    if arguments.trace.is_some() {
+        line.push_str(" trace");
+    }
     if !watch.is_empty() {
         let addresses: Vec<String> = watch.iter().map(|rva| format!("{rva:#x}")).collect();
         let _ = write!(line, " watch={}", addresses.join(","));
@@ -762,6 +774,17 @@ impl Run<'_> {
         }
     }
 
+    /// Writes the timeline. The machine is off, or never reacts again.
+    fn write_trace(&self, trace: Trace, machine: &Machine) -> Result<(), String> {
+        let kernel_symbols = KernelSymbols::read(&self.inputs.kernel_path);
+        trace.write(&trace::Names {
+            kernel: &self.inputs.kernel,
+            kernel_symbols: kernel_symbols.as_ref(),
+            driver_symbols: self.inputs.symbols.as_ref(),
+            driver: dump::driver(&machine.log()),
+        })
+    }
+
     /// Tells the client how the machine died, and everybody else how to see it again.
     fn dead(&mut self, bugcheck: Bugcheck) {
         last_line(&format!(
@@ -850,6 +873,11 @@ mod tests {
         assert_eq!(
             command_line(&plain, 7, &[]),
             "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000"
+        );
+        let traced = parse_words("rundown-lab serve --timeout 9 --trace t.json").unwrap();
+        assert_eq!(
+            command_line(&traced, 7, &[]),
+            "cpus=2 seed=7 mode=smp monitorx=1 timeout=9 hang=30000 trace"
         );
         let full = parse_words(
             "rundown-lab serve --cpus 4 --mode chaos --monitorx 0 --unparked 1 --cycles-per-yield 40 --spin-cycles 99 --verifier 1 --allow rundown-wait --max-processors 300 --foreign-layout 1 --timeout 9",

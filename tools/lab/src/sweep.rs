@@ -271,6 +271,9 @@ impl Run<'_> {
             words.push("--sweep-start".into());
         }
         let mut patience = Duration::from_secs(serve.patience.into()) + GRACE;
+        if let Some(path) = self.arguments.trace(self.what) {
+            words.extend(["--trace".into(), path.display().to_string()]);
+        }
         if let Some(port) = serve.gdb {
             words.extend(["--gdb".into(), port.to_string()]);
             patience = PERSONS_PATIENCE;

@@ -84,14 +84,21 @@ fn command() -> Command {
                         .default_value("1")
                         .help("Seeds the first boot of each scenario; further boots count up"),
                 )
-                .arg(native::listing())
                 .arg(
                     Arg::new("framework")
                         .long("framework")
                         .value_name("FILE")
                         .value_parser(value_parser!(PathBuf))
                         .help("A Windows' own Wdf01000.sys for the driver to run on (docs/your-windows.md)"),
-                ),
+                )
+                .arg(
+                    Arg::new("trace")
+                        .long("trace")
+                        .value_name("FILE.json")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Write a timeline of the first boot of each scenario, as FILE.SCENARIO.json (docs/lab.md)"),
+                )
+                .arg(native::listing()),
         )
         .subcommand(
             with_setup("test")
@@ -232,15 +239,17 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
             Ok(true)
         }
         "lab" => {
-            let toolchain = setup::ensure(route, consent, &[QEMU])?;
-            build::all(tree, &toolchain)?;
             let settings = Settings {
                 cpus: matches.get_many("cpus").into_iter().flatten().copied().collect(),
                 seed: matches.get_one("seed").copied().unwrap_or(1),
                 framework: matches.get_one("framework").cloned(),
+                trace: matches.get_one("trace").cloned(),
                 ..Settings::default()
             };
             let settings = settings.with_native(matches.get_one("native").cloned());
+            settings.try_out()?;
+            let toolchain = setup::ensure(route, consent, &[QEMU])?;
+            build::all(tree, &toolchain)?;
             lab::tell(
                 &lab::run(tree, &settings)?,
                 matches.get_flag("json"),
@@ -306,6 +315,7 @@ mod tests {
             &["lab", "--native", "/proc/nowhere/x.txt"][..],
             &["lab", "--native", &listing],
             &["lab", "--framework", "/proc/nowhere/Wdf01000.sys"],
+            &["lab", "--trace", "/proc/nowhere/t.json"],
             &["interop", "--native", "/proc/nowhere/x.txt"],
             &["interop", "--native", &listing],
             &["bench", "--native", &listing],

@@ -83,7 +83,7 @@ impl Queue {
         })
     }
 
-    fn call(self, what: &str, routine: u64, arguments: [u64; 2]) -> u64 {
+    fn call(self, what: &'static str, routine: u64, arguments: [u64; 2]) -> u64 {
         let [first, second] = arguments;
         callout::call_driver(what, || {
             // SAFETY: the driver named the routine for the purpose at the queue's initialisation; it takes the queue and these.

@@ -13,7 +13,8 @@ use crate::ldr::image;
 use crate::lock::IrqLock;
 use crate::rtl::guid::guid_text;
 use crate::status;
-use crate::{callout, log, points};
+use crate::{callout, log, points, trace};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use lab_wire::tracelogging;
@@ -222,7 +223,11 @@ unsafe extern "win64" fn etw_write_transfer(
         }
     }
     let event = tracelogging::event(metadata, &payload);
-    log!("etw: {guid} {name} {}", event.as_deref().unwrap_or("?"));
+    let event = event.as_deref().unwrap_or("?");
+    log!("etw: {guid} {name} {event}");
+    if trace::is_on() {
+        trace::text(trace::Kind::Event, &format!("{name} {event}"));
+    }
     status::SUCCESS
 }
 

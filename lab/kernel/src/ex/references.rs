@@ -13,6 +13,7 @@ use crate::ex::native;
 use crate::ke::thread;
 use crate::lock::IrqLock;
 use crate::mm::{paging, pool};
+use crate::trace::{self, Kind};
 use core::fmt;
 use core::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64,
@@ -181,6 +182,7 @@ impl Reference {
 
     /// An acquire has come back.
     pub(crate) fn acquired(&self, granted: bool, count: u64) {
+        trace::note(Kind::Acquires, [self.address, count, u64::from(!granted)]);
         let (thread, Some(notes)) = (thread::current(), self.noted()) else {
             return;
         };
@@ -200,6 +202,7 @@ impl Reference {
     /// `count` references are about to be given back. It is an offence if neither the notes nor the word know of so many: the word alone
     /// may be that of a routine which let its waiter go too early.
     pub(crate) fn releases(&self, count: u64) {
+        trace::note(Kind::Releases, [self.address, count, 0]);
         let notes = self.notes();
         let count = count as i64;
         let noted = match notes {
@@ -254,6 +257,7 @@ impl Reference {
 
     /// It is about to be re-initialised or marked as run down.
     pub(crate) fn begins_anew(&self) {
+        trace::note(Kind::BeginsAnew, [self.address, 0, 0]);
         match self.notes() {
             Some(notes) => {
                 self.not_in_use(notes, self.is_live() || self.still_held(notes));
@@ -291,6 +295,7 @@ impl Reference {
 
     /// A wait is about to begin.
     pub(crate) fn waits(&self) {
+        trace::note(Kind::RunDownBegins, [self.address, 0, 0]);
         let Some(notes) = self.noted() else { return };
         let caller = thread::current().caller();
         let other = notes.waits.load(Relaxed);

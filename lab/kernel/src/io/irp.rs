@@ -16,6 +16,7 @@ use crate::ldr;
 use crate::lock::IrqLock;
 use crate::mm::pool::{self, Placement, Tag};
 use crate::status;
+use crate::trace;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -93,6 +94,7 @@ fn allocate_entry(stack_size: i8, caller: u64) -> Option<(&'static Irp, u64)> {
 
 /// `IoReuseIrp`: an IRP that the driver allocated, as if it were fresh, with that status.
 pub fn reuse(irp: &'static Irp, status: i32) {
+    note_end(irp);
     let (size, count, flags) = (irp.size.get(), irp.stack_count.get(), irp.allocation_flags.get());
     // SAFETY: the IRP's own memory, of which every field may be zero; it is its driver's, and on its way to nobody.
     unsafe { (address(irp) as *mut u8).write_bytes(0, size.into()) };
@@ -192,6 +194,7 @@ pub fn live_count() -> usize {
 
 /// `IoFreeIrp`.
 pub fn free(irp: &'static Irp) {
+    note_end(irp);
     LIVE.lock().remove(&address(irp));
     release(irp);
 }
@@ -230,6 +233,16 @@ pub fn call_driver(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
     // SAFETY: a device object names its driver's object as long as it exists.
     let driver: &'static DriverObject = unsafe { &*device.driver_object.get() };
     let function = stack.major_function.get();
+    if location == irp.stack_count.get() {
+        trace::note(
+            trace::Kind::IrpArrives,
+            [
+                address(irp),
+                trace::name(major::name(function)),
+                (&raw const *device) as u64,
+            ],
+        );
+    }
     let routine = driver.major_function[usize::from(function).min(major::COUNT - 1)].get();
     let arguments = [(&raw const *device) as u64, address(irp), 0, 0];
     callout::call_driver(major::name(function), || {
@@ -308,8 +321,18 @@ fn clear(stack: &StackLocation) {
     stack.context.set(0);
 }
 
+/// For the timeline: it goes no further.
+fn note_end(irp: &'static Irp) {
+    let (status, information) = (irp.io_status.status.get(), irp.io_status.information.get());
+    trace::note(
+        trace::Kind::IrpEnds,
+        [address(irp), u64::from(status as u32), information],
+    );
+}
+
 /// The IRP has gone all the way up.
 fn finish(irp: &'static Irp) {
+    note_end(irp);
     let done = {
         let mut live = LIVE.lock();
         let entry = live

@@ -9,6 +9,7 @@ use crate::bug::{self, code};
 use crate::config;
 use crate::hal::{MAX_PROCESSORS, apic, cpu, pcr, trap};
 use crate::lock::{IrqGuard, IrqLock};
+use crate::trace::{self, Kind};
 use alloc::collections::VecDeque;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
@@ -205,6 +206,13 @@ impl Dpc {
             }
             (fresh, !waits || queue.0.len() > LONG_QUEUE)
         };
+        if queued {
+            let routine = self.routine.load(Relaxed);
+            trace::note(
+                Kind::DpcQueued,
+                [(&raw const *self) as u64, routine, target as u64],
+            );
+        }
         if queued && at_once {
             request(target);
         }

@@ -9,6 +9,7 @@ use crate::config::{self, Mode};
 use crate::hal::{apic, cpu, nmi, pcr, trap::DISPATCH_VECTOR};
 use crate::ke::dpc;
 use crate::lock::{IrqGuard, IrqLock};
+use crate::trace::{self, Kind};
 use crate::{replay, rng};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -155,10 +156,12 @@ pub fn reschedule(mut dispatcher: IrqGuard<'_, Dispatcher>, reason: Reason) {
     let interrupts = dispatcher.interrupts();
     core::mem::forget(dispatcher);
     SWITCHES.fetch_add(1, Relaxed);
+    trace::note(Kind::Switch, [next.address(), 0, 0]);
     // SAFETY: the lock is held, `current` runs here, and `next` was ready or is this processor's idle thread.
     unsafe { thread::switch(current, next) };
     finish_switch();
     cpu::write_cr8(irql);
+    trace::note(Kind::Irql, [irql.into(), 0, 0]);
     cpu::restore_interrupts(interrupts);
 }
 
@@ -199,6 +202,7 @@ pub(crate) fn adopt_idle_thread() {
     let thread = Arc::as_ptr(&thread).cast_mut().cast();
     this.idle.store(thread, Relaxed);
     this.current.store(thread, Relaxed);
+    trace::note(Kind::Switch, [thread as u64, 0, 0]);
 }
 
 /// What an idle thread does: the interrupt that ends its sleep has already rescheduled.

@@ -6,6 +6,7 @@ use super::thread::{self, Origin, Stack, State, Thread};
 use super::timer;
 use crate::bug::{self, code};
 use crate::hal::{cpu, pcr};
+use crate::trace::{self, Kind};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -14,6 +15,7 @@ use core::sync::atomic::Ordering::Relaxed;
 extern "C" fn first() -> ! {
     sched::finish_switch();
     cpu::write_cr8(PASSIVE_LEVEL);
+    trace::note(Kind::Irql, [PASSIVE_LEVEL.into(), 0, 0]);
     cpu::restore_interrupts(true);
     let start = thread::current().take_start();
     if let Some(start) = start {
@@ -38,6 +40,7 @@ pub fn try_spawn(name: &'static str, origin: Origin, start: Box<dyn FnOnce() + S
 pub fn terminate(status: i32) -> ! {
     let current = thread::current();
     check_end(current);
+    trace::note(Kind::ThreadEnds, [0; 3]);
     let mut dispatcher = DISPATCHER.lock();
     current.exit_status.store(status, Relaxed);
     current.set_state(State::Dead);

@@ -10,6 +10,7 @@ use super::irql::{self, DISPATCH_LEVEL};
 use super::thread;
 use crate::hal::{clock, cpu, pcr};
 use crate::lock::IrqLock;
+use crate::trace;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The longest stay of the run.
@@ -40,6 +41,7 @@ pub fn longest() -> Longest {
 pub fn raise(level: u8) {
     let below = irql::current() < DISPATCH_LEVEL;
     cpu::write_cr8(level);
+    note(level);
     if below && level >= DISPATCH_LEVEL {
         begin(thread::current().caller());
     }
@@ -50,7 +52,15 @@ pub fn lower(level: u8) {
     if level < DISPATCH_LEVEL && irql::current() >= DISPATCH_LEVEL {
         end();
     }
+    note(level);
     cpu::write_cr8(level);
+}
+
+/// For the timeline: the driver has asked for this IRQL.
+fn note(level: u8) {
+    if trace::is_on() {
+        trace::note(trace::Kind::Irql, [level.into(), thread::current().caller(), 0]);
+    }
 }
 
 /// Calls `routine`, the driver's, by `call`: at `DISPATCH_LEVEL` a stay, unless one goes on.

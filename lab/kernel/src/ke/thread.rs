@@ -8,6 +8,7 @@ use crate::hal::{cpu, pcr};
 use crate::lock::IrqLock;
 use crate::mm::paging::{self, Protection};
 use crate::mm::{self, PAGE, region::Region};
+use crate::trace;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -206,6 +207,15 @@ impl Thread {
             unsafe { thread.rsp.get().write(rsp) };
         }
         THREADS.lock().push(thread.clone());
+        let by_driver = u64::from(origin == Origin::Driver) << 32;
+        trace::note(
+            trace::Kind::Thread,
+            [
+                thread.address(),
+                u64::from(thread.id) | by_driver,
+                trace::name(name),
+            ],
+        );
         thread
     }
 

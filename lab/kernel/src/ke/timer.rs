@@ -7,6 +7,7 @@ use super::wait_list::CORRUPT_LIST_ENTRY;
 use super::{thread, wait};
 use crate::bug::{self, code};
 use crate::hal::clock;
+use crate::trace::{self, Kind};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -20,6 +21,7 @@ pub fn set(timer: &'static Timer, due: i64, period: u32, dpc: u64) -> bool {
     timer.period.store(period, Relaxed);
     timer.dpc.store(dpc, Relaxed);
     timer.header.set_inserted(true);
+    trace::note(Kind::TimerSet, [timer.header.address(), due, period.into()]);
     dispatcher.timers.push(SetTimer {
         timer,
         due,
@@ -48,6 +50,7 @@ fn cancel_locked(dispatcher: &mut Dispatcher, timer: &'static Timer) -> bool {
     if let Some(index) = index {
         dispatcher.timers.remove(index);
         timer.header.set_inserted(false);
+        trace::note(Kind::TimerCancelled, [timer.header.address(), 0, 0]);
     }
     index.is_some()
 }
@@ -98,6 +101,7 @@ fn expire_one(dispatcher: &mut Dispatcher, index: usize, now: u64) {
         set.due = now + u64::from(period) * clock::UNITS_PER_SECOND / 1000;
         timer.due.store(set.due, Relaxed);
     }
+    trace::note(Kind::TimerExpires, [timer.header.address(), dpc, 0]);
     timer.header.set_signal(1);
     dispatcher.satisfy(&timer.header, 0);
     if dpc != 0 {

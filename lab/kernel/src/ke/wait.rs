@@ -9,6 +9,7 @@ use super::waiter::Waiter;
 use crate::bug;
 use crate::hal::clock;
 use crate::mm::paging;
+use crate::trace::{self, Kind as Noted};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -100,6 +101,9 @@ pub fn wait(objects: &[&'static Header], all: bool, timeout: Option<i64>, by_dri
     for (block, object) in blocks.iter().zip(objects) {
         block.link(&object.wait_list);
     }
+    let first = objects.first().map_or(0, |object| object.address());
+    let how_many = objects.len() as u64 | u64::from(all) << 32;
+    trace::note(Noted::WaitBegins, [first, how_many, current.caller()]);
     dispatcher.waiters.push(Waiter {
         thread,
         objects: owned,
@@ -138,18 +142,22 @@ impl Dispatcher {
                 None
             };
             match status {
-                Some(status) => self.end_wait(index, status, increment),
+                Some(status) => self.end_wait(index, status, increment, object.address()),
                 None => index += 1,
             }
         }
     }
 
-    fn end_wait(&mut self, index: usize, status: i32, increment: u8) {
+    fn end_wait(&mut self, index: usize, status: i32, increment: u8, by: u64) {
         let waiter = self.waiters.remove(index);
         for (block, object) in waiter.blocks.iter().zip(&waiter.objects) {
             block.unlink(&object.wait_list);
         }
         waiter.thread.wait_status.store(status, Relaxed);
+        trace::note(
+            Noted::WaitEnds,
+            [waiter.thread.address(), u64::from(status as u32), by],
+        );
         waiter.thread.boost(increment);
         self.ready(waiter.thread, false);
     }
@@ -164,7 +172,7 @@ impl Dispatcher {
 
     /// Ends the wait at `index`, whose time is over.
     pub(super) fn time_out(&mut self, index: usize) {
-        self.end_wait(index, STATUS_TIMEOUT, 0);
+        self.end_wait(index, STATUS_TIMEOUT, 0, 0);
     }
 
     /// The waiters, for the watchdog.

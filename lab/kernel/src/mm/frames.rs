@@ -82,8 +82,8 @@ pub fn allocate() -> Option<u64> {
     Some(page)
 }
 
-/// Takes `bytes` of contiguous memory for good: the kernel's heap.
-pub(super) fn allocate_contiguous(bytes: u64) -> Option<u64> {
+/// Takes `bytes` of contiguous memory for good: the kernel's heap, and the timeline.
+pub(crate) fn allocate_contiguous(bytes: u64) -> Option<u64> {
     let mut frames = FRAMES.lock();
     let range = frames
         .ranges

@@ -9,6 +9,7 @@ use crate::creations;
 use crate::hal::clock;
 use crate::lock::IrqLock;
 use crate::log;
+use crate::trace;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -69,6 +70,13 @@ pub struct Block {
     pub paged: bool,
     base: u64,
     pages: u64,
+}
+
+impl Block {
+    fn note(&self, kind: trace::Kind) {
+        let tag = u64::from(self.tag.0) | u64::from(self.paged) << 32;
+        trace::note(kind, [self.address, self.size, tag]);
+    }
 }
 
 /// Why a block cannot be freed.
@@ -193,6 +201,7 @@ pub fn allocate_of(
             protection,
         });
     }
+    block.note(trace::Kind::Allocates);
     BLOCKS.lock().blocks.insert(address, block);
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     Some(address as *mut u8)
@@ -230,6 +239,7 @@ pub fn free(address: u64, tag: Option<Tag>, caller: u64) -> Result<(), FreeError
         pool.next = (next + 1) % REMEMBERED;
         block
     };
+    block.note(trace::Kind::Frees);
     paging::unmap(block.base, block.pages);
     REGION.put(block.base, block.pages);
     Ok(())

@@ -165,7 +165,7 @@ fn present(queue: &Arc<Object>, request: &Arc<Object>) {
     under_lock(queue, name, callback, arguments);
 }
 
-fn under_lock(queue: &Arc<Object>, name: &str, callback: Callback, arguments: [u64; 5]) {
+fn under_lock(queue: &Arc<Object>, name: &'static str, callback: Callback, arguments: [u64; 5]) {
     match queue.queue().callback_lock(queue.scope()) {
         Some(lock) => lock.run(queue.is_passive(), || invoke(name, callback, arguments)),
         None => invoke(name, callback, arguments),

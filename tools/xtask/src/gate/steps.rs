@@ -260,6 +260,7 @@ pub(super) fn lab(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
         "crash_dump",
         "gdb",
         "coverage",
+        "trace",
     ] {
         gate.step(format!("tests, the lab's {suite}"), |progress| {
             tests(lab_suite(tree, suite).arg("--no-fail-fast"), progress)

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) native: Option<PathBuf>,
     /// A Windows' own framework for the driver to run on.
     pub(crate) framework: Option<PathBuf>,
+    /// Where timelines go, one for the first boot of each scenario.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             arms: vec![Arm::Ours, Arm::Native],
             native: None,
             framework: None,
+            trace: None,
         }
     }
 }
@@ -65,6 +68,31 @@ impl Settings {
         let framework = self.framework.as_deref();
         let framework = framework.map(|file| format!(",framework={}", boot::value(file)));
         scenario.target(self.native.as_deref()) + &framework.unwrap_or_default()
+    }
+
+    /// Makes the first timeline's file, before anything is built or booted.
+    pub(crate) fn try_out(&self) -> Result<()> {
+        let mut scenarios = self
+            .cpus
+            .iter()
+            .flat_map(|&cpus| Scenario::all(cpus, self.arms[0]));
+        let Some(path) = scenarios.next().and_then(|scenario| self.trace_of(scenario)) else {
+            return Ok(());
+        };
+        let made = fs::File::create(&path);
+        made.map(drop).map_err(|error| {
+            exit::bad_input(format!(
+                "the timeline {} cannot be written: {error}",
+                path.display()
+            ))
+        })
+    }
+
+    /// The timeline of a scenario: `FILE.2-ours.json` for `FILE.json`.
+    fn trace_of(&self, scenario: Scenario) -> Option<PathBuf> {
+        let path = self.trace.as_ref()?;
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        Some(path.with_extension(format!("{}.{extension}", scenario.slug()).trim_end_matches('.')))
     }
 
     /// With NT's own code for the native arm, where there is a listing.
@@ -133,7 +161,11 @@ fn run_scenario(
     for round in 0..MOST_ROUNDS {
         let report = reports.join(format!("{}-{round}.json", scenario.slug()));
         let seed = settings.seed.wrapping_add(round);
-        let mut boot = Boot::new(tree, &settings.target(scenario), seed, &report);
+        let mut target = settings.target(scenario);
+        if let Some(path) = settings.trace_of(scenario).filter(|_| round == 0) {
+            target = format!("{target},trace={}", boot::value(&path));
+        }
+        let mut boot = Boot::new(tree, &target, seed, &report);
         boot.stress(&scenario.stress(), ROUND, seed);
         let outcome = match boot.run(&progress) {
             Ok(outcome) => outcome,
@@ -247,6 +279,29 @@ mod tests {
         let native = settings.with_native(Some("nt.uf".into()));
         assert_eq!(native.arms, [Arm::Ours, Arm::Nt, Arm::NtCacheAware]);
         assert_eq!((native.native, native.cpus), (Some("nt.uf".into()), vec![2, 4]));
+    }
+
+    /// A later boot of a scenario would write over the timeline of its first.
+    #[test]
+    fn a_scenarios_first_boot_has_a_timeline() {
+        let (mut client, mut lab) = sound();
+        for acquires in [
+            &mut client["acquires"],
+            &mut lab["counters"]["native"]["acquires"],
+        ] {
+            *acquires = json!(1000);
+        }
+        let settings = Settings {
+            cpus: vec![2],
+            arms: vec![Arm::Native],
+            trace: Some("/a, b/t.json".into()),
+            ..Settings::default()
+        };
+        let (_, words) = verdict_on("trace", &client, &lab, &settings);
+        assert!(words.len() > 1);
+        let traced = |words: &&String| words.contains(",trace=/a,, b/t.2-native.json,seed=");
+        assert!(traced(&&words[0]), "{}", words[0]);
+        assert_eq!(words.iter().filter(traced).count(), 1);
     }
 
     #[test]

@@ -20,8 +20,9 @@ use crate::ex::references::Reference;
 use crate::export::Export;
 use crate::hal::cpu;
 use crate::ke::irql::{self, DISPATCH_LEVEL};
-use crate::ke::object::{Header, Kind};
+use crate::ke::object::{self, Header};
 use crate::ke::{event, wait};
+use crate::trace::{self, Kind};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bit 0: run-down has begun.
@@ -33,8 +34,9 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Counts how a wait of NT's code ended.
+/// Counts how a wait ended, the reference's or NT's own.
 pub(super) fn count_way_out(way_out: WayOut) {
+    trace::note(Kind::RunDownEnds, [way_out as u64, 0, 0]);
     count(match way_out {
         WayOut::Drained => &COUNTERS.drained,
         WayOut::Mwaitx => &COUNTERS.mwaitx,
@@ -64,7 +66,7 @@ impl WaitBlock {
     pub(super) const fn new(count: u64, spinning: u32) -> Self {
         Self {
             count: AtomicU64::new(count),
-            wake: Header::new(Kind::SynchronizationEvent),
+            wake: Header::new(object::Kind::SynchronizationEvent),
             spinning: AtomicU32::new(spinning),
             upper: AtomicU32::new(0),
         }
@@ -82,7 +84,7 @@ impl WaitBlock {
 
     /// Initialises the event and sleeps on it unless the last releaser has been here; whether it slept.
     fn sleep(&self) -> bool {
-        self.wake.initialize(Kind::SynchronizationEvent, 6, 0);
+        self.wake.initialize(object::Kind::SynchronizationEvent, 6, 0);
         // AcqRel: publishes the event to the releaser whose own test-and-clear reads this, or acquires what it released.
         if self.spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0 {
             return false;
@@ -173,7 +175,9 @@ pub(super) fn release(word: &AtomicU64, references: u64) {
     // SAFETY: the waiter stays until this flag is cleared, or, if it has cleared it, until the event is set.
     let spinning = unsafe { &(*block).spinning };
     // AcqRel: pairs with the waiter's test-and-clear. If the bit was set this is the last touch of the block.
-    if spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0 {
+    let sleeps = spinning.fetch_and(!1, Ordering::AcqRel) & 1 == 0;
+    trace::note(Kind::HandsOver, [block as u64, sleeps.into(), 0]);
+    if sleeps {
         // SAFETY: the waiter has committed to sleeping, so the event is initialised and stays until it is set.
         event::set(unsafe { &(*block).wake }, 0);
     }
@@ -183,7 +187,7 @@ pub(super) fn release(word: &AtomicU64, references: u64) {
 fn wait_for_release(word: &AtomicU64) {
     // Success AcqRel; failure Acquire: an old value of 1 returns at once.
     let mut value = match word.compare_exchange(0, ACTIVE, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) | Err(ACTIVE) => return count(&COUNTERS.drained),
+        Ok(_) | Err(ACTIVE) => return count_way_out(WayOut::Drained),
         Err(value) => value,
     };
     let block = WaitBlock::new(0, 1);
@@ -196,27 +200,27 @@ fn wait_for_release(word: &AtomicU64) {
         }
     }
     if value >> 1 == 0 {
-        return count(&COUNTERS.drained);
+        return count_way_out(WayOut::Drained);
     }
     let ended = || block.spinning.load(Ordering::Acquire) & 1 == 0;
     if irql::current() >= DISPATCH_LEVEL {
         while !ended() {
             core::hint::spin_loop();
         }
-        return count(&COUNTERS.dispatch);
+        return count_way_out(WayOut::Dispatch);
     }
     if let Some(way) = spin(&block.spinning, ended) {
-        return count(way);
+        return count_way_out(way);
     }
-    count(if block.sleep() {
-        &COUNTERS.event
+    count_way_out(if block.sleep() {
+        WayOut::Event
     } else {
-        &COUNTERS.late
+        WayOut::Late
     });
 }
 
-/// Spins within the budget; the counter of the way out if the flag was cleared meanwhile.
-fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64> {
+/// Spins within the budget; the way out if the flag was cleared meanwhile.
+fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<WayOut> {
     let config = config::get();
     if config.unparked() <= 1 {
         return None;
@@ -228,7 +232,7 @@ fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64
         loop {
             cpu::monitorx(flag.as_ptr());
             if ended() {
-                return Some(&COUNTERS.mwaitx);
+                return Some(WayOut::Mwaitx);
             }
             let now = cpu::rdtsc();
             if now < before || now >= deadline {
@@ -240,7 +244,7 @@ fn spin(flag: &AtomicU32, ended: impl Fn() -> bool) -> Option<&'static AtomicU64
     }
     for _ in 0..=budget / u64::from(config.cycles_per_yield.max(1)) {
         if ended() {
-            return Some(&COUNTERS.pause);
+            return Some(WayOut::Pause);
         }
         core::hint::spin_loop();
     }

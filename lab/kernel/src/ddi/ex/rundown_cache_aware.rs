@@ -4,8 +4,7 @@
 
 use super::rundown::{self, CACHE_LINE, WaitBlock};
 use crate::bug::{self, code};
-use crate::ex::counters::COUNTERS;
-use crate::ex::native;
+use crate::ex::native::{self, WayOut};
 use crate::ex::references::{self, Reference};
 use crate::export::Export;
 use crate::hal::pcr;
@@ -105,7 +104,7 @@ impl CacheAware {
             .fold(0, u64::wrapping_add);
         let references = sum >> 1;
         if references == 0 {
-            COUNTERS.drained.fetch_add(1, Ordering::Relaxed);
+            rundown::count_way_out(WayOut::Drained);
             return;
         }
         // The count only went down until now. AcqRel: pairs with the releasers' subtractions.
@@ -116,9 +115,9 @@ impl CacheAware {
             != 0
         {
             block.sleep_on_event();
-            COUNTERS.event.fetch_add(1, Ordering::Relaxed);
+            rundown::count_way_out(WayOut::Event);
         } else {
-            COUNTERS.late.fetch_add(1, Ordering::Relaxed);
+            rundown::count_way_out(WayOut::Late);
         }
     }
 }
