@@ -19,6 +19,8 @@ const VERSION: u32 = 3;
 
 /// Where the kernel puts the first image of the driver; one that is loaded again lies behind it.
 pub const IMAGES: u64 = 0xFFFF_F800_1000_0000;
+/// Where the kernel puts a framework that the user brought: apart, so that the driver lies where it lies without one.
+pub const FRAMEWORKS: u64 = 0xFFFF_F880_0000_0000;
 /// The last address that an image can have.
 pub const IMAGES_END: u64 = 0xFFFF_F8FF_FFFF_FFFF;
 

@@ -416,9 +416,24 @@ fn driver_options(command: Command) -> Command {
         ))
 }
 
+/// What a run leaves behind for people to look at.
+fn recording_options(command: Command) -> Command {
+    command
+        .arg(
+            path("coverage", "FILE", "Add to FILE, as lcov's, which functions and lines of the driver ran; needs its PDB [env: RUNDOWN_LAB_COVERAGE]")
+                .env("RUNDOWN_LAB_COVERAGE")
+                .hide_env(true),
+        )
+        .arg(path(
+            "trace",
+            "FILE.json",
+            "Write the timeline there, which ui.perfetto.dev opens: threads, IRQLs, waits, DPCs, timers, IRPs, calls, pool (docs/lab.md)",
+        ))
+}
+
 /// The options that describe a machine and its driver.
 fn machine_options(command: Command) -> Command {
-    driver_options(command)
+    recording_options(driver_options(command))
         .arg(option("cpus", "N", "Virtual processors, 1 to 64").default_value("2").value_parser(between(1, 64)))
         .arg(
             option("seed", "N", "Seed of everything random; the same seed and mode repeat a run [default: from the clock]")
@@ -493,17 +508,7 @@ fn machine_options(command: Command) -> Command {
                 .default_value("0")
                 .value_parser(value_parser!(u8).range(0..=2)),
         )
-        .arg(
-            path("coverage", "FILE", "Add to FILE, as lcov's, which functions and lines of the driver ran; needs its PDB [env: RUNDOWN_LAB_COVERAGE]")
-                .env("RUNDOWN_LAB_COVERAGE")
-                .hide_env(true),
-        )
         .arg(option("memory", "MB", "The machine's RAM, 64 to 4096").default_value("256").value_parser(between(64, 4096)))
-        .arg(path(
-            "trace",
-            "FILE.json",
-            "Write the timeline there, which ui.perfetto.dev opens: threads, IRQLs, waits, DPCs, timers, IRPs, calls, pool (docs/lab.md)",
-        ))
         .arg(option(
             "watch-cr8",
             "SUBSTRING",

@@ -6,7 +6,7 @@
 
 use crate::qmp::{Processor, Qmp};
 use crate::session::Power;
-use lab_wire::boot::{IMAGES, IMAGES_END};
+use lab_wire::boot::{FRAMEWORKS, IMAGES};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
@@ -411,8 +411,8 @@ fn arguments(options: &Options<'_>, container: &Path, log: &Path, files: Files) 
     ]);
     arguments.extend(["-append".into(), options.command_line.clone().into()]);
     if let Some(path) = &options.translated {
-        // From the first image of the driver to where NT's own routines would lie.
-        let range = format!("{IMAGES:#x}..{IMAGES_END:#x}");
+        // The driver's images, and no framework's.
+        let range = format!("{IMAGES:#x}..{:#x}", FRAMEWORKS - 1);
         arguments.extend(["-d".into(), "in_asm".into(), "-dfilter".into(), range.into()]);
         arguments.extend(["-D".into(), path.into()]);
     }

@@ -132,20 +132,7 @@ pub fn serve_to_end(arguments: &Serve) -> Ended {
 fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
     let inputs = Inputs::read(arguments)?;
     let measured = measured(arguments, &inputs)?;
-    let accelerator = match (arguments.kvm, arguments.mode) {
-        (true, mode) if mode.counts_instructions() => {
-            return Err(bad_input(format!(
-                "--mode {} counts instructions, which only TCG can: leave --accel kvm out",
-                mode.name()
-            )));
-        }
-        (true, _) => {
-            kvm::self_test(&inputs.kernel_path).map_err(|text| Failure(exit::LAB_FAILED, text))?;
-            Accelerator::Kvm
-        }
-        (false, mode) if mode.counts_instructions() => Accelerator::Counted,
-        (false, _) => Accelerator::Tcg,
-    };
+    let accelerator = accelerator(arguments, &inputs.kernel_path)?;
     let unwritable = |text| Failure(exit::OUTPUT, text);
     let trace = arguments.trace.as_deref().map(trace::Output::create).transpose();
     let trace = trace.map_err(unwritable)?;
@@ -234,6 +221,22 @@ fn try_serve(arguments: &Serve) -> Result<Ended, Failure> {
         report: Some(run.report),
         said,
     })
+}
+
+/// Who carries the machine's instructions out.
+fn accelerator(arguments: &Serve, kernel: &Path) -> Result<Accelerator, Failure> {
+    match (arguments.kvm, arguments.mode) {
+        (true, mode) if mode.counts_instructions() => Err(bad_input(format!(
+            "--mode {} counts instructions, which only TCG can: leave --accel kvm out",
+            mode.name()
+        ))),
+        (true, _) => {
+            kvm::self_test(kernel).map_err(|text| Failure(exit::LAB_FAILED, text))?;
+            Ok(Accelerator::Kvm)
+        }
+        (false, mode) if mode.counts_instructions() => Ok(Accelerator::Counted),
+        (false, _) => Ok(Accelerator::Tcg),
+    }
 }
 
 /// The coverage that is asked for.
@@ -781,7 +784,7 @@ impl Run<'_> {
             kernel: &self.inputs.kernel,
             kernel_symbols: kernel_symbols.as_ref(),
             driver_symbols: self.inputs.symbols.as_ref(),
-            driver: dump::driver(&machine.log()),
+            driver: dump::image(&machine.log(), "driver"),
         })
     }
 

@@ -71,7 +71,7 @@ pub fn decommission() {
 }
 
 /// Calls a routine of the library's.
-fn call(what: &str, routine: u64, arguments: [u64; 4]) -> i32 {
+fn call(what: &'static str, routine: u64, arguments: [u64; 4]) -> i32 {
     callout::call_driver(what, || {
         // SAFETY: the library registered this routine, and the arguments are those of fxldr.h's prototype.
         unsafe { ldr::call(routine, arguments) as i32 }

@@ -7,7 +7,7 @@ use crate::config::{self, Missing};
 use crate::lock::IrqLock;
 use crate::log;
 use crate::mm::pageable;
-use crate::mm::{IMAGES, PAGE, paging, paging::Protection};
+use crate::mm::{FRAMEWORKS, IMAGES, PAGE, paging, paging::Protection};
 use crate::rng;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -84,15 +84,18 @@ impl Role {
 struct Place {
     base: AtomicU64,
     size: AtomicU64,
+    /// Where the next one goes: no two lie in the same place, so a stale address is none of another's.
+    next: IrqLock<u64>,
     /// Its writable ranges, for the search of a lost wake-up's word.
     writable: IrqLock<Vec<(u64, u64)>>,
 }
 
 impl Place {
-    const fn new() -> Self {
+    const fn new(first: u64) -> Self {
         Self {
             base: AtomicU64::new(0),
             size: AtomicU64::new(0),
+            next: IrqLock::new(first),
             writable: IrqLock::new(Vec::new()),
         }
     }
@@ -111,8 +114,8 @@ impl Place {
     }
 }
 
-static PLACES: [Place; 2] = [const { Place::new() }; 2];
-static NEXT: IrqLock<u64> = IrqLock::new(IMAGES);
+/// In the order of [`Role`].
+static PLACES: [Place; 2] = [Place::new(IMAGES), Place::new(FRAMEWORKS)];
 
 /// A loaded image.
 #[derive(Debug)]
@@ -170,7 +173,7 @@ impl Image {
         let headers = Headers::parse(file)?;
         let size = u64::from(headers.image_size);
         let base = {
-            let mut next = NEXT.lock();
+            let mut next = role.place().next.lock();
             let base = *next;
             *next += size + 16 * PAGE;
             base

@@ -41,6 +41,8 @@ pub const MAPPINGS: u64 = 0xFFFF_B000_0000_0000;
 pub const MISSING: u64 = 0xFFFF_F800_0F00_0000;
 /// First address of driver images.
 pub const IMAGES: u64 = lab_wire::boot::IMAGES;
+/// First address of a framework that the user brought.
+pub const FRAMEWORKS: u64 = lab_wire::boot::FRAMEWORKS;
 /// First address of NT's own routines ([`crate::ex::native`]).
 pub const NATIVE: u64 = lab_wire::boot::IMAGES_END + 1;
 
