@@ -21,6 +21,8 @@ pub enum Failure {
     Input(String),
     /// The file cannot be written.
     Output(String),
+    /// QEMU does not say what it translates.
+    Lab(String),
 }
 
 /// A run that is measured.
@@ -91,6 +93,11 @@ impl<'a> Measured<'a> {
             Ok(log) => ran(BufReader::new(log), &dump::images(kernel_log, "driver")).map_err(cannot)?,
             Err(_) => BTreeSet::new(),
         };
+        if ran.is_empty() && std::fs::metadata(self.log()).is_ok_and(|log| log.len() != 0) {
+            return Err(Failure::Lab(
+                "QEMU logs no addresses of what it translates: it was built without its disassembler, capstone".into(),
+            ));
+        }
         let addresses: Vec<u32> = ran.into_iter().collect();
         let located = self.symbols.locate(&addresses);
         // Other machines may add to the same file.

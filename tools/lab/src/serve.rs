@@ -257,10 +257,26 @@ fn measured<'a>(arguments: &'a Serve, inputs: &'a Inputs) -> Result<Option<Measu
         .map_err(no_coverage)
 }
 
+/// Whether what ran can be measured, if it is to be: before a sweep boots anything.
+///
+/// # Errors
+/// The exit code; why has been told.
+pub fn check_coverage(arguments: &Serve) -> Result<(), u8> {
+    if arguments.coverage.is_none() {
+        return Ok(());
+    }
+    let checked = Inputs::read(arguments).and_then(|inputs| measured(arguments, &inputs).map(drop));
+    checked.map_err(|Failure(code, text)| {
+        rundown_streams::tell!("rundown-lab: {text}");
+        code
+    })
+}
+
 fn no_coverage(failure: coverage::Failure) -> Failure {
     match failure {
         coverage::Failure::Input(text) => bad_input(text),
         coverage::Failure::Output(text) => Failure(exit::OUTPUT, text),
+        coverage::Failure::Lab(text) => Failure(exit::LAB_FAILED, text),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::cli::{Sweep, What, exit};
 use crate::client::{Client, Gone};
 use crate::failure::{self, FailedRun};
 use crate::script::{self, Step};
+use crate::serve;
 use lab_wire::frame::{Action, Seen};
 use rundown_streams::{self as streams, Unwritable};
 use std::collections::HashMap;
@@ -162,6 +163,9 @@ pub fn sweep_to_end(arguments: &Sweep) -> (u8, Vec<Swept>) {
             return (exit::BAD_INPUT, Vec::new());
         }
     };
+    if let Err(code) = serve::check_coverage(&arguments.serve) {
+        return (code, Vec::new());
+    }
     match points(arguments, &steps, &allowed) {
         Ok(outcomes) if outcomes.iter().all(|outcome| outcome.faults.is_empty()) => (exit::PASSED, outcomes),
         Ok(outcomes) => (exit::DRIVER_FAILED, outcomes),

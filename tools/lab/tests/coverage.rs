@@ -130,4 +130,26 @@ fn bad_input_is_found_first() {
         assert_eq!(ended.status.code(), Some(code), "{said}");
         assert!(said.contains(why) && said.lines().count() == 1, "{said}");
     }
+    // A sweep boots several machines, and says it once.
+    let script = folder.path().join("script");
+    std::fs::write(&script, "sleep 1\n").expect("it is our folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rundown-lab"));
+    command
+        .arg("sweep")
+        .arg("--driver")
+        .arg(&specimens)
+        .arg("--script")
+        .arg(&script);
+    command
+        .arg("--kernel")
+        .arg(&kernel)
+        .args(["--coverage", "/proc/nowhere/x.info"]);
+    let ended = command.output().expect("cargo has built it");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(
+        (ended.status.code(), said.lines().count()),
+        (Some(7), 1),
+        "{said}"
+    );
+    assert!(ended.stdout.is_empty(), "nothing was swept");
 }
