@@ -118,6 +118,10 @@ fn command() -> Command {
                 ),
         )
         .subcommand(
+            with_setup("coverage")
+                .about("Which lines of the driver its suite and the sweeps carry out, and which need not be"),
+        )
+        .subcommand(
             with_setup("driver")
                 .about("Build rundown.sys and rundown.pdb")
                 .args(driver_arguments()),
@@ -263,6 +267,14 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
             setup::ensure_components()?;
             let only = matches.get_many("only").into_iter().flatten().cloned().collect();
             gate::run(tree, &toolchain, &for_client, consent, deep, only)
+        }
+        "coverage" => {
+            let toolchain = setup::ensure(route, consent, &[QEMU])?;
+            build::all(tree, &toolchain)?;
+            let outcome = gate::coverage::run(tree, &toolchain)?;
+            streams::line(outcome.tables())?;
+            outcome.faults.iter().try_for_each(streams::line)?;
+            Ok(outcome.faults.is_empty())
         }
         "mutate" => {
             let (_, patches) = by_rule::chosen(tree, mutant_names(matches))?;

@@ -9,7 +9,7 @@ use rundown_kit::{
 };
 
 use super::{
-    bare,
+    bare, coverage,
     crate_mutants::{self, ENGINE, PRIMITIVE},
     reproducible, steps,
     tally::{Gate, Tally},
@@ -70,6 +70,7 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
     gate.step("mutants of the stress engine", |progress| {
         crate_mutants::judge(&ENGINE, tree, progress)
     });
+    lines(gate, tree, toolchain);
     gate.group("mutants of the driver", || {
         let outcome = mutate::run(tree, toolchain, 10, &[])?;
         rundown_streams::tell!("{}", outcome.table());
@@ -137,6 +138,19 @@ pub(super) fn steps(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain, consent
         reproducible::driver(tree, toolchain)
     });
     bare::steps(gate, tree);
+}
+
+/// Which lines of the driver its tests carry out; each counts.
+fn lines(gate: &mut Gate, tree: &Tree, toolchain: &Toolchain) {
+    gate.group("lines of the driver", || {
+        let outcome = coverage::run(tree, toolchain)?;
+        rundown_streams::tell!("{}", outcome.tables());
+        Ok(Tally {
+            passed: outcome.run(),
+            failures: outcome.faults,
+            ..Tally::default()
+        })
+    });
 }
 
 /// As [`steps::tests`], for tests that are meant to take long.

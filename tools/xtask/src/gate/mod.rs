@@ -2,8 +2,10 @@
 //!
 //! A step that fails does not stop the others. Every single test and check counts, so a step that ran nothing shows.
 
+mod argued;
 mod bare;
 mod cargo_kmdf;
+pub(crate) mod coverage;
 mod crate_mutants;
 mod deep;
 mod dump_readers;
