@@ -101,7 +101,7 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         default_queue: IrqLock::new(None),
         routes: IrqLock::new(BTreeMap::new()),
         interfaces: IrqLock::new(Vec::new()),
-        links: IrqLock::new(Vec::new()),
+        link: IrqLock::new(None),
     };
     let device = object::create(Kind::Device, attributes, Some(&driver), body).inspect_err(|_| {
         if let Some(stack) = stack {
@@ -153,6 +153,10 @@ unsafe extern "win64" fn create_symbolic_link(_globals: u64, device: u64, name: 
     // SAFETY: as above.
     let name = unsafe { name.to_text() };
     let device = object.device();
+    // A device has one such link (fxdeviceapi.cpp:1030).
+    if name.is_empty() || device.link.lock().is_some() {
+        return status::INVALID_DEVICE_REQUEST;
+    }
     let target = match (&device.name, device.stack) {
         (Some(name), _) => name.clone(),
         (None, Some(stack)) => wdm::name_of(stack.physical).unwrap_or_default(),
@@ -161,7 +165,7 @@ unsafe extern "win64" fn create_symbolic_link(_globals: u64, device: u64, name: 
     };
     match interface::create_link(&name, &target) {
         Ok(()) => {
-            device.links.lock().push(name);
+            *device.link.lock() = Some(name);
             status::SUCCESS
         }
         Err(status) => status,

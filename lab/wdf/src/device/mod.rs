@@ -52,7 +52,7 @@ pub struct Device {
     routes: IrqLock<BTreeMap<u32, Arc<Object>>>,
     /// Symbolic links of its interfaces.
     interfaces: IrqLock<Vec<String>>,
-    links: IrqLock<Vec<String>>,
+    link: IrqLock<Option<String>>,
 }
 
 /// The framework device of a device object: its handle is the device extension.
@@ -149,8 +149,8 @@ impl Device {
         self.queues.lock().clear();
         self.routes.lock().clear();
         *self.default_queue.lock() = None;
-        let links = core::mem::take(&mut *self.links.lock());
-        for link in links {
+        let link = self.link.lock().take();
+        if let Some(link) = link {
             // It was created by `create_symbolic_link`.
             let _ = interface::delete_link(&link);
         }
