@@ -42,8 +42,12 @@ pub fn start(file: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Decommissions and unloads it, if there is one; what it leaves behind is a bug check.
+/// Decommissions and unloads it, if there is one; what it leaves behind is a bug check. It stays with a driver that has no unload routine.
 pub fn stop() {
+    if wdfldr::is_bound() {
+        log!("log: the framework stays loaded, since its driver does");
+        return;
+    }
     let Some((image, object)) = RUNNING.lock().take() else {
         return;
     };
