@@ -2,9 +2,11 @@
 //! says what its viewer takes ("External trace formats").
 
 use super::timeline::{Arguments, Event, PROCESSORS, REQUESTS, Shape, THREADS, Timeline, Track};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::LazyLock;
 
 /// Writes it, an event a line.
 pub(super) fn write(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
@@ -28,14 +30,14 @@ pub(super) fn write(out: &mut impl Write, timeline: &Timeline) -> io::Result<()>
         .tracks
         .iter()
         .map(|(&track, name)| metadata("thread_name", track, name));
-    let events = in_order(&timeline.events);
     let mut separator = "\n";
     for value in groups.into_iter().chain(tracks) {
         write!(out, "{separator}{value}")?;
         separator = ",\n";
     }
-    for (_, value) in events {
-        write!(out, "{separator}{value}")?;
+    for (_, written) in in_order(&timeline.events) {
+        write!(out, "{separator}")?;
+        serde_json::to_writer(&mut *out, &written)?;
     }
     writeln!(out, "\n]}}")?;
     out.flush()
@@ -43,31 +45,31 @@ pub(super) fn write(out: &mut impl Write, timeline: &Timeline) -> io::Result<()>
 
 /// The events as they are written, with their times. A slice is two of them, its beginning and its end: a reader that had to add a length to a time, in floating point,
 /// would find that of two slices that touch the first ends after the second has begun (speedscope 1.25 does).
-fn in_order(events: &[Event]) -> Vec<(u64, String)> {
+fn in_order(events: &[Event]) -> Vec<(u64, Written<'_>)> {
     let mut open: BTreeMap<Track, Vec<(u64, &Event)>> = BTreeMap::new();
     let mut written = Vec::with_capacity(events.len() * 2);
-    let end = |(time, event): (u64, &Event)| (time, of(event, time, "E", &Arguments::new()).to_string());
     for event in events {
         let Shape::Slice(length) = event.shape else {
-            written.push((event.time, other(event).to_string()));
+            written.push((event.time, other(event)));
             continue;
         };
         let open = open.entry(event.track).or_default();
         while let Some(ended) = open.pop_if(|(end, _)| *end <= event.time) {
-            written.push(end(ended));
+            written.push(ends(ended));
         }
-        written.push((
-            event.time,
-            of(event, event.time, "B", &event.arguments).to_string(),
-        ));
+        written.push((event.time, other(event)));
         open.push((event.time + length, event));
     }
     for ended in open.into_values().flat_map(|open| open.into_iter().rev()) {
-        written.push(end(ended));
+        written.push(ends(ended));
     }
     // Of one track they are in order, and stay so.
     written.sort_by_key(|&(time, _)| time);
     written
+}
+
+fn ends((time, event): (u64, &Event)) -> (u64, Written<'_>) {
+    (time, of(event, time, "E", nothing()))
 }
 
 fn metadata(what: &str, (group, track): Track, name: &str) -> Value {
@@ -83,31 +85,67 @@ fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1000.0
 }
 
-fn of(event: &Event, time: u64, phase: &str, arguments: &Arguments) -> Value {
-    let (group, track) = event.track;
-    json!({
-        "ph": phase, "name": event.name, "cat": event.category, "pid": group, "tid": track, "ts": microseconds(time), "args": arguments,
-    })
+/// What there is to say of an end.
+fn nothing() -> &'static Arguments {
+    static NOTHING: LazyLock<Arguments> = LazyLock::new(Arguments::new);
+    &NOTHING
+}
+
+/// An event as the format has it.
+#[derive(Serialize)]
+struct Written<'a> {
+    ph: &'static str,
+    name: &'a str,
+    cat: &'static str,
+    pid: u32,
+    tid: u32,
+    ts: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    /// How high an instant is drawn: as its track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<&'static str>,
+    /// That an arrow arrives in the slice that it lies in, not in the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bp: Option<&'static str>,
+    args: &'a Arguments,
+}
+
+fn of<'a>(event: &'a Event, time: u64, ph: &'static str, args: &'a Arguments) -> Written<'a> {
+    Written {
+        ph,
+        name: &event.name,
+        cat: event.category,
+        pid: event.track.0,
+        tid: event.track.1,
+        ts: microseconds(time),
+        id: None,
+        s: None,
+        bp: None,
+        args,
+    }
 }
 
 /// What is one event there, too.
-fn other(event: &Event) -> Value {
-    let (phase, more) = match event.shape {
-        Shape::Slice(_) => ("B", None),
-        Shape::Instant => ("i", Some(("s", json!("t")))),
-        Shape::Counter => ("C", None),
-        Shape::Begins(id) => ("b", Some(("id", json!(id)))),
-        Shape::Ends(id) => ("e", Some(("id", json!(id)))),
-        Shape::Leaves(id) => ("s", Some(("id", json!(id)))),
-        Shape::Arrives(id) => ("f", Some(("id", json!(id)))),
+fn other(event: &Event) -> Written<'_> {
+    let written = |ph| of(event, event.time, ph, &event.arguments);
+    let half = |ph, id| Written {
+        id: Some(id),
+        ..written(ph)
     };
-    let mut value = of(event, event.time, phase, &event.arguments);
-    if let Some((key, what)) = more {
-        value[key] = what;
+    match event.shape {
+        Shape::Slice(_) => written("B"),
+        Shape::Instant => Written {
+            s: Some("t"),
+            ..written("i")
+        },
+        Shape::Counter => written("C"),
+        Shape::Begins(id) => half("b", id),
+        Shape::Ends(id) => half("e", id),
+        Shape::Leaves(id) => half("s", id),
+        Shape::Arrives(id) => Written {
+            bp: Some("e"),
+            ..half("f", id)
+        },
     }
-    if phase == "f" {
-        // It arrives in the slice that it lies in, not in the next.
-        value["bp"] = json!("e");
-    }
-    value
 }

@@ -1,8 +1,9 @@
 //! What addresses and texts of a timeline are called.
 
-use crate::symbols::{DriverSymbols, KernelSymbols};
+use crate::symbols::{DriverSymbols, KernelSymbols, Location};
 use lab_wire::trace::Name;
 use object::{Object as _, ObjectSegment as _};
+use std::collections::{BTreeSet, HashMap};
 
 /// Where names come from.
 pub struct Names<'a> {
@@ -30,17 +31,26 @@ impl Names<'_> {
         read().unwrap_or_else(|| format!("{address:#x}"))
     }
 
-    /// The function at `address`, without its path.
-    pub(super) fn function(&self, address: u64) -> String {
+    /// The functions at these addresses. All at once: each question to the PDB begins with reading it.
+    pub(super) fn functions(&self, addresses: &BTreeSet<u64>) -> HashMap<u64, String> {
         let (base, size) = self.driver;
-        let offset = address.checked_sub(base).filter(|&offset| offset < size);
-        let located = match offset.and_then(|offset| u32::try_from(offset).ok()) {
-            Some(offset) => self
-                .driver_symbols
-                .and_then(|symbols| symbols.locate(&[offset]).pop()),
-            None => self.kernel_symbols.map(|symbols| symbols.locate(address)),
+        let offset = |&address: &u64| {
+            let offset = address.checked_sub(base).filter(|&offset| offset < size)?;
+            Some((address, u32::try_from(offset).ok()?))
         };
-        let function = located.and_then(|mut frames| frames.pop()?.function);
-        function.unwrap_or_else(|| format!("{address:#x}"))
+        let (ours, offsets): (Vec<u64>, Vec<u32>) = addresses.iter().filter_map(offset).unzip();
+        let located = self.driver_symbols.map(|symbols| symbols.locate(&offsets));
+        let mut found: HashMap<u64, Vec<Location>> =
+            ours.iter().copied().zip(located.unwrap_or_default()).collect();
+        let named = |address: u64| {
+            let frames = found.remove(&address);
+            let frames = frames.or_else(|| {
+                let kernels = self.kernel_symbols.filter(|_| offset(&address).is_none());
+                kernels.map(|symbols| symbols.locate(address))
+            });
+            let function = frames.and_then(|mut frames| frames.pop()?.function);
+            (address, function.unwrap_or_else(|| format!("{address:#x}")))
+        };
+        addresses.iter().copied().map(named).collect()
     }
 }

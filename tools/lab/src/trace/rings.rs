@@ -118,23 +118,22 @@ fn drain(memory: &File, collected: &mut Collected) {
             continue;
         };
         lost += count(LOST).unwrap_or(0);
-        if written.checked_sub(read).is_none_or(|new| new > rings.capacity()) {
+        let new = written.wrapping_sub(read);
+        if new == 0 || new > rings.capacity() {
             continue;
         }
-        let mut bytes = vec![0; (rings.capacity() * RECORD) as usize];
         let first = read % rings.capacity();
-        let new = written - read;
         let straight = new.min(rings.capacity() - first);
+        let mut bytes = vec![0; (new * RECORD) as usize];
         let (behind, wrapped) = bytes.split_at_mut((straight * RECORD) as usize);
-        let behind_read = memory.read_exact_at(behind, ring + HEAD + first * RECORD);
-        let wrapped = &mut wrapped[..((new - straight) * RECORD) as usize];
-        if behind_read
+        let records = memory.read_exact_at(behind, ring + HEAD + first * RECORD);
+        if records
             .and_then(|()| memory.read_exact_at(wrapped, ring + HEAD))
             .is_err()
         {
             continue;
         }
-        let (records, _) = bytes[..(new * RECORD) as usize].as_chunks();
+        let (records, _) = bytes.as_chunks();
         for record in records.iter().filter_map(Record::decode) {
             collected.add(number as u32, record);
         }

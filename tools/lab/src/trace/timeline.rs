@@ -130,9 +130,15 @@ pub(super) fn of(collected: &Collected, names: &Names<'_>) -> Timeline {
     let hertz = collected.rings.map_or(1, |rings| rings.hertz);
     let mut records = collected.records.clone();
     records.sort_by_key(|(_, record)| record.time);
+    let function = |(_, record): &(u32, Record)| match record.kind {
+        Kind::DpcQueued | Kind::DpcBegins => Some(record.words[1]),
+        Kind::WaitBegins => Some(record.words[2]),
+        _ => None,
+    };
+    let functions = records.iter().filter_map(function).collect();
     let mut builder = Builder {
         names,
-        functions: HashMap::new(),
+        functions: names.functions(&functions),
         texts: HashMap::new(),
         timeline: Timeline {
             lost: collected.lost,
@@ -266,12 +272,8 @@ impl Builder<'_> {
         }
     }
 
-    fn function(&mut self, address: u64) -> String {
-        let names = self.names;
-        self.functions
-            .entry(address)
-            .or_insert_with(|| names.function(address))
-            .clone()
+    fn function(&self, address: u64) -> String {
+        self.functions.get(&address).cloned().unwrap_or_default()
     }
 
     fn text(&mut self, word: u64) -> String {
