@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::LazyLock;
 
 /// Writes it, an event a line.
 pub(super) fn write(out: &mut impl Write, timeline: &Timeline) -> io::Result<()> {
@@ -68,8 +67,9 @@ fn in_order(events: &[Event]) -> Vec<(u64, Written<'_>)> {
     written
 }
 
+/// With its arguments once more: there are readers that find the beginning by them (speedscope 1.25 does).
 fn ends((time, event): (u64, &Event)) -> (u64, Written<'_>) {
-    (time, of(event, time, "E", nothing()))
+    (time, of(event, time, "E", &event.arguments))
 }
 
 fn metadata(what: &str, (group, track): Track, name: &str) -> Value {
@@ -83,12 +83,6 @@ fn metadata(what: &str, (group, track): Track, name: &str) -> Value {
 )]
 fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1000.0
-}
-
-/// What there is to say of an end.
-fn nothing() -> &'static Arguments {
-    static NOTHING: LazyLock<Arguments> = LazyLock::new(Arguments::new);
-    &NOTHING
 }
 
 /// An event as the format has it.
