@@ -1,6 +1,8 @@
 //! `WDFDEVICE_INIT`: what a driver says about a device before it is created.
 
-use crate::layout::{FileConfig, IO_BUFFERED, ObjectAttributes, PnpCallbacks};
+use crate::layout::{
+    FileConfig, IO_BUFFERED, ObjectAttributes, PnpCallbacks, TRI_STATE_DEFAULT, TRI_STATE_FALSE,
+};
 use crate::object::{self, Allowed, Object};
 use crate::slot::Slot;
 use crate::violation::{self, check_size, require, routine, violation};
@@ -38,6 +40,8 @@ pub struct Init {
     pub characteristics: u32,
     /// One handle at a time.
     pub exclusive: bool,
+    /// It only looks at what passes through.
+    pub filter: bool,
     /// Plug and Play and power callbacks.
     pub pnp: PnpCallbacks,
     /// File object callbacks.
@@ -74,6 +78,17 @@ static ENTRIES: IrqLock<BTreeMap<u64, Entry>> = IrqLock::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(FIRST);
 
 impl Init {
+    /// Whether opens, cleanups and closes are for the device below as well: a filter's, unless the driver says otherwise; never a control
+    /// device's (fxdevice.cpp:943).
+    pub fn forwards_files(&self) -> bool {
+        let asked = self.files.map_or(TRI_STATE_DEFAULT, |files| files.auto_forward);
+        match (self.role, asked) {
+            (Role::Control, _) | (_, TRI_STATE_FALSE) => false,
+            (_, TRI_STATE_DEFAULT) => self.filter,
+            _ => true,
+        }
+    }
+
     /// What `EvtDriverDeviceAdd` is given.
     pub fn for_function_driver(physical: u64) -> u64 {
         Self::make(Role::Function { physical }, SECURE_OPEN, None)
@@ -93,6 +108,7 @@ impl Init {
             device_type: DEVICE_TYPE,
             characteristics,
             exclusive: false,
+            filter: false,
             pnp: PnpCallbacks::default(),
             files: None,
             file_attributes: None,
@@ -172,6 +188,23 @@ fn with<R>(address: u64, change: impl FnOnce(&mut Entry) -> R) -> R {
             )
         }
     }
+}
+
+/// A function for a `PWDFDEVICE_INIT` of `EvtDriverDeviceAdd`; of another one the framework's verifier breaks into the debugger.
+fn require_function(init: u64) -> u64 {
+    match Init::role(init) {
+        Role::Function { physical } => physical,
+        Role::Control => violation(
+            violation::RULE,
+            init,
+            0,
+            format_args!("{} was given a PWDFDEVICE_INIT of a control device", routine()),
+        ),
+    }
+}
+
+unsafe extern "win64" fn get_physical_device(_globals: u64, init: u64) -> u64 {
+    require_function(init)
 }
 
 unsafe extern "win64" fn free(_globals: u64, init: u64) {
@@ -324,5 +357,11 @@ pub static FUNCTIONS: &[Slot] = &[
         "WdfDeviceInitSetIoInCallerContextCallback",
         2,
         set_in_caller_context as *const (),
+    ),
+    Slot::new(
+        124,
+        "WdfFdoInitWdmGetPhysicalDevice",
+        2,
+        get_physical_device as *const (),
     ),
 ];

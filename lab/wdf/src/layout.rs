@@ -124,6 +124,60 @@ pub struct RequestParameters {
     pub parameters: [u64; 4],
 }
 
+/// `WDF_REQUEST_COMPLETION_PARAMS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfrequest.h's")]
+pub struct CompletionParams {
+    pub size: u32,
+    pub kind: u32,
+    /// `IO_STATUS_BLOCK`.
+    pub status: u64,
+    pub information: u64,
+    /// Of a read or write: memory, length, offset. Of a control request: code, input and its offset, output, its offset and length.
+    pub parameters: [u64; 6],
+}
+
+/// `WDF_REQUEST_REUSE_PARAMS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfrequest.h's")]
+pub struct ReuseParams {
+    pub size: u32,
+    pub flags: u32,
+    pub status: i32,
+    pub new_irp: u64,
+}
+
+/// `WDF_REQUEST_SEND_OPTIONS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfrequest.h's")]
+pub struct SendOptions {
+    pub size: u32,
+    pub flags: u32,
+    pub timeout: i64,
+}
+
+/// `WDFMEMORY_OFFSET`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfmemory.h's")]
+pub struct MemoryOffset {
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// `WDF_MEMORY_DESCRIPTOR`: a buffer and its length, an MDL and its length, or a memory object and a [`MemoryOffset`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the fields are wdfmemory.h's")]
+pub struct MemoryDescriptor {
+    pub kind: u32,
+    pub what: u64,
+    pub second: u64,
+}
+
 /// `WDF_DRIVER_GLOBALS`.
 #[repr(C)]
 #[allow(missing_docs, reason = "the fields are wdfglobals.h's")]
@@ -296,6 +350,33 @@ as_published!(RequestParameters, 40, "wdfrequest.h:136":
     kind: value 4 at 4,
     parameters: value 32 at 8,
 );
+as_published!(CompletionParams, 72, "wdfrequest.h:222":
+    size: value 4 at 0,
+    kind: value 4 at 4,
+    status: value 8 at 8,
+    information: value 8 at 16,
+    parameters: value 48 at 24,
+);
+as_published!(ReuseParams, 24, "wdfrequest.h:336":
+    size: value 4 at 0,
+    flags: value 4 at 4,
+    status: value 4 at 8,
+    new_irp: pointer at 16,
+);
+as_published!(SendOptions, 16, "wdfrequest.h:388":
+    size: value 4 at 0,
+    flags: value 4 at 4,
+    timeout: value 8 at 8,
+);
+as_published!(MemoryOffset, 16, "wdfmemory.h:61":
+    offset: value 8 at 0,
+    length: value 8 at 8,
+);
+as_published!(MemoryDescriptor, 24, "wdfmemory.h:76":
+    kind: value 4 at 0,
+    what: pointer at 8,
+    second: value 8 at 16,
+);
 as_published!(DriverGlobals, 56, "wdfglobals.h:53":
     driver: pointer at 0,
     flags: value 4 at 8,
@@ -350,12 +431,17 @@ pub static STRUCTURE_SIZES: [u64; STRUCTURES] = {
         (25, size_of::<DriverGlobals>()),
         (28, size_of::<FileConfig>()),
         (33, size_of::<QueueConfig>()),
+        (37, size_of::<MemoryDescriptor>()),
         (38, size_of::<ObjectAttributes>()),
         (39, size_of::<ContextType>()),
         (41, size_of::<PnpCallbacks>()),
+        (48, size_of::<CompletionParams>()),
         (51, size_of::<RequestParameters>()),
+        (52, size_of::<ReuseParams>()),
+        (53, size_of::<SendOptions>()),
         (55, size_of::<TimerConfig>()),
         (67, size_of::<DeferredConfig>()),
+        (76, size_of::<MemoryOffset>()),
     ];
     let mut next = 0;
     while next < known.len() {
@@ -383,6 +469,8 @@ pub const SCOPE_NONE: u32 = 4;
 
 /// `WDF_TRI_STATE`.
 pub const TRI_STATE_FALSE: u32 = 0;
+/// As it is by default.
+pub const TRI_STATE_DEFAULT: u32 = 2;
 
 /// `WDF_FILEOBJECT_CLASS`: no framework file objects.
 pub const FILE_CLASS_NOT_REQUIRED: u32 = 1;
@@ -395,3 +483,6 @@ pub const IO_NEITHER: u32 = 1;
 pub const IO_BUFFERED: u32 = 2;
 /// An MDL.
 pub const IO_DIRECT: u32 = 3;
+
+/// `WDF_REQUEST_TYPE` where a request was formatted by no type of its own.
+pub const TYPE_NO_FORMAT: u32 = 0xFF;

@@ -13,6 +13,7 @@
 //! | [`driver`], [`init`], [`device`], [`file`] | the objects of those names |
 //! | [`dispatch`], [`create_close`], [`pnp`], [`arrival`] | from an IRP to the framework's part of it |
 //! | [`queue`], [`request`] | I/O queues, and what goes through them |
+//! | [`target`] | I/O targets: where a driver sends requests |
 //!
 //! An object's mechanism and the functions that drivers call are apart, as in KMDF's own `fxdevice.cpp` and `fxdeviceapi.cpp`: the latter are in
 //! `functions`, and [`table`] has them all. What imports what is in `ARCHITECTURE.md`.
@@ -28,7 +29,7 @@
 //! which checks how they come back.
 //!
 //! # What it leaves out
-//! Filter and bus devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets. Slots of those trap.
+//! Filter and bus devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets of other stacks. Slots of those trap.
 #![no_std]
 
 extern crate alloc;
@@ -54,6 +55,7 @@ pub mod registry;
 pub mod request;
 pub mod slot;
 pub mod table;
+pub mod target;
 pub mod timed;
 pub mod verifier;
 pub mod violation;

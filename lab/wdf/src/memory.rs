@@ -37,6 +37,21 @@ enum Whose {
     Mdl(u64),
 }
 
+impl Memory {
+    /// Where its buffer is, and how long.
+    pub fn buffer(&self) -> (u64, u64) {
+        (self.buffer.load(Relaxed), self.size.load(Relaxed))
+    }
+
+    /// The MDL that describes it, if it has one.
+    pub fn mdl(&self) -> Option<u64> {
+        match self.whose {
+            Whose::Mdl(mdl) => Some(mdl),
+            _ => None,
+        }
+    }
+}
+
 /// A memory object for a request's buffer, which goes with the request.
 ///
 /// # Errors

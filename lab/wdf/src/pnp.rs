@@ -53,6 +53,9 @@ pub fn dispatch(device: &Arc<Object>, stack: Stack, irp: &'static Irp) -> i32 {
             stop(device);
             clean_up_for_removal(device);
             remove(device);
+            // Everything below the device in the tree goes before the device below hears of it (pnpstatemachine.cpp:2048).
+            device.clean_up();
+            device.release_children();
             irp.io_status.status.set(status::SUCCESS);
             let status = irp::forward_and_wait(stack.below, irp);
             delete(device);
@@ -197,7 +200,8 @@ fn purge(device: &Arc<Object>, power_managed: bool) {
 /// The device goes, with everything below it in the tree.
 pub fn delete(device: &Arc<Object>) {
     let body = device.device();
-    device.delete();
+    device.clean_up();
+    device.release();
     body.forget();
     if let Some(stack) = body.stack {
         wdm::detach(stack.below);

@@ -2,14 +2,16 @@
 
 use crate::names::NAMES;
 use crate::slot::{LENGTH, Slot};
-use crate::{device, driver, file, init, lock, memory, object, queue, registry, request, timed, verifier};
+use crate::{
+    device, driver, file, init, lock, memory, object, queue, registry, request, target, timed, verifier,
+};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use rundown_lab_kernel::export::Export;
 use rundown_lab_kernel::ldr::export;
 
 /// Everything that is implemented.
-fn families() -> [&'static [Slot]; 14] {
+fn families() -> [&'static [Slot]; 17] {
     [
         device::control::FUNCTIONS,
         device::functions::FUNCTIONS,
@@ -22,7 +24,10 @@ fn families() -> [&'static [Slot]; 14] {
         queue::functions::FUNCTIONS,
         registry::FUNCTIONS,
         request::functions::FUNCTIONS,
+        request::made::FUNCTIONS,
         request::user::FUNCTIONS,
+        target::format::FUNCTIONS,
+        target::functions::FUNCTIONS,
         timed::FUNCTIONS,
         verifier::FUNCTIONS,
     ]

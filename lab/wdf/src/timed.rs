@@ -7,7 +7,7 @@ use crate::layout::{
 };
 use crate::object::{self, Allowed, Body, Kind, Object};
 use crate::slot::Slot;
-use crate::violation::{self, require, routine, violation};
+use crate::violation::{self, require, require_passive, routine, violation};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use rundown_lab_kernel::interrupt;
@@ -47,6 +47,42 @@ pub struct WorkItem {
     serialized: bool,
     queued: AtomicBool,
     running: AtomicUsize,
+}
+
+/// A timer and its DPC for the framework's own use, inside of what does not move while it is set.
+pub struct Alarm {
+    ktimer: Memory,
+    kdpc: Memory,
+}
+
+impl Alarm {
+    /// One that is not set.
+    pub fn new() -> Self {
+        Self {
+            ktimer: memory(),
+            kdpc: memory(),
+        }
+    }
+
+    /// Has `routine(dpc, context, 0, 0)` called at `DISPATCH_LEVEL` when the time is over (negative: from now on).
+    pub fn set(&self, due: i64, routine: unsafe extern "win64" fn(u64, u64, u64, u64), context: u64) {
+        ktimer(&self.ktimer)
+            .header
+            .initialize(dispatcher::Kind::NotificationTimer, 16, 0);
+        kdpc(&self.kdpc).initialize(routine as *const () as u64, context);
+        timer::set(ktimer(&self.ktimer), due, 0, self.kdpc.as_ptr() as u64);
+    }
+
+    /// Takes it back; false if the routine is called all the same, or was.
+    pub fn cancel(&self) -> bool {
+        timer::cancel(ktimer(&self.ktimer))
+    }
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 fn kdpc(memory: &Memory) -> &'static dpc::Dpc {
@@ -228,22 +264,6 @@ unsafe extern "win64" fn timer_stop(_globals: u64, handle: u64, wait: u8) -> u8 
         wait_until_idle(&body.running);
     }
     u8::from(was_set)
-}
-
-/// A routine that waits for callbacks.
-fn require_passive() {
-    if irql::current() != irql::PASSIVE_LEVEL {
-        violation(
-            violation::RULE,
-            u64::from(irql::current()),
-            0,
-            format_args!(
-                "{} is to wait, and is called at IRQL {}; that needs PASSIVE_LEVEL",
-                routine(),
-                irql::current()
-            ),
-        );
-    }
 }
 
 unsafe extern "win64" fn parent_of(_globals: u64, handle: u64) -> u64 {

@@ -1,11 +1,17 @@
 //! `WDF_VIOLATION`: a driver broke a rule of the framework.
 
 use rundown_lab_kernel::bug::{bugcheck, code};
-use rundown_lab_kernel::ke::thread;
+use rundown_lab_kernel::ke::{irql, thread};
 
 pub use rundown_lab_kernel::bug::code::wdf::*;
 
-/// More bytes written than the request has room for: second parameter of [`REQUEST`].
+/// A request is sent on with no stack location left: second parameter of [`REQUEST`].
+pub const REQUEST_NO_MORE_STACK_LOCATIONS: u64 = 0x1;
+/// A request without an IRP: the same.
+pub const REQUEST_NULL_IRP: u64 = 0x2;
+/// A request is sent that has been sent already: the same.
+pub const REQUEST_ALREADY_SENT: u64 = 0x3;
+/// More bytes written than the request has room for: the same.
 pub const REQUEST_INFORMATION: u64 = 0x4;
 /// A request is looked for in a queue that it does not wait in: the same.
 pub const REQUEST_NOT_IN_QUEUE: u64 = 0x5;
@@ -49,6 +55,22 @@ pub fn check_size(name: &str, given: u32, expected: usize) {
             format_args!(
                 "{}: the {name} says that it has {given} bytes; it has {expected} (use its _INIT function)",
                 routine()
+            ),
+        );
+    }
+}
+
+/// A routine that waits.
+pub fn require_passive() {
+    if irql::current() != irql::PASSIVE_LEVEL {
+        violation(
+            RULE,
+            u64::from(irql::current()),
+            0,
+            format_args!(
+                "{} is to wait, and is called at IRQL {}; that needs PASSIVE_LEVEL",
+                routine(),
+                irql::current()
             ),
         );
     }

@@ -323,7 +323,7 @@ first_parameters! {
         CANCEL_ROUTINE_SET = 0x7;
         /// A dispatch routine returned neither `STATUS_PENDING` nor with its IRP completed: what it returned.
         NOT_COMPLETED = 0x1AB4;
-        /// A device is deleted while it is open, attached, or attached to: the device.
+        /// A device is deleted while it is attached: the device.
         BAD_DEVICE_DELETION = 0x1AB5;
         /// More bytes are said to be written than the output buffer holds: bytes, its length.
         INFORMATION_TOO_LARGE = 0x1AB8;
@@ -349,7 +349,8 @@ first_parameters! {
         NULL_PARAMETER = 0x4;
         /// No handle, or one of another type.
         BAD_HANDLE = 0x5;
-        /// A request is completed against its rules: how (4, more bytes than it has room for).
+        /// A request is completed or sent against its rules: how (1, no stack location left; 2, no IRP; 3, sent already; 4, more bytes than it has
+        /// room for; 5, in no queue).
         REQUEST = 0x6;
         /// An object is dereferenced away instead of deleted.
         DEREFERENCED_AWAY = 0x7;

@@ -171,8 +171,9 @@ pub fn create(
     Ok(device)
 }
 
-/// `IoDeleteDevice`: the device must be detached. With a handle open to it, or a reference, it goes with the last of those; nobody finds it by
-/// name meanwhile ("marks the device object as *delete pending*", says the routine's page).
+/// `IoDeleteDevice`: the device must be detached. With a handle open to it, or a reference, it goes with the last of those, and with a device
+/// attached above once that is detached: a function driver deletes its device in `IRP_MN_REMOVE_DEVICE`, which a filter above it has sent on and
+/// detaches after that (Microsoft Learn, "Removing a Device in a Filter Driver"). Nobody finds it by name meanwhile ("marks the device object as *delete pending*", says the routine's page).
 pub fn delete(device: &'static DeviceObject) {
     let refuse = |why: &str| {
         bug::bugcheck(
@@ -187,9 +188,6 @@ pub fn delete(device: &'static DeviceObject) {
         .is_some_and(|record| record.deleted)
     {
         refuse("is deleted already");
-    }
-    if !device.attached_device.get().is_null() {
-        refuse("has another device attached above it");
     }
     if DEVICES
         .lock()
@@ -221,7 +219,7 @@ pub fn delete(device: &'static DeviceObject) {
     release_if_unused(address(device));
 }
 
-/// The memory of a deleted device goes, once, when nobody has a handle to it or a reference any more.
+/// The memory of a deleted device goes, once, when nobody has a handle to it, a reference or a device above it any more.
 pub fn release_if_unused(address: u64) {
     let device = {
         let mut devices = DEVICES.lock();
@@ -230,7 +228,8 @@ pub fn release_if_unused(address: u64) {
         }
         // SAFETY: it is in the table, so it exists.
         let device = unsafe { &*(address as *const DeviceObject) };
-        if device.reference_count.get() != 0 || HELD.lock().contains_key(&address) {
+        let in_use = device.reference_count.get() != 0 || !device.attached_device.get().is_null();
+        if in_use || HELD.lock().contains_key(&address) {
             return;
         }
         devices.remove(&address);
@@ -273,12 +272,13 @@ pub fn detach(target: &'static DeviceObject) {
     if let Some(record) = DEVICES.lock().get_mut(&(above as u64)) {
         record.below = None;
     }
+    release_if_unused(address(target));
 }
 
 /// The highest device of a stack.
 pub fn top_of_stack(device: &'static DeviceObject) -> &'static DeviceObject {
     let mut top = device;
-    // SAFETY: links name existing devices, since an attached one cannot be deleted.
+    // SAFETY: links name existing devices: one that has another above it stays.
     while let Some(above) = unsafe { top.attached_device.get().as_ref() } {
         top = above;
     }

@@ -309,9 +309,9 @@ pub fn complete(irp: &'static Irp) {
     finish(irp);
 }
 
-/// What a driver had in its location is gone once the IRP has passed it: its own completion routine, which the driver above set, and those
-/// above find nothing of it there.
-fn clear(stack: &StackLocation) {
+/// Empties a stack location. What a driver had in its own is gone once the IRP has passed it: its completion routine, which the driver above set, and
+/// those above find nothing of it there.
+pub fn clear(stack: &StackLocation) {
     stack.minor_function.set(0);
     stack.flags.set(0);
     stack.control.set(0);
@@ -498,13 +498,44 @@ pub fn mark_pending(irp: &'static Irp) {
 
 /// `IoSkipCurrentIrpStackLocation`, and on to the device below; what its dispatch routine returns.
 pub fn pass_down(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
-    irp.current_location.set(irp.current_location.get() + 1);
-    irp.current_stack_location
-        .set(irp.current_stack_location.get().wrapping_add(1));
+    skip(irp);
     call_driver(device, irp)
 }
 
-/// Has `routine` called with `context` when the IRP comes back from the device below: on success, on error, when it was cancelled.
+/// `IoSkipCurrentIrpStackLocation`: the next driver is given the caller's own location.
+pub fn skip(irp: &'static Irp) {
+    irp.current_location.set(irp.current_location.get() + 1);
+    irp.current_stack_location
+        .set(irp.current_stack_location.get().wrapping_add(1));
+}
+
+/// `IoSetNextIrpStackLocation`: the opposite.
+pub fn set_next(irp: &'static Irp) {
+    irp.current_location.set(irp.current_location.get() - 1);
+    irp.current_stack_location
+        .set(irp.current_stack_location.get().wrapping_sub(1));
+}
+
+/// `IoCopyCurrentIrpStackLocationToNext`: all but the completion routine and what goes with it.
+pub fn copy_to_next(irp: &'static Irp) {
+    copy(current(irp), next(irp));
+}
+
+/// Fills a location in by another, as for [`copy_to_next`].
+pub fn copy(from: &StackLocation, to: &StackLocation) {
+    to.major_function.set(from.major_function.get());
+    to.minor_function.set(from.minor_function.get());
+    to.flags.set(from.flags.get());
+    to.control.set(0);
+    to.file_object.set(from.file_object.get());
+    to.parameters
+        .iter()
+        .zip(&from.parameters)
+        .for_each(|(to, from)| to.set(from.get()));
+}
+
+/// `IoSetCompletionRoutine`: has `routine` called with `context` when the IRP comes back from the device below: on success, on error, when it was
+/// cancelled.
 pub fn set_completion(irp: &'static Irp, routine: u64, context: u64, when: [bool; 3]) {
     let stack = next(irp);
     stack.completion_routine.set(routine);
@@ -523,15 +554,7 @@ pub fn set_completion(irp: &'static Irp, routine: u64, context: u64, when: [bool
 /// # IRQL
 /// Below `DISPATCH_LEVEL`.
 pub fn forward_and_wait(device: &'static DeviceObject, irp: &'static Irp) -> i32 {
-    let (from, to) = (current(irp), next(irp));
-    to.major_function.set(from.major_function.get());
-    to.minor_function.set(from.minor_function.get());
-    to.flags.set(from.flags.get());
-    to.file_object.set(from.file_object.get());
-    to.parameters
-        .iter()
-        .zip(&from.parameters)
-        .for_each(|(to, from)| to.set(from.get()));
+    copy_to_next(irp);
     let back = Event::new(Kind::NotificationEvent);
     set_completion(
         irp,

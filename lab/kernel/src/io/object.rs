@@ -111,6 +111,8 @@ pub mod device_flag {
     pub const DEVICE_INITIALIZING: u32 = 0x0000_0080;
     /// Power transitions may page.
     pub const POWER_PAGABLE: u32 = 0x0000_2000;
+    /// It takes much power when it is turned on.
+    pub const POWER_INRUSH: u32 = 0x0000_4000;
 }
 
 /// `IO_STACK_LOCATION.Control`.

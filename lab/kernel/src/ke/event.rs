@@ -95,7 +95,11 @@ impl Event {
 
     /// Waits for it, at most `milliseconds`; whether it came.
     pub fn wait_for(&self, milliseconds: u64) -> bool {
-        let timeout = -(milliseconds as i64 * 10_000);
-        wait::wait(&[self.header()], false, Some(timeout), false) == wait::STATUS_SUCCESS
+        self.wait_until(-(milliseconds as i64 * 10_000))
+    }
+
+    /// Waits for it, until a time as NT's routines take it: in 100 ns, from now on if negative; whether it came.
+    pub fn wait_until(&self, time: i64) -> bool {
+        wait::wait(&[self.header()], false, Some(time), false) == wait::STATUS_SUCCESS
     }
 }

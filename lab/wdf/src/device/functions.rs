@@ -1,19 +1,20 @@
 //! `wdfdevice.h`, without the functions for a `PWDFDEVICE_INIT`.
 
-use super::{Device, Stack, State, control};
+use super::{Device, Stack, State, control, io_type_of};
 use crate::init::{Init, Role};
 use crate::layout::{IO_BUFFERED, IO_DIRECT, ObjectAttributes};
 use crate::lock::Serial;
 use crate::object::{self, Allowed, Kind, Object};
 use crate::slot::Slot;
+use crate::target::Target;
 use crate::violation::{require, routine};
-use crate::{driver, queue, request};
+use crate::{driver, pnp, queue, request};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use rundown_lab_kernel::io::device as wdm;
 use rundown_lab_kernel::io::interface;
-use rundown_lab_kernel::io::object::device_flag;
+use rundown_lab_kernel::io::object::{DeviceObject, device_flag};
 use rundown_lab_kernel::lock::IrqLock;
 use rundown_lab_kernel::rtl::UnicodeString;
 use rundown_lab_kernel::rtl::guid::Guid;
@@ -49,7 +50,7 @@ unsafe extern "win64" fn create(
 
 fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc<Object>, i32> {
     let driver = driver::object().ok_or(status::INVALID_DEVICE_STATE)?;
-    let (init, name, security) = Init::take(address);
+    let (mut init, name, security) = Init::take(address);
     let physical = match init.role {
         Role::Function { physical } => Some(wdm::check(physical, routine())),
         Role::Control => None,
@@ -82,13 +83,20 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
             return Err(status::NO_SUCH_DEVICE);
         }
     };
-    let transfers = match init.io_type {
-        IO_BUFFERED => device_flag::BUFFERED_IO,
-        IO_DIRECT => device_flag::DIRECT_IO,
-        _ => 0,
-    };
-    let inherited = stack.map_or(0, |stack| stack.below.flags.get() & device_flag::POWER_PAGABLE);
-    wdm.flags.set(wdm.flags.get() | transfers | inherited);
+    if let Some(Stack { below, .. }) = stack.filter(|_| init.filter) {
+        inherit(wdm, below);
+    } else {
+        let transfers = match init.io_type {
+            IO_BUFFERED => device_flag::BUFFERED_IO,
+            IO_DIRECT => device_flag::DIRECT_IO,
+            _ => 0,
+        };
+        let inherited = stack.map_or(0, |stack| stack.below.flags.get() & device_flag::POWER_PAGABLE);
+        wdm.flags.set(wdm.flags.get() | transfers | inherited);
+    }
+    if init.filter {
+        init.io_type = io_type_of(wdm);
+    }
     let body = Device {
         wdm,
         stack,
@@ -99,6 +107,7 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         queues: IrqLock::new(Vec::new()),
         files: IrqLock::new(BTreeMap::new()),
         default_queue: IrqLock::new(None),
+        target: IrqLock::new(None),
         routes: IrqLock::new(BTreeMap::new()),
         interfaces: IrqLock::new(Vec::new()),
         link: IrqLock::new(None),
@@ -109,6 +118,17 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         }
         wdm::delete(wdm);
     })?;
+    if let Some(stack) = stack {
+        let local = Target::local(device.clone(), stack.below, stack.physical);
+        match object::create(Kind::IoTarget, None, Some(&device), local) {
+            Ok(target) => device.device().set_target(&target),
+            Err(status) => {
+                device.forget_callbacks();
+                pnp::delete(&device);
+                return Err(status);
+            }
+        }
+    }
     let extension = wdm.device_extension.get().cast::<u64>();
     // SAFETY: the extension was created with eight bytes, aligned as pool is.
     unsafe { extension.write(device.handle()) };
@@ -117,6 +137,17 @@ fn try_create(address: u64, attributes: Option<&ObjectAttributes>) -> Result<Arc
         control::made(&device);
     }
     Ok(device)
+}
+
+/// A filter is to those above what the device below is (fxdevicekm.cpp:150).
+fn inherit(wdm: &'static DeviceObject, below: &'static DeviceObject) {
+    let flags = device_flag::BUFFERED_IO
+        | device_flag::DIRECT_IO
+        | device_flag::POWER_PAGABLE
+        | device_flag::POWER_INRUSH;
+    wdm.flags.set(wdm.flags.get() | below.flags.get() & flags);
+    wdm.device_type.set(below.device_type.get());
+    wdm.characteristics.set(below.characteristics.get());
 }
 
 unsafe extern "win64" fn create_interface(

@@ -7,7 +7,7 @@ mod state;
 pub use state::State;
 
 use crate::init::Init;
-use crate::layout::{FILE_CLASS_NOT_REQUIRED, FILE_CLASS_OPTIONAL};
+use crate::layout::{FILE_CLASS_NOT_REQUIRED, FILE_CLASS_OPTIONAL, IO_BUFFERED, IO_DIRECT, IO_NEITHER};
 use crate::lock::Serial;
 use crate::object::{self, Body, Kind, Object};
 use alloc::collections::BTreeMap;
@@ -48,6 +48,8 @@ pub struct Device {
     /// Its file objects, by the address of NT's.
     pub files: IrqLock<BTreeMap<u64, Arc<Object>>>,
     default_queue: IrqLock<Option<Arc<Object>>>,
+    /// Its local I/O target; none of a control device.
+    target: IrqLock<Option<Arc<Object>>>,
     /// Queues that take one type of request.
     routes: IrqLock<BTreeMap<u32, Arc<Object>>>,
     /// Symbolic links of its interfaces.
@@ -61,6 +63,18 @@ pub fn of(wdm: u64) -> Arc<Object> {
     let extension = device.device_extension.get().cast::<u64>();
     // SAFETY: `create` made the extension, of eight bytes, and wrote the handle there.
     object::find(unsafe { extension.read() }, Kind::Device)
+}
+
+/// How a device takes reads and writes, by its flags: `WDF_DEVICE_IO_TYPE` (fxiotarget.hpp, `GetTargetIoType`).
+pub fn io_type_of(wdm: &DeviceObject) -> u32 {
+    let flags = wdm.flags.get();
+    if flags & device_flag::BUFFERED_IO != 0 {
+        IO_BUFFERED
+    } else if flags & device_flag::DIRECT_IO != 0 {
+        IO_DIRECT
+    } else {
+        IO_NEITHER
+    }
 }
 
 /// `EvtDriverDeviceAdd` has returned: the device may be opened once it is started.
@@ -135,6 +149,16 @@ impl Device {
         Ok(())
     }
 
+    /// The I/O target that stands for what is below it in its stack.
+    pub fn target(&self) -> Option<Arc<Object>> {
+        self.target.lock().clone()
+    }
+
+    /// That target is made.
+    pub fn set_target(&self, target: &Arc<Object>) {
+        *self.target.lock() = Some(target.clone());
+    }
+
     /// Enables or disables its interfaces.
     pub fn set_interfaces(&self, enabled: bool) {
         let links = self.interfaces.lock().clone();
@@ -149,6 +173,7 @@ impl Device {
         self.queues.lock().clear();
         self.routes.lock().clear();
         *self.default_queue.lock() = None;
+        *self.target.lock() = None;
         let link = self.link.lock().take();
         if let Some(link) = link {
             // It was created by `create_symbolic_link`.

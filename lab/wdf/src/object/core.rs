@@ -14,6 +14,9 @@ pub trait Body: Any + Send + Sync {
     /// The object is being deleted: what it has begun ends.
     fn dispose(&self, _object: &Arc<Object>) {}
 
+    /// The same once the driver's cleanup callbacks have returned.
+    fn dispose_last(&self, _object: &Arc<Object>) {}
+
     /// The object is destroyed: what it has goes.
     fn destroy(&self) {}
 

@@ -82,12 +82,16 @@ unsafe extern "win64" fn object_create(
 
 unsafe extern "win64" fn delete(_globals: u64, handle: u64) {
     let object = any(handle);
-    // A request that the driver itself created could be deleted; the lab has none.
     if object.kind == Kind::Device && object.device().stack.is_none() {
         return crate::device::control::delete(&object);
     }
-    let is_default_queue = object.kind == Kind::Queue && crate::queue::is_default(&object);
-    if !object.kind.deletable() || is_default_queue {
+    let deletable = match object.kind {
+        Kind::Queue => !crate::queue::is_default(&object),
+        Kind::Request => !object.request().has_arrived(),
+        Kind::IoTarget => !crate::target::is_local(&object),
+        kind => kind.deletable(),
+    };
+    if !deletable {
         violation(
             violation::RULE,
             handle,

@@ -11,7 +11,7 @@ use rundown_lab_kernel::lock::IrqLock;
 /// Handles lie where nothing is mapped, so a driver that takes one for a pointer faults.
 const HANDLES: u64 = 0xFFFF_E000_0000_0000;
 const KIND_SHIFT: u32 = 4;
-const SERIAL_SHIFT: u32 = 8;
+const SERIAL_SHIFT: u32 = 12;
 
 static OBJECTS: IrqLock<BTreeMap<u64, Arc<Object>>> = IrqLock::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -61,7 +61,7 @@ pub fn find(handle: u64, kind: Kind) -> Arc<Object> {
 fn refuse(handle: u64, kind: Option<Kind>) -> ! {
     let wanted = kind.map_or("WDFOBJECT", Kind::name);
     let serial = (handle ^ HANDLES) >> SERIAL_SHIFT;
-    let known = Kind::from_raw(handle >> KIND_SHIFT & 0xF)
+    let known = Kind::from_raw(handle >> KIND_SHIFT & 0xFF)
         .filter(|_| (1..NEXT.load(Ordering::Relaxed)).contains(&serial));
     let routine = routine();
     match known {

@@ -20,6 +20,7 @@ pub enum Kind {
     String,
     Memory,
     ResourceList,
+    IoTarget,
 }
 
 impl Kind {
@@ -41,15 +42,16 @@ impl Kind {
             Self::String => "WDFSTRING",
             Self::Memory => "WDFMEMORY",
             Self::ResourceList => "WDFCMRESLIST",
+            Self::IoTarget => "WDFIOTARGET",
         }
     }
 
-    /// Whether a driver may delete it by hand (wdfobject.h, "WdfObjectDelete": not drivers, devices, files and requests that
-    /// the framework made; of queues the default one).
+    /// Whether a driver may delete it by hand (wdfobject.h, "WdfObjectDelete": not drivers, devices, files). Of queues, requests and I/O targets
+    /// it may those that the framework did not make.
     pub(super) fn deletable(self) -> bool {
         !matches!(
             self,
-            Self::Driver | Self::Device | Self::FileObject | Self::Request | Self::ResourceList
+            Self::Driver | Self::Device | Self::FileObject | Self::ResourceList
         )
     }
 
@@ -57,12 +59,12 @@ impl Kind {
     pub(super) fn needs_passive(self) -> bool {
         matches!(
             self,
-            Self::Device | Self::Queue | Self::Timer | Self::Dpc | Self::WorkItem
+            Self::Device | Self::Queue | Self::Timer | Self::Dpc | Self::WorkItem | Self::IoTarget
         )
     }
 
     pub(super) fn from_raw(raw: u64) -> Option<Self> {
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 16] = [
             Kind::General,
             Kind::Driver,
             Kind::Device,
@@ -78,6 +80,7 @@ impl Kind {
             Kind::String,
             Kind::Memory,
             Kind::ResourceList,
+            Kind::IoTarget,
         ];
         ALL.into_iter().find(|kind| *kind as u64 == raw)
     }

@@ -229,21 +229,27 @@ impl Object {
                 [self.handle, 0, 0, 0, 0],
             );
         }
+        self.body.dispose_last(self);
         true
     }
 
     /// The second half: the framework's references go, children's first.
     pub fn release(self: &Arc<Self>) {
-        let children = core::mem::take(&mut *self.children.lock());
-        for child in &children {
-            *child.parent.lock() = None;
-            child.release();
-        }
+        self.release_children();
         let parent = self.parent.lock().take();
         if let Some(parent) = parent {
             parent.children.lock().retain(|child| child.handle != self.handle);
         }
         self.dereference();
+    }
+
+    /// The children's part of that.
+    pub fn release_children(&self) {
+        let children = core::mem::take(&mut *self.children.lock());
+        for child in &children {
+            *child.parent.lock() = None;
+            child.release();
+        }
     }
 
     fn destroy(self: &Arc<Self>) {

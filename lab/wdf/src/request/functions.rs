@@ -36,7 +36,7 @@ fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
             ),
         );
     }
-    let written = information.unwrap_or_else(|| body.irp.io_status.information.get());
+    let written = information.unwrap_or_else(|| body.irp().io_status.information.get());
     if status::is_success(status)
         && let Some(most) = most_information(body)
         && written > most
@@ -44,11 +44,11 @@ fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
         violation(
             violation::REQUEST,
             violation::REQUEST_INFORMATION,
-            address(body.irp),
+            address(body.irp()),
             format_args!(
                 "{}: Information is {written}, and the client's buffer has {most} bytes (major function {}, control code {:#010x})",
                 routine(),
-                body.function,
+                body.function(),
                 body.code(),
             ),
         );
@@ -59,8 +59,8 @@ fn complete_for_driver(handle: u64, status: i32, information: Option<u64>) {
 /// The most that `Information` may be on success, where the framework can tell (fxrequest.cpp:422-490): of a control request with no
 /// output it may count input that was used, and what another driver sends need not say how long its buffers are.
 fn most_information(body: &Request) -> Option<u64> {
-    let from_user = body.irp.requestor_mode.get() != KERNEL_MODE;
-    match body.function {
+    let from_user = body.irp().requestor_mode.get() != KERNEL_MODE;
+    match body.function() {
         major::READ | major::WRITE => Some(body.output_length()),
         major::DEVICE_CONTROL if from_user => Some(body.output_length()).filter(|&length| length != 0),
         _ => None,
@@ -95,9 +95,9 @@ fn mark_cancelable(request: &Arc<Object>, callback: u64) -> bool {
             return false;
         }
         state.cancel = Cancel::Marked(callback);
-        irp::set_cancel_routine(body.irp, cancel_routine as *const () as u64);
+        irp::set_cancel_routine(body.irp(), cancel_routine as *const () as u64);
         // Whoever takes the routine away again acts: here, or the cancel routine, which waits for the lock.
-        let cancelled = body.irp.cancel.get() != 0 && irp::set_cancel_routine(body.irp, 0) != 0;
+        let cancelled = body.irp().cancel.get() != 0 && irp::set_cancel_routine(body.irp(), 0) != 0;
         if cancelled {
             state.cancel = Cancel::No;
         }
@@ -128,7 +128,7 @@ unsafe extern "win64" fn unmark(_globals: u64, handle: u64) -> i32 {
     let body = request.request();
     let mut state = body.state.lock();
     match state.cancel {
-        Cancel::Marked(_) if irp::set_cancel_routine(body.irp, 0) != 0 => {
+        Cancel::Marked(_) if irp::set_cancel_routine(body.irp(), 0) != 0 => {
             state.cancel = Cancel::No;
             status::SUCCESS
         }
@@ -141,7 +141,7 @@ unsafe extern "win64" fn is_canceled(_globals: u64, handle: u64) -> u8 {
     let request = object::find(handle, Kind::Request);
     let body = request.request();
     let told = matches!(body.state.lock().cancel, Cancel::Due(_) | Cancel::Called);
-    u8::from(told || body.irp.cancel.get() != 0)
+    u8::from(told || body.irp().cancel.get() != 0)
 }
 
 unsafe extern "win64" fn complete_request(_globals: u64, handle: u64, status: i32) {
@@ -160,7 +160,7 @@ unsafe extern "win64" fn complete_with_information(
 unsafe extern "win64" fn set_information(_globals: u64, handle: u64, information: u64) {
     object::find(handle, Kind::Request)
         .request()
-        .irp
+        .irp()
         .io_status
         .information
         .set(information);
@@ -169,7 +169,7 @@ unsafe extern "win64" fn set_information(_globals: u64, handle: u64, information
 unsafe extern "win64" fn get_information(_globals: u64, handle: u64) -> u64 {
     object::find(handle, Kind::Request)
         .request()
-        .irp
+        .irp()
         .io_status
         .information
         .get()
@@ -178,7 +178,7 @@ unsafe extern "win64" fn get_information(_globals: u64, handle: u64) -> u64 {
 unsafe extern "win64" fn get_status(_globals: u64, handle: u64) -> i32 {
     object::find(handle, Kind::Request)
         .request()
-        .irp
+        .irp()
         .io_status
         .status
         .get()
@@ -187,7 +187,7 @@ unsafe extern "win64" fn get_status(_globals: u64, handle: u64) -> i32 {
 unsafe extern "win64" fn get_requestor_mode(_globals: u64, handle: u64) -> i8 {
     object::find(handle, Kind::Request)
         .request()
-        .irp
+        .irp()
         .requestor_mode
         .get()
 }
@@ -206,9 +206,9 @@ unsafe extern "win64" fn get_parameters(_globals: u64, handle: u64, parameters: 
     // As the stack location has them: a length is its low half, and nobody promises what the other is.
     let filled = RequestParameters {
         size,
-        minor: body.minor,
-        kind: u32::from(body.function),
-        parameters: body.parameters,
+        minor: body.arrival().minor,
+        kind: u32::from(body.function()),
+        parameters: body.arrival().parameters,
     };
     // SAFETY: the declaration: a WDF_REQUEST_PARAMETERS.
     unsafe { parameters.write(filled) };
@@ -219,14 +219,14 @@ pub(super) type Buffer = Result<(u64, u64), i32>;
 
 /// fxrequest.cpp:1299: the order of the questions is the framework's, since it decides which status a driver gets.
 fn input_buffer(body: &Request) -> Buffer {
-    match body.function {
+    match body.function() {
         major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
             let length = not_empty(body.input_length())?;
             if body.code() & 3 == METHOD_NEITHER {
                 // Parameters.DeviceIoControl.Type3InputBuffer.
-                return raw(body, body.parameters[3], length);
+                return raw(body, body.arrival().parameters[3], length);
             }
-            Ok((body.irp.system_buffer.get() as u64, length))
+            Ok((body.irp().system_buffer.get() as u64, length))
         }
         major::WRITE => transfer_buffer(body),
         _ => Err(status::INVALID_DEVICE_REQUEST),
@@ -235,12 +235,12 @@ fn input_buffer(body: &Request) -> Buffer {
 
 /// fxrequest.cpp:1540 for control requests.
 fn output_buffer(body: &Request) -> Buffer {
-    match body.function {
+    match body.function() {
         major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => {
             let length = not_empty(body.output_length())?;
             match body.code() & 3 {
-                METHOD_BUFFERED => Ok((body.irp.system_buffer.get() as u64, length)),
-                METHOD_NEITHER => raw(body, body.irp.user_buffer.get(), length),
+                METHOD_BUFFERED => Ok((body.irp().system_buffer.get() as u64, length)),
+                METHOD_NEITHER => raw(body, body.irp().user_buffer.get(), length),
                 _ => mapped(body, length),
             }
         }
@@ -252,10 +252,10 @@ fn output_buffer(body: &Request) -> Buffer {
 /// The buffer of a read or write, by what the driver said with `WdfDeviceInitSetIoType`.
 fn transfer_buffer(body: &Request) -> Buffer {
     let length = not_empty(body.output_length())?;
-    match body.device.device().init.io_type {
-        IO_NEITHER => raw(body, body.irp.user_buffer.get(), length),
+    match body.device().device().init.io_type {
+        IO_NEITHER => raw(body, body.irp().user_buffer.get(), length),
         IO_DIRECT => mapped(body, length),
-        _ => Ok((body.irp.system_buffer.get() as u64, length)),
+        _ => Ok((body.irp().system_buffer.get() as u64, length)),
     }
 }
 
@@ -269,8 +269,8 @@ fn not_empty(length: u64) -> Result<u64, i32> {
 
 /// An address as the sender gave it: only what another driver sends is taken at its word.
 fn raw(body: &Request, address: u64, length: u64) -> Buffer {
-    let internal = body.function == major::INTERNAL_DEVICE_CONTROL;
-    if internal || body.irp.requestor_mode.get() == KERNEL_MODE {
+    let internal = body.function() == major::INTERNAL_DEVICE_CONTROL;
+    if internal || body.irp().requestor_mode.get() == KERNEL_MODE {
         Ok((address, length))
     } else {
         Err(status::INVALID_DEVICE_REQUEST)
@@ -279,11 +279,11 @@ fn raw(body: &Request, address: u64, length: u64) -> Buffer {
 
 /// What the IRP's MDL describes.
 fn mapped(body: &Request, length: u64) -> Buffer {
-    if body.irp.mdl_address.get() == 0 {
+    if body.irp().mdl_address.get() == 0 {
         return Err(status::BUFFER_TOO_SMALL);
     }
     // SAFETY: the sender made the MDL, which stays until the request is completed.
-    let mdl = unsafe { Mdl::at(body.irp.mdl_address.get()) };
+    let mdl = unsafe { Mdl::at(body.irp().mdl_address.get()) };
     let address = mdl.system_address().ok_or(status::INSUFFICIENT_RESOURCES)?;
     Ok((address, length))
 }
@@ -374,9 +374,10 @@ unsafe extern "win64" fn retrieve_output_memory(_globals: u64, handle: u64, resu
 unsafe extern "win64" fn get_file_object(_globals: u64, handle: u64) -> u64 {
     let request = object::find(handle, Kind::Request);
     let body = request.request();
-    let device = body.device.device();
+    let device = body.device().device();
     // fxfileobject.cpp:303. An exclusive device has one file object, which it is then.
-    if body.file_object == 0 && device.has_files() && !device.has_optional_files() && !device.init.exclusive {
+    if body.file_object() == 0 && device.has_files() && !device.has_optional_files() && !device.init.exclusive
+    {
         violation(
             violation::RULE,
             handle,
@@ -386,7 +387,7 @@ unsafe extern "win64" fn get_file_object(_globals: u64, handle: u64) -> u64 {
             ),
         );
     }
-    body.file.as_ref().map_or(0, |file| file.handle())
+    body.file().map_or(0, |file| file.handle())
 }
 
 unsafe extern "win64" fn get_io_queue(_globals: u64, handle: u64) -> u64 {
@@ -394,7 +395,7 @@ unsafe extern "win64" fn get_io_queue(_globals: u64, handle: u64) -> u64 {
 }
 
 unsafe extern "win64" fn get_irp(_globals: u64, handle: u64) -> u64 {
-    address(object::find(handle, Kind::Request).request().irp)
+    address(object::find(handle, Kind::Request).request().irp())
 }
 
 /// The slots.

@@ -21,15 +21,15 @@ const METHOD_NEITHER: u32 = 3;
 /// What a client says its input or output is, which is the client's own address.
 fn unsafe_buffer(body: &Request, input: bool) -> Buffer {
     let transfer = if input { major::WRITE } else { major::READ };
-    match body.function {
+    match body.function() {
         major::DEVICE_CONTROL if body.code() & 3 == METHOD_NEITHER && input => {
-            Ok((body.parameters[3], body.input_length()))
+            Ok((body.arrival().parameters[3], body.input_length()))
         }
         major::DEVICE_CONTROL if body.code() & 3 == METHOD_NEITHER => {
-            Ok((body.irp.user_buffer.get(), body.output_length()))
+            Ok((body.irp().user_buffer.get(), body.output_length()))
         }
-        function if function == transfer && body.device.device().init.io_type == IO_NEITHER => {
-            Ok((body.irp.user_buffer.get(), body.output_length()))
+        function if function == transfer && body.device().device().init.io_type == IO_NEITHER => {
+            Ok((body.irp().user_buffer.get(), body.output_length()))
         }
         _ => Err(status::INVALID_DEVICE_REQUEST),
     }
@@ -144,18 +144,18 @@ enum Described {
 }
 
 fn described(body: &Request, input: bool) -> Result<Described, i32> {
-    let system = body.irp.system_buffer.get() as u64;
+    let system = body.irp().system_buffer.get() as u64;
     let transfer = if input { major::WRITE } else { major::READ };
-    match body.function {
+    match body.function() {
         major::DEVICE_CONTROL | major::INTERNAL_DEVICE_CONTROL => match body.code() & 3 {
             METHOD_NEITHER => Err(status::INVALID_DEVICE_REQUEST),
             _ if input => Ok(Described::Buffer(system, body.input_length())),
             METHOD_BUFFERED => Ok(Described::Buffer(system, body.output_length())),
-            _ => Ok(Described::Mdl(body.irp.mdl_address.get())),
+            _ => Ok(Described::Mdl(body.irp().mdl_address.get())),
         },
-        function if function == transfer => match body.device.device().init.io_type {
+        function if function == transfer => match body.device().device().init.io_type {
             IO_BUFFERED => Ok(Described::Buffer(system, body.output_length())),
-            IO_DIRECT => Ok(Described::Mdl(body.irp.mdl_address.get())),
+            IO_DIRECT => Ok(Described::Mdl(body.irp().mdl_address.get())),
             _ => Err(status::INVALID_DEVICE_REQUEST),
         },
         _ => Err(status::INVALID_DEVICE_REQUEST),
