@@ -1,19 +1,23 @@
 //! `IRP_MJ_CREATE`, `IRP_MJ_CLEANUP` and `IRP_MJ_CLOSE`.
 
 use crate::call::invoke;
+use crate::device::Stack;
 use crate::file::{self, File};
 use crate::object::{self, Kind, Object};
 use crate::{arrival, device, queue, request};
 use alloc::sync::Arc;
 use rundown_lab_kernel::io::irp;
-use rundown_lab_kernel::io::object::{FileObject, Irp};
+use rundown_lab_kernel::io::object::{FileObject, Irp, control};
 use rundown_lab_kernel::status;
 
 /// `IRP_MJ_CREATE`.
 pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     let body = device.device();
     let Some(config) = body.init.files.filter(|_| body.has_files()) else {
-        return arrival::complete(irp, status::SUCCESS);
+        return match below(device) {
+            Some(stack) => irp::pass_down(stack.below, irp),
+            None => arrival::complete(irp, status::SUCCESS),
+        };
     };
     let address = irp::current(irp).file_object.get();
     // SAFETY: a create names a file object, which stays until its close is completed.
@@ -30,7 +34,14 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     };
     body.files.lock().insert(address as u64, file.clone());
     if config.evt_device_file_create == 0 {
-        return arrival::complete(irp, status::SUCCESS);
+        return match below(device) {
+            Some(stack) => {
+                irp::copy_to_next(irp);
+                irp::set_completion_routine(irp, opened_below as *const () as u64, file.handle());
+                irp::call_driver(stack.below, irp)
+            }
+            None => arrival::complete(irp, status::SUCCESS),
+        };
     }
     match request::create(device, irp) {
         Ok(request) => {
@@ -49,6 +60,32 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     }
 }
 
+/// The device below, if it hears of files as well.
+fn below(device: &Arc<Object>) -> Option<Stack> {
+    let body = device.device();
+    body.stack.filter(|_| body.init.forwards_files())
+}
+
+/// The device below has been opened, or refuses: then nobody closes the framework's file object (fxpkggeneral.cpp:1446).
+unsafe extern "win64" fn opened_below(_device: u64, irp: u64, file: u64) -> i32 {
+    let irp = irp::check(irp, "the framework's completion routine");
+    if !status::is_success(irp.io_status.status.get()) {
+        file::forget(&object::find(file, Kind::FileObject));
+    }
+    if irp.pending_returned.get() & control::PENDING_RETURNED != 0 {
+        irp::mark_pending(irp);
+    }
+    status::SUCCESS
+}
+
+/// What is told to the device below as well, or ends here.
+fn end(device: &Arc<Object>, irp: &'static Irp) -> i32 {
+    match below(device) {
+        Some(stack) => irp::pass_down(stack.below, irp),
+        None => arrival::complete(irp, status::SUCCESS),
+    }
+}
+
 /// `IRP_MJ_CLEANUP`: the driver is told, then what the file still has in queues is cancelled (fxpkggeneral.cpp:1649, :1668). The latter
 /// goes by NT's file object, since a driver need not want the framework's.
 pub fn cleanup(device: &Arc<Object>, irp: &'static Irp) -> i32 {
@@ -61,7 +98,7 @@ pub fn cleanup(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     for queue in body.queues() {
         queue::cancel_of_file(&queue, wdm);
     }
-    arrival::complete(irp, status::SUCCESS)
+    end(device, irp)
 }
 
 /// `IRP_MJ_CLOSE`.
@@ -72,7 +109,7 @@ pub fn close(device: &Arc<Object>, irp: &'static Irp) -> i32 {
         invoke("EvtFileClose", callback, [file.handle(), 0, 0, 0, 0]);
         file::forget(&file);
     }
-    let status = arrival::complete(irp, status::SUCCESS);
+    let status = end(device, irp);
     device::control::closed(device);
     status
 }

@@ -203,6 +203,11 @@ fn require_function(init: u64) -> u64 {
     }
 }
 
+unsafe extern "win64" fn set_filter(_globals: u64, init: u64) {
+    require_function(init);
+    with(init, |entry| entry.init.filter = true);
+}
+
 unsafe extern "win64" fn get_physical_device(_globals: u64, init: u64) -> u64 {
     require_function(init)
 }
@@ -364,4 +369,5 @@ pub static FUNCTIONS: &[Slot] = &[
         2,
         get_physical_device as *const (),
     ),
+    Slot::new(129, "WdfFdoInitSetFilter", 0, set_filter as *const ()),
 ];

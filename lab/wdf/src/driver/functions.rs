@@ -150,7 +150,13 @@ unsafe extern "win64" fn add_device(_driver: u64, physical: u64) -> i32 {
         .map_or(status::INVALID_DEVICE_REQUEST, |status| status as i32);
     let created = Init::finish(init);
     match created {
-        Some(device) if !status::is_success(status) => pnp::delete(&device),
+        Some(device) if !status::is_success(status) => {
+            pnp::delete(&device);
+            // A filter that fails does not keep the rest of the stack from being built (fxdevice.cpp:594).
+            if device.device().init.filter {
+                return status::SUCCESS;
+            }
+        }
         Some(device) => device::finish_initializing(&device),
         None => rundown_lab_kernel::log!(
             "log: EvtDriverDeviceAdd returned {status:#010x} and has created no device"

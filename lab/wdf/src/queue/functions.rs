@@ -3,7 +3,7 @@
 use super::events::dispatch_events;
 use super::state::{MANUAL, Notice, PARALLEL, Queue, SEQUENTIAL, State, is_empty_transfer, take};
 use super::{insert, wait_for_presented, wait_until_empty};
-use crate::layout::{ObjectAttributes, QueueConfig, SCOPE_DEVICE, TRI_STATE_FALSE};
+use crate::layout::{ObjectAttributes, QueueConfig, SCOPE_DEVICE, TRI_STATE_DEFAULT, TRI_STATE_FALSE};
 use crate::lock::Serial;
 use crate::object::{self, Allowed, Holder, Kind, Object};
 use crate::request::{self, Owner};
@@ -56,8 +56,13 @@ fn try_create(
         }
     }
     check(&config)?;
-    // "Queues for NonPnp devices can't be power managed" (fxioqueue.cpp:420).
-    let power_managed = config.power_managed != TRI_STATE_FALSE && device.device().stack.is_some();
+    // By default a filter's is not (fxioqueue.cpp:400); "queues for NonPnp devices can't be power managed" (:420).
+    let asked = match config.power_managed {
+        TRI_STATE_FALSE => false,
+        TRI_STATE_DEFAULT => !device.device().init.filter,
+        _ => true,
+    };
+    let power_managed = asked && device.device().stack.is_some();
     let powered = !power_managed || device.device().state.is_started();
     let body = Queue {
         device: device.clone(),

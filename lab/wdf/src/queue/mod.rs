@@ -57,6 +57,18 @@ pub fn arrive(device: &Arc<Object>, irp: &'static Irp) -> i32 {
     status::PENDING
 }
 
+/// Whether a filter lets requests of that type pass: it has no queue for them, or its default queue no callback, and wants to see none where
+/// it arrives.
+pub fn passes(device: &Arc<Object>, function: u8) -> bool {
+    if device.device().init.in_caller_context != 0 {
+        return false;
+    }
+    device
+        .device()
+        .queue_for(function)
+        .is_none_or(|queue| device.device().is_default(&queue) && queue.queue().callback(function).1 == 0)
+}
+
 /// Puts a request into the queue for its type. Whether that has a callback for it is seen when it would be presented.
 ///
 /// # Errors

@@ -175,6 +175,33 @@ fn a_removal_waits_for_what_was_sent() {
     }
 }
 
+/// A filter has a callback for control requests only: reads, writes, opens, cleanups and closes are the driver's below.
+#[test]
+fn a_filter_lets_pass_what_it_has_nothing_for() {
+    for mode in MODES {
+        let (mut lab, handle) = started(&build::driver("filter", "filter", &[]), mode, &[]);
+        wrong(&mut lab, &handle, 0x800, "filter.c");
+        assert_eq!(lab.ask(&format!("read {handle} 4")), (0, "00010203".into()));
+        assert_eq!(lab.ask(&format!("write {handle} 0102")).0, 0);
+        let changed = (0, "0203000000".to_owned());
+        assert_eq!(lab.ask(&line(&handle, 0xA00, 5, "0102")), changed);
+        let other = lab.open(&format!("open {INTERFACE} rw"));
+        assert_eq!(lab.ask(&format!("close {other}")).0, 0);
+        let counts = (0, "020000000100000001000000".to_owned());
+        assert_eq!(lab.ask(&line(&handle, 0x801, 12, "-")), counts);
+        quit(lab);
+    }
+}
+
+/// A filter that cannot be added leaves the rest of the stack as it is (fxdevice.cpp:594).
+#[test]
+fn a_filter_that_fails_keeps_nobody_from_starting() {
+    let driver = build::driver("filter", "filter-fails", &["-DFAIL"]);
+    let mut command = serve();
+    command.arg("--driver").arg(driver).args(["--seed", "23", "--patience", "3"]);
+    quit(Lab::ready(&mut command));
+}
+
 /// Code, first parameter, and what the line for people says.
 const MISUSE: &[(u32, u32, Option<u64>, &str)] = &[
     (
