@@ -37,7 +37,7 @@ pub fn create(device: &Arc<Object>, irp: &'static Irp) -> i32 {
         return match below(device) {
             Some(stack) => {
                 irp::copy_to_next(irp);
-                irp::set_completion_routine(irp, opened_below as *const () as u64, file.handle());
+                irp::set_completion(irp, opened_below as *const () as u64, file.handle(), [true; 3]);
                 irp::call_driver(stack.below, irp)
             }
             None => arrival::complete(irp, status::SUCCESS),
