@@ -198,7 +198,10 @@ fn a_filter_lets_pass_what_it_has_nothing_for() {
 fn a_filter_that_fails_keeps_nobody_from_starting() {
     let driver = build::driver("filter", "filter-fails", &["-DFAIL"]);
     let mut command = serve();
-    command.arg("--driver").arg(driver).args(["--seed", "23", "--patience", "3"]);
+    command
+        .arg("--driver")
+        .arg(driver)
+        .args(["--seed", "23", "--patience", "3"]);
     quit(Lab::ready(&mut command));
 }
 
