@@ -20,7 +20,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`lock`], [`timed`], [`registry`], [`memory`] | locks; timers, DPCs, work items; keys; memory and strings |
+//! | [`lock`], [`timed`], [`registry`], [`memory`], [`collection`] | locks; timers, DPCs, work items; keys; memory and strings; collections |
 //!
 //! # How it checks
 //! Every function is reached through the kernel's export shim, which checks the IRQL that the function's declaration allows, counts, and
@@ -29,13 +29,14 @@
 //! which checks how they come back.
 //!
 //! # What it leaves out
-//! Filter and bus devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets of other stacks. Slots of those trap.
+//! Bus devices, power beyond D0 at start and D3 at removal, DMA, interrupts, I/O targets of other stacks. Slots of those trap.
 #![no_std]
 
 extern crate alloc;
 
 pub mod arrival;
 pub mod call;
+pub mod collection;
 pub mod create_close;
 pub mod device;
 pub mod dispatch;

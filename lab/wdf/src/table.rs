@@ -3,7 +3,8 @@
 use crate::names::NAMES;
 use crate::slot::{LENGTH, Slot};
 use crate::{
-    device, driver, file, init, lock, memory, object, queue, registry, request, target, timed, verifier,
+    collection, device, driver, file, init, lock, memory, object, queue, registry, request, target, timed,
+    verifier,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,8 +12,9 @@ use rundown_lab_kernel::export::Export;
 use rundown_lab_kernel::ldr::export;
 
 /// Everything that is implemented.
-fn families() -> [&'static [Slot]; 17] {
+fn families() -> [&'static [Slot]; 18] {
     [
+        collection::FUNCTIONS,
         device::control::FUNCTIONS,
         device::functions::FUNCTIONS,
         driver::functions::FUNCTIONS,

@@ -21,6 +21,7 @@ pub enum Kind {
     Memory,
     ResourceList,
     IoTarget,
+    Collection,
 }
 
 impl Kind {
@@ -43,6 +44,7 @@ impl Kind {
             Self::Memory => "WDFMEMORY",
             Self::ResourceList => "WDFCMRESLIST",
             Self::IoTarget => "WDFIOTARGET",
+            Self::Collection => "WDFCOLLECTION",
         }
     }
 
@@ -64,7 +66,7 @@ impl Kind {
     }
 
     pub(super) fn from_raw(raw: u64) -> Option<Self> {
-        const ALL: [Kind; 16] = [
+        const ALL: [Kind; 17] = [
             Kind::General,
             Kind::Driver,
             Kind::Device,
@@ -81,6 +83,7 @@ impl Kind {
             Kind::Memory,
             Kind::ResourceList,
             Kind::IoTarget,
+            Kind::Collection,
         ];
         ALL.into_iter().find(|kind| *kind as u64 == raw)
     }

@@ -356,10 +356,36 @@ static u32 TourOfQueues(HANDLE parallel, HANDLE request)
     return 0;
 }
 
+/* support/fxcollectionapi.cpp: an object may be in it twice, and stays as long as it is in it. */
+static u32 TourOfCollections(void)
+{
+    HANDLE collection = 0, first = Letter(0, 'p'), second = Letter(0, 'q');
+    OK(13, NONE, &collection);
+    CHECK(WDF(14, collection) == 0 && !WDF(19, collection) && !WDF(20, collection) && !WDF(18, collection, 0));
+    OK(15, collection, first);
+    OK(15, collection, second);
+    OK(15, collection, first);
+    CHECK(WDF(14, collection) == 3 && WDF(19, collection) == first && WDF(20, collection) == first);
+    CHECK(WDF(18, collection, 1) == second && !WDF(18, collection, 3));
+    WDF(16, collection, first);
+    CHECK(WDF(14, collection) == 2 && WDF(19, collection) == second);
+    OrderLength = 0;
+    WDF(208, first);
+    CHECK(OrderLength == 1 && Order[0] == 'p' && WDF(20, collection) == first);
+    WDF(17, collection, 1);
+    CHECK(OrderLength == 2 && Order[1] == 'P' && WDF(14, collection) == 1);
+    WDF(208, second);
+    CHECK(OrderLength == 3);
+    WDF(208, collection);
+    CHECK(OrderLength == 4 && Order[3] == 'Q');
+    return 0;
+}
+
 static void Tour(HANDLE queue, HANDLE request)
 {
     u32 wrong = TourOfRequests(queue, request);
     wrong = wrong ? wrong : TourOfMemory();
+    wrong = wrong ? wrong : TourOfCollections();
     wrong = wrong ? wrong : TourOfDeferral();
     wrong = wrong ? wrong : TourOfQueues(queue, request);
     Answer(request, &wrong, sizeof(wrong));
@@ -518,6 +544,10 @@ __attribute__((noinline)) static void Misuse(HANDLE queue, HANDLE request, u32 f
         break;
     case 0x923: /* asks for its client's address where the client need not be */
         WDF(273, request, NONE, &object, NONE);
+        break;
+    case 0x924: /* takes out of a collection what is not in it */
+        WDF(13, NONE, &object);
+        WDF(17, object, NONE);
         break;
     case 0x921: /* forgets _INIT */
         WDF(266, request, &parameters);

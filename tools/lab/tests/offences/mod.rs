@@ -1038,6 +1038,7 @@ pub(crate) const FRAMEWORK: &[Offence] = &[
     ),
     framework("0x922", wdf::RULE, "WdfFileObjectCanBeOptional"),
     framework("0x923", wdf::QUEUE, "outside of EvtIoInCallerContext"),
+    framework("0x924", wdf::RULE, "an item that is not in the WDFCOLLECTION"),
 ];
 
 /// All rows, each with the name of its suite's driver.
