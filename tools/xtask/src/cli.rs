@@ -54,7 +54,6 @@ fn command() -> Command {
         .value_parser(PossibleValuesParser::new(["rustup", "debian"]));
     let route = route
         .help("Take the driver's toolchain from rustup, or from Debian's packages [default: what works]");
-    let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
     let with_setup = |name: &'static str| Command::new(name).args([yes.clone(), route.clone()]);
 
     Command::new("cargo xtask")
@@ -64,42 +63,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_setup("setup").about("Install what the other commands need, and nothing else"))
-        .subcommand(
-            with_setup("lab")
-                .about("Build the driver, run it at ring 0 in the lab, and print a verdict")
-                .arg(json.help("Print one JSON object and nothing else on standard output"))
-                .arg(
-                    Arg::new("cpus")
-                        .long("cpus")
-                        .value_name("N,N")
-                        .value_delimiter(',')
-                        .value_parser(value_parser!(u32).range(2..=8))
-                        .default_value("2,4")
-                        .help("Numbers of virtual processors, one machine each"),
-                )
-                .arg(
-                    Arg::new("seed")
-                        .long("seed")
-                        .value_parser(value_parser!(u64))
-                        .default_value("1")
-                        .help("Seeds the first boot of each scenario; further boots count up"),
-                )
-                .arg(
-                    Arg::new("framework")
-                        .long("framework")
-                        .value_name("FILE")
-                        .value_parser(value_parser!(PathBuf))
-                        .help("A Windows' own Wdf01000.sys for the driver to run on (docs/your-windows.md)"),
-                )
-                .arg(
-                    Arg::new("trace")
-                        .long("trace")
-                        .value_name("FILE.json")
-                        .value_parser(value_parser!(PathBuf))
-                        .help("Write a timeline of the first boot of each scenario, as FILE.SCENARIO.json (docs/lab.md)"),
-                )
-                .arg(native::listing()),
-        )
+        .subcommand(lab_arguments(with_setup("lab")))
         .subcommand(
             with_setup("test")
                 .about("The gate: format, lints, tests, models, the driver's image, the lab")
@@ -177,6 +141,45 @@ fn driver_arguments() -> [Arg; 2] {
 }
 
 /// Returns whether the command's own verdict is good.
+/// `cargo xtask lab`.
+fn lab_arguments(command: Command) -> Command {
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
+    command
+                .about("Build the driver, run it at ring 0 in the lab, and print a verdict")
+                .arg(json.help("Print one JSON object and nothing else on standard output"))
+                .arg(
+                    Arg::new("cpus")
+                        .long("cpus")
+                        .value_name("N,N")
+                        .value_delimiter(',')
+                        .value_parser(value_parser!(u32).range(2..=8))
+                        .default_value("2,4")
+                        .help("Numbers of virtual processors, one machine each"),
+                )
+                .arg(
+                    Arg::new("seed")
+                        .long("seed")
+                        .value_parser(value_parser!(u64))
+                        .default_value("1")
+                        .help("Seeds the first boot of each scenario; further boots count up"),
+                )
+                .arg(
+                    Arg::new("framework")
+                        .long("framework")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("A Windows' own Wdf01000.sys for the driver to run on (docs/your-windows.md)"),
+                )
+                .arg(
+                    Arg::new("trace")
+                        .long("trace")
+                        .value_name("FILE.json")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Write a timeline of the first boot of each scenario, as FILE.SCENARIO.json (docs/lab.md)"),
+                )
+                .arg(native::listing())
+}
+
 fn carry_out(matches: &ArgMatches) -> Result<bool> {
     carry_out_in(&Tree::here()?, matches)
 }
@@ -208,28 +211,7 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
             rundown_streams::tell!("everything is there");
             Ok(true)
         }
-        "driver" => {
-            let toolchain = setup::ensure(route, consent, &[])?;
-            let profile = if matches.get_flag("dev") {
-                Profile::Dev
-            } else {
-                Profile::Release
-            };
-            let driver = build::driver(tree, &toolchain, profile)?;
-            let shown = matches.get_one("chains").copied().unwrap_or(1);
-            match depth::chains(&driver.sys, &driver.pdb) {
-                Ok(chains) => chains
-                    .iter()
-                    .take(shown)
-                    .for_each(|chain| rundown_streams::tell!("a chain of calls takes {chain}")),
-                // A build like any other, but not one that the gate lets pass.
-                Err(error) => rundown_streams::tell!("{error}"),
-            }
-            for file in [driver.sys, driver.pdb, driver.inf] {
-                streams::line(file.display())?;
-            }
-            Ok(true)
-        }
+        "driver" => driver(tree, &setup::ensure(route, consent, &[])?, matches),
         "client" => {
             let toolchain = setup::ensure_client(route, consent)?;
             streams::line(build::windows_client(tree, &toolchain)?.display())?;
@@ -285,6 +267,29 @@ fn carry_out_in(tree: &Tree, matches: &ArgMatches) -> Result<bool> {
         }
         other => unreachable!("clap accepts no subcommand {other}"),
     }
+}
+
+/// `cargo xtask driver`: builds it, and tells its deepest chains of calls.
+fn driver(tree: &Tree, toolchain: &Toolchain, matches: &ArgMatches) -> Result<bool> {
+    let profile = if matches.get_flag("dev") {
+        Profile::Dev
+    } else {
+        Profile::Release
+    };
+    let driver = build::driver(tree, toolchain, profile)?;
+    let shown = matches.get_one("chains").copied().unwrap_or(1);
+    match depth::chains(&driver.sys, &driver.pdb) {
+        Ok(chains) => chains
+            .iter()
+            .take(shown)
+            .for_each(|chain| rundown_streams::tell!("a chain of calls takes {chain}")),
+        // A build like any other, but not one that the gate lets pass.
+        Err(error) => rundown_streams::tell!("{error}"),
+    }
+    for file in [driver.sys, driver.pdb, driver.inf] {
+        streams::line(file.display())?;
+    }
+    Ok(true)
 }
 
 fn mutant_names(matches: &ArgMatches) -> Vec<String> {
