@@ -11,6 +11,7 @@ use crate::ke::irql::{self, DISPATCH_LEVEL};
 use crate::ke::object::{Header, Kind};
 use crate::ke::thread::{self, is_stack};
 use crate::ke::{sched, wait};
+use crate::ldr::image::{self, Role};
 use crate::status;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -104,7 +105,9 @@ unsafe extern "win64" fn ke_wait_for_single_object(
     check_wait(waited as u64, limit);
     let header = object(waited, WAITABLE);
     check_mode(header, mode, alertable);
-    if is_stack(waited as u64) && limit.is_none() {
+    // A framework waits on its own stack events, which are no run-down.
+    let by_framework = image::holder(thread::current().caller()) == Some(Role::Framework);
+    if is_stack(waited as u64) && limit.is_none() && !by_framework {
         STACK_EVENT_WAITS.fetch_add(1, Relaxed);
         native::note(Question::Sleep);
     }
