@@ -43,6 +43,11 @@ struct File {
 }
 
 /// Nanoseconds; the file has microseconds with three digits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time since the boot is positive, and 53 bits of nanoseconds are a hundred days"
+)]
 fn nanoseconds(time: f64) -> u64 {
     (time * 1000.0).round() as u64
 }
