@@ -457,7 +457,7 @@ mod tests {
         assert_eq!(after("-accel"), Some("tcg,thread=single"));
         assert_eq!(after("-smp"), Some("2"));
         assert_eq!(after("-gdb"), Some("tcp:127.0.0.1:1234"));
-        assert_eq!(after("-dfilter"), Some("0xfffff80010000000..0xfffff8ffffffffff"));
+        assert_eq!(after("-dfilter"), Some("0xfffff80010000000..0xfffff87fffffffff"));
         assert_eq!(after("-D"), Some("/g,h/translated"));
         assert_eq!(
             after("-object"),

@@ -58,12 +58,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the lab exports and no driver that is linked here takes: what a listing of NT's own routines calls, and the trap for a handler that the
-/// kit links statically, as the WDK does.
+/// What the lab exports and no driver that is linked here takes: what a listing of NT's own routines calls, the trap for a handler that the
+/// kit links statically, as the WDK does, and what only the framework declares (its globals.cpp:123; no header of the WDK does).
 const FOR_NO_DRIVER: &[&str] = &[
     "ExfAcquireRundownProtection",
     "ExfReleaseRundownProtection",
     "KeYieldProcessorEx",
+    "RtlQueryRegistryValuesEx",
     "__GSHandlerCheck",
 ];
 
