@@ -113,6 +113,8 @@ pub fn enter(image: &Image, service: &str) -> Result<&'static DriverObject, i32>
     object.initialize.set(image.entry);
     let returned = call_entry(image, (&raw const *object) as u64, service);
     if !status::is_success(returned) {
+        // The object goes, and its extensions with it.
+        extension::free_all(object);
         return Err(returned);
     }
     image.discard_initialization();

@@ -181,10 +181,9 @@ fn a_file_that_is_no_library_is_refused_before_the_boot() {
     );
 }
 
-/// The routines that a framework needs and hardly a driver does, each by its page: a number is the line of `needs.c` that disagreed.
-#[test]
-fn what_a_framework_asks_of_the_kernel() {
-    let driver = build::driver("needs", "needs", &[]);
+/// How `needs.c` ends, and the log.
+fn needs(name: &str, definitions: &[&str]) -> (Ended, String) {
+    let driver = build::driver("needs", name, definitions);
     let log = driver.with_extension("log");
     let mut lab = Lab::spawn(
         serve()
@@ -197,6 +196,22 @@ fn what_a_framework_asks_of_the_kernel() {
     lab.send("quit");
     let ended = lab.end();
     let log = std::fs::read_to_string(&log).unwrap_or_default();
+    (ended, log)
+}
+
+/// The routines that a framework needs and hardly a driver does, each by its page: a number is the line of `needs.c` that disagreed.
+#[test]
+fn what_a_framework_asks_of_the_kernel() {
+    let (ended, log) = needs("needs", &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}\n{log}");
     assert!(log.lines().any(|line| line == "dbg: needs: 0"), "{log}");
+}
+
+/// The I/O manager frees what `IoAllocateDriverObjectExtension` gave (its page) with the driver object, and that goes when the entry fails.
+#[test]
+fn a_driver_that_refuses_leaves_its_extension_to_the_io_manager() {
+    let (ended, log) = needs("needs-refuses", &["-DREFUSES"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}\n{log}");
+    assert!(!ended.errors.contains("BUGCHECK"), "{ended:?}");
+    assert!(log.contains("DriverEntry returned 0xc0000034"), "{log}");
 }

@@ -168,6 +168,9 @@ NTSTATUS DriverEntry(DRIVER *driver, UNICODE_STRING *path)
     line = line ? line : Registry(driver);
     line = line ? line : Rest(driver);
     DbgPrint("needs: %u\n", line);
+#ifdef REFUSES
+    return NAME_NOT_FOUND;
+#endif
     driver->Unload = Unload;
     return SUCCESS;
 }
