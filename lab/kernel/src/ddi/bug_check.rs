@@ -21,19 +21,14 @@ const _: () = assert!(size_of::<Record>() == 0x30);
 const EMPTY: u8 = 0;
 const INSERTED: u8 = 1;
 
-/// The record that a driver keeps.
-fn record(address: *const Record) -> &'static Record {
-    // SAFETY: the DDI: a record that stays while it is registered.
-    unsafe { &*address }
-}
-
 unsafe extern "win64" fn ke_register_bug_check_reason_callback(
     address: *const Record,
     routine: u64,
     reason: u32,
     component: u64,
 ) -> u8 {
-    let record = record(address);
+    // SAFETY: the DDI: a record of the driver's that stays while it is registered.
+    let record = unsafe { &*address };
     if record.state.get() != EMPTY {
         return 0;
     }
@@ -45,7 +40,8 @@ unsafe extern "win64" fn ke_register_bug_check_reason_callback(
 }
 
 unsafe extern "win64" fn ke_deregister_bug_check_reason_callback(address: *const Record) -> u8 {
-    let record = record(address);
+    // SAFETY: the DDI: a record of the driver's that stays while it is registered.
+    let record = unsafe { &*address };
     let was_inserted = record.state.get() == INSERTED;
     record.state.set(EMPTY);
     was_inserted.into()

@@ -51,7 +51,8 @@ unsafe extern "win64" fn io_open_driver_registry_key(
     let path = service_key(&service) + "\\" + below;
     match registry::create(&path) {
         Ok(_) => {
-            open_key(handle, &path);
+            // SAFETY: the DDI asks for room for a handle.
+            unsafe { open_key(handle, &path) };
             status::SUCCESS
         }
         Err(status) => status,

@@ -57,9 +57,12 @@ fn named(attributes: *const ObjectAttributes) -> Result<String, i32> {
 }
 
 /// Opens the key of that path.
-pub fn open_key(handle: *mut u64, path: &str) {
+///
+/// # Safety
+/// `handle` has room for a handle.
+pub unsafe fn open_key(handle: *mut u64, path: &str) {
     let opened = ob::open_handle(Object::Key(path.into()), thread::current().caller());
-    // SAFETY: the DDI asks for room for a handle.
+    // SAFETY: the caller promises it.
     unsafe { handle.write(opened) };
 }
 
@@ -78,7 +81,8 @@ unsafe extern "win64" fn zw_open_key(
         if !registry::exists(&path) {
             return Err(status::OBJECT_NAME_NOT_FOUND);
         }
-        open_key(handle, &path);
+        // SAFETY: the DDI asks for room for a handle.
+        unsafe { open_key(handle, &path) };
         Ok(status::SUCCESS)
     }))
 }
@@ -95,7 +99,8 @@ unsafe extern "win64" fn zw_create_key(
     ob::check_attributes(attributes);
     status_of(named(attributes).and_then(|path| {
         let created = registry::create(&path)?;
-        open_key(handle, &path);
+        // SAFETY: the DDI asks for room for a handle.
+        unsafe { open_key(handle, &path) };
         // SAFETY: the DDI: room for a ULONG, or null.
         if let Some(disposition) = unsafe { disposition.as_mut() } {
             *disposition = if created { CREATED } else { OPENED };

@@ -120,8 +120,9 @@ unsafe extern "win64" fn version_bind(
         component, version, ..
     } = unsafe { info.read() };
     let library = *LIBRARY.lock();
-    let Some(library) = library.filter(|library| is_kmdf(component) && library.version[0] == version[0])
-    else {
+    // SAFETY: the stub's contract: a text that ends with a zero.
+    let ours = unsafe { is_kmdf(component) };
+    let Some(library) = library.filter(|library| ours && library.version[0] == version[0]) else {
         log!(
             "log: WDFLDR: the driver asks for version {} of another library than {COMPONENT}",
             version[0]
@@ -156,12 +157,15 @@ unsafe extern "win64" fn version_bind(
 }
 
 /// Whether a text is [`COMPONENT`].
-fn is_kmdf(text: *const u16) -> bool {
+///
+/// # Safety
+/// `text` is null or ends with a zero.
+unsafe fn is_kmdf(text: *const u16) -> bool {
     let mut units = COMPONENT.encode_utf16().chain([0]).enumerate();
     !text.is_null()
         && units.all(|(index, unit)| {
             let place = text.wrapping_add(index);
-            // SAFETY: the stub's contract: a text that ends with a zero. Nothing behind a unit that differs is read.
+            // SAFETY: the caller promises an end, and nothing behind a unit that differs is read.
             unsafe { place.read() == unit }
         })
 }

@@ -125,10 +125,8 @@ fn format_transfer(
     request: &Arc<Object>,
     function: u8,
     buffer: &Buffer,
-    device_offset: *const i64,
+    device_offset: i64,
 ) -> Result<(), i32> {
-    // SAFETY: the declaration: an offset or null.
-    let device_offset = unsafe { device_offset.as_ref() }.copied().unwrap_or(0);
     let io_type = target
         .target()
         .place()
@@ -264,132 +262,66 @@ unsafe fn offset_of(part: *const MemoryOffset) -> u64 {
     unsafe { part.as_ref() }.map_or(0, |part| part.offset)
 }
 
-/// # Safety
-/// `part` is null or points to a `WDFMEMORY_OFFSET`, `device_offset` is null or points to an offset.
-unsafe fn format_for_transfer(
-    (target, request): (u64, u64),
-    function: u8,
+unsafe extern "win64" fn format_for_transfer<const FUNCTION: u8>(
+    _globals: u64,
+    target: u64,
+    request: u64,
     memory: u64,
     part: *const MemoryOffset,
     device_offset: *const i64,
 ) -> i32 {
     let target = object::find(target, Kind::IoTarget);
     let request = object::find(request, Kind::Request);
-    // SAFETY: the caller promises it.
-    let done = unsafe { Buffer::of_memory(memory, part) }
-        .and_then(|buffer| format_transfer(&target, &request, function, &buffer, device_offset));
+    // SAFETY: the declaration: a part or null.
+    let buffer = unsafe { Buffer::of_memory(memory, part) };
+    // SAFETY: the declaration: an offset or null.
+    let device_offset = unsafe { device_offset.as_ref() }.copied().unwrap_or(0);
+    let done = buffer.and_then(|buffer| format_transfer(&target, &request, FUNCTION, &buffer, device_offset));
     match done {
         // SAFETY: as above.
         Ok(()) => say(
             &request,
-            function.into(),
+            FUNCTION.into(),
             [memory, 0, unsafe { offset_of(part) }, 0, 0, 0],
         ),
         Err(status) => status,
     }
 }
 
-unsafe extern "win64" fn format_for_read(
+unsafe extern "win64" fn format_for_control<const INTERNAL: bool>(
     _globals: u64,
     target: u64,
     request: u64,
-    memory: u64,
-    part: *const MemoryOffset,
-    device_offset: *const i64,
-) -> i32 {
-    // SAFETY: the declaration.
-    unsafe { format_for_transfer((target, request), major::READ, memory, part, device_offset) }
-}
-
-unsafe extern "win64" fn format_for_write(
-    _globals: u64,
-    target: u64,
-    request: u64,
-    memory: u64,
-    part: *const MemoryOffset,
-    device_offset: *const i64,
-) -> i32 {
-    // SAFETY: the declaration.
-    unsafe { format_for_transfer((target, request), major::WRITE, memory, part, device_offset) }
-}
-
-/// A memory object and a part of it, as drivers give them.
-type Part = (u64, *const MemoryOffset);
-
-/// # Safety
-/// The parts are null or point to a `WDFMEMORY_OFFSET`.
-unsafe fn format_for_control(
-    (target, request): (u64, u64),
-    (code, internal): (u32, bool),
-    input: Part,
-    output: Part,
+    code: u32,
+    input: u64,
+    input_part: *const MemoryOffset,
+    output: u64,
+    output_part: *const MemoryOffset,
 ) -> i32 {
     let target = object::find(target, Kind::IoTarget);
     let request = object::find(request, Kind::Request);
-    // SAFETY: the caller promises it.
-    let buffers = unsafe { Buffer::of_memory(input.0, input.1) }
+    // SAFETY: the declaration: a part or null.
+    let buffers = unsafe { Buffer::of_memory(input, input_part) }
         // SAFETY: as above.
-        .and_then(|from| Ok((from, unsafe { Buffer::of_memory(output.0, output.1) }?)));
-    let done = buffers.and_then(|(from, to)| format_control(&target, &request, (code, internal), &from, &to));
+        .and_then(|from| Ok((from, unsafe { Buffer::of_memory(output, output_part) }?)));
+    let done = buffers.and_then(|(from, to)| format_control(&target, &request, (code, INTERNAL), &from, &to));
     if let Err(status) = done {
         return status;
     }
-    let function = if internal {
+    let function = if INTERNAL {
         major::INTERNAL_DEVICE_CONTROL
     } else {
         major::DEVICE_CONTROL
     };
     // SAFETY: as above.
-    let in_offset = unsafe { offset_of(input.1) };
+    let in_offset = unsafe { offset_of(input_part) };
     // SAFETY: as above.
-    let out_offset = unsafe { offset_of(output.1) };
+    let out_offset = unsafe { offset_of(output_part) };
     say(
         &request,
         function.into(),
-        [code.into(), input.0, in_offset, output.0, out_offset, 0],
+        [code.into(), input, in_offset, output, out_offset, 0],
     )
-}
-
-unsafe extern "win64" fn format_for_ioctl(
-    _globals: u64,
-    target: u64,
-    request: u64,
-    code: u32,
-    input: u64,
-    input_part: *const MemoryOffset,
-    output: u64,
-    output_part: *const MemoryOffset,
-) -> i32 {
-    // SAFETY: the declaration.
-    unsafe {
-        format_for_control(
-            (target, request),
-            (code, false),
-            (input, input_part),
-            (output, output_part),
-        )
-    }
-}
-
-unsafe extern "win64" fn format_for_internal_ioctl(
-    _globals: u64,
-    target: u64,
-    request: u64,
-    code: u32,
-    input: u64,
-    input_part: *const MemoryOffset,
-    output: u64,
-    output_part: *const MemoryOffset,
-) -> i32 {
-    // SAFETY: the declaration.
-    unsafe {
-        format_for_control(
-            (target, request),
-            (code, true),
-            (input, input_part),
-            (output, output_part),
-        )
-    }
 }
 
 unsafe extern "win64" fn format_for_others(
@@ -463,45 +395,28 @@ unsafe fn synchronously(
     status
 }
 
-unsafe extern "win64" fn send_read(
+unsafe extern "win64" fn send_transfer<const FUNCTION: u8>(
     _globals: u64,
     target: u64,
     request: u64,
-    output: *const MemoryDescriptor,
+    memory: *const MemoryDescriptor,
     device_offset: *const i64,
     options: *const SendOptions,
     bytes: *mut u64,
 ) -> i32 {
     // SAFETY: the declaration.
-    let buffer = unsafe { Buffer::of_descriptor(output) };
+    let buffer = unsafe { Buffer::of_descriptor(memory) };
+    // SAFETY: the declaration: an offset or null.
+    let device_offset = unsafe { device_offset.as_ref() }.copied().unwrap_or(0);
     // SAFETY: as above.
     unsafe {
         synchronously(target, request, options, bytes, |target, request| {
-            format_transfer(target, request, major::READ, &buffer?, device_offset)
+            format_transfer(target, request, FUNCTION, &buffer?, device_offset)
         })
     }
 }
 
-unsafe extern "win64" fn send_write(
-    _globals: u64,
-    target: u64,
-    request: u64,
-    input: *const MemoryDescriptor,
-    device_offset: *const i64,
-    options: *const SendOptions,
-    bytes: *mut u64,
-) -> i32 {
-    // SAFETY: the declaration.
-    let buffer = unsafe { Buffer::of_descriptor(input) };
-    // SAFETY: as above.
-    unsafe {
-        synchronously(target, request, options, bytes, |target, request| {
-            format_transfer(target, request, major::WRITE, &buffer?, device_offset)
-        })
-    }
-}
-
-unsafe extern "win64" fn send_ioctl(
+unsafe extern "win64" fn send_control<const INTERNAL: bool>(
     _globals: u64,
     target: u64,
     request: u64,
@@ -518,29 +433,7 @@ unsafe extern "win64" fn send_ioctl(
     // SAFETY: as above.
     unsafe {
         synchronously(target, request, options, bytes, |target, request| {
-            format_control(target, request, (code, false), &from?, &to?)
-        })
-    }
-}
-
-unsafe extern "win64" fn send_internal_ioctl(
-    _globals: u64,
-    target: u64,
-    request: u64,
-    code: u32,
-    input: *const MemoryDescriptor,
-    output: *const MemoryDescriptor,
-    options: *const SendOptions,
-    bytes: *mut u64,
-) -> i32 {
-    // SAFETY: the declaration.
-    let from = unsafe { Buffer::of_descriptor(input) };
-    // SAFETY: as above.
-    let to = unsafe { Buffer::of_descriptor(output) };
-    // SAFETY: as above.
-    unsafe {
-        synchronously(target, request, options, bytes, |target, request| {
-            format_control(target, request, (code, true), &from?, &to?)
+            format_control(target, request, (code, INTERNAL), &from?, &to?)
         })
     }
 }
@@ -569,48 +462,53 @@ unsafe extern "win64" fn send_others(
 
 /// The slots.
 pub static FUNCTIONS: &[Slot] = &[
-    Slot::new(182, "WdfIoTargetSendReadSynchronously", 0, send_read as *const ()),
+    Slot::new(
+        182,
+        "WdfIoTargetSendReadSynchronously",
+        0,
+        send_transfer::<{ major::READ }> as *const (),
+    ),
     Slot::new(
         183,
         "WdfIoTargetFormatRequestForRead",
         2,
-        format_for_read as *const (),
+        format_for_transfer::<{ major::READ }> as *const (),
     ),
     Slot::new(
         184,
         "WdfIoTargetSendWriteSynchronously",
         0,
-        send_write as *const (),
+        send_transfer::<{ major::WRITE }> as *const (),
     ),
     Slot::new(
         185,
         "WdfIoTargetFormatRequestForWrite",
         2,
-        format_for_write as *const (),
+        format_for_transfer::<{ major::WRITE }> as *const (),
     ),
     Slot::new(
         186,
         "WdfIoTargetSendIoctlSynchronously",
         0,
-        send_ioctl as *const (),
+        send_control::<false> as *const (),
     ),
     Slot::new(
         187,
         "WdfIoTargetFormatRequestForIoctl",
         2,
-        format_for_ioctl as *const (),
+        format_for_control::<false> as *const (),
     ),
     Slot::new(
         188,
         "WdfIoTargetSendInternalIoctlSynchronously",
         0,
-        send_internal_ioctl as *const (),
+        send_control::<true> as *const (),
     ),
     Slot::new(
         189,
         "WdfIoTargetFormatRequestForInternalIoctl",
         2,
-        format_for_internal_ioctl as *const (),
+        format_for_control::<true> as *const (),
     ),
     Slot::new(
         190,

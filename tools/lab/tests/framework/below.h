@@ -205,3 +205,18 @@ static NTSTATUS MakeLower(HANDLE driver, HANDLE init, u32 flags)
     }
     return SUCCESS;
 }
+
+/* The KMDF device above takes control requests, as they come and whatever its power state, and has the tests' interface. */
+static NTSTATUS Serve(HANDLE device, void *control)
+{
+    static const u8 interface[16] = { 0x44, 0x33, 0x22, 0x11, 0x66, 0x55, 0x88, 0x77, 1, 2, 3, 4, 5, 6, 7, 8 };
+    QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG) };
+    NTSTATUS status;
+    config.DispatchType = 2;
+    config.PowerManaged = 2;
+    config.DefaultQueue = 1;
+    config.Presented = (u32)-1;
+    config.DeviceControl = control;
+    status = STATUS(152, device, &config, NONE, NONE);
+    return status == SUCCESS ? STATUS(77, device, interface, NONE) : status;
+}

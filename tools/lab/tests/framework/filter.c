@@ -7,7 +7,6 @@
 #include "send.h"
 #include "below.h"
 
-#define STATUS(...) ((NTSTATUS)WDF(__VA_ARGS__))
 static HANDLE Device, Local;
 static u32 Wrong[64], WrongCount;
 #define IS(condition) do { if (!(condition) && WrongCount < 64) { Wrong[WrongCount++] = __LINE__; } } while (0)
@@ -51,8 +50,6 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
 
 static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
 {
-    static const u8 interface[16] = { 0x44, 0x33, 0x22, 0x11, 0x66, 0x55, 0x88, 0x77, 1, 2, 3, 4, 5, 6, 7, 8 };
-    QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG) };
     NTSTATUS status = MakeLower(driver, init, 4);
     WDF(129, init);
     WDF(61, init, 3ULL); /* direct, which a filter has no say in */
@@ -64,13 +61,7 @@ static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
     return UNSUCCESSFUL;
 #endif
     Local = WDF(42, Device);
-    config.DispatchType = 2;
-    config.PowerManaged = 2;
-    config.DefaultQueue = 1;
-    config.Presented = (u32)-1;
-    config.DeviceControl = Control;
-    status = STATUS(152, Device, &config, NONE, NONE);
-    return status == SUCCESS ? STATUS(77, Device, interface, NONE) : status;
+    return Serve(Device, Control);
 }
 
 #include "entry.h"

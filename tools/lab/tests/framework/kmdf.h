@@ -79,6 +79,7 @@ static UNICODE_STRING Path;
 /* Every framework function, by its index. Arguments are whole words: on the stack an int would have a stranger's upper half. */
 #define NONE ((u64)0)
 #define WDF(index, ...) (((u64(*)(GLOBALS *, ...))Functions[index])(Globals, __VA_ARGS__))
+#define STATUS(...) ((NTSTATUS)WDF(__VA_ARGS__))
 
 /* ---- layouts ---- */
 

@@ -12,6 +12,7 @@ mod library;
 #[path = "../offences/mod.rs"]
 mod offences;
 mod rules;
+mod subject;
 mod target;
 mod transfer;
 mod user;

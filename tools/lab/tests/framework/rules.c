@@ -11,7 +11,6 @@
 #define INVALID_DEVICE_STATE ((NTSTATUS)0xC0000184)
 #define BUFFER_TOO_SMALL ((NTSTATUS)0xC0000023)
 #define BUFFER_OVERFLOW ((NTSTATUS)0x80000005)
-#define STATUS(...) ((NTSTATUS)WDF(__VA_ARGS__))
 
 static HANDLE Device, Default, Manual, Sequential, Passive, Managed;
 

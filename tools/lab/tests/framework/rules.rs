@@ -1,9 +1,9 @@
 //! What KMDF answers to what is wrong, and what it does where only a real framework tells: `rules.c` looks, with the lines of Microsoft's
 //! framework that say so.
 
-use crate::client::{Lab, serve};
+use crate::subject::{look, quit, started};
 use crate::{CANCELLED, INTERFACE, MODES, build, code};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// The driver, with and without `EvtIoInCallerContext`.
@@ -17,41 +17,11 @@ fn both() -> &'static [PathBuf; 2] {
     })
 }
 
-fn started(driver: &Path, mode: &str, options: &[&str]) -> (Lab, String) {
-    let mut command = serve();
-    command
-        .arg("--driver")
-        .arg(driver)
-        .args(["--mode", mode, "--seed", "13", "--patience", "3"])
-        .args(options);
-    let mut lab = Lab::ready(&mut command);
-    let handle = lab.open(&format!("open {INTERFACE} rw"));
-    (lab, handle)
-}
-
-fn quit(mut lab: Lab) {
-    assert_eq!(lab.ask("quit").0, 0);
-    let ended = lab.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-}
-
-/// The lines of `rules.c` that saw something else than KMDF does.
+/// The lines of `rules.c` that saw something else than KMDF does: none.
 fn wrong(function: u32) {
     for (driver, mode) in both().iter().zip(MODES) {
         let (mut lab, handle) = started(driver, mode, &[]);
-        let (status, output) = lab.ask(&format!("ioctl {handle} {:#x} 256 -", code(function)));
-        let lines: Vec<u32> = output
-            .as_bytes()
-            .chunks_exact(8)
-            .map(|word| {
-                let word = std::str::from_utf8(word).expect("the pipe is ASCII");
-                u32::from_str_radix(word, 16)
-                    .expect("bytes are hexadecimal")
-                    .swap_bytes()
-            })
-            .collect();
-        assert_eq!(status, 0, "{mode}");
-        assert!(lines.is_empty(), "{mode}: see the lines {lines:?} of rules.c");
+        look(&mut lab, &handle, function, "rules.c");
         quit(lab);
     }
 }

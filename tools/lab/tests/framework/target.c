@@ -15,7 +15,6 @@ __declspec(dllimport) u8 KeGetCurrentIrql(void);
 #define IO_TIMEOUT ((NTSTATUS)0xC00000B5)
 #define REMOVED_NOT_SENT ((NTSTATUS)0xC0200206)
 #define INVALID_STATE ((NTSTATUS)0xC0200208)
-#define STATUS(...) ((NTSTATUS)WDF(__VA_ARGS__))
 #define CODE(function) (0x22u << 16 | (function) << 2)
 
 #define TIMEOUT 1
@@ -468,8 +467,7 @@ static void Control(HANDLE queue, HANDLE request, u64 output, u64 input, u32 cod
 
 static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
 {
-    static const u8 interface[16] = { 0x44, 0x33, 0x22, 0x11, 0x66, 0x55, 0x88, 0x77, 1, 2, 3, 4, 5, 6, 7, 8 };
-    QUEUE_CONFIG config = { sizeof(QUEUE_CONFIG) }, manual = { sizeof(QUEUE_CONFIG), 3 };
+    QUEUE_CONFIG manual = { sizeof(QUEUE_CONFIG), 3 };
     ATTRIBUTES attributes = Attributes(0, 0);
     NTSTATUS status = MakeLower(driver, init, 4);
     attributes.Cleanup = (u64)RequestCleanup;
@@ -479,14 +477,8 @@ static NTSTATUS DeviceAdd(HANDLE driver, HANDLE init)
         return status;
     }
     Local = WDF(42, Device);
-    config.DispatchType = 2;
-    config.PowerManaged = 2;
-    config.DefaultQueue = 1;
-    config.Presented = (u32)-1;
-    config.DeviceControl = Control;
-    status = STATUS(152, Device, &config, NONE, NONE);
-    status = status == SUCCESS ? STATUS(152, Device, &manual, NONE, &Manual) : status;
-    return status == SUCCESS ? STATUS(77, Device, interface, NONE) : status;
+    status = STATUS(152, Device, &manual, NONE, &Manual);
+    return status == SUCCESS ? Serve(Device, Control) : status;
 }
 
 #include "entry.h"

@@ -2,6 +2,7 @@
 //! device of the same driver is below (`below.h`).
 
 use crate::client::{Ended, Lab, serve};
+use crate::subject::{look, quit, started};
 use crate::{CANCELLED, INTERFACE, MODES, build, code};
 use lab_wire::code::{self, wdf};
 use std::path::{Path, PathBuf};
@@ -13,48 +14,13 @@ fn driver() -> &'static Path {
     DRIVER.get_or_init(|| build::driver("target", "target", &[]))
 }
 
-fn started(driver: &Path, mode: &str, options: &[&str]) -> (Lab, String) {
-    let mut command = serve();
-    command
-        .arg("--driver")
-        .arg(driver)
-        .args(["--mode", mode, "--seed", "23", "--patience", "3"])
-        .args(options);
-    let mut lab = Lab::ready(&mut command);
-    let handle = lab.open(&format!("open {INTERFACE} rw"));
-    (lab, handle)
-}
-
-fn quit(mut lab: Lab) {
-    assert_eq!(lab.ask("quit").0, 0);
-    let ended = lab.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-}
-
-/// The lines of the driver's source that saw something else than KMDF does.
-pub(crate) fn wrong(lab: &mut Lab, handle: &str, function: u32, source: &str) {
-    let (status, output) = lab.ask(&format!("ioctl {handle} {:#x} 256 -", code(function)));
-    let lines: Vec<u32> = output
-        .as_bytes()
-        .chunks_exact(8)
-        .map(|word| {
-            let word = std::str::from_utf8(word).expect("the pipe is ASCII");
-            u32::from_str_radix(word, 16)
-                .expect("bytes are hexadecimal")
-                .swap_bytes()
-        })
-        .collect();
-    assert_eq!(status, 0);
-    assert!(lines.is_empty(), "see the lines {lines:?} of {source}");
-}
-
 macro_rules! subjects {
     ($($name:ident = $function:literal,)*) => {
         $(#[test]
         fn $name() {
             for mode in MODES {
                 let (mut lab, handle) = started(driver(), mode, &[]);
-                wrong(&mut lab, &handle, $function, "target.c");
+                look(&mut lab, &handle, $function, "target.c");
                 quit(lab);
             }
         })*
@@ -81,7 +47,7 @@ fn memory_is_formatted_as_the_driver_below_takes_it() {
         let driver = build::driver("format", &format!("format-{io}"), &[&format!("-DIO={io}")]);
         let (mut lab, handle) = started(&driver, mode, &[]);
         for subject in [0x800, 0x801, 0x802] {
-            wrong(&mut lab, &handle, subject, "format.c");
+            look(&mut lab, &handle, subject, "format.c");
         }
         // A client's request with its own buffers once more, as another one: the client gets the answer.
         let changed = (0, "0203000000".to_owned());
@@ -180,7 +146,7 @@ fn a_removal_waits_for_what_was_sent() {
 fn a_filter_lets_pass_what_it_has_nothing_for() {
     for mode in MODES {
         let (mut lab, handle) = started(&build::driver("filter", "filter", &[]), mode, &[]);
-        wrong(&mut lab, &handle, 0x800, "filter.c");
+        look(&mut lab, &handle, 0x800, "filter.c");
         assert_eq!(lab.ask(&format!("read {handle} 4")), (0, "00010203".into()));
         assert_eq!(lab.ask(&format!("write {handle} 0102")).0, 0);
         let changed = (0, "0203000000".to_owned());

@@ -1,6 +1,7 @@
 //! Reads and writes, with each kind of buffer: `transfer.c` looks at what the framework says of them, this at what the client gets.
 
 use crate::client::{Lab, serve};
+use crate::subject::quit;
 use crate::{INTERFACE, MODES, build, code};
 
 const SUCCESS: u32 = 0;
@@ -23,12 +24,6 @@ fn started(test: &str, io: u32, zero: u32, mode: &str) -> Lab {
         .arg(driver)
         .args(["--mode", mode, "--seed", "17", "--patience", "3"]);
     Lab::ready(&mut command)
-}
-
-fn quit(mut lab: Lab) {
-    assert_eq!(lab.ask("quit").0, SUCCESS);
-    let ended = lab.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[test]
